@@ -1,0 +1,48 @@
+//===- Hetprec.h - The hetprec dialect --------------------------*- C++ -*-===//
+
+#ifndef SYSMOL_DIALECT_HETPREC_IR_HETPREC_H
+#define SYSMOL_DIALECT_HETPREC_IR_HETPREC_H
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/TensorEncoding.h"
+#include "mlir/IR/TypeUtilities.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "mlir/Interfaces/TilingInterface.h"
+
+#include "sysmol/Dialect/Hetprec/IR/HetprecDialect.h.inc"
+#include "sysmol/Dialect/Hetprec/IR/HetprecEnums.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "sysmol/Dialect/Hetprec/IR/HetprecAttrs.h.inc"
+
+namespace sysmol::hetprec {
+
+/// The encoding of a tensor of codes; null for any other type.
+inline ChannelsAttr getChannels(mlir::Type type) {
+  auto tensor = llvm::dyn_cast<mlir::RankedTensorType>(type);
+  return tensor ? llvm::dyn_cast_or_null<ChannelsAttr>(tensor.getEncoding())
+                : ChannelsAttr();
+}
+
+/// Integer codes per real product of the finest unit, `U(f)` of HP11: how many
+/// units of level `finest` make `d * alpha` for this grid of activations.
+int64_t getUnitDivisor(Grid activationGrid, int8_t finest);
+
+/// How much one code product of `level` counts in units of `finest` (HP11).
+int64_t getProductCount(Grid activationGrid, int8_t level, int8_t finest);
+
+/// Largest magnitude of a level value `q(k)` (HP3-HP5).
+int64_t getMaxLevelValue(Grid grid, int8_t level);
+
+} // namespace sysmol::hetprec
+
+#define GET_OP_CLASSES
+#include "sysmol/Dialect/Hetprec/IR/HetprecOps.h.inc"
+
+#endif // SYSMOL_DIALECT_HETPREC_IR_HETPREC_H

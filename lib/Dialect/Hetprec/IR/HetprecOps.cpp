@@ -1,0 +1,429 @@
+//===- HetprecOps.cpp - Verifiers and folders of the model ops ------------===//
+
+#include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/PatternMatch.h"
+#include "llvm/ADT/STLExtras.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace sysmol::hetprec;
+
+#define GET_OP_CLASSES
+#include "sysmol/Dialect/Hetprec/IR/HetprecOps.cpp.inc"
+
+//===----------------------------------------------------------------------===//
+// Shared checks
+//===----------------------------------------------------------------------===//
+
+/// Activations carry their channels on dimension 1 and have one scale (HP6).
+static LogicalResult verifyActivation(Operation *op, RankedTensorType type,
+                                      StringRef name) {
+  ChannelsAttr channels = getChannels(type);
+  if (channels.getAxis() != 1 || channels.getGroups() != 1)
+    return op->emitOpError()
+           << name << " must have its channels on axis 1, in one group";
+  if (channels.getScale().size() != 1)
+    return op->emitOpError()
+           << "HP6: " << name << " must have one scale for the whole tensor";
+  return success();
+}
+
+/// HP11: the same precision on both sides; HP12: the accumulator's bound.
+static LogicalResult verifyDotProduct(Operation *op, ChannelsAttr input,
+                                      ChannelsAttr weights, int64_t taps,
+                                      int64_t groups) {
+  if (weights.getGrid() != Grid::Midrise)
+    return op->emitOpError("weights must have grid = midrise (HP3, HP4)");
+  if (weights.getAxis() != 1)
+    return op->emitOpError("weights must have their input channels on axis 1");
+  if (weights.getGroups() != groups)
+    return op->emitOpError()
+           << "groups = " << groups
+           << " but the weights' encoding has groups = " << weights.getGroups();
+  if (input.getBits().size() != weights.getBits().size())
+    return op->emitOpError()
+           << "HP11: " << input.getBits().size() << " input channels but "
+           << weights.getBits().size() << " weight channels";
+  for (auto [c, a, w] : llvm::enumerate(input.getBits(), weights.getBits()))
+    if (a != w)
+      return op->emitOpError()
+             << "HP11: channel " << c << " has " << int(a)
+             << " bits in the input but " << int(w) << " in the weights";
+  int8_t finest = input.getFinestLevel();
+  int64_t perGroup = input.getBits().size() / groups;
+  for (int64_t g = 0; g < groups; ++g) {
+    // A double holds every such sum exactly enough to compare with 2^31.
+    double bound = 0;
+    for (int8_t p : input.getBits().slice(g * perGroup, perGroup))
+      bound += double(getProductCount(input.getGrid(), p, finest)) *
+               getMaxLevelValue(Grid::Midrise, p) *
+               getMaxLevelValue(input.getGrid(), p) * taps;
+    if (bound > 2147483647.0)
+      return op->emitOpError()
+             << "HP12: the accumulator's bound " << bound
+             << " passes 2^31 - 1; use fewer channels or taps, or coarser "
+                "levels";
+  }
+  return success();
+}
+
+/// `multiplier` and `offset` hold one finite value, or one per channel (HP15).
+static LogicalResult verifyAffine(Operation *op, RankedTensorType type,
+                                  ArrayRef<float> multiplier,
+                                  std::optional<ArrayRef<float>> offset) {
+  if (type.getRank() < 2)
+    return op->emitOpError("needs a channel dimension 1");
+  auto check = [&](ArrayRef<float> values, StringRef name,
+                   bool zeroAllowed) -> LogicalResult {
+    if (values.size() != 1 && int64_t(values.size()) != type.getDimSize(1))
+      return op->emitOpError() << name << " has " << values.size()
+                               << " values, expected 1 or the "
+                               << type.getDimSize(1) << " channels";
+    for (float v : values)
+      if (!std::isfinite(v) || (v == 0 && !zeroAllowed))
+        return op->emitOpError()
+               << "HP15: " << name << " must be finite"
+               << (zeroAllowed ? "" : " and not zero") << ", found " << v;
+    return success();
+  };
+  if (failed(check(multiplier, "multiplier", /*zeroAllowed=*/false)))
+    return failure();
+  return offset ? check(*offset, "offset", /*zeroAllowed=*/true) : success();
+}
+
+/// Output size of a window op along one dimension, or failure with a reason.
+static FailureOr<int64_t> getWindowedSize(Operation *op, int64_t size,
+                                          int64_t before, int64_t after,
+                                          int64_t kernel, int64_t stride,
+                                          int64_t dilation) {
+  // Limits keep every product below far inside 64 bits.
+  constexpr int64_t limit = int64_t(1) << 24;
+  for (int64_t v : {size, before, after, kernel, stride, dilation})
+    if (v < 0 || v > limit)
+      return op->emitOpError("sizes, pads, strides and dilations must lie in "
+                             "[0, 2^24]");
+  if (kernel < 1 || stride < 1 || dilation < 1)
+    return op->emitOpError("kernel, strides and dilations must be positive");
+  int64_t window = (kernel - 1) * dilation + 1;
+  int64_t padded = size + before + after;
+  if (padded < window)
+    return op->emitOpError() << "a window of " << window
+                             << " does not fit into the padded size " << padded;
+  return (padded - window) / stride + 1;
+}
+
+static LogicalResult verifyShape(Operation *op, RankedTensorType type,
+                                 ArrayRef<int64_t> expected) {
+  if (type.getShape() == expected)
+    return success();
+  InFlightDiagnostic diag = op->emitOpError("result shape must be ");
+  llvm::interleave(expected, diag, "x");
+  diag << ", found ";
+  llvm::interleave(type.getShape(), diag, "x");
+  return diag;
+}
+
+static LogicalResult verifyWindowAttrs(Operation *op, ArrayRef<int64_t> strides,
+                                       ArrayRef<int64_t> pads,
+                                       ArrayRef<int64_t> dilations) {
+  if (strides.size() != 2 || pads.size() != 4 || dilations.size() != 2)
+    return op->emitOpError("needs 2 strides, 4 pads and 2 dilations");
+  return success();
+}
+
+static LogicalResult verifyConv(Operation *op, RankedTensorType input,
+                                RankedTensorType filter,
+                                RankedTensorType result,
+                                ArrayRef<int64_t> strides,
+                                ArrayRef<int64_t> pads,
+                                ArrayRef<int64_t> dilations, int64_t groups) {
+  if (input.getRank() != 4 || filter.getRank() != 4)
+    return op->emitOpError("input and filter must have rank 4");
+  if (!input.hasStaticShape() || !filter.hasStaticShape())
+    return op->emitOpError("shapes must be static");
+  if (failed(verifyWindowAttrs(op, strides, pads, dilations)) ||
+      failed(verifyActivation(op, input, "input")))
+    return failure();
+  if (groups < 1 || input.getDimSize(1) % groups != 0 ||
+      filter.getDimSize(0) % groups != 0)
+    return op->emitOpError() << "groups = " << groups
+                             << " must divide the input and output channels";
+  if (filter.getDimSize(1) * groups != input.getDimSize(1))
+    return op->emitOpError()
+           << "the filter has " << filter.getDimSize(1) << " channels a group, "
+           << "the input " << input.getDimSize(1) / groups;
+  if (failed(verifyDotProduct(op, getChannels(input), getChannels(filter),
+                              filter.getDimSize(2) * filter.getDimSize(3),
+                              groups)))
+    return failure();
+  SmallVector<int64_t> expected = {input.getDimSize(0), filter.getDimSize(0)};
+  for (int dim : {0, 1}) {
+    FailureOr<int64_t> size = getWindowedSize(
+        op, input.getDimSize(2 + dim), pads[dim], pads[2 + dim],
+        filter.getDimSize(2 + dim), strides[dim], dilations[dim]);
+    if (failed(size))
+      return failure();
+    expected.push_back(*size);
+  }
+  return verifyShape(op, result, expected);
+}
+
+//===----------------------------------------------------------------------===//
+// Quantization
+//===----------------------------------------------------------------------===//
+
+LogicalResult QuantizeOp::verify() {
+  return verifyActivation(*this, getResult().getType(), "result");
+}
+
+/// Level value times step of one code, in double (HP3-HP5).
+static double getCodeValue(ChannelsAttr channels, int8_t level, double scale,
+                           int8_t code) {
+  if (channels.getGrid() == Grid::Unsigned)
+    return scale * uint8_t(code) / ((1 << level) - 1);
+  if (level == 8)
+    return scale * 0x1p-6 * code;
+  return scale * std::ldexp(1.0, 1 - level) * (2 * code + 1 - (1 << level));
+}
+
+OpFoldResult DequantizeOp::fold(FoldAdaptor adaptor) {
+  auto codes = dyn_cast_or_null<DenseIntElementsAttr>(adaptor.getInput());
+  RankedTensorType type = getInput().getType();
+  if (!codes || !type.hasStaticShape())
+    return {};
+  ChannelsAttr channels = getChannels(type);
+  int64_t inner = 1;
+  for (int64_t size : type.getShape().drop_front(channels.getAxis() + 1))
+    inner *= size;
+  int64_t perGroup = type.getDimSize(channels.getAxis());
+  int64_t outputs = type.getDimSize(0);
+  int64_t rowSize = type.getNumElements() / std::max<int64_t>(outputs, 1);
+  SmallVector<float> values;
+  values.reserve(type.getNumElements());
+  for (auto [i, code] : llvm::enumerate(codes.getValues<int8_t>())) {
+    int64_t row = i / std::max<int64_t>(rowSize, 1);
+    int64_t group = row / (outputs / channels.getGroups());
+    int64_t channel = int64_t(i) / inner % perGroup + group * perGroup;
+    double scale = channels.getScale().size() == 1 ? channels.getScale()[0]
+                                                   : channels.getScale()[row];
+    values.push_back(
+        getCodeValue(channels, channels.getBits()[channel], scale, code));
+  }
+  return DenseElementsAttr::get(getResult().getType(), ArrayRef<float>(values));
+}
+
+//===----------------------------------------------------------------------===//
+// Dot products and pooling
+//===----------------------------------------------------------------------===//
+
+LogicalResult Conv2DOp::verify() {
+  return verifyConv(*this, getInput().getType(), getFilter().getType(),
+                    getResult().getType(), getStrides(), getPads(),
+                    getDilations(), getGroups());
+}
+
+LogicalResult DepthwiseConv2DOp::verify() {
+  return verifyConv(*this, getInput().getType(), getFilter().getType(),
+                    getResult().getType(), getStrides(), getPads(),
+                    getDilations(), getInput().getType().getDimSize(1));
+}
+
+namespace {
+/// One op fewer for everything below: a depthwise convolution is a grouped one.
+struct DepthwiseToGrouped : OpRewritePattern<DepthwiseConv2DOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(DepthwiseConv2DOp op,
+                                PatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<Conv2DOp>(
+        op, op.getType(), op.getInput(), op.getFilter(), op.getStrides(),
+        op.getPads(), op.getDilations(), op.getInput().getType().getDimSize(1));
+    return success();
+  }
+};
+} // namespace
+
+void DepthwiseConv2DOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                                    MLIRContext *context) {
+  patterns.add<DepthwiseToGrouped>(context);
+}
+
+LogicalResult MatmulOp::verify() {
+  RankedTensorType lhs = getLhs().getType(), rhs = getRhs().getType();
+  if (lhs.getRank() != 2 || rhs.getRank() != 2)
+    return emitOpError("operands must have rank 2");
+  if (!lhs.hasStaticShape() || !rhs.hasStaticShape())
+    return emitOpError("shapes must be static");
+  if (failed(verifyActivation(*this, lhs, "lhs")))
+    return failure();
+  if (lhs.getDimSize(1) != rhs.getDimSize(1))
+    return emitOpError() << "lhs has " << lhs.getDimSize(1) << " channels, rhs "
+                         << rhs.getDimSize(1);
+  if (failed(verifyDotProduct(*this, getChannels(lhs), getChannels(rhs),
+                              /*taps=*/1, /*groups=*/1)))
+    return failure();
+  return verifyShape(*this, getResult().getType(),
+                     {lhs.getDimSize(0), rhs.getDimSize(0)});
+}
+
+LogicalResult SumPool2DOp::verify() {
+  RankedTensorType input = getInput().getType();
+  if (input.getRank() != 4 || !input.hasStaticShape())
+    return emitOpError("input must have rank 4 and a static shape");
+  if (getKernel().size() != 2)
+    return emitOpError("kernel needs 2 sizes");
+  if (failed(verifyWindowAttrs(*this, getStrides(), getPads(), {1, 1})) ||
+      failed(verifyActivation(*this, input, "input")))
+    return failure();
+  ChannelsAttr channels = getChannels(input);
+  if (channels.getGrid() != Grid::Unsigned || channels.getLevels().size() != 1)
+    return emitOpError("HP14: pools one precision of the unsigned grid");
+  SmallVector<int64_t> expected = {input.getDimSize(0), input.getDimSize(1)};
+  for (int dim : {0, 1}) {
+    FailureOr<int64_t> size = getWindowedSize(
+        *this, input.getDimSize(2 + dim), getPads()[dim], getPads()[2 + dim],
+        getKernel()[dim], getStrides()[dim], /*dilation=*/1);
+    if (failed(size))
+      return failure();
+    expected.push_back(*size);
+  }
+  if (double(getKernel()[0]) * getKernel()[1] * 255 > 2147483647.0)
+    return emitOpError("HP12: the window's sum passes 2^31 - 1");
+  return verifyShape(*this, getResult().getType(), expected);
+}
+
+//===----------------------------------------------------------------------===//
+// After the dot product
+//===----------------------------------------------------------------------===//
+
+LogicalResult RequantizeOp::verify() {
+  if (failed(verifyActivation(*this, getResult().getType(), "result")))
+    return failure();
+  return verifyAffine(*this, getResult().getType(), getMultiplier(),
+                      getOffset());
+}
+
+LogicalResult ToCarrierOp::verify() {
+  return verifyAffine(*this, getResult().getType(), getMultiplier(),
+                      std::nullopt);
+}
+
+LogicalResult ToRealOp::verify() {
+  return verifyAffine(*this, getResult().getType(), getMultiplier(),
+                      getOffset());
+}
+
+//===----------------------------------------------------------------------===//
+// PermuteOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult PermuteOp::verify() {
+  RankedTensorType type = cast<RankedTensorType>(getInput().getType());
+  int64_t axis = getAxis();
+  if (axis < 0 || axis >= type.getRank())
+    return emitOpError() << "axis " << axis << " is outside rank "
+                         << type.getRank();
+  if (int64_t(getPermutation().size()) != type.getDimSize(axis))
+    return emitOpError() << "permutation has " << getPermutation().size()
+                         << " entries, dimension " << axis << " has "
+                         << type.getDimSize(axis);
+  SmallVector<int64_t> sorted(getPermutation());
+  llvm::sort(sorted);
+  for (auto [i, v] : llvm::enumerate(sorted))
+    if (int64_t(i) != v)
+      return emitOpError("permutation must name every index once");
+  auto result = cast<RankedTensorType>(getResult().getType());
+  ChannelsAttr from = getChannels(type), to = getChannels(result);
+  if (!from)
+    return type.getEncoding() == result.getEncoding()
+               ? success()
+               : emitOpError("must keep the encoding");
+  ChannelsAttr expected = from;
+  if (axis == from.getAxis()) {
+    if (from.getGroups() != 1)
+      return emitOpError("cannot reorder the channels of a grouped filter");
+    SmallVector<int8_t> bits;
+    for (int64_t i : getPermutation())
+      bits.push_back(from.getBits()[i]);
+    expected = from.withBits(bits);
+  } else if (axis == 0 && from.getScale().size() != 1) {
+    SmallVector<double> scale;
+    for (int64_t i : getPermutation())
+      scale.push_back(from.getScale()[i]);
+    expected = from.withScale(scale);
+  }
+  if (to != expected)
+    return emitOpError() << "result encoding must be " << expected;
+  return success();
+}
+
+OpFoldResult PermuteOp::fold(FoldAdaptor adaptor) {
+  if (llvm::is_sorted(getPermutation()))
+    return getInput();
+  auto input = dyn_cast_or_null<DenseElementsAttr>(adaptor.getInput());
+  auto type = cast<RankedTensorType>(getResult().getType());
+  if (!input || !type.hasStaticShape())
+    return {};
+  if (input.isSplat())
+    return input.reshape(type);
+  // Whole bytes only: i1 constants are bit-packed.
+  if (type.getElementTypeBitWidth() % 8 != 0)
+    return {};
+  int64_t inner = type.getElementTypeBitWidth() / 8, outer = 1;
+  for (int64_t size : type.getShape().drop_front(getAxis() + 1))
+    inner *= size;
+  for (int64_t size : type.getShape().take_front(getAxis()))
+    outer *= size;
+  int64_t count = getPermutation().size();
+  ArrayRef<char> from = input.getRawData();
+  std::vector<char> to(from.size());
+  for (int64_t o = 0; o < outer; ++o)
+    for (auto [i, source] : llvm::enumerate(getPermutation()))
+      std::copy_n(from.begin() + (o * count + source) * inner, inner,
+                  to.begin() + (o * count + i) * inner);
+  return DenseElementsAttr::getFromRawBuffer(type, to);
+}
+
+namespace {
+/// permute(permute(x, p), q) along one axis is permute(x, p o q).
+struct ComposePermutes : OpRewritePattern<PermuteOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(PermuteOp op,
+                                PatternRewriter &rewriter) const override {
+    auto producer = op.getInput().getDefiningOp<PermuteOp>();
+    if (!producer || producer.getAxis() != op.getAxis())
+      return rewriter.notifyMatchFailure(op, "input permutes no such axis");
+    SmallVector<int64_t> composed;
+    for (int64_t i : op.getPermutation())
+      composed.push_back(producer.getPermutation()[i]);
+    rewriter.replaceOpWithNewOp<PermuteOp>(
+        op, op.getType(), producer.getInput(), op.getAxis(), composed);
+    return success();
+  }
+};
+} // namespace
+
+void PermuteOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                            MLIRContext *context) {
+  patterns.add<ComposePermutes>(context);
+}
+
+LogicalResult FlattenOp::verify() {
+  RankedTensorType input = getInput().getType();
+  RankedTensorType result = getResult().getType();
+  if (input.getRank() != 4 || !input.hasStaticShape())
+    return emitOpError("input must have rank 4 and a static shape");
+  int64_t pixels = input.getDimSize(2) * input.getDimSize(3);
+  if (failed(verifyShape(*this, result,
+                         {input.getDimSize(0), input.getDimSize(1) * pixels})))
+    return failure();
+  ChannelsAttr from = getChannels(input);
+  SmallVector<int8_t> bits;
+  for (int8_t b : from.getBits())
+    bits.append(pixels, b);
+  if (getChannels(result) != from.withBits(bits))
+    return emitOpError() << "result encoding must be " << from.withBits(bits);
+  return success();
+}
