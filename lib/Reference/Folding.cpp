@@ -47,7 +47,7 @@ static Status checkUnitAndStep(double unit, double step) {
   if (!std::isfinite(unit) || !(unit > 0) || !std::isfinite(step) ||
       !(step > 0))
     return Error{"a unit or a step is not finite and positive (HP6)"};
-  return success();
+  return noError();
 }
 
 Result<Affine> sysmol::reference::foldPlain(double unit, double step,

@@ -33,14 +33,14 @@ Status sysmol::reference::checkPrecisions(std::span<const int> bits) {
   if (distinct > 3) // HP2
     return Error{"one tensor has " + std::to_string(distinct) +
                  " different precisions, at most 3 are allowed (HP2)"};
-  return success();
+  return noError();
 }
 
 Status sysmol::reference::checkScale(double scale) {
   if (!std::isfinite(scale) || !(scale > 0)) // HP6
     return Error{"a scale of " + std::to_string(scale) +
                  " is not finite and positive (HP6)"};
-  return success();
+  return noError();
 }
 
 CodeRange sysmol::reference::codeRange(Grid grid, int bits) {

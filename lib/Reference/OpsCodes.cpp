@@ -34,7 +34,7 @@ Status sysmol::reference::checkCodes(const IntTensor &codes,
                    std::to_string(channel) + " is outside its " +
                    std::to_string(bits) + "-bit level"};
   }
-  return success();
+  return noError();
 }
 
 Result<IntTensor> sysmol::reference::quantize(const FloatTensor &input,
@@ -175,9 +175,9 @@ sysmol::reference::dequantizeWeights(const IntTensor &weights,
   return reals;
 }
 
-Result<IntTensor>
-sysmol::reference::permuteChannels(const IntTensor &input, int64_t axis,
-                                   std::span<const int64_t> permutation) {
+template <typename T>
+static Result<Tensor<T>> permute(const Tensor<T> &input, int64_t axis,
+                                 std::span<const int64_t> permutation) {
   if (Status status = checkTensor(input); !status)
     return status.error();
   Result<ChannelView> view = channelView(input.shape, axis);
@@ -192,7 +192,7 @@ sysmol::reference::permuteChannels(const IntTensor &input, int64_t axis,
       return Error{"the permutation does not hold every channel once"};
     seen[source] = true;
   }
-  IntTensor output{input.shape, {}};
+  Tensor<T> output{input.shape, {}};
   output.data.resize(input.data.size());
   for (int64_t o = 0; o < view->outer; ++o)
     for (int64_t c = 0; c < view->channels; ++c)
@@ -200,4 +200,16 @@ sysmol::reference::permuteChannels(const IntTensor &input, int64_t axis,
         output.data[(o * view->channels + c) * view->inner + i] =
             input.data[(o * view->channels + permutation[c]) * view->inner + i];
   return output;
+}
+
+Result<IntTensor>
+sysmol::reference::permuteChannels(const IntTensor &input, int64_t axis,
+                                   std::span<const int64_t> permutation) {
+  return permute(input, axis, permutation);
+}
+
+Result<FloatTensor>
+sysmol::reference::permuteChannels(const FloatTensor &input, int64_t axis,
+                                   std::span<const int64_t> permutation) {
+  return permute(input, axis, permutation);
 }

@@ -37,7 +37,7 @@ static Status checkWeightCodes(const IntTensor &weights, BitsOf bitsOf) {
       return Error{"weight code " + std::to_string(weights.data[at]) +
                    " is outside its " + std::to_string(p) + "-bit level"};
   }
-  return success();
+  return noError();
 }
 
 /// The number of windows along one dimension, or an error.

@@ -22,7 +22,7 @@ static Status checkAffine(float m, float b) {
                  " is not finite and non-zero (HP15)"};
   if (!std::isfinite(b))
     return Error{"an offset of " + std::to_string(b) + " is not finite (HP15)"};
-  return success();
+  return noError();
 }
 
 static Status checkAffines(int64_t channels, std::span<const float> m,
@@ -35,7 +35,7 @@ static Status checkAffines(int64_t channels, std::span<const float> m,
   for (int64_t c = 0; c < channels; ++c)
     if (Status status = checkAffine(m[c], b[c]); !status)
       return status;
-  return success();
+  return noError();
 }
 
 int32_t sysmol::reference::requantizeValue(Grid grid, int bits, int32_t acc,

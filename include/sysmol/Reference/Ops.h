@@ -58,6 +58,8 @@ Result<FloatTensor> dequantizeWeights(const IntTensor &weights,
 /// input. An error unless `permutation` holds every channel once.
 Result<IntTensor> permuteChannels(const IntTensor &input, int64_t axis,
                                   std::span<const int64_t> permutation);
+Result<FloatTensor> permuteChannels(const FloatTensor &input, int64_t axis,
+                                    std::span<const int64_t> permutation);
 
 //===----------------------------------------------------------------------===//
 // Dot products

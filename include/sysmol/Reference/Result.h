@@ -55,7 +55,7 @@ private:
 
 /// The result of a check: nothing, or an error.
 using Status = Result<std::monostate>;
-inline Status success() { return Status(std::monostate()); }
+inline Status noError() { return Status(std::monostate()); }
 
 } // namespace sysmol::reference
 

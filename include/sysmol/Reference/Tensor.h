@@ -37,7 +37,7 @@ template <typename T> Status checkTensor(const Tensor<T> &tensor) {
   if (*count != static_cast<int64_t>(tensor.data.size()))
     return Error{"tensor has " + std::to_string(tensor.data.size()) +
                  " elements, its shape has " + std::to_string(*count)};
-  return success();
+  return noError();
 }
 
 /// How the codes of an activation tensor are to be read: the grid, the channel
