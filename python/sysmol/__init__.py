@@ -1,0 +1,51 @@
+"""Sysmol: networks whose input channels each have their own ultra-low precision.
+
+Train them in PyTorch, write them as ONNX, compile them to native mixed-precision code. Importing
+this package imports neither PyTorch nor ONNX; each name below loads its module when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from sysmol.errors import SysmolError
+
+if TYPE_CHECKING:
+    from sysmol.export import export
+    from sysmol.prepare import prepare
+    from sysmol.simulate import IntegerNetwork
+
+__version__ = "0.1.0"
+
+__all__ = ["IntegerNetwork", "SysmolError", "__version__", "export", "prepare"]
+
+_LAZY = {"IntegerNetwork": "simulate", "export": "export", "prepare": "prepare"}
+
+
+class _Package(ModuleType):
+    """Keeps ``sysmol.prepare`` and ``sysmol.export`` functions.
+
+    Importing a submodule binds it in its package; where a function has the module's name, the
+    function is bound instead, whatever was imported first.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _LAZY and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'sysmol' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"sysmol.{_LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,84 @@
+"""Pre-activation ResNet for small images (He et al. 2016, *Identity Mappings*, §4, CIFAR form)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+__all__ = ["Block", "PreResNet", "preresnet20"]
+
+
+class Block(nn.Module):
+    """BN, ReLU, 3x3, BN, ReLU, 3x3, plus the shortcut.
+
+    A block that changes shape takes its 1x1 shortcut from the *same* activation as its first 3x3,
+    so that one quantized tensor, with one set of channel precisions, feeds both.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.relu1 = nn.ReLU()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.relu2 = nn.ReLU()
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.shortcut: nn.Conv2d | None = None
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, 0, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Float tensor [N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
+        a = self.relu1(self.bn1(x))
+        h: torch.Tensor = self.conv2(self.relu2(self.bn2(self.conv1(a))))
+        return h + (x if self.shortcut is None else self.shortcut(a))
+
+
+class PreResNet(nn.Module):
+    """Pre-activation ResNet of depth ``6 * blocks + 2``.
+
+    Parameters
+    ----------
+    blocks : int
+        Blocks in each of the three stages (3: ResNet-20).
+    widths : tuple of int
+        Channels of the three stages.
+    channels, classes : int
+        Channels of the image, number of logits.
+    """
+
+    def __init__(
+        self,
+        blocks: int = 3,
+        widths: tuple[int, ...] = (16, 32, 64),
+        channels: int = 1,
+        classes: int = 10,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False)
+        layers: list[nn.Module] = []
+        inputs = widths[0]
+        for stage, width in enumerate(widths):
+            for block in range(blocks):
+                layers.append(Block(inputs, width, 2 if stage > 0 and block == 0 else 1))
+                inputs = width
+        self.blocks = nn.Sequential(*layers)
+        self.bn = nn.BatchNorm2d(inputs)
+        self.relu = nn.ReLU()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(inputs, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images [N, channels, H, W] in [0, 1] to logits [N, classes]."""
+        x = self.relu(self.bn(self.blocks(self.conv(x))))
+        logits: torch.Tensor = self.fc(self.flatten(self.pool(x)))
+        return logits
+
+
+def preresnet20() -> PreResNet:
+    """The network of the demo: 28x28x1 images, ten classes, about 272,000 weights."""
+    return PreResNet()

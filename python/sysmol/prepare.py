@@ -1,0 +1,354 @@
+"""Turn a float PyTorch network into one that learns the precision of every input channel.
+
+:func:`prepare` traces the network, gives each tensor that a convolution or linear layer reads one
+:class:`~sysmol.layers.ActivationQuant`, replaces those layers, and puts residual sums on the 16-bit
+carrier. The phases then are::
+
+    model = sysmol.prepare(twin)
+    calibrate(model, images)          # first guess of every alpha
+    ...                               # phase 1: loss + strength * bits_term(model), project(model)
+    freeze(model)                     # precisions are final
+    ...                               # phase 2
+    calibrate_carrier(model, images)
+    sysmol.export(model, "net.onnx")
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import operator
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from sysmol.errors import SysmolError
+from sysmol.layers import (
+    ActivationQuant,
+    CarrierQuant,
+    ChannelPrecision,
+    QuantConv2d,
+    QuantLayer,
+    QuantizedReLU,
+    QuantLinear,
+)
+
+__all__ = [
+    "bits_term",
+    "calibrate",
+    "calibrate_carrier",
+    "freeze",
+    "hidden_layers",
+    "layers",
+    "mean_bits",
+    "prepare",
+    "project",
+]
+
+_ADDS = (operator.add, torch.add)
+_POOLS = (nn.AdaptiveAvgPool2d, nn.AvgPool2d)
+_KNOWN = (
+    nn.Conv2d,
+    nn.Linear,
+    nn.BatchNorm2d,
+    nn.ReLU,
+    nn.Flatten,
+    nn.Dropout,
+    nn.Identity,
+    *_POOLS,
+)
+
+
+def _module(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    return graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def _is_add(node: fx.Node) -> bool:
+    return node.op == "call_function" and node.target in _ADDS
+
+
+def _check(graph: fx.GraphModule) -> None:
+    for node in graph.graph.nodes:
+        module = _module(graph, node)
+        if node.op in ("placeholder", "output") or _is_add(node):
+            continue
+        if module is None or not isinstance(module, _KNOWN):
+            what = type(module).__name__ if module is not None else str(node.target)
+            raise SysmolError(f"prepare: cannot quantize '{node.name}': unsupported {what}")
+        if isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size not in (1, (1, 1)):
+            raise SysmolError(f"prepare: '{node.name}': only AdaptiveAvgPool2d(1) is supported")
+        if isinstance(module, nn.Conv2d):
+            if module.padding_mode != "zeros":
+                raise SysmolError(f"prepare: '{node.name}': padding_mode must be 'zeros'")
+            if isinstance(module.padding, str):
+                raise SysmolError(f"prepare: '{node.name}': padding must be numbers")
+
+
+def _insert(graph: fx.GraphModule, after: fx.Node, name: str, module: nn.Module) -> fx.Node:
+    """Add ``module`` behind ``after`` and give it all of that node's users."""
+    graph.add_submodule(name, module)
+    with graph.graph.inserting_after(after):
+        node = graph.graph.call_module(name, (after,))
+    after.replace_all_uses_with(node, delete_user_cb=lambda user: user is not node)
+    return node
+
+
+def _skip(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
+    """The node that ``node`` takes its values from, through layers that do not change them."""
+    while isinstance(_module(graph, node), (nn.Flatten, nn.Dropout, nn.Identity, *_POOLS)):
+        node = node.all_input_nodes[0]
+    return node
+
+
+def prepare(model: nn.Module, ends_bits: int = 8) -> fx.GraphModule:
+    """Give every hidden input channel of ``model`` a learned precision.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Of ``Conv2d`` (any stride, padding, dilation, groups), ``Linear``, ``BatchNorm2d``, ``ReLU``,
+        average pools, ``Flatten`` and residual ``+``, traceable by ``torch.fx``; its one input is an
+        image in [0, 1]. It is copied, not changed.
+    ends_bits : int
+        Precision of the first and the last layer.
+
+    Returns
+    -------
+    torch.fx.GraphModule
+        In phase 1, with every hidden precision at 8 bits. Its ``relu -> quant`` tensors lie on the
+        unsigned grid, all others on the mid-rise grid.
+    """
+    if not any(isinstance(m, (nn.Conv2d, nn.Linear)) for m in model.modules()):
+        raise SysmolError("prepare: the model has no Conv2d and no Linear layer")
+    try:
+        graph = fx.symbolic_trace(copy.deepcopy(model))
+    except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
+        raise SysmolError(f"prepare: torch.fx cannot trace the model: {error}") from error
+    _check(graph)
+    _add_carriers(graph)
+    _add_quantizers(graph, ends_bits)
+    graph.graph.lint()
+    graph.recompile()
+    return graph
+
+
+def _add_carriers(graph: fx.GraphModule) -> None:
+    nodes = list(graph.graph.nodes)
+    done: set[fx.Node] = set()
+    for add in filter(_is_add, nodes):
+        for node in (*add.all_input_nodes, add):
+            if node not in done and not isinstance(_module(graph, node), CarrierQuant):
+                done.add(node)
+                _insert(graph, node, f"{node.name}_carrier", CarrierQuant())
+
+
+def _add_quantizers(graph: fx.GraphModule, ends_bits: int) -> None:
+    dots = [
+        node
+        for node in graph.graph.nodes
+        if isinstance(_module(graph, node), (nn.Conv2d, nn.Linear))
+    ]
+    pools = [node for node in graph.graph.nodes if isinstance(_module(graph, node), _POOLS)]
+    if not dots:
+        raise SysmolError("prepare: the model calls no Conv2d and no Linear layer")
+    fixed = {dots[-1].all_input_nodes[0], *(pool.all_input_nodes[0] for pool in pools)}
+    quants: dict[fx.Node, ActivationQuant] = {}
+    for reader in dots + pools:
+        tensor = reader.all_input_nodes[0]
+        if tensor in quants or isinstance(_module(graph, tensor), ActivationQuant):
+            continue
+        channels = _channels(graph, reader, tensor)
+        image = tensor.op == "placeholder"
+        precision = ChannelPrecision(channels, ends_bits if image or tensor in fixed else None)
+        signed = not image and not isinstance(_module(graph, _skip(graph, tensor)), nn.ReLU)
+        quants[tensor] = ActivationQuant(precision, signed, trained=not image)
+        node = _insert(graph, tensor, f"{tensor.name}_quant", quants[tensor])
+        if isinstance(_module(graph, tensor), nn.ReLU) and list(tensor.users) == [node]:
+            graph.set_submodule(str(tensor.target), QuantizedReLU())
+    for node in dots:
+        module, quant = _module(graph, node), _module(graph, node.all_input_nodes[0])
+        assert isinstance(quant, ActivationQuant)
+        layer: nn.Module
+        if isinstance(module, nn.Conv2d):
+            layer = QuantConv2d(module, quant.precision)
+        else:
+            assert isinstance(module, nn.Linear)
+            layer = QuantLinear(module, quant.precision)
+        graph.set_submodule(str(node.target), layer)
+
+
+def _channels(graph: fx.GraphModule, reader: fx.Node, tensor: fx.Node) -> int:
+    module = _module(graph, reader)
+    if isinstance(module, nn.Conv2d):
+        return module.in_channels
+    if isinstance(module, nn.Linear):
+        return module.in_features
+    # A pool keeps the channels of whatever made its input.
+    node = tensor
+    while True:
+        made = _module(graph, node)
+        if isinstance(made, nn.Conv2d):
+            return made.out_channels
+        if isinstance(made, nn.BatchNorm2d):
+            return made.num_features
+        if not node.all_input_nodes:
+            raise SysmolError(f"prepare: cannot tell the channels that '{reader.name}' reads")
+        node = node.all_input_nodes[0]
+
+
+def layers(model: nn.Module) -> Iterator[tuple[str, QuantLayer]]:
+    """All quantized layers, in order, with their names."""
+    for name, module in model.named_modules():
+        if isinstance(module, QuantLayer):
+            yield name, module
+
+
+def hidden_layers(model: nn.Module) -> Iterator[tuple[str, QuantLayer]]:
+    """The layers whose precisions are learned."""
+    return ((name, layer) for name, layer in layers(model) if layer.precision.learned)
+
+
+def bits_term(model: nn.Module) -> torch.Tensor:
+    """The loss term of phase 1: ``sum over hidden weights of -log2 sigmoid(s)``, differentiable."""
+    terms = [
+        (layer.precision.implied() - 1).sum() * layer.weights_per_channel()
+        for _, layer in hidden_layers(model)
+    ]
+    return torch.stack(terms).sum() if terms else torch.zeros(())
+
+
+@torch.no_grad()
+def mean_bits(model: nn.Module) -> float:
+    """Mean assigned bits of a hidden weight."""
+    bits = weights = 0
+    for _, layer in hidden_layers(model):
+        bits += int(layer.precision.assigned().sum()) * layer.weights_per_channel()
+        weights += layer.weight.numel()
+    return bits / weights if weights else math.nan
+
+
+def project(model: nn.Module) -> None:
+    """Phase 1, after every optimizer step: clamp the weights of learned layers."""
+    for _, layer in hidden_layers(model):
+        layer.project()
+
+
+def freeze(model: nn.Module) -> None:
+    """End phase 1: precisions become final, weight scales are fitted and become trained."""
+    for module in list(model.modules()):
+        if isinstance(module, ChannelPrecision):
+            module.freeze()
+    for _, layer in layers(model):
+        layer.fit_scale()
+        layer.scale.requires_grad_(True)
+
+
+def _observe(
+    model: nn.Module, kind: type[nn.Module], images: torch.Tensor, use: Callable[[nn.Module], None]
+) -> None:
+    chosen = [module for module in model.modules() if isinstance(module, kind)]
+    was = model.training
+    model.eval()
+    for module in chosen:
+        module.observing = []  # type: ignore[assignment]
+    try:
+        with torch.no_grad():
+            model(images)
+        for module in chosen:
+            use(module)
+    finally:
+        for module in chosen:
+            module.observing = None  # type: ignore[assignment]
+        model.train(was)
+
+
+def calibrate(model: nn.Module, images: torch.Tensor, bits: int = 2) -> None:
+    """First guess of all trained activation scales: least squared error at ``bits`` bits.
+
+    Parameters
+    ----------
+    images : float tensor [N, C, H, W] in [0, 1]
+        A few hundred are enough.
+    """
+
+    def fit(module: nn.Module) -> None:
+        assert isinstance(module, ActivationQuant) and module.observing
+        if not module.scale.requires_grad:
+            return
+        x = torch.cat([part.flatten() for part in module.observing])
+        x = x[:: max(1, x.numel() // 200_000)]
+        top = float(x.abs().max()) or 1.0
+        p = bits if module.precision.learned else 8
+        best, error = top, math.inf
+        for trial in (top * i / 80 for i in range(4, 81)):
+            if module.signed:
+                size = trial * 2.0 ** (2 - p)
+                half = 0.5 if p < 8 else 0.0
+                reach = 2 ** (p - 1) - 1 if p < 8 else 127
+                y = (torch.round(x / size - half).clamp(-reach - 2 * half, reach) + half) * size
+            else:
+                n = 2**p - 1
+                y = torch.round(x * (n / trial)).clamp(0, n) * (trial / n)
+            if (e := float((y - x).square().mean())) < error:
+                best, error = trial, e
+        with torch.no_grad():
+            module.scale.fill_(best)
+
+    _observe(model, ActivationQuant, images, fit)
+
+
+def calibrate_carrier(model: nn.Module, images: torch.Tensor, headroom: float = 8.0) -> float:
+    """Set the network's one carrier step, a power of two; give it back.
+
+    The largest magnitude seen on ``images`` gets ``headroom`` times its room below 32767 steps.
+    """
+    tops: list[float] = []
+
+    def collect(module: nn.Module) -> None:
+        assert isinstance(module, CarrierQuant) and module.observing
+        tops.append(max(float(part) for part in module.observing))
+
+    _observe(model, CarrierQuant, images, collect)
+    if not tops:
+        return 0.0
+    delta = 2.0 ** math.ceil(math.log2(max(max(tops), 1e-6) * headroom / 32767))
+    for module in model.modules():
+        if isinstance(module, CarrierQuant):
+            module.delta.fill_(delta)
+    return delta
+
+
+@torch.no_grad()
+def recalibrate_batchnorm(model: nn.Module, batches: list[torch.Tensor]) -> None:
+    """Replace running statistics by exact averages of binary32 batch statistics.
+
+    Parameters
+    ----------
+    batches : list of float tensor [N, C, H, W]
+        Training images. Training runs in bfloat16 and moves all the time; the deployed network
+        computes in binary32 with its last weights.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    was = model.training
+    model.train()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # PyTorch's way to ask for a plain average
+    for x in batches:
+        model(x)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.train(was)
+
+
+def distillation(logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Kullback-Leibler divergence from the teacher at ``temperature`` (Hinton et al. 2015)."""
+    return functional.kl_div(
+        functional.log_softmax(logits / temperature, 1),
+        functional.log_softmax(teacher / temperature, 1),
+        reduction="batchmean",
+        log_target=True,
+    ) * (temperature**2)

@@ -1,0 +1,560 @@
+"""Run an exported network in integers, exactly as the law of the numbers says.
+
+This reads the ONNX file by itself and shares no code with the compiler's importer. Convolutions of
+integer codes run in double, where every sum that HP12 allows is exact in any order; what follows
+is binary32 in the stated order (HP15, HP17, HP18). It is the reference that compiled code meets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+from torch.nn import functional
+
+from sysmol.errors import SysmolError
+from sysmol.fold import BatchNorm, fold
+from sysmol.grids import (
+    CARRIER_MAX,
+    Float32,
+    Float64,
+    Grid,
+    Int64,
+    check_levels,
+    counts,
+    dequantize,
+    level_values,
+    quantize,
+    requantize,
+    step,
+    to_carrier,
+    unit,
+    values,
+)
+
+__all__ = ["IntegerNetwork"]
+
+_ACCUMULATOR_MAX = 2**31 - 1
+_WEIGHT_TOLERANCE = 1e-3  # HP23, in steps
+_CARRIER_BITS = 16
+
+
+@dataclass(frozen=True)
+class _Value:
+    """What is known about a value before anything runs; ``shape`` is without the batch."""
+
+    shape: tuple[int, ...]
+    source: str  # the array that holds it: batch norm and ReLU wait for their quantizer
+
+    @property
+    def channels(self) -> int:
+        return self.shape[0]
+
+
+@dataclass(frozen=True)
+class _Image(_Value):
+    """The network's real input."""
+
+
+@dataclass(frozen=True)
+class _Codes(_Value):
+    """Codes of a grid; ``bits`` int64 [C], ``scale`` is ``alpha`` or ``d``."""
+
+    grid: Grid
+    bits: Int64
+    scale: float
+
+
+@dataclass(frozen=True)
+class _Integers(_Value):
+    """Accumulators, or carriers, and the real operations that wait for a quantizer.
+
+    ``unit`` and ``bias`` are doubles, [C] or scalar; ``carrier`` is true for 16-bit carriers.
+    """
+
+    unit: Float64
+    bias: Float64
+    carrier: bool
+    norm: BatchNorm | None = None
+    relu: bool = False
+
+    @property
+    def plain(self) -> bool:
+        return self.norm is None and not self.relu and not self.bias.any()
+
+
+@dataclass(frozen=True)
+class _Weight:
+    """Level values ``q`` [Cout, Cin / g, ...], their precisions, ``d`` [Cout]."""
+
+    levels: Int64
+    bits: Int64
+    scale: Float64
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What a ``Quant`` node quantizes to, before it is spread over channels."""
+
+    carrier: bool
+    grid: Grid
+    bits: Int64
+    scale: Float64
+
+
+_Step = Callable[[dict[str, Any]], Any]
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+
+
+def _channelwise(array: Float64 | Float32 | Int64, rank: int) -> Any:
+    """[C] or scalar to what broadcasts over [N, C, ...] of ``rank`` axes."""
+    flat = np.asarray(array)
+    return flat.reshape(1, -1, *([1] * (rank - 2))) if flat.ndim else flat
+
+
+def _finest(bits: Int64, steps: Float64, grid: Grid, where: str, axis: int | None) -> Float64:
+    """HP22: the scale from the finest level, in double, after checking all other channels."""
+    finest = bits.max(axis=axis, keepdims=axis is not None)
+    reach = np.where(bits == finest, steps, -np.inf).max(axis=axis, keepdims=axis is not None)
+    if grid is Grid.UNSIGNED:
+        scale = np.asarray(reach * (2.0**finest - 1))
+    else:
+        scale = np.asarray(reach * np.exp2(finest - 2.0))
+    if not (np.isfinite(steps).all() and (steps > 0).all()):
+        raise SysmolError(f"{where}: a scale is not a finite positive number (HP6)")
+    expected = step(grid, bits, scale).astype(np.float32)
+    slack = 2 * np.spacing(expected)
+    if (np.abs(expected.astype(np.float64) - steps) > slack).any():
+        raise SysmolError(f"{where}: the channels' scales do not belong to one grid (HP22)")
+    return scale
+
+
+class IntegerNetwork:
+    """A network of integer codes, read from ONNX; see :meth:`from_onnx`."""
+
+    def __init__(self, model: onnx.ModelProto, name: str) -> None:
+        self._where = name
+        graph = model.graph
+        self._constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+        self._values: dict[str, _Value] = {}
+        self._weights: dict[str, tuple[onnx.NodeProto, _Target]] = {}
+        self._steps: list[tuple[str, _Step]] = []
+        inputs = [i for i in graph.input if i.name not in self._constants]
+        if len(inputs) != 1 or len(graph.output) != 1:
+            raise SysmolError(f"{name}: expected one input and one output")
+        self.input, self.output = inputs[0].name, graph.output[0].name
+        self._values[self.input] = _Image(self._image_shape(inputs[0]), self.input)
+        for node in graph.node:
+            self._read(node)
+        last = self._values.get(self.output)
+        if not isinstance(last, _Integers) or last.relu:
+            raise SysmolError(f"{name}: output '{self.output}' is not an accumulator (HP18)")
+        self._final = last
+        self._m, self._b = fold(last.unit, np.float64(1), last.bias, last.norm)
+
+    @classmethod
+    def from_onnx(cls, path: Path | str) -> IntegerNetwork:
+        """Read a model that :func:`sysmol.export` or another QONNX exporter wrote."""
+        try:
+            model = onnx.load(str(path))
+        except (OSError, DecodeError, ValueError) as error:
+            raise SysmolError(f"{path}: cannot read this ONNX model: {error}") from error
+        return cls(model, Path(path).name)
+
+    def run(self, x: Float32, batch: int = 200) -> Float32:
+        """Logits, binary32 [N, classes], of images ``x``, binary32 [N, C, H, W]."""
+        x = self._checked(x)
+        parts = [self._forward(x[i : i + batch])[1] for i in range(0, len(x), batch)]
+        return np.concatenate(parts)
+
+    def trace(self, x: Float32) -> dict[str, Int64]:
+        """Every integer tensor by the ONNX value that holds it.
+
+        Codes of each ``Quant``, accumulators of each convolution, linear layer and pool, sums of
+        carriers; channels in the file's order. All of them live at once: use few images.
+        """
+        return self._forward(self._checked(x))[0]
+
+    def _checked(self, x: Float32) -> Float32:
+        shape = self._values[self.input].shape
+        if x.dtype != np.float32 or x.shape[1:] != shape or not len(x):
+            wanted = ", ".join(str(n) for n in shape)
+            raise SysmolError(
+                f"{self._where}: input must be float32 [N, {wanted}], got {x.dtype} {list(x.shape)}"
+            )
+        return x
+
+    def _forward(self, x: Float32) -> tuple[dict[str, Int64], Float32]:
+        arrays: dict[str, Any] = {self.input: x}
+        for name, run in self._steps:
+            arrays[name] = run(arrays)
+        acc = arrays[self._final.source]
+        m, b = (_channelwise(v, acc.ndim) for v in (self._m, self._b))
+        del arrays[self.input]
+        return arrays, dequantize(acc, m, b)
+
+    # Reading -----------------------------------------------------------------------------------
+
+    def _image_shape(self, info: onnx.ValueInfoProto) -> tuple[int, ...]:
+        dims = info.type.tensor_type.shape.dim[1:]
+        if not dims or any(not d.HasField("dim_value") for d in dims):
+            raise SysmolError(f"{self._where}: input '{info.name}' needs a fixed shape [N, C, ...]")
+        return tuple(d.dim_value for d in dims)
+
+    def _fail(self, node: onnx.NodeProto, reason: str) -> SysmolError:
+        return SysmolError(f"{self._where}: {node.op_type} '{node.output[0]}': {reason}")
+
+    def _constant(self, node: onnx.NodeProto, name: str) -> Float64:
+        if name not in self._constants:
+            raise self._fail(node, f"'{name}' is not a constant")
+        array = self._constants[name]
+        if not np.isfinite(array).all():
+            raise self._fail(node, f"'{name}' holds NaN or infinity")
+        return np.asarray(array, np.float64)
+
+    def _input(self, node: onnx.NodeProto, index: int = 0) -> _Value:
+        name = node.input[index]
+        if name not in self._values:
+            raise self._fail(node, f"'{name}' is not computed before it")
+        return self._values[name]
+
+    def _integers(self, node: onnx.NodeProto, index: int = 0) -> _Integers:
+        value = self._input(node, index)
+        if not isinstance(value, _Integers):
+            raise self._fail(node, f"'{node.input[index]}' is neither accumulator nor carrier")
+        return value
+
+    def _codes(self, node: onnx.NodeProto) -> _Codes:
+        value = self._input(node)
+        if not isinstance(value, _Codes):
+            raise self._fail(node, f"'{node.input[0]}' is not quantized")
+        return value
+
+    def _read(self, node: onnx.NodeProto) -> None:
+        readers: dict[str, Callable[[onnx.NodeProto], None]] = {
+            "Quant": self._quant,
+            "Conv": self._conv,
+            "Gemm": self._gemm,
+            "MatMul": self._gemm,
+            "BatchNormalization": self._batch_norm,
+            "Relu": self._relu,
+            "Add": self._add,
+            "GlobalAveragePool": self._pool,
+            "AveragePool": self._pool,
+            "Flatten": self._flatten,
+            "Identity": self._identity,
+        }
+        if node.op_type not in readers:
+            raise self._fail(node, "unsupported operator")
+        readers[node.op_type](node)
+
+    def _quant(self, node: onnx.NodeProto) -> None:
+        target = self._target(node)
+        source, output = node.input[0], node.output[0]
+        if source in self._constants:
+            self._weights[output] = node, target
+            return
+        value = self._input(node)
+        rank = 1 + len(value.shape)
+        if target.carrier:
+            self._carrier(node, value, float(target.scale))
+            return
+        bits, steps = (
+            np.broadcast_to(self._per_channel(node, a, value), value.channels)
+            for a in (target.bits, target.scale)
+        )
+        scale = float(_finest(bits, steps, target.grid, self._label(node), None))
+        grid = target.grid
+        if isinstance(value, _Image):
+            shaped = _channelwise(bits, rank)
+            run: _Step = lambda a: quantize(a[value.source], grid, shaped, scale)  # noqa: E731
+        else:
+            acc = self._integers(node)
+            if acc.relu and grid is not Grid.UNSIGNED:
+                raise self._fail(node, "a ReLU must be followed by an unsigned grid (HP20)")
+            m, b = fold(acc.unit, step(grid, bits, scale), acc.bias, acc.norm)
+            shaped, m, b = (_channelwise(v, rank) for v in (bits, m, b))
+            run = lambda a: requantize(a[acc.source], m, b, grid, shaped)  # noqa: E731
+        self._steps.append((output, run))
+        self._values[output] = _Codes(value.shape, output, grid, np.asarray(bits), scale)
+
+    def _label(self, node: onnx.NodeProto) -> str:
+        return f"{self._where}: {node.op_type} '{node.output[0]}'"
+
+    def _per_channel(self, node: onnx.NodeProto, array: Any, value: _Value) -> Any:
+        if array.size == 1:
+            return array.reshape(())
+        shape = (1, value.channels, *([1] * (len(value.shape) - 1)))
+        if array.shape != shape:
+            wanted = list(shape)
+            raise self._fail(node, f"per-channel shape {list(array.shape)}, expected {wanted}")
+        return array.reshape(-1)
+
+    def _target(self, node: onnx.NodeProto) -> _Target:
+        """HP21, read backwards."""
+        if len(node.input) != 4:
+            raise self._fail(node, "expected x, scale, zero_point and bit_width")
+        scale, zero, bits = (self._constant(node, name) for name in node.input[1:])
+        attributes = _attributes(node)
+        signed, narrow = attributes.get("signed", 1), attributes.get("narrow", 0)
+        if attributes.get("rounding_mode", b"ROUND").upper() != b"ROUND":
+            raise self._fail(node, "rounding_mode must be ROUND")
+        if signed and bits.size == 1 and bits.item() == _CARRIER_BITS:
+            if not narrow or zero.any() or scale.size != 1:
+                raise self._fail(node, "a carrier is narrow, with one scale and no zero point")
+            if not (np.isfinite(scale).all() and scale.item() > 0):
+                raise self._fail(node, "the carrier's scale is not positive (HP6)")
+            return _Target(True, Grid.MIDRISE, np.asarray(16), scale.reshape(()))
+        try:
+            p = check_levels(bits)
+        except SysmolError as error:
+            raise self._fail(node, str(error)) from error
+        midrise = np.where(p == 8, 128.0, np.exp2(p - 1.0) - 0.5)
+        if signed:
+            if not narrow or zero.any() or (p != 8).any():
+                raise self._fail(node, "a signed grid is symmetric: narrow, 8 bits, zero point 0")
+            grid = Grid.MIDRISE
+        elif not zero.any():
+            grid = Grid.UNSIGNED
+        elif zero.size in (1, p.size) or p.size == 1:
+            if (np.broadcast_arrays(zero, midrise)[0] != midrise).any():
+                raise self._fail(node, "zero_point belongs to no grid (HP21)")
+            grid = Grid.MIDRISE
+        else:
+            raise self._fail(node, "zero_point and bit_width differ in shape")
+        return _Target(False, grid, p, scale)
+
+    def _weight(self, reader: onnx.NodeProto, transposed: bool = False) -> _Weight:
+        """The weight that ``reader`` multiplies by, output channels first."""
+        if reader.input[1] not in self._weights:
+            raise self._fail(reader, f"weight '{reader.input[1]}' is not quantized")
+        node, target = self._weights[reader.input[1]]
+        if target.carrier or target.grid is not Grid.MIDRISE:
+            raise self._fail(node, "weights must lie on the mid-rise or symmetric grid")
+        array = self._constant(node, node.input[0])
+        try:
+            parts = [np.broadcast_to(a, array.shape) for a in (target.bits, target.scale)]
+        except ValueError as error:
+            raise self._fail(node, f"scale or bit_width does not fit the weight: {error}") from error
+        if transposed:
+            array, parts = array.T, [part.T for part in parts]
+        bits, steps = (part.reshape(len(array), -1) for part in parts)
+        scale = _finest(bits, steps, Grid.MIDRISE, self._label(node), 1)
+        flat = array.reshape(len(array), -1)
+        codes = quantize(flat.astype(np.float32), Grid.MIDRISE, bits, scale)
+        error_in_steps = np.abs(values(codes, Grid.MIDRISE, bits, scale) - flat) / steps
+        if (error_in_steps > _WEIGHT_TOLERANCE).any():
+            raise self._fail(node, "a weight does not lie on its grid (HP23)")
+        levels = level_values(codes, Grid.MIDRISE, bits)
+        return _Weight(levels.reshape(array.shape), bits.reshape(array.shape), scale.reshape(-1))
+
+    def _carrier(self, node: onnx.NodeProto, value: _Value, delta: float) -> None:
+        acc = self._integers(node)
+        if not acc.plain:
+            raise self._fail(node, "bias, batch norm or ReLU before a carrier (HP17 has no offset)")
+        m, _ = fold(acc.unit, np.float64(delta), acc.bias, None)
+        shaped = _channelwise(m, 1 + len(value.shape))
+        output = node.output[0]
+        self._steps.append((output, lambda a: to_carrier(a[acc.source], shaped)))
+        self._values[output] = _Integers(
+            value.shape, output, np.float64(delta), np.float64(0), carrier=True
+        )
+
+    def _conv(self, node: onnx.NodeProto) -> None:
+        weight, codes, attributes = self._weight(node), self._codes(node), _attributes(node)
+        groups = attributes.get("group", 1)
+        kernel = weight.levels.shape[2:]
+        rank = len(kernel)
+        strides = attributes.get("strides", [1] * rank)
+        dilations = attributes.get("dilations", [1] * rank)
+        pads = attributes.get("pads", [0] * (2 * rank))
+        if attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
+            raise self._fail(node, "auto_pad is not supported: give pads")
+        if rank != 2 or len(codes.shape) != 3 or min(pads) < 0:
+            raise self._fail(node, "only 2-D convolutions with pads of at least 0 are supported")
+        out = weight.levels.shape[0]
+        if codes.channels != weight.levels.shape[1] * groups or out % groups:
+            raise self._fail(node, f"{codes.channels} input channels do not fit the weight")
+        scaled, unit_ = self._product(node, weight, codes, groups)
+        sizes = [
+            (codes.shape[1 + i] + pads[i] + pads[i + 2] - dilations[i] * (kernel[i] - 1) - 1)
+            // strides[i]
+            + 1
+            for i in range(2)
+        ]
+        if min(sizes) < 1:
+            raise self._fail(node, "the kernel is larger than the padded image")
+        matrix = torch.from_numpy(scaled.astype(np.float64))
+        bits = _channelwise(codes.bits, 4)
+        # HP13: a padded tap adds nothing, which is level value 0 (no mid-rise code has it).
+        border = (pads[1], pads[3], pads[0], pads[2])
+
+        def run(arrays: dict[str, Any]) -> Int64:
+            q = level_values(arrays[codes.source], codes.grid, bits).astype(np.float64)
+            x = functional.pad(torch.from_numpy(q), border)
+            acc = functional.conv2d(x, matrix, None, strides, 0, dilations, groups)
+            return np.asarray(acc.to(torch.int64).numpy())
+
+        self._accumulator(node, (out, *sizes), unit_, self._bias(node, out), run)
+
+    def _gemm(self, node: onnx.NodeProto) -> None:
+        codes, attributes = self._codes(node), _attributes(node)
+        transposed = node.op_type == "MatMul" or not attributes.get("transB", 0)
+        weight = self._weight(node, transposed)
+        if attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0:
+            raise self._fail(node, "alpha and beta must be 1")
+        if attributes.get("transA", 0) or weight.levels.ndim != 2 or len(codes.shape) != 1:
+            raise self._fail(node, "expected [N, K] times a 2-D weight")
+        if weight.levels.shape[1] != codes.channels:
+            raise self._fail(node, f"{codes.channels} inputs do not fit the weight")
+        scaled, unit_ = self._product(node, weight, codes, 1)
+        out = len(scaled)
+
+        def run(arrays: dict[str, Any]) -> Int64:
+            q = level_values(arrays[codes.source], codes.grid, codes.bits[None])
+            return np.asarray(q @ scaled.T)
+
+        self._accumulator(node, (out,), unit_, self._bias(node, out), run)
+
+    def _bias(self, node: onnx.NodeProto, out: int) -> Float64:
+        if len(node.input) < 3 or not node.input[2]:
+            return np.zeros(out)
+        bias = self._constant(node, node.input[2]).reshape(-1)
+        if bias.size not in (1, out):
+            raise self._fail(node, f"bias of {bias.size} values for {out} channels")
+        return np.broadcast_to(bias, out)
+
+    def _product(
+        self, node: onnx.NodeProto, weight: _Weight, codes: _Codes, groups: int
+    ) -> tuple[Int64, Float64]:
+        """Weights times ``c(p)`` (HP11), the accumulator's unit (HP19); refuses HP12's overflow."""
+        out, per_group = weight.levels.shape[:2]
+        tail = (1,) * (weight.levels.ndim - 2)
+        # Output o of group g reads the input channels g * per_group onwards.
+        grouped = codes.bits.reshape(groups, 1, per_group)
+        p = np.broadcast_to(grouped, (groups, out // groups, per_group)).reshape(out, per_group, *tail)
+        if (weight.bits != p).any():
+            raise self._fail(node, "weight and activation precisions of a channel differ (HP11)")
+        if codes.grid is Grid.UNSIGNED:
+            most = 2**p - 1
+        else:
+            most = np.where(p == 8, 127, 2**p - 1)
+        factor = counts(codes.grid, codes.bits)
+        spread = np.broadcast_to(
+            factor.reshape(groups, 1, per_group), (groups, out // groups, per_group)
+        ).reshape(out, per_group, *tail)
+        taps = int(np.prod(weight.levels.shape[2:], dtype=np.int64))
+        largest = np.where(p == 8, 127, 2**p - 1)
+        bound = int((spread * most * largest).reshape(out, -1).sum(1).max()) * taps
+        if bound > _ACCUMULATOR_MAX:
+            raise self._fail(node, f"accumulator bound {bound} exceeds 2^31 - 1 (HP12)")
+        unit_ = (weight.scale * codes.scale) / unit(codes.grid, int(codes.bits.max()))
+        return weight.levels * spread, unit_
+
+    def _accumulator(
+        self, node: onnx.NodeProto, shape: tuple[int, ...], unit_: Float64, bias: Float64, run: _Step
+    ) -> None:
+        output = node.output[0]
+        self._steps.append((output, run))
+        self._values[output] = _Integers(shape, output, unit_, bias, carrier=False)
+
+    def _batch_norm(self, node: onnx.NodeProto) -> None:
+        value = self._integers(node)
+        if value.norm is not None or value.relu:
+            raise self._fail(node, "batch norm must directly follow a dot product or carrier")
+        parts = [self._constant(node, name) for name in node.input[1:5]]
+        if any(part.shape != (value.channels,) for part in parts):
+            raise self._fail(node, f"parameters are not of {value.channels} channels")
+        epsilon = float(_attributes(node).get("epsilon", 1e-5))
+        if (parts[3] + epsilon <= 0).any():
+            raise self._fail(node, "a variance is negative")
+        norm = BatchNorm(parts[0], parts[1], parts[2], parts[3], epsilon)
+        self._values[node.output[0]] = replace(value, norm=norm)
+
+    def _relu(self, node: onnx.NodeProto) -> None:
+        self._values[node.output[0]] = replace(self._integers(node), relu=True)
+
+    def _add(self, node: onnx.NodeProto) -> None:
+        a, b = self._integers(node, 0), self._integers(node, 1)
+        if not all(v.carrier and v.plain for v in (a, b)) or a.unit != b.unit or a.shape != b.shape:
+            raise self._fail(node, "both inputs must be carriers of one delta and shape (HP17)")
+        output = node.output[0]
+        self._steps.append(
+            (output, lambda x: np.clip(x[a.source] + x[b.source], -CARRIER_MAX, CARRIER_MAX))
+        )
+        self._values[output] = replace(a, source=output)
+
+    def _pool(self, node: onnx.NodeProto) -> None:
+        codes, attributes = self._codes(node), _attributes(node)
+        if codes.grid is not Grid.UNSIGNED or len(codes.shape) != 3 or len(set(codes.bits)) != 1:
+            raise self._fail(node, "pools read unsigned codes of one precision (HP14)")
+        kernel = strides = list(codes.shape[1:])
+        pads = [0] * 4
+        if node.op_type == "AveragePool":
+            kernel = attributes["kernel_shape"]
+            strides = attributes.get("strides", [1, 1])
+            pads = attributes.get("pads", pads)
+            if attributes.get("ceil_mode", 0) or set(attributes.get("dilations", [1])) != {1}:
+                raise self._fail(node, "ceil_mode and dilations are not supported")
+            if any(pads) and not attributes.get("count_include_pad", 0):
+                raise self._fail(node, "padding must be counted (HP14)")
+        sizes = [
+            (codes.shape[1 + i] + pads[i] + pads[i + 2] - kernel[i]) // strides[i] + 1
+            for i in range(2)
+        ]
+        ones = torch.ones(codes.channels, 1, *kernel, dtype=torch.float64)
+        border = (pads[1], pads[3], pads[0], pads[2])
+
+        def run(arrays: dict[str, Any]) -> Int64:
+            x = functional.pad(torch.from_numpy(arrays[codes.source].astype(np.float64)), border)
+            acc = functional.conv2d(x, ones, None, strides, groups=codes.channels)
+            return np.asarray(acc.to(torch.int64).numpy())
+
+        taps = kernel[0] * kernel[1]
+        unit_ = np.asarray((codes.scale / (2.0 ** int(codes.bits[0]) - 1)) / taps)
+        self._accumulator(node, (codes.channels, *sizes), unit_, np.float64(0), run)
+
+    def _flatten(self, node: onnx.NodeProto) -> None:
+        value = self._input(node)
+        if _attributes(node).get("axis", 1) != 1 or isinstance(value, _Image):
+            raise self._fail(node, "expected axis 1 of a quantized tensor")
+        output, size = node.output[0], int(np.prod(value.shape))
+        times = size // value.channels
+
+        def repeat(array: Any) -> Any:
+            return np.repeat(array, times) if np.ndim(array) else array
+
+        shape = (size,)
+        if isinstance(value, _Codes):
+            self._values[output] = replace(
+                value, shape=shape, source=output, bits=repeat(value.bits)
+            )
+        else:
+            acc = self._integers(node)
+            norm = acc.norm
+            if norm is not None:
+                parts = (repeat(a) for a in (norm.scale, norm.shift, norm.mean, norm.variance))
+                norm = BatchNorm(*parts, norm.epsilon)
+            self._values[output] = replace(
+                acc,
+                shape=shape,
+                source=output,
+                unit=repeat(acc.unit),
+                bias=repeat(acc.bias),
+                norm=norm,
+            )
+        source = value.source
+        self._steps.append((output, lambda a: a[source].reshape(len(a[source]), -1)))
+
+    def _identity(self, node: onnx.NodeProto) -> None:
+        self._values[node.output[0]] = self._input(node)

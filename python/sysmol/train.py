@@ -1,0 +1,508 @@
+"""Train the float twin, find every channel's precision (phase 1), fine-tune on the grids (phase 2).
+
+Run ``python -m sysmol.train --help``. Every epoch draws its chance from (seed, stage, epoch) alone
+and every stage writes a checkpoint after each epoch, so that a run which was cut off and resumed
+ends with the same weights, bit for bit, as one that was not (same machine kind, same threads).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from sysmol import data
+from sysmol.errors import SysmolError
+from sysmol.layers import ActivationQuant, ChannelPrecision, QuantLayer
+from sysmol.models import preresnet20
+from sysmol.prepare import (
+    bits_term,
+    calibrate,
+    calibrate_carrier,
+    distillation,
+    freeze,
+    layers,
+    mean_bits,
+    prepare,
+    project,
+    recalibrate_batchnorm,
+)
+
+__all__ = [
+    "STAGES",
+    "Settings",
+    "Split",
+    "accuracy",
+    "load_splits",
+    "main",
+    "run_stage",
+    "train_finetune",
+    "train_float",
+    "train_noise",
+]
+
+_FIRST_STRENGTH = 1e-7  # design §5: lambda of the CIFAR recipe
+_TEMPERATURE = 2.0
+
+STAGES = ("float", "noise", "finetune")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides the trained weights.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of initial weights, shuffling, augmentation and noise.
+    batch : int
+        Images in a training batch.
+    epochs : dict of str to int
+        Epochs of each stage of :data:`STAGES`.
+    rates : dict of str to float
+        Largest learning rate of each stage.
+    target_bits : float
+        Mean bits per hidden weight at which phase 1 aims.
+    bf16 : bool
+        Convolve in bfloat16 (about twice as fast where the processor has it).
+    limit : int
+        Train on the first ``limit`` images only; 0 for all.
+    """
+
+    seed: int
+    batch: int
+    epochs: dict[str, int]
+    rates: dict[str, float]
+    target_bits: float
+    bf16: bool
+    limit: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of the data: ``images`` uint8 [N, H, W], ``labels`` int64 [N]."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
+def load_splits(directory: Path | None, limit: int) -> tuple[Split, Split]:
+    """Training and test part; ``limit`` > 0 keeps that many images of each."""
+    parts = []
+    for name in ("train", "test"):
+        images, labels = data.load(name, directory)
+        count = limit or len(images)
+        parts.append(
+            Split(torch.from_numpy(images[:count].copy()), torch.from_numpy(labels[:count].copy()).long())
+        )
+    return parts[0], parts[1]
+
+
+def accuracy(model: nn.Module, split: Split, bf16: bool, batch: int = 500) -> float:
+    """Share of right answers in evaluation mode, in [0, 1]."""
+    model.eval()
+    right = 0
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        for x, y in zip(split.images.split(batch), split.labels.split(batch), strict=True):
+            logits = model(_channels_last(x.unsqueeze(1).float() / 255))
+            right += int((logits.argmax(1) == y).sum())
+    return right / len(split.labels)
+
+
+def _channels_last(x: torch.Tensor) -> torch.Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _seed(settings: Settings, stage: str, epoch: int) -> int:
+    """One number per (seed, stage, epoch), so that no random state needs saving."""
+    return (settings.seed * 8 + STAGES.index(stage)) * 1000 + epoch
+
+
+def _signature(settings: Settings, stage: str) -> dict[str, Any]:
+    """The settings that decide the weights of ``stage``; a checkpoint resumes only under them."""
+    known: dict[str, Any] = {
+        "seed": settings.seed,
+        "batch": settings.batch,
+        "epochs": settings.epochs[stage],
+        "rate": settings.rates[stage],
+        "bf16": settings.bf16,
+        "limit": settings.limit,
+    }
+    if stage != "float":
+        known["target_bits"] = settings.target_bits
+    return known
+
+
+Step = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+
+
+def run_stage(
+    stage: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: Step,
+    rate: Callable[[float], float],
+    splits: tuple[Split, Split],
+    settings: Settings,
+    out: Path,
+    *,
+    after: Callable[[float], None] | None = None,
+    report: Callable[[], dict[str, float]] | None = None,
+    extra: dict[str, Any] | None = None,
+    resumed: Callable[[], object] | None = None,
+    stop_after: int | None = None,
+) -> None:
+    """Train ``model`` for one stage, from its checkpoint if ``out`` holds one.
+
+    Parameters
+    ----------
+    stage : str
+        One of :data:`STAGES`; also the name of ``<stage>.pt`` and ``<stage>.csv`` in ``out``.
+    step : callable
+        ``step(x, y, progress)`` gives the loss of a batch; ``progress`` runs from 0 to 1.
+    rate : callable
+        Factor on every group's learning rate at ``progress``.
+    after : callable, optional
+        Called with ``progress`` after each optimizer step (projections, controllers).
+    report : callable, optional
+        Further columns of the log, computed after each epoch.
+    extra : dict, optional
+        Mutable numbers that belong to the checkpoint beside model and optimizer.
+    resumed : callable, optional
+        Called once after a checkpoint was loaded.
+    stop_after : int, optional
+        Stop once so many epochs of the stage are done (for tests of resuming).
+    """
+    train, test = splits
+    epochs = settings.epochs[stage]
+    signature = _signature(settings, stage)
+    checkpoint, log = out / f"{stage}.pt", out / f"{stage}.csv"
+    rows: list[dict[str, Any]] = []
+    first = 0
+    if checkpoint.is_file():
+        saved = torch.load(checkpoint, weights_only=True)
+        if saved["signature"] != signature:
+            raise SysmolError(f"{checkpoint} was written by a run with other settings")
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        rows, first = saved["rows"], saved["epoch"]
+        if extra is not None:
+            extra.update(saved["extra"])
+        if resumed is not None:
+            resumed()
+    base = [group["lr"] for group in optimizer.param_groups]
+    if first:
+        base = saved["base"]
+    steps = len(train.labels) // settings.batch
+    if steps == 0:
+        raise SysmolError(f"batch {settings.batch} is larger than {len(train.labels)} images")
+    for epoch in range(first, epochs):
+        if stop_after is not None and epoch >= stop_after:
+            return
+        start = time.monotonic()
+        torch.manual_seed(_seed(settings, stage, epoch))
+        generator = torch.Generator().manual_seed(_seed(settings, stage, epoch))
+        model.train()
+        total = 0.0
+        stream = data.batches(train.images, train.labels, settings.batch, generator)
+        bar = tqdm(stream, f"{stage} {epoch + 1}/{epochs}", steps, mininterval=5, leave=False)
+        for index, (x, y) in enumerate(bar):
+            progress = (epoch + index / steps) / epochs
+            for group, lr in zip(optimizer.param_groups, base, strict=True):
+                group["lr"] = lr * rate(progress)
+            with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
+                loss = step(_channels_last(x), y, progress)
+            if not math.isfinite(value := loss.item()):
+                raise SysmolError(f"{stage}: the loss is {value} in epoch {epoch + 1}")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            if after is not None:
+                after(progress)
+            total += value
+            bar.set_postfix(loss=f"{total / (index + 1):.4f}", refresh=False)
+        row = {
+            "epoch": epoch + 1,
+            "loss": round(total / steps, 6),
+            "test_accuracy": round(accuracy(model, test, settings.bf16), 5),
+            "seconds": round(time.monotonic() - start, 1),
+            **(report() if report is not None else {}),
+        }
+        rows.append(row)
+        print(stage, " ".join(f"{key}={value}" for key, value in row.items()), flush=True)
+        _write_log(log, rows)
+        _save(
+            checkpoint,
+            {
+                "signature": signature,
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "base": base,
+                "extra": dict(extra or {}),
+                "epoch": epoch + 1,
+                "rows": rows,
+            },
+        )
+
+
+def _write_log(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[-1]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    """Write beside, then rename: a run cut off here leaves the old checkpoint whole."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+def one_cycle(progress: float, warm: float = 0.3) -> float:
+    """Linear to 1 at ``warm``, then linear to 0 (Smith 2018, one-cycle)."""
+    return progress / warm + 0.01 if progress < warm else (1 - progress) / (1 - warm)
+
+
+def cosine(progress: float, warm: float = 0.03) -> float:
+    """Short linear warm-up, then half a cosine to 0."""
+    return min(1.0, progress / warm + 0.01) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def train_float(splits: tuple[Split, Split], settings: Settings, out: Path) -> nn.Module:
+    """The float twin: SGD with Nesterov momentum, weight decay 5e-4, one-cycle rate."""
+    torch.manual_seed(settings.seed)
+    model = preresnet20().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.SGD(
+        model.parameters(), settings.rates["float"], 0.9, weight_decay=5e-4, nesterov=True
+    )
+
+    def step(x: torch.Tensor, y: torch.Tensor, progress: float) -> torch.Tensor:
+        del progress
+        return functional.cross_entropy(model(x).float(), y)
+
+    run_stage("float", model, optimizer, step, one_cycle, splits, settings, out)
+    return model
+
+
+def _groups(model: nn.Module, rate: float) -> list[dict[str, Any]]:
+    """Adam's groups: weights and batch norm at ``rate``; scales a little, s much faster."""
+    kinds: dict[str, list[nn.Parameter]] = {"weight": [], "scale": [], "s": []}
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if isinstance(module, ChannelPrecision):
+                kind = "s"
+            elif name == "scale" and isinstance(module, ActivationQuant):
+                kind = "scale"
+            else:
+                kind = "weight"
+            if parameter.requires_grad and all(parameter is not p for p in kinds[kind]):
+                kinds[kind].append(parameter)
+    weights = [p for p in kinds["weight"]]
+    scales = {
+        id(layer.scale) for _, layer in layers(model)
+    }  # weight scales move by a fraction of themselves, so they get a smaller rate
+    groups = [
+        {"params": [p for p in weights if id(p) not in scales], "lr": rate},
+        {"params": [p for p in weights if id(p) in scales], "lr": rate / 10},
+        {"params": kinds["scale"], "lr": rate * 5},
+        {"params": kinds["s"], "lr": rate * 20},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+class _BitsController:
+    """Steers lambda so that the mean bits follow a ramp down to the target (phase 1).
+
+    A fixed lambda ends wherever the data lets it; this one reaches a budget in one run. The ramp
+    goes from 4 bits at a tenth of the phase to the target at seven tenths; the integral part
+    multiplies lambda by ``exp(0.01 * error)`` at each step, the proportional part by ``exp(error)``.
+    """
+
+    def __init__(self, model: nn.Module, target: float) -> None:
+        self.model, self.target = model, target
+        self.state: dict[str, float] = {"log_strength": math.log(_FIRST_STRENGTH), "error": 0.0}
+
+    def strength(self) -> float:
+        """The lambda of this step."""
+        return math.exp(self.state["log_strength"] + self.state["error"])
+
+    def update(self, progress: float) -> None:
+        """Measure, after an optimizer step."""
+        ramp = min(1.0, max(0.0, (progress - 0.1) / 0.6))
+        aim = 4 + ramp * (self.target - 4)
+        self.state["error"] = mean_bits(self.model) - aim
+        self.state["log_strength"] += 0.01 * self.state["error"]
+
+
+def _assigned(model: nn.Module) -> torch.Tensor:
+    """Assigned precisions of all learned tensors, one after the other."""
+    found = [m for m in model.modules() if isinstance(m, ChannelPrecision) and m.learned]
+    return torch.cat([precision.assigned() for precision in found])
+
+
+def _calibration_images(train: Split, count: int = 512) -> torch.Tensor:
+    return _channels_last(train.images[:count].unsqueeze(1).float() / 255)
+
+
+def train_noise(
+    twin: nn.Module, splits: tuple[Split, Split], settings: Settings, out: Path
+) -> fx.GraphModule:
+    """Phase 1: from the float twin, find each channel's precision under noise."""
+    model = prepare(twin)
+    calibrate(model, _calibration_images(splits[0]))
+    optimizer = torch.optim.Adam(_groups(model, settings.rates["noise"]))
+    controller = _BitsController(model, settings.target_bits)
+    before = _assigned(model)
+
+    def step(x: torch.Tensor, y: torch.Tensor, progress: float) -> torch.Tensor:
+        del progress
+        loss = functional.cross_entropy(model(x).float(), y)
+        return loss + controller.strength() * bits_term(model)
+
+    def after(progress: float) -> None:
+        project(model)
+        controller.update(progress)
+
+    def report() -> dict[str, float]:
+        nonlocal before
+        now = _assigned(model)
+        changed, before = int((now != before).sum()), now
+        counts = {f"channels_{p}": int((now == p).sum()) for p in (1, 2, 4)}
+        bits = round(mean_bits(model), 4)
+        return {"mean_bits": bits, "changed": changed, **counts, "lambda": controller.strength()}
+
+    run_stage(
+        "noise",
+        model,
+        optimizer,
+        step,
+        cosine,
+        splits,
+        settings,
+        out,
+        after=after,
+        report=report,
+        extra=controller.state,
+        resumed=report,
+    )
+    return model
+
+
+def train_finetune(
+    model: fx.GraphModule,
+    twin: nn.Module,
+    splits: tuple[Split, Split],
+    settings: Settings,
+    out: Path,
+) -> fx.GraphModule:
+    """Phase 2: precisions frozen, everything quantized, the float twin as teacher.
+
+    The loss is the mean of cross entropy and of the divergence from the twin at temperature 2.
+    """
+    freeze(model)
+    twin.eval().requires_grad_(False)
+    optimizer = torch.optim.Adam(_groups(model, settings.rates["finetune"]))
+
+    def step(x: torch.Tensor, y: torch.Tensor, progress: float) -> torch.Tensor:
+        del progress
+        logits = model(x).float()
+        with torch.no_grad():
+            teacher = twin(x).float()
+        loss = functional.cross_entropy(logits, y)
+        return (loss + distillation(logits, teacher, _TEMPERATURE)) / 2
+
+    def positive() -> None:
+        with torch.no_grad():
+            for module in model.modules():
+                if isinstance(module, (QuantLayer, ActivationQuant)):
+                    module.scale.clamp_(min=1e-6)
+
+    def report() -> dict[str, float]:
+        return {"mean_bits": round(mean_bits(model), 4), "changed": 0}
+
+    run_stage(
+        "finetune",
+        model,
+        optimizer,
+        step,
+        cosine,
+        splits,
+        settings,
+        out,
+        after=lambda progress: positive(),
+        report=report,
+    )
+    images = splits[0].images
+    recalibrate_batchnorm(
+        model,
+        [_channels_last(part.unsqueeze(1).float() / 255) for part in images[:25_000].split(500)],
+    )
+    calibrate_carrier(model, _calibration_images(splits[0], 2000))
+    return model.eval()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of ``python -m sysmol.train``."""
+    top = argparse.ArgumentParser(
+        prog="python -m sysmol.train",
+        description="Train pre-activation ResNet-20 on Fashion-MNIST: a float twin, then a network "
+        "whose input channels each have 1, 2 or 4 bits.",
+        epilog="Run it again with the same options to resume a run that was cut off.",
+    )
+    top.add_argument("--out", type=Path, required=True, help="folder of checkpoints and logs")
+    top.add_argument("--data", type=Path, help="folder with the idx.gz files")
+    top.add_argument("--stage", choices=(*STAGES, "all"), default="all", help="default: all")
+    top.add_argument("--seed", type=int, default=0)
+    top.add_argument("--threads", type=int, default=2, help="part of what makes a run repeatable")
+    top.add_argument("--batch", type=int, default=128)
+    for name, epochs, rate in (("float", 12, 0.2), ("noise", 5, 1e-3), ("finetune", 15, 2e-3)):
+        top.add_argument(f"--{name}-epochs", type=int, default=epochs)
+        top.add_argument(f"--{name}-rate", type=float, default=rate)
+    top.add_argument("--target-bits", type=float, default=1.75, help="mean bits per weight")
+    top.add_argument("--no-bf16", action="store_true", help="convolve in binary32")
+    top.add_argument("--limit", type=int, default=0, help="use so many images only; 0: all")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; gives the exit status."""
+    options = parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    settings = Settings(
+        options.seed,
+        options.batch,
+        {name: getattr(options, f"{name}_epochs") for name in STAGES},
+        {name: getattr(options, f"{name}_rate") for name in STAGES},
+        options.target_bits,
+        not options.no_bf16,
+        options.limit,
+    )
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        splits = load_splits(options.data, options.limit)
+        last = STAGES.index(options.stage) if options.stage != "all" else len(STAGES) - 1
+        twin = train_float(splits, settings, options.out)
+        if last >= 1:
+            model = train_noise(twin, splits, settings, options.out)
+        if last >= 2:
+            model = train_finetune(model, twin, splits, settings, options.out)
+    except SysmolError as error:
+        print(f"sysmol.train: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
