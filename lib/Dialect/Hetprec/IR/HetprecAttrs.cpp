@@ -60,9 +60,10 @@ int64_t sysmol::hetprec::getMaxLevelValue(Grid grid, int8_t level) {
 static ParseResult parseScale(AsmParser &parser, SmallVector<double> &scale) {
   auto parseOne = [&]() { return parser.parseFloat(scale.emplace_back()); };
   if (succeeded(parser.parseOptionalLSquare())) {
-    if (parser.parseCommaSeparatedList(parseOne) || parser.parseRSquare())
-      return failure();
-    return success();
+    if (succeeded(parser.parseOptionalRSquare()))
+      return success(); // named by the verifier (HP6)
+    return failure(parser.parseCommaSeparatedList(parseOne) ||
+                   parser.parseRSquare());
   }
   return parseOne();
 }
@@ -77,9 +78,10 @@ static ParseResult parseBits(AsmParser &parser, SmallVector<int8_t> &bits) {
         if (succeeded(parser.parseOptionalKeyword("x")) &&
             parser.parseInteger(count))
           return failure();
-        if (count < 1 || count > (1 << 24))
-          return parser.emitError(loc, "a run of channels has 1 to 2^24 "
-                                       "channels");
+        // A short text must not ask for unlimited memory.
+        constexpr int64_t limit = int64_t(1) << 24;
+        if (count < 1 || count > limit - int64_t(bits.size()))
+          return parser.emitError(loc, "a tensor has 1 to 2^24 channels");
         if (precision < 0 || precision > 127)
           precision = 0; // named by the verifier (HP1)
         bits.append(count, precision);
@@ -178,6 +180,9 @@ ChannelsAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
 LogicalResult ChannelsAttr::verifyEncoding(
     ArrayRef<int64_t> shape, Type elementType,
     llvm::function_ref<InFlightDiagnostic()> emitError) const {
+  // The parser asks even after it failed to read the element type.
+  if (!elementType)
+    return failure();
   if (!elementType.isSignlessInteger(8))
     return emitError() << "codes are i8, found " << elementType;
   if (getAxis() >= int64_t(shape.size()))
@@ -186,7 +191,7 @@ LogicalResult ChannelsAttr::verifyEncoding(
   int64_t channels = shape[getAxis()];
   if (ShapedType::isDynamic(channels))
     return emitError() << "the channel dimension must be static";
-  if (channels * getGroups() != int64_t(getBits().size()))
+  if (channels != int64_t(getBits().size()) / getGroups())
     return emitError() << "dimension " << getAxis() << " has " << channels
                        << " channels" << (getGroups() > 1 ? " a group" : "")
                        << " but bits has " << getBits().size();
@@ -270,6 +275,8 @@ CarrierAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
 LogicalResult CarrierAttr::verifyEncoding(
     ArrayRef<int64_t>, Type elementType,
     llvm::function_ref<InFlightDiagnostic()> emitError) const {
+  if (!elementType)
+    return failure();
   if (!elementType.isSignlessInteger(16))
     return emitError() << "HP17: a carrier is i16, found " << elementType;
   return success();
@@ -286,6 +293,10 @@ LanesAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                   int64_t size) {
   if (images < 1 || height < 1 || width < 1)
     return emitError() << "images, height and width must be positive";
+  // Limits keep every product below inside 64 bits.
+  for (int64_t v : {images, height, width, rowStride, imageStride, base, size})
+    if (v > INT32_MAX)
+      return emitError() << "sizes and strides must be below 2^31, found " << v;
   if (rowStride < width || imageStride < (height - 1) * rowStride + width)
     return emitError() << "rows or images overlap";
   if (base < 0 ||

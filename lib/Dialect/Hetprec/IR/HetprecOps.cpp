@@ -6,6 +6,7 @@
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/MathExtras.h"
 #include <cmath>
 
 using namespace mlir;
@@ -33,7 +34,7 @@ static LogicalResult verifyActivation(Operation *op, RankedTensorType type,
 
 /// HP11: the same precision on both sides; HP12: the accumulator's bound.
 static LogicalResult verifyDotProduct(Operation *op, ChannelsAttr input,
-                                      ChannelsAttr weights, int64_t taps,
+                                      ChannelsAttr weights, double taps,
                                       int64_t groups) {
   if (weights.getGrid() != Grid::Midrise)
     return op->emitOpError("weights must have grid = midrise (HP3, HP4)");
@@ -121,9 +122,7 @@ static LogicalResult verifyShape(Operation *op, RankedTensorType type,
     return success();
   InFlightDiagnostic diag = op->emitOpError("result shape must be ");
   llvm::interleave(expected, diag, "x");
-  diag << ", found ";
-  llvm::interleave(type.getShape(), diag, "x");
-  return diag;
+  return diag << ", found " << type;
 }
 
 static LogicalResult verifyWindowAttrs(Operation *op, ArrayRef<int64_t> strides,
@@ -155,9 +154,9 @@ static LogicalResult verifyConv(Operation *op, RankedTensorType input,
     return op->emitOpError()
            << "the filter has " << filter.getDimSize(1) << " channels a group, "
            << "the input " << input.getDimSize(1) / groups;
-  if (failed(verifyDotProduct(op, getChannels(input), getChannels(filter),
-                              filter.getDimSize(2) * filter.getDimSize(3),
-                              groups)))
+  if (failed(verifyDotProduct(
+          op, getChannels(input), getChannels(filter),
+          double(filter.getDimSize(2)) * filter.getDimSize(3), groups)))
     return failure();
   SmallVector<int64_t> expected = {input.getDimSize(0), filter.getDimSize(0)};
   for (int dim : {0, 1}) {
@@ -189,10 +188,26 @@ static double getCodeValue(ChannelsAttr channels, int8_t level, double scale,
   return scale * std::ldexp(1.0, 1 - level) * (2 * code + 1 - (1 << level));
 }
 
+/// quantize(dequantize(x)) is x where neither the value nor the multiplier of
+/// HP7-HP9 leaves the normal numbers of binary32: the error of both roundings
+/// is then far below half a step.
+OpFoldResult QuantizeOp::fold(FoldAdaptor) {
+  auto producer = getInput().getDefiningOp<DequantizeOp>();
+  if (!producer || producer.getInput().getType() != getType())
+    return {};
+  double scale = getChannels(getType()).getScale().front();
+  if (scale < 0x1p-100 || scale > 0x1p100)
+    return {};
+  return producer.getInput();
+}
+
+/// Folding never makes a constant larger than this many elements.
+static constexpr int64_t foldLimit = int64_t(1) << 24;
+
 OpFoldResult DequantizeOp::fold(FoldAdaptor adaptor) {
   auto codes = dyn_cast_or_null<DenseIntElementsAttr>(adaptor.getInput());
   RankedTensorType type = getInput().getType();
-  if (!codes || !type.hasStaticShape())
+  if (!codes || codes.size() > foldLimit)
     return {};
   ChannelsAttr channels = getChannels(type);
   int64_t inner = 1;
@@ -226,6 +241,8 @@ LogicalResult Conv2DOp::verify() {
 }
 
 LogicalResult DepthwiseConv2DOp::verify() {
+  if (getInput().getType().getRank() != 4)
+    return emitOpError("input and filter must have rank 4");
   return verifyConv(*this, getInput().getType(), getFilter().getType(),
                     getResult().getType(), getStrides(), getPads(),
                     getDilations(), getInput().getType().getDimSize(1));
@@ -289,8 +306,11 @@ LogicalResult SumPool2DOp::verify() {
       return failure();
     expected.push_back(*size);
   }
-  if (double(getKernel()[0]) * getKernel()[1] * 255 > 2147483647.0)
-    return emitOpError("HP12: the window's sum passes 2^31 - 1");
+  double bound = double(getKernel()[0]) * getKernel()[1] *
+                 getMaxLevelValue(Grid::Unsigned, channels.getFinestLevel());
+  if (bound > 2147483647.0)
+    return emitOpError() << "HP12: the window's sum " << bound
+                         << " passes 2^31 - 1";
   return verifyShape(*this, getResult().getType(), expected);
 }
 
@@ -318,6 +338,25 @@ LogicalResult ToRealOp::verify() {
 //===----------------------------------------------------------------------===//
 // PermuteOp
 //===----------------------------------------------------------------------===//
+
+/// The bits of a grouped filter whose rows move by `permutation`; failure when
+/// rows of different groups would mix.
+static FailureOr<SmallVector<int8_t>>
+permuteGroups(ChannelsAttr channels, ArrayRef<int64_t> permutation) {
+  int64_t groups = channels.getGroups();
+  size_t rows = permutation.size() / groups;
+  size_t perGroup = channels.getBits().size() / groups;
+  SmallVector<int8_t> bits;
+  for (; !permutation.empty(); permutation = permutation.drop_front(rows)) {
+    size_t source = permutation.front() / rows;
+    for (int64_t row : permutation.take_front(rows))
+      if (row / rows != source)
+        return failure();
+    llvm::append_range(bits,
+                       channels.getBits().slice(source * perGroup, perGroup));
+  }
+  return bits;
+}
 
 LogicalResult PermuteOp::verify() {
   RankedTensorType type = cast<RankedTensorType>(getInput().getType());
@@ -348,11 +387,18 @@ LogicalResult PermuteOp::verify() {
     for (int64_t i : getPermutation())
       bits.push_back(from.getBits()[i]);
     expected = from.withBits(bits);
-  } else if (axis == 0 && from.getScale().size() != 1) {
-    SmallVector<double> scale;
-    for (int64_t i : getPermutation())
-      scale.push_back(from.getScale()[i]);
-    expected = from.withScale(scale);
+  } else if (axis == 0) {
+    if (from.getGroups() != 1) {
+      auto bits = permuteGroups(from, getPermutation());
+      if (failed(bits))
+        return emitOpError("must not mix the rows of different groups");
+      expected = from.withBits(*bits);
+    }
+    SmallVector<double> scale(from.getScale());
+    if (scale.size() != 1)
+      for (auto [value, i] : llvm::zip_equal(scale, getPermutation()))
+        value = from.getScale()[i];
+    expected = expected.withScale(scale);
   }
   if (to != expected)
     return emitOpError() << "result encoding must be " << expected;
@@ -364,12 +410,13 @@ OpFoldResult PermuteOp::fold(FoldAdaptor adaptor) {
     return getInput();
   auto input = dyn_cast_or_null<DenseElementsAttr>(adaptor.getInput());
   auto type = cast<RankedTensorType>(getResult().getType());
-  if (!input || !type.hasStaticShape())
+  if (!input)
     return {};
   if (input.isSplat())
     return input.reshape(type);
   // Whole bytes only: i1 constants are bit-packed.
-  if (type.getElementTypeBitWidth() % 8 != 0)
+  if (!type.getElementType().isIntOrFloat() ||
+      type.getElementTypeBitWidth() % 8 != 0)
     return {};
   int64_t inner = type.getElementTypeBitWidth() / 8, outer = 1;
   for (int64_t size : type.getShape().drop_front(getAxis() + 1))
@@ -415,9 +462,13 @@ LogicalResult FlattenOp::verify() {
   RankedTensorType result = getResult().getType();
   if (input.getRank() != 4 || !input.hasStaticShape())
     return emitOpError("input must have rank 4 and a static shape");
-  int64_t pixels = input.getDimSize(2) * input.getDimSize(3);
-  if (failed(verifyShape(*this, result,
-                         {input.getDimSize(0), input.getDimSize(1) * pixels})))
+  if (failed(verifyActivation(*this, input, "input")))
+    return failure();
+  int64_t pixels, channels;
+  if (llvm::MulOverflow(input.getDimSize(2), input.getDimSize(3), pixels) ||
+      llvm::MulOverflow(input.getDimSize(1), pixels, channels))
+    return emitOpError("has too many elements");
+  if (failed(verifyShape(*this, result, {input.getDimSize(0), channels})))
     return failure();
   ChannelsAttr from = getChannels(input);
   SmallVector<int8_t> bits;
@@ -426,4 +477,9 @@ LogicalResult FlattenOp::verify() {
   if (getChannels(result) != from.withBits(bits))
     return emitOpError() << "result encoding must be " << from.withBits(bits);
   return success();
+}
+
+OpFoldResult FlattenOp::fold(FoldAdaptor adaptor) {
+  auto input = dyn_cast_or_null<DenseElementsAttr>(adaptor.getInput());
+  return input ? OpFoldResult(input.reshape(getType())) : OpFoldResult();
 }

@@ -48,6 +48,7 @@ def Hetprec_QuantizeOp : Hetprec_Op<"quantize", [Pure,
   let results = (outs Hetprec_Codes:$result);
   let assemblyFormat = "$input attr-dict `:` type($input) `to` type($result)";
   let hasVerifier = 1;
+  let hasFolder = 1;
 }
 
 def Hetprec_DequantizeOp : Hetprec_Op<"dequantize", [Pure,
@@ -244,8 +245,9 @@ def Hetprec_PermuteOp : Hetprec_Op<"permute", [Pure,
   let summary = "reorder the slices along one axis";
   let description = [{
     Slice `i` of the result is slice `permutation[i]` of the input; along the
-    encoding's axis the bits move along. Consecutive permutes fold into one, the
-    identity vanishes, a permuted constant is a constant.
+    encoding's axis the bits move along. The rows of a grouped filter may move
+    inside their group, or groups as a whole. Consecutive permutes fold into
+    one, the identity vanishes, a permuted constant is a constant.
 
     ```mlir
     %p = hetprec.permute %x axis = 1 permutation = [2, 0, 1]
@@ -268,7 +270,7 @@ def Hetprec_FlattenOp : Hetprec_Op<"flatten", [Pure,
     AllElementTypesMatch<["input", "result"]>]> {
   let summary = "[N, C, H, W] to [N, C * H * W], each pixel a channel";
   let description = [{
-    The bits of a channel are repeated `H * W` times.
+    The bits of a channel are repeated `H * W` times. Folds a constant.
 
     ```mlir
     %f = hetprec.flatten %x : tensor<1x64x1x1xi8, #a> to tensor<1x64xi8, #a>
@@ -278,6 +280,7 @@ def Hetprec_FlattenOp : Hetprec_Op<"flatten", [Pure,
   let results = (outs Hetprec_Codes:$result);
   let assemblyFormat = "$input attr-dict `:` type($input) `to` type($result)";
   let hasVerifier = 1;
+  let hasFolder = 1;
 }
 
 #endif
