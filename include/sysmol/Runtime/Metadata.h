@@ -1,0 +1,130 @@
+//===- Metadata.h - What a bundle says about itself -------------*- C++ -*-===//
+//
+// The `metadata` section of a bundle: UTF-8 JSON, one object. All sizes are in
+// bytes, all counts are non-negative integers.
+//
+//   {
+//     "schema": 1,
+//     "model": "resnet20",                  name of the model
+//     "producer": "sysmol 0.1.0",           program and version that wrote it
+//     "inputs":  [{"name": "image", "dtype": "u8", "shape": [1, 28, 28, 1]}],
+//     "outputs": [{"name": "logits", "dtype": "f32", "shape": [1, 10]}],
+//     "arena_bytes": 65536,                 scratch memory of one run
+//     "arena_alignment": 64,                always 64
+//     "weights_bytes": 40960,               size of the section `weights`
+//     "float_bytes": 1089576,               the same parameters as float32
+//     "golden_pairs": 2,                    pairs in the section `golden`
+//     "code": [{"target": "x86-64-avx512",  one per section code/<target>,
+//               "cpu_features": ["avx512f", "avx512bw"]}],     best first
+//     "layers": [{"name": "conv1", "op": "conv_2d", "shape": [16, 3, 3, 1],
+//                 "levels": {"1": 8, "2": 4, "4": 4},  bits -> input channels
+//                 "strategy": "popcount", "macs": 112896,
+//                 "weight_bytes": 144, "table_bytes": 64}]
+//   }
+//
+// dtype is one of f32, u8, i32, i16, i8. Unknown keys are ignored, so that
+// a newer producer can add facts; a change of meaning raises "schema".
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SYSMOL_RUNTIME_METADATA_H
+#define SYSMOL_RUNTIME_METADATA_H
+
+#include "sysmol/Runtime/Error.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sysmol::runtime {
+
+/// Version of the meaning of the metadata keys.
+inline constexpr uint64_t MetadataSchema = 1;
+/// Every arena, and the weights in memory, start at a multiple of this.
+inline constexpr uint64_t ArenaAlignment = 64;
+/// Most inputs, and most outputs, of one model.
+inline constexpr size_t MaxTensors = 64;
+
+enum class DType { F32, U8, I32, I16, I8 };
+
+/// "f32", "u8", "i32", "i16" or "i8".
+std::string_view dtypeName(DType Type);
+/// Size of one element in bytes.
+uint64_t dtypeBytes(DType Type);
+
+/// One input or output: dense, row-major, little endian.
+struct TensorInfo {
+  std::string Name;
+  DType Type = DType::F32;
+  /// Every extent is at least 1; an empty shape is a scalar.
+  std::vector<uint64_t> Shape;
+
+  /// Size in bytes; only meaningful after Metadata::check() succeeded.
+  uint64_t bytes() const;
+  bool operator==(const TensorInfo &) const = default;
+};
+
+/// One section `code/<Target>`.
+struct CodeInfo {
+  /// For example "x86-64-avx512" or "generic-x86-64"; see isTargetName().
+  std::string Target;
+  /// LLVM names of the CPU features that the code needs beyond the baseline
+  /// of its architecture, for example "avx512vnni".
+  std::vector<std::string> CpuFeatures;
+  bool operator==(const CodeInfo &) const = default;
+};
+
+/// One row of the layer table; for people and tools, not used to run.
+struct LayerInfo {
+  std::string Name;
+  std::string Op;
+  std::vector<uint64_t> Shape;
+  /// Bits of a precision level -> number of input channels that have it.
+  std::map<unsigned, uint64_t> Levels;
+  std::string Strategy;
+  uint64_t Macs = 0;
+  uint64_t WeightBytes = 0;
+  uint64_t TableBytes = 0;
+  bool operator==(const LayerInfo &) const = default;
+};
+
+struct Metadata {
+  std::string Model;
+  std::string Producer;
+  std::vector<TensorInfo> Inputs;
+  std::vector<TensorInfo> Outputs;
+  uint64_t ArenaBytes = 0;
+  uint64_t WeightsBytes = 0;
+  uint64_t FloatBytes = 0;
+  uint64_t GoldenPairs = 0;
+  /// In the order of preference: the first that the CPU supports is run.
+  std::vector<CodeInfo> Code;
+  std::vector<LayerInfo> Layers;
+
+  bool operator==(const Metadata &) const = default;
+
+  /// Bytes of all inputs, and of all outputs, of one run.
+  uint64_t inputBytes() const;
+  uint64_t outputBytes() const;
+
+  /// Refuses what no bundle may say: names that are empty, too long or not
+  /// printable, no input or output, zero extents, sizes that overflow,
+  /// doubled targets, more than MaxTensors inputs or outputs, precision
+  /// levels other than 1, 2, 4, 8 (32 for a layer kept in float).
+  Status check() const;
+
+  /// The JSON text above: keys in this order, one space of indentation.
+  std::string toJson() const;
+
+  /// Parses and checks. Fails with ErrorKind::Refused, naming the key.
+  static Result<Metadata> fromJson(std::string_view Text);
+};
+
+/// True for 1 to 26 characters of a-z, 0-9, '.', '_', '-'.
+bool isTargetName(std::string_view Name);
+
+} // namespace sysmol::runtime
+
+#endif // SYSMOL_RUNTIME_METADATA_H

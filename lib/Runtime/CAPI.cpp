@@ -1,0 +1,306 @@
+//===- CAPI.cpp - C API of the Sysmol runtime -----------------------------===//
+//
+// Turns objects into handles, errors into codes, and the few exceptions of the
+// standard library (no memory) into errors.
+//
+//===----------------------------------------------------------------------===//
+
+#include "sysmol-c/Runtime.h"
+
+#include "sysmol/Runtime/Model.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <exception>
+#include <new>
+
+using namespace sysmol::runtime;
+
+struct sysmol_bundle {
+  Bundle B;
+};
+struct sysmol_model {
+  std::unique_ptr<Model> M;
+};
+struct sysmol_context {
+  const Model *M;
+  Context C;
+};
+struct sysmol_pool {
+  Pool P;
+};
+
+static_assert(SYSMOL_REFUSED == int(ErrorKind::Refused) &&
+              SYSMOL_USAGE == int(ErrorKind::Usage) &&
+              SYSMOL_LIMIT == int(ErrorKind::Limit) &&
+              SYSMOL_INTERNAL == int(ErrorKind::Internal));
+static_assert(SYSMOL_F32 == int(DType::F32) && SYSMOL_U8 == int(DType::U8) &&
+              SYSMOL_I32 == int(DType::I32) && SYSMOL_I16 == int(DType::I16) &&
+              SYSMOL_I8 == int(DType::I8));
+
+static void copyMessage(std::string_view Text, char *Message, size_t Bytes) {
+  if (!Message || !Bytes)
+    return;
+  size_t Length = std::min(Text.size(), Bytes - 1);
+  std::memcpy(Message, Text.data(), Length);
+  Message[Length] = 0;
+}
+
+/// Runs `Body`, which returns a Status, and reports its outcome.
+template <typename BodyT>
+static sysmol_status guarded(char *Message, size_t Bytes, BodyT Body) {
+  // Built without allocating: it must work when there is no memory left.
+  const char *Fault;
+  sysmol_status Code;
+  try {
+    Status S = Body();
+    copyMessage(S ? "" : S.error().Message, Message, Bytes);
+    return S ? SYSMOL_OK : static_cast<sysmol_status>(S.error().Kind);
+  } catch (const std::bad_alloc &) {
+    Fault = "out of memory; free some or use fewer threads";
+    Code = SYSMOL_LIMIT;
+  } catch (...) {
+    Fault = "unexpected exception in the runtime; report this";
+    Code = SYSMOL_INTERNAL;
+  }
+  copyMessage(Fault, Message, Bytes);
+  return Code;
+}
+
+static Error nullArgument() {
+  return misused("a required pointer is NULL; pass a valid object");
+}
+
+static Error noSuchIndex(size_t Index, size_t Count) {
+  return misused("index " + std::to_string(Index) +
+                 " does not exist; allowed are numbers below " +
+                 std::to_string(Count) + "; ask for the count first");
+}
+
+const char *sysmol_runtime_version(void) { return "0.1.0"; }
+
+//===----------------------------------------------------------------------===//
+// Bundles
+//===----------------------------------------------------------------------===//
+
+sysmol_status sysmol_bundle_open(const char *path, sysmol_bundle **bundle,
+                                 char *error, size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!path || !bundle)
+      return nullArgument();
+    auto B = Bundle::open(path);
+    if (!B)
+      return B.error();
+    *bundle = new sysmol_bundle{std::move(*B)};
+    return {};
+  });
+}
+
+void sysmol_bundle_destroy(sysmol_bundle *bundle) { delete bundle; }
+
+static const char *metadataText(const Bundle &B, size_t *Bytes) {
+  std::string_view Text = B.metadataText();
+  if (Bytes)
+    *Bytes = Text.size();
+  return Text.data();
+}
+
+const char *sysmol_bundle_metadata(const sysmol_bundle *bundle, size_t *bytes) {
+  return metadataText(bundle->B, bytes);
+}
+
+size_t sysmol_bundle_section_count(const sysmol_bundle *bundle) {
+  return bundle->B.sections().size();
+}
+
+sysmol_status sysmol_bundle_section(const sysmol_bundle *bundle, size_t index,
+                                    sysmol_section_info *info, char *error,
+                                    size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!bundle || !info)
+      return nullArgument();
+    const std::vector<Section> &Sections = bundle->B.sections();
+    if (index >= Sections.size())
+      return noSuchIndex(index, Sections.size());
+    const Section &S = Sections[index];
+    *info = {S.Name.c_str(), static_cast<uint32_t>(S.Kind), S.Offset, S.Size,
+             S.Sha256.data()};
+    return {};
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Models
+//===----------------------------------------------------------------------===//
+
+sysmol_status sysmol_model_open(const char *path, const char *target,
+                                sysmol_model **model, char *error,
+                                size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!path || !model)
+      return nullArgument();
+    auto M = Model::open(path, target ? target : "");
+    if (!M)
+      return M.error();
+    *model = new sysmol_model{std::move(*M)};
+    return {};
+  });
+}
+
+void sysmol_model_destroy(sysmol_model *model) { delete model; }
+
+const char *sysmol_model_metadata(const sysmol_model *model, size_t *bytes) {
+  return metadataText(model->M->bundle(), bytes);
+}
+
+const char *sysmol_model_target(const sysmol_model *model) {
+  return model->M->target().c_str();
+}
+
+size_t sysmol_model_input_count(const sysmol_model *model) {
+  return model->M->metadata().Inputs.size();
+}
+
+size_t sysmol_model_output_count(const sysmol_model *model) {
+  return model->M->metadata().Outputs.size();
+}
+
+static Status describe(const std::vector<TensorInfo> &Tensors, size_t Index,
+                       sysmol_tensor_info *Info) {
+  if (!Info)
+    return nullArgument();
+  if (Index >= Tensors.size())
+    return noSuchIndex(Index, Tensors.size());
+  const TensorInfo &T = Tensors[Index];
+  *Info = {T.Name.c_str(), static_cast<sysmol_dtype>(T.Type), T.Shape.size(),
+           T.Shape.data(), T.bytes()};
+  return {};
+}
+
+sysmol_status sysmol_model_input(const sysmol_model *model, size_t index,
+                                 sysmol_tensor_info *info, char *error,
+                                 size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!model)
+      return nullArgument();
+    return describe(model->M->metadata().Inputs, index, info);
+  });
+}
+
+sysmol_status sysmol_model_output(const sysmol_model *model, size_t index,
+                                  sysmol_tensor_info *info, char *error,
+                                  size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!model)
+      return nullArgument();
+    return describe(model->M->metadata().Outputs, index, info);
+  });
+}
+
+sysmol_status sysmol_model_verify(const sysmol_model *model, char *error,
+                                  size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!model)
+      return nullArgument();
+    return model->M->verify();
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Running
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// The C buffers of one call as spans. Fixed storage: runs do not allocate.
+struct Arguments {
+  std::array<ConstBuffer, MaxTensors> In;
+  std::array<Buffer, MaxTensors> Out;
+  std::span<const ConstBuffer> Inputs;
+  std::span<const Buffer> Outputs;
+
+  Status set(const sysmol_const_buffer *CInputs, size_t InputCount,
+             const sysmol_buffer *COutputs, size_t OutputCount) {
+    if ((!CInputs && InputCount) || (!COutputs && OutputCount))
+      return nullArgument();
+    if (InputCount > MaxTensors || OutputCount > MaxTensors)
+      return misused("too many buffers; allowed are " +
+                     std::to_string(MaxTensors) +
+                     "; give one for each tensor of the model");
+    for (size_t I = 0; I < InputCount; ++I) {
+      if (!CInputs[I].data && CInputs[I].bytes)
+        return nullArgument();
+      In[I] = {static_cast<const uint8_t *>(CInputs[I].data), CInputs[I].bytes};
+    }
+    for (size_t I = 0; I < OutputCount; ++I) {
+      if (!COutputs[I].data && COutputs[I].bytes)
+        return nullArgument();
+      Out[I] = {static_cast<uint8_t *>(COutputs[I].data), COutputs[I].bytes};
+    }
+    Inputs = std::span(In).first(InputCount);
+    Outputs = std::span(Out).first(OutputCount);
+    return {};
+  }
+};
+} // namespace
+
+sysmol_status sysmol_context_create(const sysmol_model *model,
+                                    sysmol_context **context, char *error,
+                                    size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!model || !context)
+      return nullArgument();
+    auto C = model->M->createContext();
+    if (!C)
+      return C.error();
+    *context = new sysmol_context{model->M.get(), std::move(*C)};
+    return {};
+  });
+}
+
+void sysmol_context_destroy(sysmol_context *context) { delete context; }
+
+sysmol_status sysmol_run(sysmol_context *context,
+                         const sysmol_const_buffer *inputs, size_t input_count,
+                         const sysmol_buffer *outputs, size_t output_count,
+                         char *error, size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!context)
+      return nullArgument();
+    Arguments A;
+    if (Status S = A.set(inputs, input_count, outputs, output_count); !S)
+      return S;
+    return context->M->run(context->C, A.Inputs, A.Outputs);
+  });
+}
+
+sysmol_status sysmol_pool_create(const sysmol_model *model, unsigned threads,
+                                 sysmol_pool **pool, char *error,
+                                 size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!model || !pool)
+      return nullArgument();
+    auto P = Pool::create(*model->M, threads);
+    if (!P)
+      return P.error();
+    *pool = new sysmol_pool{std::move(*P)};
+    return {};
+  });
+}
+
+void sysmol_pool_destroy(sysmol_pool *pool) { delete pool; }
+
+sysmol_status sysmol_pool_run(sysmol_pool *pool,
+                              const sysmol_const_buffer *inputs,
+                              size_t input_count, const sysmol_buffer *outputs,
+                              size_t output_count, uint64_t count, char *error,
+                              size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!pool)
+      return nullArgument();
+    Arguments A;
+    if (Status S = A.set(inputs, input_count, outputs, output_count); !S)
+      return S;
+    return pool->P.run(A.Inputs, A.Outputs, count);
+  });
+}
