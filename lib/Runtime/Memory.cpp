@@ -77,7 +77,7 @@ struct FileHandle {
 static int openRetrying(const char *Path, int Flags) {
   int Fd;
   do
-    Fd = ::open(Path, Flags);
+    Fd = ::open(Path, Flags, 0666);
   while (Fd < 0 && errno == EINTR);
   return Fd;
 }
@@ -108,11 +108,19 @@ Status writeFileAtomically(const std::string &Path,
   std::string Directory = ".";
   if (size_t Slash = Path.rfind('/'); Slash != std::string::npos)
     Directory = Path.substr(0, Slash + 1);
-  // The temporary file must be in the same file system for rename() to be
-  // atomic. Its name does not contain that of Path, which may be as long as
-  // names can be.
-  std::string Temporary = Directory + "/.sysmol-XXXXXX";
-  FileHandle File{::mkostemp(Temporary.data(), O_CLOEXEC)};
+  // In the same file system, so that rename() is atomic. The name does not
+  // contain that of Path, which may be as long as names can be. Unlike
+  // mkstemp(), this gives the permissions that the user's umask asks for.
+  std::string Temporary;
+  FileHandle File{-1};
+  for (unsigned Try = 0; File.Fd < 0 && Try < 1000; ++Try) {
+    Temporary = Directory + "/.sysmol-" + std::to_string(::getpid()) + "-" +
+                std::to_string(Try) + ".tmp";
+    File.Fd = openRetrying(Temporary.c_str(),
+                           O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC);
+    if (File.Fd < 0 && errno != EEXIST)
+      break;
+  }
   if (File.Fd < 0)
     return Fail("cannot create a file in its directory", errno);
   auto Drop = [&](const char *What) {
@@ -121,12 +129,10 @@ Status writeFileAtomically(const std::string &Path,
     return Fail(What, Errno);
   };
 
-  // mkostemp() makes the file private; give it the usual permissions, or those
-  // of the file it replaces. umask() can only be read by setting it, which
-  // other threads would see, so ask for the plain default.
+  // A file that is replaced keeps its permissions.
   struct stat Old;
-  mode_t Mode = ::stat(Path.c_str(), &Old) == 0 ? Old.st_mode & 0777 : 0644;
-  if (::fchmod(File.Fd, Mode) != 0)
+  if (::stat(Path.c_str(), &Old) == 0 &&
+      ::fchmod(File.Fd, Old.st_mode & 0777) != 0)
     return Drop("cannot set permissions");
   if (!writeAll(File.Fd, Content))
     return Drop("write failed");

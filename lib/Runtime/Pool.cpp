@@ -77,7 +77,7 @@ struct Batch {
                        std::span(Out).first(Outputs.size()));
       if (S)
         continue;
-      std::lock_guard Guard(Lock);
+      std::lock_guard<std::mutex> Guard(Lock);
       if (!Failure || Image < FailedImage) {
         FailedImage = Image;
         Failure = S.error();

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 using namespace sysmol::runtime;
 using namespace sysmol::runtime::test;
@@ -147,6 +148,16 @@ TEST(Bundle, RefusesWrongPlaces) {
         if (File != Good)
           expectRefused(File, "the file is damaged");
       }
+}
+
+TEST(Bundle, RefusesGapsOfZeros) {
+  Bytes File = smallBundle();
+  size_t GoldenOffset = (File.size() - 20) / 64 * 64;
+  ASSERT_EQ(File.size(), GoldenOffset + 20);
+  File.insert(File.begin() + GoldenOffset, 64, 0);
+  poke64(File, entryAt(GoldenAt) + 40, GoldenOffset + 64);
+  rehashTable(File);
+  expectRefused(File, "does not follow its predecessor");
 }
 
 TEST(Bundle, RefusesBytesInGaps) {
@@ -294,6 +305,18 @@ TEST(BundleWriter, RefusesWhatItCannotWrite) {
   File = Latin1.toBytes();
   ASSERT_FALSE(File);
   expectMessage(File.error(), ErrorKind::Refused, "UTF-8");
+}
+
+TEST(BundleWriter, RespectsPermissions) {
+  namespace fs = std::filesystem;
+  TempDir Dir;
+  mode_t Old = umask(027);
+  ASSERT_TRUE(modelWriter({1}).writeFile(Dir.file("new")));
+  umask(Old);
+  EXPECT_EQ(fs::status(Dir.file("new")).permissions(), fs::perms(0640));
+  fs::permissions(Dir.file("new"), fs::perms(0604));
+  ASSERT_TRUE(modelWriter({2}).writeFile(Dir.file("new")));
+  EXPECT_EQ(fs::status(Dir.file("new")).permissions(), fs::perms(0604));
 }
 
 TEST(BundleWriter, WritesNothingIntoMissingDirectory) {
