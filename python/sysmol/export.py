@@ -1,4 +1,4 @@
-"""Write networks as ONNX: ours with QONNX ``Quant`` nodes (HP21), the float twin in plain operators.
+"""Write networks as ONNX: ours with QONNX ``Quant`` nodes (HP21), the twin in plain operators.
 
 The bytes depend on the weights alone. Weights are stored snapped to their grid (HP23).
 """
@@ -39,7 +39,7 @@ class _Writer:
 
     def constant(self, name: str, array: npt.ArrayLike) -> str:
         """Add a binary32 initializer, once; give its name."""
-        tensor = numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name)
+        tensor = numpy_helper.from_array(np.array(array, np.float32, order="C"), name)
         self.initializers.setdefault(name, tensor)
         return name
 
@@ -93,7 +93,9 @@ def _squeeze(array: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return full.flat[0].reshape(()) if (full == full.flat[0]).all() else full
 
 
-def _activation(writer: _Writer, quant: ActivationQuant, source: str, output: str, rank: int) -> None:
+def _activation(
+    writer: _Writer, quant: ActivationQuant, source: str, output: str, rank: int
+) -> None:
     bits = check_levels(quant.precision.bits.numpy()).reshape(1, -1, *([1] * (rank - 2)))
     grid = Grid.MIDRISE if quant.signed else Grid.UNSIGNED
     scale = float(quant.scale.detach())
@@ -132,7 +134,9 @@ def _pair(value: int | tuple[int, ...]) -> list[int]:
     return [value, value] if isinstance(value, int) else list(value)
 
 
-def _conv(writer: _Writer, conv: nn.Conv2d | QuantConv2d, source: str, output: str, name: str) -> None:
+def _conv(
+    writer: _Writer, conv: nn.Conv2d | QuantConv2d, source: str, output: str, name: str
+) -> None:
     if isinstance(conv, QuantConv2d):
         inputs = [source, _weight(writer, conv, name)]
     else:
@@ -255,9 +259,7 @@ def build(model: nn.Module, image_shape: tuple[int, int, int] = (1, 28, 28)) -> 
             classes = int(last.meta["tensor_meta"].shape[-1])
             continue
         final = any(user.op == "output" for user in node.users)
-        names[node] = (
-            "image" if node.op == "placeholder" else "logits" if final else node.name
-        )
+        names[node] = "image" if node.op == "placeholder" else "logits" if final else node.name
         if node.op != "placeholder":
             _write(writer, node, [names[source] for source in node.all_input_nodes], names[node])
     opsets = [helper.make_opsetid("", _OPSET)]

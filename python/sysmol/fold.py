@@ -12,7 +12,7 @@ import numpy as np
 from sysmol.errors import SysmolError
 from sysmol.grids import Float32, Float64
 
-__all__ = ["BatchNorm", "SMALLEST_MULTIPLIER", "fold"]
+__all__ = ["SMALLEST_MULTIPLIER", "BatchNorm", "fold"]
 
 SMALLEST_MULTIPLIER = np.float32(2.0**-126)
 """HP20: stands for a multiplier that is, or underflows to, zero."""
@@ -36,7 +36,9 @@ class BatchNorm:
     epsilon: float
 
 
-def fold(unit: Float64, step: Float64, bias: Float64, norm: BatchNorm | None) -> tuple[Float32, Float32]:
+def fold(
+    unit: Float64, step: Float64, bias: Float64, norm: BatchNorm | None
+) -> tuple[Float32, Float32]:
     """Multiplier and offset of each output channel.
 
     Parameters

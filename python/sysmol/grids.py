@@ -1,7 +1,7 @@
 """The grids of the law, in NumPy, exact: codes, level values, values, requantization.
 
-The rules HP1 to HP23 are those of ``include/sysmol/Dialect/Hetprec/IR/Spec.md``. Scales are doubles,
-inputs binary32, every binary32 operation is rounded once and never contracted.
+The rules HP1 to HP23 are those of ``include/sysmol/Dialect/Hetprec/IR/Spec.md``. Scales are
+doubles, inputs binary32, every binary32 operation is rounded once and never contracted.
 """
 
 from __future__ import annotations
@@ -149,9 +149,7 @@ def level_values(codes: npt.ArrayLike, grid: Grid, bits: npt.ArrayLike) -> Int64
     return np.where(p == 8, k, 2 * k + 1 - 2**p)
 
 
-def values(
-    codes: npt.ArrayLike, grid: Grid, bits: npt.ArrayLike, scale: npt.ArrayLike
-) -> Float64:
+def values(codes: npt.ArrayLike, grid: Grid, bits: npt.ArrayLike, scale: npt.ArrayLike) -> Float64:
     """The reals that codes stand for, in double (HP3, HP4, HP5)."""
     p = np.asarray(bits, np.int64)
     q = level_values(codes, grid, p)

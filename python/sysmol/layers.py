@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 __all__ = [
+    "START_BITS",
     "ActivationQuant",
     "CarrierQuant",
     "ChannelPrecision",
@@ -22,7 +23,6 @@ __all__ = [
     "QuantLayer",
     "QuantLinear",
     "QuantizedReLU",
-    "START_BITS",
     "uniform_noise",
 ]
 
@@ -40,13 +40,17 @@ def uniform_noise(like: torch.Tensor) -> torch.Tensor:
     j = words.view(torch.int8)[: like.numel()].to(like.dtype)
     noise = j.add_(0.5).mul_(1 / 128)
     # The draws have no order of their own, so take the memory order of ``like``.
-    return torch.as_strided(noise, like.shape, like.stride()) if _dense(like) else noise.view(
-        like.shape
+    return (
+        torch.as_strided(noise, like.shape, like.stride())
+        if _dense(like)
+        else noise.view(like.shape)
     )
 
 
 def _dense(x: torch.Tensor) -> bool:
-    return x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
+    return x.is_contiguous() or (
+        x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    )
 
 
 def _channel_sum(x: torch.Tensor) -> torch.Tensor:
@@ -117,9 +121,7 @@ class _QuantRelu(torch.autograd.Function):
     """The unsigned grid, ReLU included: straight-through to x, LSQ gradient to alpha."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: torch.Tensor, alpha: torch.Tensor, top: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, alpha: torch.Tensor, top: torch.Tensor) -> torch.Tensor:
         y = (x * _along(top / alpha, x)).round_().clamp_(min=0)
         y = torch.minimum(y, _along(top, x), out=y).mul_(_along(alpha / top, x))
         ctx.save_for_backward(x, y, alpha)
@@ -188,7 +190,8 @@ class ChannelPrecision(nn.Module):
     Attributes
     ----------
     s : Parameter [channels]
-        Noise width is ``sigmoid(s)`` in units of the scale; implied precision ``1 - log2 sigmoid(s)``.
+        Noise width is ``sigmoid(s)`` in units of the scale, implied precision
+        ``1 - log2 sigmoid(s)``.
     bits : buffer int64 [channels]
         The frozen precision, 0 while it is still learned.
     """
@@ -264,7 +267,11 @@ class ActivationQuant(nn.Module):
     """
 
     def __init__(
-        self, precision: ChannelPrecision, signed: bool = False, scale: float = 1.0, trained: bool = True
+        self,
+        precision: ChannelPrecision,
+        signed: bool = False,
+        scale: float = 1.0,
+        trained: bool = True,
     ) -> None:
         super().__init__()
         self.precision = precision
@@ -310,7 +317,7 @@ class QuantizedReLU(nn.ReLU):
     It passes its input on, which saves a pass over memory in training; export writes a Relu.
     """
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x
 
 
@@ -373,7 +380,7 @@ class QuantLayer(nn.Module):
         self.scale = nn.Parameter(start.clamp_min(1e-8), requires_grad=False)
 
     def spread(self, v: torch.Tensor) -> torch.Tensor:
-        """A vector over all input channels [Cin], shaped like the weight [Cout, Cin / groups, 1, 1]."""
+        """A vector over all input channels [Cin] as [Cout or 1, Cin / groups, 1, 1]."""
         out, per_group = self.weight.shape[:2]
         tail = [1] * (self.weight.dim() - 2)
         if self.groups == 1:
@@ -385,7 +392,9 @@ class QuantLayer(nn.Module):
         """Weights that one input channel has: ``Cout / groups * kh * kw``."""
         return self.weight.numel() // (self.weight.shape[1] * self.groups)
 
-    def quantized(self, bits: torch.Tensor | None = None, scale: torch.Tensor | None = None) -> torch.Tensor:
+    def quantized(
+        self, bits: torch.Tensor | None = None, scale: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Weights on their grid (HP3, HP4), with straight-through and LSQ gradients."""
         p = self.spread(self.precision.bits if bits is None else bits)
         d = self.scale if scale is None else scale
@@ -441,7 +450,13 @@ class QuantConv2d(QuantLayer):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, Cin, H, W] to [N, Cout, H', W']."""
         return functional.conv2d(
-            x, self.effective(), self.bias, self.stride, self.padding, self.dilation, self.groups  # type: ignore[arg-type]
+            x,
+            self.effective(),
+            self.bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,  # type: ignore[arg-type]
         )
 
 

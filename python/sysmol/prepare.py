@@ -30,8 +30,8 @@ from sysmol.layers import (
     CarrierQuant,
     ChannelPrecision,
     QuantConv2d,
-    QuantLayer,
     QuantizedReLU,
+    QuantLayer,
     QuantLinear,
 )
 
@@ -108,9 +108,9 @@ def prepare(model: nn.Module, ends_bits: int = 8) -> fx.GraphModule:
     Parameters
     ----------
     model : nn.Module
-        Of ``Conv2d`` (any stride, padding, dilation, groups), ``Linear``, ``BatchNorm2d``, ``ReLU``,
-        average pools, ``Flatten`` and residual ``+``, traceable by ``torch.fx``; its one input is an
-        image in [0, 1]. It is copied, not changed.
+        Of ``Conv2d`` (any stride, padding, dilation, groups), ``Linear``, ``BatchNorm2d``,
+        ``ReLU``, average pools, ``Flatten`` and residual ``+``, traceable by ``torch.fx``; its one
+        input is an image in [0, 1]. It is copied, not changed.
     ends_bits : int
         Precision of the first and the last layer.
 

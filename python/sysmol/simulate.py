@@ -345,7 +345,9 @@ class IntegerNetwork:
         try:
             parts = [np.broadcast_to(a, array.shape) for a in (target.bits, target.scale)]
         except ValueError as error:
-            raise self._fail(node, f"scale or bit_width does not fit the weight: {error}") from error
+            raise self._fail(
+                node, f"scale or bit_width does not fit the weight: {error}"
+            ) from error
         if transposed:
             array, parts = array.T, [part.T for part in parts]
         bits, steps = (part.reshape(len(array), -1) for part in parts)
@@ -442,7 +444,9 @@ class IntegerNetwork:
         tail = (1,) * (weight.levels.ndim - 2)
         # Output o of group g reads the input channels g * per_group onwards.
         grouped = codes.bits.reshape(groups, 1, per_group)
-        p = np.broadcast_to(grouped, (groups, out // groups, per_group)).reshape(out, per_group, *tail)
+        p = np.broadcast_to(grouped, (groups, out // groups, per_group)).reshape(
+            out, per_group, *tail
+        )
         if (weight.bits != p).any():
             raise self._fail(node, "weight and activation precisions of a channel differ (HP11)")
         if codes.grid is Grid.UNSIGNED:
@@ -462,7 +466,12 @@ class IntegerNetwork:
         return weight.levels * spread, unit_
 
     def _accumulator(
-        self, node: onnx.NodeProto, shape: tuple[int, ...], unit_: Float64, bias: Float64, run: _Step
+        self,
+        node: onnx.NodeProto,
+        shape: tuple[int, ...],
+        unit_: Float64,
+        bias: Float64,
+        run: _Step,
     ) -> None:
         output = node.output[0]
         self._steps.append((output, run))

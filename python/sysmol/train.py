@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tqdm import tqdm
 
 from sysmol import data
 from sysmol.errors import SysmolError
+from sysmol.export import export
 from sysmol.layers import ActivationQuant, ChannelPrecision, QuantLayer
 from sysmol.models import preresnet20
 from sysmol.prepare import (
@@ -38,6 +40,7 @@ from sysmol.prepare import (
     project,
     recalibrate_batchnorm,
 )
+from sysmol.simulate import IntegerNetwork
 
 __all__ = [
     "STAGES",
@@ -50,6 +53,7 @@ __all__ = [
     "train_finetune",
     "train_float",
     "train_noise",
+    "write_results",
 ]
 
 _FIRST_STRENGTH = 1e-7  # design §5: lambda of the CIFAR recipe
@@ -104,7 +108,10 @@ def load_splits(directory: Path | None, limit: int) -> tuple[Split, Split]:
         images, labels = data.load(name, directory)
         count = limit or len(images)
         parts.append(
-            Split(torch.from_numpy(images[:count].copy()), torch.from_numpy(labels[:count].copy()).long())
+            Split(
+                torch.from_numpy(images[:count].copy()),
+                torch.from_numpy(labels[:count].copy()).long(),
+            )
         )
     return parts[0], parts[1]
 
@@ -152,7 +159,7 @@ def run_stage(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     step: Step,
-    rate: Callable[[float], float],
+    rate: Callable[[float, int], float],
     splits: tuple[Split, Split],
     settings: Settings,
     out: Path,
@@ -161,7 +168,6 @@ def run_stage(
     report: Callable[[], dict[str, float]] | None = None,
     extra: dict[str, Any] | None = None,
     resumed: Callable[[], object] | None = None,
-    stop_after: int | None = None,
 ) -> None:
     """Train ``model`` for one stage, from its checkpoint if ``out`` holds one.
 
@@ -172,7 +178,7 @@ def run_stage(
     step : callable
         ``step(x, y, progress)`` gives the loss of a batch; ``progress`` runs from 0 to 1.
     rate : callable
-        Factor on every group's learning rate at ``progress``.
+        Factor on every group's learning rate, from the epochs gone by (real) and their number.
     after : callable, optional
         Called with ``progress`` after each optimizer step (projections, controllers).
     report : callable, optional
@@ -181,8 +187,6 @@ def run_stage(
         Mutable numbers that belong to the checkpoint beside model and optimizer.
     resumed : callable, optional
         Called once after a checkpoint was loaded.
-    stop_after : int, optional
-        Stop once so many epochs of the stage are done (for tests of resuming).
     """
     train, test = splits
     epochs = settings.epochs[stage]
@@ -208,8 +212,6 @@ def run_stage(
     if steps == 0:
         raise SysmolError(f"batch {settings.batch} is larger than {len(train.labels)} images")
     for epoch in range(first, epochs):
-        if stop_after is not None and epoch >= stop_after:
-            return
         start = time.monotonic()
         torch.manual_seed(_seed(settings, stage, epoch))
         generator = torch.Generator().manual_seed(_seed(settings, stage, epoch))
@@ -220,7 +222,7 @@ def run_stage(
         for index, (x, y) in enumerate(bar):
             progress = (epoch + index / steps) / epochs
             for group, lr in zip(optimizer.param_groups, base, strict=True):
-                group["lr"] = lr * rate(progress)
+                group["lr"] = lr * rate(epoch + index / steps, epochs)
             with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
                 loss = step(_channels_last(x), y, progress)
             if not math.isfinite(value := loss.item()):
@@ -270,14 +272,25 @@ def _save(path: Path, state: dict[str, Any]) -> None:
     part.replace(path)
 
 
-def one_cycle(progress: float, warm: float = 0.3) -> float:
-    """Linear to 1 at ``warm``, then linear to 0 (Smith 2018, one-cycle)."""
-    return progress / warm + 0.01 if progress < warm else (1 - progress) / (1 - warm)
+def _short_cycle(elapsed: float, epochs: int) -> float:
+    """The one-cycle rate (Smith 2018) of 12 epochs, brought to 0 early over the last two epochs."""
+    progress = elapsed / 12
+    cycle = progress / 0.3 + 0.01 if progress < 0.3 else (1 - progress) / 0.7
+    return min(cycle, (epochs - elapsed) / 2.8)
 
 
-def cosine(progress: float, warm: float = 0.03) -> float:
+def _cosine(elapsed: float, epochs: int) -> float:
     """Short linear warm-up, then half a cosine to 0."""
-    return min(1.0, progress / warm + 0.01) * 0.5 * (1 + math.cos(math.pi * progress))
+    progress = elapsed / epochs
+    return min(1.0, progress / 0.03 + 0.01) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _trapezoid(elapsed: float, epochs: int) -> float:
+    """Linear to 1 in half an epoch, constant, then linear to 0 over the second half of the run.
+
+    As long as it is constant, nothing depends on ``epochs``.
+    """
+    return min(1.0, elapsed / 0.5 + 0.01, 2 * (1 - elapsed / epochs))
 
 
 def train_float(splits: tuple[Split, Split], settings: Settings, out: Path) -> nn.Module:
@@ -292,7 +305,7 @@ def train_float(splits: tuple[Split, Split], settings: Settings, out: Path) -> n
         del progress
         return functional.cross_entropy(model(x).float(), y)
 
-    run_stage("float", model, optimizer, step, one_cycle, splits, settings, out)
+    run_stage("float", model, optimizer, step, _short_cycle, splits, settings, out)
     return model
 
 
@@ -309,7 +322,7 @@ def _groups(model: nn.Module, rate: float) -> list[dict[str, Any]]:
                 kind = "weight"
             if parameter.requires_grad and all(parameter is not p for p in kinds[kind]):
                 kinds[kind].append(parameter)
-    weights = [p for p in kinds["weight"]]
+    weights = kinds["weight"]
     scales = {
         id(layer.scale) for _, layer in layers(model)
     }  # weight scales move by a fraction of themselves, so they get a smaller rate
@@ -317,7 +330,7 @@ def _groups(model: nn.Module, rate: float) -> list[dict[str, Any]]:
         {"params": [p for p in weights if id(p) not in scales], "lr": rate},
         {"params": [p for p in weights if id(p) in scales], "lr": rate / 10},
         {"params": kinds["scale"], "lr": rate * 5},
-        {"params": kinds["s"], "lr": rate * 20},
+        {"params": kinds["s"], "lr": rate * 30},
     ]
     return [group for group in groups if group["params"]]
 
@@ -326,8 +339,8 @@ class _BitsController:
     """Steers lambda so that the mean bits follow a ramp down to the target (phase 1).
 
     A fixed lambda ends wherever the data lets it; this one reaches a budget in one run. The ramp
-    goes from 4 bits at a tenth of the phase to the target at seven tenths; the integral part
-    multiplies lambda by ``exp(0.01 * error)`` at each step, the proportional part by ``exp(error)``.
+    goes from 4 bits at a tenth of the phase to the target at seven tenths; at each step the
+    integral part multiplies lambda by ``exp(0.02 * error)``, the proportional by ``exp(error)``.
     """
 
     def __init__(self, model: nn.Module, target: float) -> None:
@@ -343,7 +356,7 @@ class _BitsController:
         ramp = min(1.0, max(0.0, (progress - 0.1) / 0.6))
         aim = 4 + ramp * (self.target - 4)
         self.state["error"] = mean_bits(self.model) - aim
-        self.state["log_strength"] += 0.01 * self.state["error"]
+        self.state["log_strength"] += 0.02 * self.state["error"]
 
 
 def _assigned(model: nn.Module) -> torch.Tensor:
@@ -388,7 +401,7 @@ def train_noise(
         model,
         optimizer,
         step,
-        cosine,
+        _cosine,
         splits,
         settings,
         out,
@@ -437,7 +450,7 @@ def train_finetune(
         model,
         optimizer,
         step,
-        cosine,
+        _trapezoid,
         splits,
         settings,
         out,
@@ -451,6 +464,36 @@ def train_finetune(
     )
     calibrate_carrier(model, _calibration_images(splits[0], 2000))
     return model.eval()
+
+
+def write_results(
+    model: fx.GraphModule, twin: nn.Module, test: Split, settings: Settings, out: Path
+) -> dict[str, Any]:
+    """Export both networks, measure both on the test part, write ``results.json``.
+
+    Our accuracy is that of the exported file, run in integers; the twin runs in binary32.
+    """
+    export(model, out / "model.onnx")
+    export(twin, out / "float.onnx")
+    network = IntegerNetwork.from_onnx(out / "model.onnx")
+    logits = network.run(data.to_input(test.images.numpy()))
+    counts = {
+        name: {
+            "weights": layer.weight.numel(),
+            "channels": {p: int((layer.precision.bits == p).sum()) for p in (1, 2, 4, 8)},
+        }
+        for name, layer in layers(model)
+    }
+    results = {
+        "settings": asdict(settings),
+        "test_images": len(test.labels),
+        "accuracy": float((logits.argmax(1) == test.labels.numpy()).mean()),
+        "float_accuracy": accuracy(twin, test, bf16=False),
+        "mean_bits": mean_bits(model),
+        "layers": counts,
+    }
+    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    return results
 
 
 def parser() -> argparse.ArgumentParser:
@@ -467,7 +510,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--seed", type=int, default=0)
     top.add_argument("--threads", type=int, default=2, help="part of what makes a run repeatable")
     top.add_argument("--batch", type=int, default=128)
-    for name, epochs, rate in (("float", 12, 0.2), ("noise", 5, 1e-3), ("finetune", 15, 2e-3)):
+    for name, epochs, rate in (("float", 8, 0.2), ("noise", 2, 1e-3), ("finetune", 8, 1e-3)):
         top.add_argument(f"--{name}-epochs", type=int, default=epochs)
         top.add_argument(f"--{name}-rate", type=float, default=rate)
     top.add_argument("--target-bits", type=float, default=1.75, help="mean bits per weight")
@@ -498,6 +541,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             model = train_noise(twin, splits, settings, options.out)
         if last >= 2:
             model = train_finetune(model, twin, splits, settings, options.out)
+            results = write_results(model, twin, splits[1], settings, options.out)
+            for key in ("accuracy", "float_accuracy", "mean_bits"):
+                print(f"{key} {results[key]:.4f}")
     except SysmolError as error:
         print(f"sysmol.train: error: {error}", file=sys.stderr)
         return 1

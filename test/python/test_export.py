@@ -1,0 +1,190 @@
+"""The exported file: its form, its bytes, and that it computes what the module computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import fx, nn
+
+import sysmol
+from sysmol import IntegerNetwork, SysmolError
+from sysmol.export import QONNX_DOMAIN, build
+from sysmol.grids import Grid, quantize, step, values
+from sysmol.layers import ActivationQuant, CarrierQuant, ChannelPrecision
+from sysmol.models import PreResNet
+from sysmol.prepare import calibrate, calibrate_carrier, freeze
+
+SHAPE = (1, 12, 12)
+
+
+class Signed(nn.Module):
+    """Strided, dilated, grouped convolutions on tensors that no ReLU has made positive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 6, 3, padding=1)
+        self.bn1 = nn.BatchNorm2d(6)
+        self.grouped = nn.Conv2d(6, 6, 3, stride=2, padding=2, dilation=2, groups=3)
+        self.bn2 = nn.BatchNorm2d(6)
+        self.depthwise = nn.Conv2d(6, 6, (3, 1), padding=(1, 0), groups=6, bias=False)
+        self.bn3 = nn.BatchNorm2d(6)
+        self.relu = nn.ReLU()
+        self.pool = nn.AvgPool2d(2, 2, 1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(6 * 16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.bn2(self.grouped(self.bn1(self.first(x))))
+        x = self.pool(self.relu(self.bn3(self.depthwise(x))))
+        y: torch.Tensor = self.fc(self.flatten(x))
+        return y
+
+
+def ready(
+    seed: int, levels: tuple[int, ...] = (1, 2, 4), net: type[nn.Module] | None = None
+) -> tuple[fx.GraphModule, torch.Tensor]:
+    """A frozen network with random precisions, and 16 images."""
+    torch.manual_seed(seed)
+    twin = net() if net else PreResNet(1, (5, 6, 7))
+    for module in twin.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 0.8, 0.5)  # some negative: thresholds turn round
+            nn.init.normal_(module.bias, 0.3, 0.4)
+    x = torch.rand(16, *SHAPE)
+    twin.train()
+    for _ in range(20):
+        twin(x)
+    model = sysmol.prepare(twin)
+    calibrate(model, x)
+    for module in model.modules():
+        if isinstance(module, ChannelPrecision) and module.learned:
+            choice = torch.randint(0, len(levels), module.bits.shape)
+            module.bits.copy_(torch.tensor(levels)[choice])
+    freeze(model)
+    calibrate_carrier(model, x)
+    return model.eval(), x
+
+
+class Forced(fx.Interpreter):
+    """Runs the module, but goes on from the integers' values behind every quantizer.
+
+    So each quantizer is compared on equal input, and one tie does not spread through the rest.
+    """
+
+    def __init__(self, model: fx.GraphModule, traced: dict[str, np.ndarray]) -> None:
+        super().__init__(model)
+        self.traced, self.compared, self.differing = traced, 0, 0
+
+    def run_node(self, n: fx.Node) -> torch.Tensor:
+        out = super().run_node(n)
+        module = self.module.get_submodule(str(n.target)) if n.op == "call_module" else None
+        if isinstance(module, CarrierQuant):
+            exact = torch.from_numpy(self.traced[n.name]).double() * float(module.delta)
+            size = np.float64(float(module.delta))
+        elif isinstance(module, ActivationQuant):
+            shape = (1, -1, *([1] * (out.dim() - 2)))
+            bits = module.precision.bits.numpy().reshape(shape)
+            grid = Grid.MIDRISE if module.signed else Grid.UNSIGNED
+            scale = float(module.scale.detach())
+            exact = torch.from_numpy(values(self.traced[n.name], grid, bits, scale))
+            size = step(grid, bits, scale)
+        else:
+            return out
+        x = self.env[n.args[0]].detach().numpy() / size
+        steps = np.abs((out.detach() - exact).numpy() / size)
+        wrong = steps > 1e-3
+        # The documented rule: codes differ only where the real value is within 1e-3 steps of a
+        # boundary, which lies at halves (or, mid-rise, at integers).
+        frac = np.abs(2 * x - np.rint(2 * x)) / 2
+        assert (frac[wrong] < 1e-3).all() and steps.max() < 1.001, n.name
+        self.compared += wrong.size
+        self.differing += int(wrong.sum())
+        return exact
+
+
+@pytest.mark.parametrize(
+    ("seed", "levels", "net"),
+    [
+        (0, (1, 2, 4), None),
+        (1, (1, 2), None),
+        (2, (1, 4, 8), None),
+        (3, (8,), None),
+        (4, (1, 2, 4), Signed),
+        (5, (2, 4, 8), Signed),
+        (6, (1,), Signed),
+    ],
+)
+def test_integers_equal_the_module_in_evaluation(
+    seed: int, levels: tuple[int, ...], net: type[nn.Module] | None, tmp_path: Path
+) -> None:
+    model, x = ready(seed, levels, net)
+    sysmol.export(model, tmp_path / "net.onnx", SHAPE)
+    network = IntegerNetwork.from_onnx(tmp_path / "net.onnx")
+    forced = Forced(model.double(), network.trace(x.numpy()))
+    logits = forced.run(x.double()).detach().numpy()
+    assert forced.compared > 10_000 and forced.differing < forced.compared * 1e-3
+    np.testing.assert_allclose(network.run(x.numpy()), logits, rtol=1e-4, atol=1e-5)
+
+
+def test_bytes_depend_on_the_weights_alone(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        sysmol.export(ready(0)[0], tmp_path / name, SHAPE)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    sysmol.export(ready(1)[0], tmp_path / "b", SHAPE)
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
+
+
+def test_form_of_the_file() -> None:
+    model, _ = ready(0)
+    proto = build(model, SHAPE)
+    constants = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
+    assert [i.name for i in proto.graph.input] == ["image"]
+    assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N"
+    assert [o.name for o in proto.graph.output] == ["logits"]
+    quants = [n for n in proto.graph.node if n.op_type == "Quant"]
+    assert {n.domain for n in quants} == {QONNX_DOMAIN}
+    # HP21: per channel where channels differ, else scalar; weights' scales in full.
+    conv = next(n for n in proto.graph.node if n.output[0] == "blocks_1_conv1")
+    activation, weight = (next(q for q in quants if q.output[0] == name) for name in conv.input)
+    scale, zero, bits = (constants[name] for name in activation.input[1:])
+    assert bits.shape == (1, 5, 1, 1) and scale.shape == (1, 5, 1, 1) and zero.shape == ()
+    scale, zero, w_bits = (constants[name] for name in weight.input[1:])
+    assert scale.shape == (6, 5, 1, 1) and zero.shape == w_bits.shape == (1, 5, 1, 1)
+    assert (w_bits == bits).all() and (zero == 2 ** (bits - 1) - 0.5).all()
+    # HP23: stored weights are values of their grid.
+    stored = constants[weight.input[0]]
+    d = scale * 2.0 ** (w_bits - 2)
+    codes = quantize(stored, Grid.MIDRISE, w_bits, d)
+    assert (values(codes, Grid.MIDRISE, w_bits, d).astype(np.float32) == stored).all()
+
+
+def test_float_twin_runs_in_onnxruntime(tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    twin = PreResNet(1, (5, 6, 7)).eval()
+    sysmol.export(twin, tmp_path / "twin.onnx", SHAPE)
+    onnx.checker.check_model(str(tmp_path / "twin.onnx"), full_check=True)
+    session = runtime.InferenceSession(tmp_path / "twin.onnx", providers=["CPUExecutionProvider"])
+    for count in (1, 3):
+        x = torch.rand(count, *SHAPE)
+        (logits,) = session.run(None, {"image": x.numpy()})
+        np.testing.assert_allclose(logits, twin(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_unfinished_and_broken_models_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    with pytest.raises(SysmolError, match="call freeze first"):
+        sysmol.export(sysmol.prepare(PreResNet(1, (4, 4, 4))), path)
+    model, _ = ready(0)
+    with torch.no_grad():
+        next(m for m in model.modules() if isinstance(m, ActivationQuant)).scale.fill_(torch.nan)
+    with pytest.raises(SysmolError, match="NaN"):
+        sysmol.export(model, path, SHAPE)
+    with pytest.raises(SysmolError, match="cannot write"):
+        sysmol.export(ready(0)[0], tmp_path / "no" / "net.onnx", SHAPE)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,191 @@
+"""Tracing, tying, freezing and calibrating networks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import sysmol
+from sysmol import SysmolError
+from sysmol.layers import ActivationQuant, CarrierQuant, ChannelPrecision, QuantConv2d
+from sysmol.models import PreResNet
+from sysmol.prepare import (
+    bits_term,
+    calibrate,
+    calibrate_carrier,
+    freeze,
+    hidden_layers,
+    layers,
+    mean_bits,
+    recalibrate_batchnorm,
+)
+
+
+def small() -> PreResNet:
+    torch.manual_seed(0)
+    return PreResNet(1, (4, 6, 8))
+
+
+def test_importing_sysmol_does_not_import_torch() -> None:
+    code = "import sys, sysmol; sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_package_names_are_functions_whatever_is_imported_first() -> None:
+    import sysmol.export
+    import sysmol.prepare
+
+    assert callable(sysmol.prepare) and callable(sysmol.export)
+
+
+def test_layers_that_read_one_tensor_share_its_precision() -> None:
+    model = sysmol.prepare(small())
+    blocks = model.get_submodule("blocks")
+    for index in ("1", "2"):
+        conv, shortcut = (blocks.get_submodule(f"{index}.{n}") for n in ("conv1", "shortcut"))
+        assert isinstance(conv, QuantConv2d) and isinstance(shortcut, QuantConv2d)
+        assert conv.precision is shortcut.precision
+    quants = [m for m in model.modules() if isinstance(m, ActivationQuant)]
+    assert len({id(q.precision) for q in quants}) == len(quants) == 9
+    assert not any(q.signed for q in quants)
+    # Two branches and a sum in each of three blocks; the first skip is the first convolution.
+    assert len({id(m) for m in model.modules() if isinstance(m, CarrierQuant)}) == 9
+
+
+def test_ends_are_fixed_at_eight_bits_and_the_rest_is_learned() -> None:
+    model = sysmol.prepare(small())
+    fixed = [name for name, layer in layers(model) if not layer.precision.learned]
+    assert fixed == ["conv", "fc"]
+    assert all(layer.precision.bits.tolist() for _, layer in layers(model))
+    image = next(m for m in model.modules() if isinstance(m, ActivationQuant))
+    assert image.scale.item() == 1.0 and not image.scale.requires_grad
+
+
+def test_the_float_network_is_left_alone() -> None:
+    twin = small()
+    before = {name: value.clone() for name, value in twin.state_dict().items()}
+    model = sysmol.prepare(twin)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    assert all(torch.equal(value, before[name]) for name, value in twin.state_dict().items())
+
+
+def test_loss_term_counts_every_weight_of_a_channel() -> None:
+    model = sysmol.prepare(small())
+    weights = sum(layer.weight.numel() for _, layer in hidden_layers(model))
+    assert float(bits_term(model).detach()) == pytest.approx(7 * weights, rel=1e-4)
+    bits_term(model).backward()
+    layer = dict(layers(model))["blocks.1.conv1"]
+    # conv1 and shortcut: 6 outputs of 9 taps and 6 of one; d(-log2 sigmoid)/ds at sigma = 2^-7.
+    assert layer.precision.s.grad is not None
+    expected = -(6 * 9 + 6) * (1 - 2**-7) / torch.log(torch.tensor(2.0))
+    torch.testing.assert_close(layer.precision.s.grad, expected.expand(4))
+
+
+def test_freeze_and_mean_bits() -> None:
+    model = sysmol.prepare(small())
+    assert mean_bits(model) == 4.0
+    for module in model.modules():
+        if isinstance(module, ChannelPrecision) and module.learned:
+            with torch.no_grad():
+                module.s.fill_(3.0)
+    freeze(model)
+    assert mean_bits(model) == 1.0
+    assert all(layer.precision.frozen for _, layer in layers(model))
+    assert not any(name.endswith(".s") for name, p in model.named_parameters() if p.requires_grad)
+
+
+def test_activation_quantizers_really_run_in_both_phases() -> None:
+    model = sysmol.prepare(small())
+    x = torch.rand(4, 1, 12, 12)
+    calibrate(model, x)
+    model.train()
+    torch.manual_seed(1)
+    first = model(x)
+    assert not torch.equal(first, model(x))
+    freeze(model)
+    seen: dict[str, torch.Tensor] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, ActivationQuant):
+            module.register_forward_hook(lambda m, i, y, n=name: seen.__setitem__(n, y))
+    model(x)
+    assert len(seen) == 9
+    for name, y in seen.items():
+        quant = model.get_submodule(name)
+        assert isinstance(quant, ActivationQuant)
+        codes = y / quant.scale * (2 ** int(quant.precision.bits.max()) - 1)
+        torch.testing.assert_close(codes, codes.round(), atol=1e-3, rtol=0)
+
+
+def test_calibration_sets_scales_and_the_carrier() -> None:
+    model = sysmol.prepare(small())
+    x = torch.rand(16, 1, 12, 12)
+    model.train()
+    model(x)
+    calibrate(model, x)
+    quants = [m for m in model.modules() if isinstance(m, ActivationQuant)]
+    assert all(q.scale > 0 and q.observing is None for q in quants)
+    assert len({float(q.scale.detach()) for q in quants}) > 5
+    freeze(model)
+    delta = calibrate_carrier(model, x)
+    carriers = [m for m in model.modules() if isinstance(m, CarrierQuant)]
+    assert {float(c.delta) for c in carriers} == {delta}
+    assert torch.log2(torch.tensor(delta)).frac() == 0
+
+
+def test_batch_norm_statistics_become_plain_averages() -> None:
+    model = sysmol.prepare(small())
+    freeze(model)
+    parts = list(torch.rand(3, 8, 1, 12, 12))
+    recalibrate_batchnorm(model, parts)
+    norm = model.get_submodule("blocks.0.bn1")
+    assert isinstance(norm, nn.BatchNorm2d)
+    first = model.get_submodule("conv")
+    quant = model.get_submodule("x_quant")
+    means = torch.stack([first(quant(part)).mean((0, 2, 3)) for part in parts]).mean(0)
+    torch.testing.assert_close(norm.running_mean, means.detach(), rtol=1e-4, atol=1e-5)
+    assert norm.momentum == 0.1
+
+
+class Odd(nn.Module):
+    """A network that cannot be prepared because of ``layer``."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.layer = nn.Conv2d(1, 2, 3), layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.conv(x))
+
+
+class Branching(nn.Module):
+    """A network whose way depends on its data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x) if x.sum() > 0 else x
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (nn.Sequential(nn.ReLU()), "no Conv2d"),
+        (Odd(nn.GELU()), "unsupported GELU"),
+        (Odd(nn.AdaptiveAvgPool2d(2)), "AdaptiveAvgPool2d"),
+        (Odd(nn.Conv2d(2, 2, 3, padding_mode="circular", padding=1)), "padding_mode"),
+        (Odd(nn.Conv2d(2, 2, 3, padding="same")), "numbers"),
+        (Branching(), "cannot trace"),
+    ],
+)
+def test_what_cannot_be_prepared_is_named(model: nn.Module, reason: str) -> None:
+    with pytest.raises(SysmolError, match=reason) as caught:
+        sysmol.prepare(model)
+    assert "\n" not in str(caught.value)

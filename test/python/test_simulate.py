@@ -1,0 +1,341 @@
+"""The integer network: exact dot products, every operator, and what it refuses."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from sysmol import IntegerNetwork, SysmolError
+from sysmol.grids import Grid, level_values, quantize, step, values
+
+DOMAIN = "qonnx.custom_op.general"
+UNIT = {
+    Grid.UNSIGNED: {1: 1, 2: 6, 4: 120, 8: 16320},
+    Grid.MIDRISE: {1: 1, 2: 4, 4: 64, 8: 4096},
+}
+
+
+class Net:
+    """A small hand-written ONNX graph."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape, self.nodes, self.constants = shape, [], {}
+
+    def const(self, name: str, array: Any) -> str:
+        self.constants[name] = np.array(array, np.float32)
+        return name
+
+    def add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
+        return output
+
+    def quant(
+        self, x: str, out: str, scale: Any, zero: Any, bits: Any, signed: int = 0, **more: Any
+    ) -> str:
+        names = [
+            self.const(f"{out}.{key}", value)
+            for key, value in (("s", scale), ("z", zero), ("b", bits))
+        ]
+        attributes = {"signed": signed, "narrow": signed, "rounding_mode": "ROUND"} | more
+        return self.add("Quant", [x, *names], out, domain=DOMAIN, **attributes)
+
+    def grid(self, x: str, out: str, grid: Grid, bits: list[int], scale: float, rank: int) -> str:
+        """Quantize an activation with per-channel precisions."""
+        p = np.array(bits).reshape(1, -1, *([1] * (rank - 2)))
+        zero = np.zeros(p.shape)
+        if grid is Grid.MIDRISE:
+            zero = np.where(p == 8, 128, 2.0 ** (p - 1) - 0.5)
+        return self.quant(x, out, step(grid, p, scale), zero, p)
+
+    def weight(
+        self, out: str, shape: tuple[int, ...], p: np.ndarray, d: np.ndarray, seed: int = 0
+    ) -> np.ndarray:
+        """Random weights on the grid; gives their level values."""
+        rng = np.random.default_rng(seed)
+        scale = d.reshape(-1, *([1] * (len(shape) - 1)))
+        w = rng.normal(size=shape) * scale
+        codes = quantize(w, Grid.MIDRISE, p, scale)
+        self.const(f"{out}.w", values(codes, Grid.MIDRISE, p, scale))
+        steps = np.broadcast_to(step(Grid.MIDRISE, p, scale), shape)
+        symmetric = bool((p == 8).all())
+        zero = np.where(p == 8, 0 if symmetric else 128, 2.0 ** (p - 1) - 0.5)
+        self.quant(f"{out}.w", out, steps, zero, p, int(symmetric))
+        return level_values(codes, Grid.MIDRISE, p)
+
+    def proto(self, output: str) -> onnx.ModelProto:
+        info = helper.make_tensor_value_info
+        graph = helper.make_graph(
+            self.nodes,
+            "test",
+            [info("image", TensorProto.FLOAT, ["N", *self.shape])],
+            [info(output, TensorProto.FLOAT, None)],
+            [numpy_helper.from_array(v, k) for k, v in self.constants.items()],
+        )
+        return helper.make_model(graph)
+
+    def network(self, output: str) -> IntegerNetwork:
+        return IntegerNetwork(self.proto(output), "test")
+
+
+def naive_conv(
+    q: np.ndarray,
+    w: np.ndarray,
+    factor: np.ndarray,
+    stride: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """Python integers, tap by tap; taps outside the image are absent (HP13)."""
+    n, _, height, width = q.shape
+    out, per_group, kh, kw = w.shape
+    oh = (height + pads[0] + pads[2] - dilation[0] * (kh - 1) - 1) // stride[0] + 1
+    ow = (width + pads[1] + pads[3] - dilation[1] * (kw - 1) - 1) // stride[1] + 1
+    acc = np.zeros((n, out, oh, ow), np.int64)
+    for b, o, y, x in itertools.product(*map(range, acc.shape)):
+        first = o // (out // groups) * per_group
+        for i, r, s in itertools.product(range(per_group), range(kh), range(kw)):
+            iy = y * stride[0] - pads[0] + r * dilation[0]
+            ix = x * stride[1] - pads[1] + s * dilation[1]
+            if 0 <= iy < height and 0 <= ix < width:
+                c = first + i
+                acc[b, o, y, x] += int(factor[c]) * int(q[b, c, iy, ix]) * int(w[o, i, r, s])
+    return acc
+
+
+@pytest.mark.parametrize("grid", list(Grid))
+@pytest.mark.parametrize(
+    ("bits", "stride", "pads", "dilation", "groups"),
+    [
+        ([1, 2, 4, 1, 2, 4], (1, 1), (1, 1, 1, 1), (1, 1), 1),
+        ([8, 1, 2, 8, 2, 1], (2, 1), (0, 2, 1, 0), (1, 2), 1),
+        ([4, 4, 8, 8, 1, 1], (1, 2), (1, 0, 0, 1), (2, 1), 2),
+        ([1, 2, 4, 4, 2, 1], (1, 1), (1, 1, 1, 1), (1, 1), 6),
+        ([8] * 6, (2, 2), (1, 1, 1, 1), (1, 1), 3),
+        ([2] * 6, (1, 1), (2, 2, 2, 2), (1, 1), 1),
+    ],
+)
+def test_convolution_is_exact(
+    grid: Grid,
+    bits: list[int],
+    stride: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> None:
+    net = Net((6, 5, 6))
+    net.grid("image", "a", grid, bits, 0.8, 4)
+    p = np.array(bits).reshape(groups, 1, -1)
+    p = np.broadcast_to(p, (groups, 6 // groups, 6 // groups)).reshape(6, -1, 1, 1)
+    d = np.linspace(0.3, 0.9, 6).astype(np.float32).astype(np.float64)
+    w = net.weight("w", (6, 6 // groups, 3, 2), p, d)
+    net.add("Conv", ["a", "w"], "y", strides=stride, pads=pads, dilations=dilation, group=groups)
+    x = np.random.default_rng(1).normal(0.2, 0.6, (2, 6, 5, 6)).astype(np.float32)
+    network = net.network("y")
+    traced = network.trace(x)
+    channel = np.array(bits).reshape(1, -1, 1, 1)
+    assert (traced["a"] == quantize(x, grid, channel, 0.8)).all()
+    q = level_values(traced["a"], grid, channel)
+    finest = UNIT[grid][max(bits)]
+    factor = np.array([finest // UNIT[grid][b] for b in bits])
+    expected = naive_conv(q, w, factor, stride, pads, dilation, groups)
+    assert (traced["y"] == expected).all()
+    # HP18, and that the accumulator's unit is the real one.
+    real = expected * (d.reshape(1, -1, 1, 1) * 0.8 / finest)
+    np.testing.assert_allclose(network.run(x), real, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("op", ["Gemm", "MatMul"])
+def test_matrix_product_and_bias(op: str) -> None:
+    bits = [1, 8, 4, 4, 1]
+    net = Net((5,))
+    net.grid("image", "a", Grid.UNSIGNED, bits, 1.5, 2)
+    w = net.weight("w", (3, 5), np.array([bits]), np.ones(3))
+    if op == "Gemm":
+        bias = np.array([0.5, -1.25, 3], np.float32)
+        net.add("Gemm", ["a", "w", net.const("bias", bias)], "y", transB=1)
+    else:
+        bias = np.zeros(3, np.float32)
+        for name in ("w.w", "w.s", "w.b", "w.z"):
+            net.constants[name] = np.ascontiguousarray(net.constants[name].T)
+        net.add("MatMul", ["a", "w"], "y")
+    x = np.random.default_rng(2).random((7, 5), np.float32) * 2
+    network = net.network("y")
+    k = network.trace(x)["a"]
+    acc = (k * np.array([16320, 1, 136, 136, 16320])) @ w.T
+    assert (network.trace(x)["y"] == acc).all()
+    m = np.float32(1.0 * 1.5 / 16320)
+    expected = (acc.astype(np.float32) * m).astype(np.float32) + bias
+    assert (network.run(x, batch=2) == expected).all()
+
+
+def test_carrier_batch_norm_pool_and_flatten() -> None:
+    net = Net((2, 4, 4))
+    net.grid("image", "a", Grid.UNSIGNED, [4, 4], 1.0, 4)
+    w = net.weight("w", (2, 2, 1, 1), np.full((1, 2, 1, 1), 4), np.ones(2))
+    net.add("Conv", ["a", "w"], "c")
+    net.quant("c", "r", 2.0**-4, 0, 16, 1)
+    net.add("Add", ["r", "r"], "sum")
+    net.quant("sum", "r2", 2.0**-4, 0, 16, 1)
+    g, beta, mean, var = [0.9, -0.4], [0.2, 0.8], [0.1, 0.3], [0.5, 2.0]
+    parts = [net.const(f"n{i}", v) for i, v in enumerate((g, beta, mean, var))]
+    net.add("BatchNormalization", ["r2", *parts], "n", epsilon=1e-3)
+    net.add("Relu", ["n"], "relu")
+    net.quant("relu", "b", 2 / 255, 0, 8)
+    net.add("AveragePool", ["b"], "p", kernel_shape=[2, 2], strides=[2, 2])
+    net.quant("p", "e", 2 / 255, 0, 8)
+    net.add("GlobalAveragePool", ["e"], "gap")
+    net.add("Flatten", ["gap"], "y")
+    x = np.random.default_rng(3).random((3, 2, 4, 4), np.float32)
+    network = net.network("y")
+    t = network.trace(x)
+    acc = np.einsum("oi,nihw->nohw", w[:, :, 0, 0], t["a"])
+    assert (t["c"] == acc).all()
+    m = np.float32((1.0 * (np.float32(1 / 15) * np.float64(15)) / 120) / 2.0**-4)
+    assert (t["r"] == np.rint(acc.astype(np.float32) * m)).all()
+    assert (t["r2"] == 2 * t["r"]).all()
+    alpha = float(np.float32(2 / 255)) * 255
+    f64 = [np.array(v, np.float32).astype(np.float64) for v in (g, beta, mean, var)]
+    s = f64[0] / np.sqrt(f64[3] + float(np.float32(1e-3)))
+    m2 = np.float32(2.0**-4 * s / (alpha / 255)).reshape(1, -1, 1, 1)
+    b2 = np.float32((f64[1] + (0 - f64[2]) * s) / (alpha / 255)).reshape(1, -1, 1, 1)
+    y = (t["r2"].astype(np.float32) * m2).astype(np.float32) + b2
+    assert (t["b"] == np.clip(np.rint(y), 0, 255)).all()
+    sums = t["b"].reshape(3, 2, 2, 2, 2, 2).sum((3, 5))
+    assert (t["p"] == sums).all()
+    assert (t["e"] == np.clip(np.rint(sums.astype(np.float32) * np.float32(0.25)), 0, 255)).all()
+    assert (t["gap"][:, :, 0, 0] == t["e"].sum((2, 3))).all()
+    assert network.run(x).shape == (3, 2)
+
+
+def test_carrier_sums_saturate() -> None:
+    net = Net((1,))
+    net.grid("image", "a", Grid.UNSIGNED, [8], 1.0, 2)
+    net.weight("w", (1, 1), np.array([[8]]), np.ones(1) * 2)
+    net.constants["w.w"][:] = 127 / 32
+    net.add("Gemm", ["a", "w"], "c", transB=1)
+    net.quant("c", "r", 2.0**-13, 0, 16, 1)
+    net.add("Add", ["r", "r"], "sum")
+    net.quant("sum", "y", 2.0**-13, 0, 16, 1)
+    t = net.network("y").trace(np.array([[1.0], [0.5]], np.float32))
+    assert t["r"].ravel().tolist()[0] > 2**14 and t["y"].ravel()[0] == 32767
+    assert t["sum"].ravel()[0] == 32767
+
+
+def plain() -> Net:
+    """image -> Quant -> Conv, with levels 1, 2, 4."""
+    net = Net((3, 4, 4))
+    net.grid("image", "a", Grid.UNSIGNED, [1, 2, 4], 1.0, 4)
+    net.weight("w", (2, 3, 3, 3), np.array([1, 2, 4]).reshape(1, 3, 1, 1), np.ones(2))
+    net.add("Conv", ["a", "w"], "y")
+    return net
+
+
+def poke(name: str, index: tuple[int, ...], value: float) -> Callable[[Net], None]:
+    def change(net: Net) -> None:
+        net.constants[name][index] = value
+
+    return change
+
+
+def replace(name: str, array: Any) -> Callable[[Net], None]:
+    def change(net: Net) -> None:
+        net.const(name, array)
+
+    return change
+
+
+def append(op: str, inputs: list[str], **attributes: Any) -> Callable[[Net], None]:
+    def change(net: Net) -> None:
+        net.nodes[-1].output[0] = "c"
+        net.add(op, inputs, "y", **attributes)
+
+    return change
+
+
+def carrier_after_batch_norm(net: Net) -> None:
+    net.nodes[-1].output[0] = "c"
+    net.add("BatchNormalization", ["c", *[net.const(f"n{i}", [1, 1]) for i in range(4)]], "n")
+    net.quant("n", "y", 0.5, 0, 16, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (poke("a.s", (0, 1, 0, 0), np.nan), "NaN"),
+        (poke("a.s", (0, 1, 0, 0), 0.5), "HP22"),
+        (poke("w.s", (0, 1, 0, 0), 0.7), "HP22"),
+        (poke("a.b", (0, 0, 0, 0), 3), "HP1"),
+        (replace("a.b", [[[[1]], [[2]]]]), "per-channel shape"),
+        (replace("a.b", np.array([1, 2, 4])), "per-channel shape"),
+        (poke("a.b", (0, 0, 0, 0), 2), "HP22|HP11"),
+        (poke("w.w", (0, 0, 0, 0), 0.3), "HP23"),
+        (poke("w.w", (0, 0, 0, 0), np.inf), "infinity"),
+        (poke("w.z", (0, 0, 0, 0), 1), "zero_point"),
+        (replace("w.z", np.zeros((1, 3, 1, 1))), "mid-rise or symmetric"),
+        (append("Softmax", ["c"]), "unsupported operator"),
+        (append("Relu", ["c"]), "not an accumulator"),
+        (append("Conv", ["c", "w"]), "not quantized"),
+        (append("Add", ["c", "c"]), "carriers"),
+        (append("GlobalAveragePool", ["c"]), "not quantized"),
+        (append("GlobalAveragePool", ["a"]), "HP14"),
+        (append("Relu", ["missing"]), "not computed"),
+        (carrier_after_batch_norm, "HP17"),
+    ],
+)
+def test_what_breaks_the_law_is_refused(change: Callable[[Net], None], reason: str) -> None:
+    plain().network("y")
+    net = plain()
+    change(net)
+    with pytest.raises(SysmolError, match=reason) as caught:
+        net.network("y")
+    assert "\n" not in str(caught.value)
+
+
+def test_overflow_is_refused() -> None:
+    # 16320 * 255 * 127 a tap of an 8-bit level beside a 1-bit one; 255 * 127 at most 66,000 taps.
+    net = Net((70_000,))
+    net.grid("image", "a", Grid.UNSIGNED, [8] * 70_000, 1.0, 2)
+    net.weight("w", (1, 70_000), np.array([[8]]), np.ones(1))
+    net.add("Gemm", ["a", "w"], "y", transB=1)
+    with pytest.raises(SysmolError, match="HP12"):
+        net.network("y")
+
+
+def test_four_levels_are_refused() -> None:
+    net = Net((4,))
+    net.grid("image", "a", Grid.UNSIGNED, [1, 2, 4, 8], 1.0, 2)
+    with pytest.raises(SysmolError, match="HP2"):
+        net.network("a")
+
+
+def test_files_and_inputs_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    content = plain().proto("y").SerializeToString()
+    for broken in (content[: len(content) // 2], b"no model"):
+        path.write_bytes(broken)
+        with pytest.raises(SysmolError):
+            IntegerNetwork.from_onnx(path)
+    with pytest.raises(SysmolError, match="cannot read"):
+        IntegerNetwork.from_onnx(tmp_path / "missing.onnx")
+    network = plain().network("y")
+    for bad in (
+        np.zeros((1, 3, 4, 5), np.float32),
+        np.zeros((1, 3, 4, 4)),
+        np.zeros((0, 3, 4, 4), np.float32),
+    ):
+        with pytest.raises(SysmolError, match="input must be float32"):
+            network.run(bad)
+
+
+def test_nan_pixels_give_code_zero() -> None:
+    x = np.full((1, 3, 4, 4), np.nan, np.float32)
+    network = plain().network("y")
+    assert (network.trace(x)["a"] == 0).all() and np.isfinite(network.run(x)).all()

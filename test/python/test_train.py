@@ -1,0 +1,159 @@
+"""Training: repeatable, resumable, with a log that says what happened."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sysmol import SysmolError, data, train
+from sysmol.models import PreResNet
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network and data small enough to train here."""
+    monkeypatch.setattr(train, "preresnet20", lambda: PreResNet(1, (4, 4, 4)))
+    torch.set_num_threads(1)
+
+
+def splits() -> tuple[train.Split, train.Split]:
+    generator = torch.Generator().manual_seed(5)
+    images = torch.randint(0, 256, (64, 28, 28), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(0, 10, (64,), generator=generator)
+    part = train.Split(images, labels)
+    return part, part
+
+
+def settings(**changes: Any) -> train.Settings:
+    known: dict[str, Any] = {
+        "seed": 1,
+        "batch": 16,
+        "epochs": {"float": 2, "noise": 2, "finetune": 2},
+        "rates": {"float": 0.05, "noise": 1e-2, "finetune": 1e-3},
+        "target_bits": 2.0,
+        "bf16": False,
+        "limit": 0,
+    }
+    return train.Settings(**(known | changes))
+
+
+def whole(out: Path, chosen: train.Settings) -> dict[str, torch.Tensor]:
+    """All three stages; the final weights."""
+    out.mkdir(exist_ok=True)
+    parts = splits()
+    twin = train.train_float(parts, chosen, out)
+    model = train.train_noise(twin, parts, chosen, out)
+    model = train.train_finetune(model, twin, parts, chosen, out)
+    train.write_results(model, twin, parts[1], chosen, out)
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_seed_repeats_a_run_and_a_cut_run_resumes_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = whole(tmp_path / "a", settings())
+    save = train._save
+    cut = tmp_path / "b"
+
+    def save_and_die(path: Path, state: dict[str, Any]) -> None:
+        save(path, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "_save", save_and_die)
+    for _ in range(6):  # once after every epoch of every stage
+        with pytest.raises(KeyboardInterrupt):
+            whole(cut, settings())
+    monkeypatch.setattr(train, "_save", save)
+    assert same(first, whole(cut, settings()))
+    for name in ("model.onnx", "float.onnx"):
+        assert (cut / name).read_bytes() == (tmp_path / "a" / name).read_bytes()
+    assert not same(first, whole(tmp_path / "c", settings(seed=2)))
+    # The log of the noise phase says what became of the channels.
+    with (cut / "noise.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert {"loss", "test_accuracy", "mean_bits", "changed", "lambda"} <= rows[0].keys()
+    results = json.loads((cut / "results.json").read_text())
+    assert 0 <= results["accuracy"] <= 1 and results["test_images"] == 64
+    assert results["layers"]["conv"]["channels"] == {"1": 0, "2": 0, "4": 0, "8": 1}
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
+    train.train_float(splits(), settings(), tmp_path)
+    with pytest.raises(SysmolError, match="other settings"):
+        train.train_float(splits(), settings(seed=9), tmp_path)
+
+
+def test_too_large_a_batch_and_a_broken_loss_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SysmolError, match="larger than 64 images"):
+        train.train_float(splits(), settings(batch=65), tmp_path)
+    rates = {"float": 1e30, "noise": 1.0, "finetune": 1.0}
+    with pytest.raises(SysmolError, match="the loss is"):
+        train.train_float(splits(), settings(rates=rates), tmp_path)
+
+
+def test_controller_follows_its_ramp_both_ways() -> None:
+    import sysmol
+
+    controller = train._BitsController(sysmol.prepare(PreResNet(1, (4, 4, 4))), 2.0)
+    start = controller.strength()
+    controller.update(0.9)  # 4 bits, 2 wanted
+    assert controller.state["error"] == 2 and controller.strength() > start
+    controller.target = 8
+    controller.update(0.9)
+    assert controller.state["error"] == -4 and controller.strength() < start
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train.main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("--out", "--target-bits", "resume", "default: all"))
+
+
+def test_missing_data_names_the_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["--out", str(tmp_path / "o"), "--data", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "apt-get install dataset-fashion-mnist" in error and error.count("\n") == 1
+
+
+def test_damaged_data_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.gz"
+    whole_file = (data.ZOO_DIR / "t10k-labels-idx1-ubyte.gz").read_bytes()
+    for content in (whole_file[:1000], b"", b"nonsense"):
+        path.write_bytes(content)
+        with pytest.raises(SysmolError):
+            data.read_idx(path)
+
+
+def test_shipped_test_part() -> None:
+    images, labels = data.load("test")
+    assert images.shape == (10_000, 28, 28) and labels[:5].tolist() == [9, 2, 1, 1, 6]
+    x = data.to_input(images[:3])
+    assert x.shape == (3, 1, 28, 28) and x.dtype.name == "float32" and x.max() <= 1
+
+
+def test_an_epoch_of_batches_is_repeatable_and_whole() -> None:
+    images = torch.arange(40, dtype=torch.uint8)[:, None, None].expand(40, 9, 9).contiguous()
+    labels = torch.arange(40)
+
+    def epoch(seed: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return list(data.batches(images, labels, 8, torch.Generator().manual_seed(seed)))
+
+    first = epoch(3)
+    assert sorted(int(y) for _, part in first for y in part) == list(range(40))
+    for (x, y), (again, _) in zip(first, epoch(3), strict=True):
+        assert torch.equal(x, again)
+        # The middle pixel survives every shift by two.
+        assert torch.equal((x[:, 0, 4, 4] * 255).round().long(), y)
+    assert any(not torch.equal(a, b) for (_, a), (_, b) in zip(first, epoch(4), strict=True))
