@@ -4,7 +4,7 @@
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
-#include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
@@ -12,6 +12,8 @@ int main(int argc, char **argv) {
   mlir::registerAllExtensions(registry);
   mlir::registerAllPasses();
   registry.insert<sysmol::hetprec::HetprecDialect>();
+  sysmol::hetprec::registerBufferizableOpInterfaceExternalModels(registry);
+  sysmol::hetprec::registerHetprecPasses();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "Sysmol optimizer driver\n", registry));
 }

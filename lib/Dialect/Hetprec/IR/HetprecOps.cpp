@@ -6,11 +6,46 @@
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/Format.h"
 #include "llvm/Support/MathExtras.h"
 #include <cmath>
+#include <cstdlib>
 
 using namespace mlir;
 using namespace sysmol::hetprec;
+
+/// `[0.5, 8.258230052e-03]`. The parser rounds to binary64 first, so a literal
+/// must be nearer to its binary32 than to any midpoint: 9 digits are.
+static void printFloats(OpAsmPrinter &printer, Operation *,
+                        DenseF32ArrayAttr values) {
+  printer << "[";
+  llvm::interleaveComma(values.asArrayRef(), printer, [&](float value) {
+    std::string text;
+    llvm::raw_string_ostream(text) << llvm::format("%.6e", value);
+    if (!std::isfinite(value))
+      printer.printFloat(APFloat(value));
+    else if (std::strtod(text.c_str(), nullptr) == value)
+      printer << text;
+    else
+      printer << llvm::format("%.8e", value);
+  });
+  printer << "]";
+}
+
+static ParseResult parseFloats(OpAsmParser &parser, DenseF32ArrayAttr &values) {
+  SmallVector<float> list;
+  auto parseOne = [&]() -> ParseResult {
+    APFloat value(0.0f);
+    if (parser.parseFloat(APFloat::IEEEsingle(), value))
+      return failure();
+    list.push_back(value.convertToFloat());
+    return success();
+  };
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, parseOne))
+    return failure();
+  values = parser.getBuilder().getDenseF32ArrayAttr(list);
+  return success();
+}
 
 #define GET_OP_CLASSES
 #include "sysmol/Dialect/Hetprec/IR/HetprecOps.cpp.inc"

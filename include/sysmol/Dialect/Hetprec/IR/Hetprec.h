@@ -37,6 +37,21 @@ int64_t getUnitDivisor(Grid activationGrid, int8_t finest);
 /// How much one code product of `level` counts in units of `finest` (HP11).
 int64_t getProductCount(Grid activationGrid, int8_t level, int8_t finest);
 
+/// Channels that share one word of a lane at `level` (see `hetprec.contract`).
+int64_t getChannelsPerWord(int64_t level);
+
+/// Width in bits of one lane's word at `level`.
+int64_t getWordBits(int64_t level);
+
+/// Lanes in one block: what one tile computes at least, and the block within
+/// which wide planes hold the even lanes first.
+inline constexpr int64_t kLaneBlock = 64;
+
+/// Position of `lane` in a wide plane.
+inline int64_t getWidePosition(int64_t lane) {
+  return (lane & ~int64_t(63)) | ((lane & 1) << 5) | ((lane & 63) >> 1);
+}
+
 /// Largest magnitude of a level value `q(k)` (HP3-HP5).
 int64_t getMaxLevelValue(Grid grid, int8_t level);
 

@@ -182,8 +182,9 @@ def Hetprec_RequantizeOp : Hetprec_Op<"requantize", [Pure,
     DenseF32ArrayAttr:$offset);
   let results = (outs Hetprec_Codes:$result);
   let assemblyFormat = [{
-    $input `multiplier` `=` $multiplier `offset` `=` $offset attr-dict `:`
-    type($input) `to` type($result)
+    $input `multiplier` `=` custom<Floats>($multiplier)
+    `offset` `=` custom<Floats>($offset) attr-dict `:` type($input) `to`
+    type($result)
   }];
   let hasVerifier = 1;
 }
@@ -201,8 +202,8 @@ def Hetprec_ToCarrierOp : Hetprec_Op<"to_carrier", [Pure,
     DenseF32ArrayAttr:$multiplier);
   let results = (outs Hetprec_Carrier:$result);
   let assemblyFormat = [{
-    $input `multiplier` `=` $multiplier attr-dict `:` type($input) `to`
-    type($result)
+    $input `multiplier` `=` custom<Floats>($multiplier) attr-dict `:`
+    type($input) `to` type($result)
   }];
   let hasVerifier = 1;
 }
@@ -233,8 +234,9 @@ def Hetprec_ToRealOp : Hetprec_Op<"to_real", [Pure,
     DenseF32ArrayAttr:$offset);
   let results = (outs Hetprec_Reals:$result);
   let assemblyFormat = [{
-    $input `multiplier` `=` $multiplier `offset` `=` $offset attr-dict `:`
-    type($input) `to` type($result)
+    $input `multiplier` `=` custom<Floats>($multiplier)
+    `offset` `=` custom<Floats>($offset) attr-dict `:` type($input) `to`
+    type($result)
   }];
   let hasVerifier = 1;
 }

@@ -1,0 +1,64 @@
+//===- LaneLayout.h - Where pixels lie in planes of lanes -------*- C++ -*-===//
+//
+// Ops read and write lanes without moving them, so values that meet in an op
+// share the strides of their planes. This analysis finds the classes of such
+// values and one layout for each.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SYSMOL_ANALYSIS_LANELAYOUT_H
+#define SYSMOL_ANALYSIS_LANELAYOUT_H
+
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/EquivalenceClasses.h"
+
+namespace sysmol {
+
+/// A sliding window: convolution or pooling.
+struct Window {
+  llvm::SmallVector<int64_t, 2> kernel, strides, dilations;
+  llvm::SmallVector<int64_t, 4> pads;
+
+  bool isStrided() const { return strides[0] != 1 || strides[1] != 1; }
+  /// The window of `op` (conv_2d, sum_pool_2d; matmul: a single tap).
+  static Window get(mlir::Operation *op);
+};
+
+class LaneLayout {
+public:
+  explicit LaneLayout(mlir::FunctionOpInterface function);
+
+  /// Layout of a value of the model phase (rank 4 `[N, C, H, W]`, or rank 2:
+  /// images of one pixel).
+  hetprec::LanesAttr getLayout(mlir::Value value) const;
+  /// Layout of the phases of a strided window op's input (`split_phases`).
+  hetprec::LanesAttr getPhaseLayout(mlir::Operation *windowOp) const;
+  /// Lanes that every op of the value's class computes, from the layout's base
+  /// on: a multiple of 64.
+  int64_t getLaneCount(mlir::Value value) const;
+
+private:
+  /// What the members of a class need together.
+  struct Class {
+    int64_t images = 1, rowStride = 1, rows = 1, height = 1, width = 1;
+    int64_t before = 0, after = 0; // furthest reads, in lanes
+    llvm::SmallVector<std::array<int64_t, 6>> windows;
+  };
+  /// Values stand for themselves, a strided window op for its phases.
+  using Node = const void *;
+
+  Class &classOf(Node node);
+  const Class &classOf(Node node) const;
+  hetprec::LanesAttr makeLayout(const Class &c, int64_t height,
+                                int64_t width) const;
+
+  mlir::MLIRContext *context;
+  mutable llvm::EquivalenceClasses<Node> nodes;
+  llvm::DenseMap<Node, Class> classes;
+};
+
+} // namespace sysmol
+
+#endif // SYSMOL_ANALYSIS_LANELAYOUT_H

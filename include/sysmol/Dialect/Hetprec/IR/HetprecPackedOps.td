@@ -1,0 +1,232 @@
+//===- HetprecPackedOps.td - Packed ops -------------------*- tablegen -*-===//
+//
+// Ops on planes of lanes, as a network is computed.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SYSMOL_DIALECT_HETPREC_IR_HETPRECPACKEDOPS_TD
+#define SYSMOL_DIALECT_HETPREC_IR_HETPRECPACKEDOPS_TD
+
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
+include "mlir/Interfaces/TilingInterface.td"
+include "sysmol/Dialect/Hetprec/IR/HetprecOps.td"
+
+def Hetprec_Packed : AnyTypeOf<[
+    RankedTensorOf<[I8, I16, I32]>, StridedMemRefRankOf<[I8, I16, I32], [1, 2]>],
+    "plane of packed codes">;
+def Hetprec_Table : AnyTypeOf<[
+    RankedTensorOf<[I8, I16, I32, F32]>,
+    StridedMemRefRankOf<[I8, I16, I32, F32], [1, 2]>],
+    "table">;
+def Hetprec_AnyShaped : AnyTypeOf<[AnyRankedTensor, AnyStridedMemRef],
+    "tensor or memref">;
+
+class Hetprec_LaneOp<string mnemonic, list<Trait> traits = []>
+    : Hetprec_Op<mnemonic, !listconcat([
+        DestinationStyleOpInterface,
+        DeclareOpInterfaceMethods<MemoryEffectsOpInterface>], traits)> {
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  code dps = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() {
+      return getInitMutable();
+    }
+  }];
+  let extraClassDeclaration = dps;
+}
+
+def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
+    DeclareOpInterfaceMethods<TilingInterface, ["getLoopIteratorTypes",
+      "getIterationDomain", "getTiledImplementation", "getResultTilePosition"]>]> {
+  let summary = "dot products of rows of codes with shifted lanes of codes";
+  let description = [{
+    The one dot product of the packed phase; convolution (rows are output
+    channels, lanes are pixels, `taps` are the window's lane offsets), matrix
+    product (one tap) and pooling all become it. For each row `r` and each lane
+    `l` in `[lane_begin, lane_begin + lane_count)`
+
+    ```
+    v = sum over segments s of coefficients[s] *
+          sum over groups g, taps t of
+            dot(lanes[s][tap_phases[t] * G + g, l + origin + taps[t]],
+                rows[s][r, g * T + t])
+        + lane_bias[bias_rows[r], l] + row_bias[r] (or row_bias[r, l])
+    ```
+
+    where `dot` multiplies and adds the codes that share a word. A *group* is the
+    channels in one word of a lane:
+
+    | level | word | channels a group | place of channel i |
+    |---|---|---|---|
+    | 1 | i8 | 8 | bit i |
+    | 2 | i8 | 3 | bits 2i, 2i + 1 |
+    | 4 | i16 | 4 | bits 4i to 4i + 3 |
+    | 8 | i32 | 4 | byte i; lanes unsigned, rows signed |
+
+    Codes of 1, 2 and 4 bits are unsigned on both sides; the constants that this
+    leaves over (`sum a (2k + 1 - 2^p) = 2 sum a k - (2^p - 1) sum a`) are in
+    the biases. With `starts`, row `r` of segment `s` reads the groups from
+    `starts[s][r]` on (grouped convolution; `bias_rows` then names the row of
+    `lane_bias`). `tap_phases` names the phase of a strided window's tap (see
+    `split_phases`); taps are not negative, `origin` may be.
+
+    `epilogue` says what is written to `init` at `[row, lane]`:
+    `accumulator` (`v`), `real` (HP18), `carrier` (HP17), `carrier_add` (HP17,
+    onto what `init` holds), `codes` (`#{t : v > t}` of the row's `thresholds`,
+    or HP15 by `multiplier` and `offset` for 8 bits; the codes of one group of
+    rows packed into one word of level `out_level`, lanes outside `mask` zero).
+
+    *Wide planes* (i16, i32, f32) hold each block of 64 lanes with the even ones
+    first: unpacking bytes into 16 bits then costs an AND and a shift, and
+    nothing that reads or writes such a plane shifts lanes.
+  }];
+  let arguments = (ins
+    Variadic<Hetprec_Packed>:$lanes, Variadic<Hetprec_Packed>:$rows,
+    Variadic<Hetprec_Table>:$starts,
+    Optional<Hetprec_Table>:$lane_bias, Optional<Hetprec_Table>:$bias_rows,
+    Optional<Hetprec_Table>:$row_bias,
+    Optional<Hetprec_Table>:$thresholds, Optional<Hetprec_Table>:$multiplier,
+    Optional<Hetprec_Table>:$offset, Optional<Hetprec_Table>:$mask,
+    Hetprec_AnyShaped:$init,
+    DenseI64ArrayAttr:$levels, DenseI64ArrayAttr:$coefficients,
+    DenseI64ArrayAttr:$taps,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$tap_phases,
+    DefaultValuedAttr<I64Attr, "1">:$phases, I64Attr:$origin,
+    I64Attr:$lane_begin, I64Attr:$lane_count,
+    Hetprec_EpilogueAttr:$epilogue,
+    DefaultValuedAttr<I64Attr, "0">:$out_level,
+    DefaultValuedAttr<BoolAttr, "false">:$out_signed,
+    DefaultValuedAttr<I64Attr, "32">:$sum_bits,
+    OptionalAttr<StrAttr>:$layer);
+  let assemblyFormat = [{
+    $epilogue `lanes` `(` $lanes `:` type($lanes) `)`
+    `rows` `(` $rows `:` type($rows) `)`
+    (`starts` `(` $starts^ `:` type($starts) `)`)?
+    (`lane_bias` `(` $lane_bias^ `:` type($lane_bias) `)`)?
+    (`bias_rows` `(` $bias_rows^ `:` type($bias_rows) `)`)?
+    (`row_bias` `(` $row_bias^ `:` type($row_bias) `)`)?
+    (`thresholds` `(` $thresholds^ `:` type($thresholds) `)`)?
+    (`multiplier` `(` $multiplier^ `:` type($multiplier) `)`)?
+    (`offset` `(` $offset^ `:` type($offset) `)`)?
+    (`mask` `(` $mask^ `:` type($mask) `)`)?
+    `outs` `(` $init `:` type($init) `)`
+    attr-dict (`->` type($results)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = dps # [{
+    /// Rows that make one word of the output: 1 but for `codes`.
+    int64_t getRowsPerWord();
+    int64_t getNumRows();
+    /// Loads per multiply: the reduction's length in words, all segments.
+    int64_t getReductionSize();
+  }];
+}
+
+def Hetprec_RequantizeLanesOp : Hetprec_LaneOp<"requantize_lanes", [
+    AttrSizedOperandSegments,
+    DeclareOpInterfaceMethods<TilingInterface, ["getLoopIteratorTypes",
+      "getIterationDomain", "getTiledImplementation", "getResultTilePosition"]>]> {
+  let summary = "planes of carrier or accumulators to packed codes (HP15, HP16)";
+  let description = [{
+    Slot `i` of output word `w` is the code of plane `channels[n]`, `n = w * (slots
+    a word) + i`: the permutation that sorts the channels costs nothing here.
+    `codes = #{t : x * signs[n] > t}` over the `thresholds[n]`, with `signs` -1
+    where the multiplier is negative and 1 elsewhere; or by `multiplier` and
+    `offset` for 8 bits.
+  }];
+  let arguments = (ins
+    Hetprec_Packed:$planes, Hetprec_Table:$channels,
+    Optional<Hetprec_Table>:$thresholds, Optional<Hetprec_Table>:$signs,
+    Optional<Hetprec_Table>:$multiplier, Optional<Hetprec_Table>:$offset,
+    Hetprec_Table:$mask, Hetprec_Packed:$init,
+    I64Attr:$out_level, DefaultValuedAttr<BoolAttr, "false">:$out_signed,
+    I64Attr:$lane_begin, I64Attr:$lane_count,
+    OptionalAttr<StrAttr>:$layer);
+  let assemblyFormat = [{
+    $planes `channels` `(` $channels `:` type($channels) `)`
+    (`thresholds` `(` $thresholds^ `:` type($thresholds) `)`)?
+    (`signs` `(` $signs^ `:` type($signs) `)`)?
+    (`multiplier` `(` $multiplier^ `:` type($multiplier) `)`)?
+    (`offset` `(` $offset^ `:` type($offset) `)`)?
+    `mask` `(` $mask `:` type($mask) `)`
+    `outs` `(` $init `:` type($init) `)` attr-dict `:` type($planes)
+    (`->` type($results)^)?
+  }];
+  let hasVerifier = 1;
+}
+
+def Hetprec_PackLanesOp : Hetprec_LaneOp<"pack_lanes"> {
+  let summary = "codes [N, C, H, W] to the words of one segment";
+  let description = [{
+    Slot `i` of group `g` is channel `channels[g * slots + i]` (-1: code 0). The
+    8-bit level of a signed grid is stored with 128 added. Rank 2 inputs are
+    images of one pixel.
+  }];
+  let arguments = (ins Hetprec_AnyShaped:$input, Hetprec_Packed:$init,
+    I64Attr:$level, DefaultValuedAttr<BoolAttr, "false">:$is_signed,
+    DenseI64ArrayAttr:$channels, Hetprec_LanesAttr:$layout);
+  let assemblyFormat = [{
+    $input `:` type($input) `outs` `(` $init `:` type($init) `)` attr-dict
+    (`->` type($results)^)?
+  }];
+}
+
+def Hetprec_UnpackLanesOp : Hetprec_LaneOp<"unpack_lanes"> {
+  let summary = "planes to [N, C, H, W] (or [N, C])";
+  let description = [{
+    Level 0 reads wide planes (i16, i32, f32); 1, 2, 4, 8 read packed codes, slot
+    `i` of group `g` being channel `channels[g * slots + i]`.
+  }];
+  let arguments = (ins Hetprec_AnyShaped:$input, Hetprec_AnyShaped:$init,
+    I64Attr:$level, DefaultValuedAttr<BoolAttr, "false">:$is_signed,
+    DenseI64ArrayAttr:$channels, Hetprec_LanesAttr:$layout);
+  let assemblyFormat = [{
+    $input `:` type($input) `outs` `(` $init `:` type($init) `)` attr-dict
+    (`->` type($results)^)?
+  }];
+}
+
+def Hetprec_SplitPhasesOp : Hetprec_LaneOp<"split_phases"> {
+  let summary = "padded planes to one plane for each phase of a strided window";
+  let description = [{
+    Plane `(py * strides[1] + px) * G + g` of the result holds pixel `(y *
+    strides[0] + py - pads[0], x * strides[1] + px - pads[1])` of plane `g` at `(y,
+    x)`, 0 outside the image. A strided window is then an unstrided one.
+  }];
+  let arguments = (ins Hetprec_Packed:$input, Hetprec_Packed:$init,
+    DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads,
+    Hetprec_LanesAttr:$from, Hetprec_LanesAttr:$to);
+  let assemblyFormat = [{
+    $input `:` type($input) `outs` `(` $init `:` type($init) `)` attr-dict
+    (`->` type($results)^)?
+  }];
+}
+
+def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,
+    AllTypesMatch<["acc", "result"]>]> {
+  let summary = "multiply-accumulate of a register of packed codes with one word";
+  let description = [{
+    The instruction of the paper, and the only op that a target must lower:
+    each lane of `acc` grows by the dot product of the codes in that lane's word
+    of `lanes` with those of `row` (word layouts: see `contract`).
+
+    - level 1 and 2: `vector<64xi8>`, `row` i8, sums modulo 256 (the caller
+      widens in time: a level-1 product adds at most 8, a level-2 one 27);
+    - level 8, and level 4 once its nibbles are bytes: `vector<16xi32>`, four
+      unsigned bytes of `lanes` times four signed bytes of `row`.
+
+    ```mlir
+    %s1 = hetprec.mac %s0, %a, %w level = 2 : vector<64xi8>, i8
+    ```
+  }];
+  let arguments = (ins AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$acc,
+    AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$lanes, AnyTypeOf<[I8, I32]>:$row,
+    I64Attr:$level);
+  let results = (outs AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$result);
+  let assemblyFormat = [{
+    $acc `,` $lanes `,` $row `level` `=` $level attr-dict `:` type($acc) `,`
+    type($lanes) `,` type($row)
+  }];
+  let hasVerifier = 1;
+}
+
+#endif

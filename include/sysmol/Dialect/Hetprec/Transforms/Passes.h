@@ -1,0 +1,28 @@
+//===- Passes.h - Passes of the hetprec dialect -----------------*- C++ -*-===//
+
+#ifndef SYSMOL_DIALECT_HETPREC_TRANSFORMS_PASSES_H
+#define SYSMOL_DIALECT_HETPREC_TRANSFORMS_PASSES_H
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Pass/Pass.h"
+#include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+
+namespace sysmol::hetprec {
+
+/// The phases a program passes through; each has a contract
+/// (`hetprec-verify-phase`).
+enum class Phase { Model, Plan, Packed, Loops, Vectors };
+
+#define GEN_PASS_DECL
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h.inc"
+
+#define GEN_PASS_REGISTRATION
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h.inc"
+
+/// Teaches one-shot bufferization the packed ops.
+void registerBufferizableOpInterfaceExternalModels(
+    mlir::DialectRegistry &registry);
+
+} // namespace sysmol::hetprec
+
+#endif // SYSMOL_DIALECT_HETPREC_TRANSFORMS_PASSES_H

@@ -1,0 +1,104 @@
+//===- Passes.td - Passes of the hetprec dialect ----------*- tablegen -*-===//
+
+#ifndef SYSMOL_DIALECT_HETPREC_TRANSFORMS_PASSES_TD
+#define SYSMOL_DIALECT_HETPREC_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def SortChannelsPass : Pass<"hetprec-sort-channels", "::mlir::func::FuncOp"> {
+  let summary = "Sort the channels of every activation by precision";
+  let description = [{
+    Gives every activation that feeds a dot product at most three contiguous
+    segments, lowest precision first, and moves the permutation to where it
+    costs nothing: into the rows of the producing filter where the accumulator
+    has no other reader, else in front of the requantization (which reads
+    carrier planes by number). Residual sums keep their order, so that all
+    their readers may sort as they need. Grouped filters cannot be reordered
+    across groups; their inputs keep the order of the channels.
+
+    ```mlir
+    %q = hetprec.requantize %acc ... to tensor<1x3x4x4xi8, bits = [2, 1, 2]>
+    ```
+    becomes
+    ```mlir
+    %p = hetprec.permute %acc axis = 1 permutation = [1, 0, 2]
+    %q = hetprec.requantize %p ... to tensor<1x3x4x4xi8, bits = [1, 2, 2]>
+    ```
+    and the permute is folded into the filter that computes `%acc`.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+  let statistics = [
+    Statistic<"numSorted", "activations-sorted", "Activations that were reordered">,
+    Statistic<"numFolded", "permutes-folded", "Permutations folded into a filter">];
+}
+
+def VerifyPhasePass : Pass<"hetprec-verify-phase", "::mlir::func::FuncOp"> {
+  let summary = "Check the contract of a phase and name the culprit";
+  let description = [{
+    `model`: shapes are static, weights are constants. `plan`: besides, every
+    input of an ungrouped dot product is sorted into segments. `packed`: no
+    model op and no encoding is left. `loops`: memrefs only, every `contract`
+    tiled to whole registers. `vectors`: no lane op is left, only `mac`.
+  }];
+  let options = [
+    Option<"phase", "phase", "::sysmol::hetprec::Phase",
+           "::sysmol::hetprec::Phase::Model", "the phase whose contract to check",
+           [{::llvm::cl::values(
+             clEnumValN(::sysmol::hetprec::Phase::Model, "model", "as imported"),
+             clEnumValN(::sysmol::hetprec::Phase::Plan, "plan", "sorted and legal"),
+             clEnumValN(::sysmol::hetprec::Phase::Packed, "packed", "planes of lanes"),
+             clEnumValN(::sysmol::hetprec::Phase::Loops, "loops", "tiles on memrefs"),
+             clEnumValN(::sysmol::hetprec::Phase::Vectors, "vectors", "vectors and mac"))}]>];
+}
+
+def PackPass : Pass<"hetprec-pack", "::mlir::func::FuncOp"> {
+  let summary = "Model ops on channels to packed ops on lanes";
+  let description = [{
+    Chooses a layout of lanes for every value (`LaneLayout`), packs weights into
+    row words, turns requantizations into thresholds (HP16) and fuses what
+    follows a dot product into its `hetprec.contract`: requantization, carrier
+    and residual sum, conversion to reals. The constants that working on
+    unsigned codes leaves over become `lane_bias` (one plane a layer, not one
+    an output) and `row_bias`.
+
+    A dot product that reads an activation of three segments and writes one of
+    two becomes two `contract`s, one for each precision written.
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::math::MathDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numContracts", "contracts", "Dot products written as contract">,
+    Statistic<"numRepacked", "repacked", "Activations unpacked and packed again">];
+}
+
+def TileLanesPass : Pass<"hetprec-tile-lanes", "::mlir::func::FuncOp"> {
+  let summary = "Tile packed ops to what fits into registers";
+  let description = [{
+    Tiles `contract` and `requantize_lanes` through `TilingInterface`: rows to one
+    word of codes (or `row-tile` planes), lanes to one or two blocks of 64.
+  }];
+  let options = [
+    Option<"rowTile", "row-tile", "int64_t", "4",
+           "rows of a tile that writes planes (rows)">];
+  let dependentDialects = ["::mlir::scf::SCFDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::affine::AffineDialect",
+    "::mlir::arith::ArithDialect"];
+}
+
+def VectorizeLanesPass : Pass<"hetprec-vectorize-lanes", "::mlir::func::FuncOp"> {
+  let summary = "Tiles on memrefs to vectors, loops and mac";
+  let description = [{
+    A `contract` tile becomes a loop over groups whose body, the window's taps,
+    is unrolled: per tap one vector load of lanes for each block and one `mac`
+    for each row and block. Level-1 and level-2 products are summed in bytes
+    and widened to 16 bits before a byte can overflow (31 and 9 products). The
+    epilogue runs on the sums in registers.
+  }];
+  let dependentDialects = ["::mlir::scf::SCFDialect",
+    "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect",
+    "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::LLVM::LLVMDialect"];
+}
+
+#endif

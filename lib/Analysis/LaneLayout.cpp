@@ -1,0 +1,193 @@
+//===- LaneLayout.cpp - Where pixels lie in planes of lanes ---------------===//
+
+#include "sysmol/Analysis/LaneLayout.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace sysmol;
+using namespace sysmol::hetprec;
+
+Window Window::get(Operation *op) {
+  return llvm::TypeSwitch<Operation *, Window>(op)
+      .Case<Conv2DOp>([](Conv2DOp conv) {
+        ArrayRef<int64_t> filter = conv.getFilter().getType().getShape();
+        return Window{{filter[2], filter[3]},
+                      llvm::to_vector<2>(conv.getStrides()),
+                      llvm::to_vector<2>(conv.getDilations()),
+                      llvm::to_vector<4>(conv.getPads())};
+      })
+      .Case<SumPool2DOp>([](SumPool2DOp pool) {
+        return Window{llvm::to_vector<2>(pool.getKernel()),
+                      llvm::to_vector<2>(pool.getStrides()),
+                      {1, 1},
+                      llvm::to_vector<4>(pool.getPads())};
+      })
+      .Default([](Operation *) {
+        return Window{{1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}};
+      });
+}
+
+namespace {
+/// `[N, C, H, W]`, or `[N, C]` as images of one pixel.
+struct ImageShape {
+  int64_t images, height, width;
+  explicit ImageShape(Value value) {
+    auto type = cast<RankedTensorType>(value.getType());
+    bool isImage = type.getRank() == 4;
+    images = type.getDimSize(0);
+    height = isImage ? type.getDimSize(2) : 1;
+    width = isImage ? type.getDimSize(3) : 1;
+  }
+};
+} // namespace
+
+static bool isLaneValue(Value value) {
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  return type && (type.getRank() == 4 || type.getRank() == 2) &&
+         !value.getDefiningOp<arith::ConstantOp>();
+}
+
+static const void *nodeOf(Value value) { return value.getAsOpaquePointer(); }
+
+LaneLayout::LaneLayout(FunctionOpInterface function)
+    : context(function.getContext()) {
+  // Classes: every op's result meets its operands lane by lane; a strided
+  // window's result meets the phases of its input instead.
+  auto join = [&](Value a, Value b) { nodes.unionSets(nodeOf(a), nodeOf(b)); };
+  for (BlockArgument arg : function.getArguments())
+    if (isLaneValue(arg))
+      nodes.insert(nodeOf(arg));
+  function.walk([&](Operation *op) {
+    for (Value result : op->getResults())
+      if (isLaneValue(result))
+        nodes.insert(nodeOf(result));
+    llvm::TypeSwitch<Operation *>(op)
+        .Case<Conv2DOp, SumPool2DOp>([&](auto window) {
+          if (Window::get(window).isStrided())
+            nodes.unionSets(window.getOperation(), nodeOf(window.getResult()));
+          else
+            join(window.getInput(), window.getResult());
+        })
+        .Case<MatmulOp>(
+            [&](MatmulOp matmul) { join(matmul.getLhs(), matmul.getResult()); })
+        .Case<RequantizeOp, ToCarrierOp, ToRealOp, DequantizeOp>(
+            [&](auto unary) { join(unary.getInput(), unary.getResult()); })
+        .Case<PermuteOp>([&](PermuteOp permute) {
+          if (isLaneValue(permute.getInput()))
+            join(permute.getInput(), permute.getResult());
+        })
+        .Case<FlattenOp>([&](FlattenOp flatten) {
+          ArrayRef<int64_t> shape = flatten.getInput().getType().getShape();
+          if (shape[2] * shape[3] == 1)
+            join(flatten.getInput(), flatten.getResult());
+        })
+        .Case<AddOp>([&](AddOp add) {
+          join(add.getLhs(), add.getResult());
+          join(add.getRhs(), add.getResult());
+        });
+  });
+
+  auto addImage = [&](Node node, int64_t images, int64_t height, int64_t width,
+                      ArrayRef<int64_t> pads) {
+    Class &c = classOf(node);
+    c.images = std::max(c.images, images);
+    c.height = std::max(c.height, height);
+    c.width = std::max(c.width, width);
+    c.rowStride = std::max(c.rowStride, width + std::max(pads[1], pads[3]));
+    c.rows = std::max(c.rows, height + std::max(pads[0], pads[2]));
+  };
+  auto addValue = [&](Value value) {
+    if (!isLaneValue(value))
+      return;
+    ImageShape shape(value);
+    addImage(nodeOf(value), shape.images, shape.height, shape.width,
+             {0, 0, 0, 0});
+  };
+  for (BlockArgument arg : function.getArguments())
+    addValue(arg);
+  function.walk([&](Operation *op) {
+    for (Value result : op->getResults())
+      addValue(result);
+    if (!isa<Conv2DOp, SumPool2DOp>(op))
+      return;
+    Window w = Window::get(op);
+    ImageShape shape(op->getOperand(0));
+    if (!w.isStrided()) {
+      addImage(nodeOf(op->getOperand(0)), shape.images, shape.height,
+               shape.width, w.pads);
+      classOf(nodeOf(op->getOperand(0)))
+          .windows.push_back({w.pads[0], w.pads[1], w.kernel[0], w.kernel[1],
+                              w.dilations[0], w.dilations[1]});
+      return;
+    }
+    // The padding is inside the phases.
+    addImage(
+        op, shape.images,
+        llvm::divideCeil(shape.height + w.pads[0] + w.pads[2], w.strides[0]),
+        llvm::divideCeil(shape.width + w.pads[1] + w.pads[3], w.strides[1]),
+        {0, 0, 0, 0});
+    classOf(op).windows.push_back(
+        {0, 0, (w.kernel[0] - 1) * w.dilations[0] / w.strides[0] + 1,
+         (w.kernel[1] - 1) * w.dilations[1] / w.strides[1] + 1, 1, 1});
+  });
+
+  // Only now are the row strides final, and with them the reach of windows.
+  for (auto &[node, c] : classes)
+    for (auto [top, left, kh, kw, dy, dx] : c.windows) {
+      c.before = std::max(c.before, top * c.rowStride + left);
+      c.after = std::max(c.after, ((kh - 1) * dy - top) * c.rowStride +
+                                      (kw - 1) * dx - left);
+    }
+}
+
+LaneLayout::Class &LaneLayout::classOf(Node node) {
+  return classes[nodes.getLeaderValue(node)];
+}
+
+const LaneLayout::Class &LaneLayout::classOf(Node node) const {
+  return classes.find(nodes.getLeaderValue(node))->second;
+}
+
+static int64_t getExtent(int64_t images, int64_t imageStride, int64_t rowStride,
+                         int64_t height, int64_t width) {
+  int64_t lanes = (images - 1) * imageStride + (height - 1) * rowStride + width;
+  int64_t blocks = llvm::divideCeil(lanes, kLaneBlock);
+  // Two blocks a tile load each row word once for both; a few blocks more
+  // cost less than that, unless there are very few.
+  if (blocks > 3)
+    blocks = llvm::alignTo(blocks, 2);
+  return blocks * kLaneBlock;
+}
+
+LanesAttr LaneLayout::makeLayout(const Class &c, int64_t height,
+                                 int64_t width) const {
+  int64_t imageStride = c.rows * c.rowStride;
+  int64_t base = llvm::alignTo(c.before, kLaneBlock);
+  int64_t count =
+      getExtent(c.images, imageStride, c.rowStride, c.height, c.width);
+  int64_t size = llvm::alignTo(base + count + c.after, kLaneBlock);
+  return LanesAttr::get(context, c.images, height, width, c.rowStride,
+                        imageStride, base, size);
+}
+
+LanesAttr LaneLayout::getLayout(Value value) const {
+  ImageShape shape(value);
+  return makeLayout(classOf(nodeOf(value)), shape.height, shape.width);
+}
+
+LanesAttr LaneLayout::getPhaseLayout(Operation *op) const {
+  Window w = Window::get(op);
+  ImageShape shape(op->getOperand(0));
+  return makeLayout(
+      classOf(op),
+      llvm::divideCeil(shape.height + w.pads[0] + w.pads[2], w.strides[0]),
+      llvm::divideCeil(shape.width + w.pads[1] + w.pads[3], w.strides[1]));
+}
+
+int64_t LaneLayout::getLaneCount(Value value) const {
+  const Class &c = classOf(nodeOf(value));
+  return getExtent(c.images, c.rows * c.rowStride, c.rowStride, c.height,
+                   c.width);
+}

@@ -1,0 +1,409 @@
+//===- HetprecPackedOps.cpp - Packed ops: checks and tiling ---------------===//
+
+#include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Builders.h"
+#include "llvm/ADT/STLExtras.h"
+
+using namespace mlir;
+using namespace sysmol::hetprec;
+
+int64_t sysmol::hetprec::getChannelsPerWord(int64_t level) {
+  switch (level) {
+  case 1:
+    return 8;
+  case 2:
+    return 3;
+  default:
+    return 4;
+  }
+}
+
+int64_t sysmol::hetprec::getWordBits(int64_t level) {
+  switch (level) {
+  case 1:
+  case 2:
+    return 8;
+  case 4:
+    return 16;
+  default:
+    return 32;
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Shared
+//===----------------------------------------------------------------------===//
+
+/// On memrefs every input is read and the init is written (and read: words
+/// outside the computed lanes stay as they are).
+static void addLaneOpEffects(
+    DestinationStyleOpInterface op,
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  for (OpOperand &operand : op->getOpOperands()) {
+    if (!isa<MemRefType>(operand.get().getType()))
+      continue;
+    effects.emplace_back(MemoryEffects::Read::get(), &operand,
+                         SideEffects::DefaultResource::get());
+    if (op.isDpsInit(&operand))
+      effects.emplace_back(MemoryEffects::Write::get(), &operand,
+                           SideEffects::DefaultResource::get());
+  }
+}
+
+#define HETPREC_LANE_OP_EFFECTS(Op)                                            \
+  void Op::getEffects(                                                         \
+      SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>      \
+          &effects) {                                                          \
+    addLaneOpEffects(*this, effects);                                          \
+  }
+HETPREC_LANE_OP_EFFECTS(ContractOp)
+HETPREC_LANE_OP_EFFECTS(RequantizeLanesOp)
+HETPREC_LANE_OP_EFFECTS(PackLanesOp)
+HETPREC_LANE_OP_EFFECTS(UnpackLanesOp)
+HETPREC_LANE_OP_EFFECTS(SplitPhasesOp)
+#undef HETPREC_LANE_OP_EFFECTS
+
+static int64_t getDim(Value value, unsigned dim) {
+  return cast<ShapedType>(value.getType()).getDimSize(dim);
+}
+
+static LogicalResult verifyLevel(Operation *op, int64_t level) {
+  if (level == 1 || level == 2 || level == 4 || level == 8)
+    return success();
+  return op->emitOpError() << "HP1: level " << level
+                           << " must be 1, 2, 4 or 8 bits";
+}
+
+/// Words, and lanes counted from `lane_begin` on (the tiling driver takes an
+/// iteration domain to begin at 0).
+static SmallVector<Range> makeDomain(OpBuilder &b, int64_t words,
+                                     int64_t laneCount) {
+  OpFoldResult zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
+  return {{zero, b.getIndexAttr(words), one},
+          {zero, b.getIndexAttr(laneCount), one}};
+}
+
+static OpFoldResult addConstant(OpBuilder &b, Location loc, OpFoldResult value,
+                                int64_t constant) {
+  AffineExpr d = b.getAffineDimExpr(0);
+  return affine::makeComposedFoldedAffineApply(
+      b, loc, AffineMap::get(1, 0, d + constant), {value});
+}
+
+/// Where a tile lies in the result: its lanes shifted by `lane_begin`.
+static void setTilePosition(OpBuilder &b, Location loc, int64_t laneBegin,
+                            ArrayRef<OpFoldResult> offsets,
+                            ArrayRef<OpFoldResult> sizes,
+                            SmallVector<OpFoldResult> &resultOffsets,
+                            SmallVector<OpFoldResult> &resultSizes) {
+  resultOffsets = {offsets[0], addConstant(b, loc, offsets[1], laneBegin)};
+  resultSizes.assign(sizes.begin(), sizes.end());
+}
+
+namespace {
+/// Slices of a lane op's operands for one tile of (words, lanes).
+class TileBuilder {
+public:
+  TileBuilder(OpBuilder &builder, Location loc, ArrayRef<OpFoldResult> offsets,
+              ArrayRef<OpFoldResult> sizes, int64_t laneBegin,
+              int64_t rowsPerWord)
+      : builder(builder), loc(loc), word(offsets[0]),
+        lane(addConstant(builder, loc, offsets[1], laneBegin)), words(sizes[0]),
+        lanes(sizes[1]) {
+    row = scale(word, rowsPerWord);
+    rows = scale(words, rowsPerWord);
+  }
+
+  /// `[R]` or `[R, X]`: the tile's rows.
+  Value sliceRows(Value source) {
+    return slice(source, row, rows, builder.getIndexAttr(0),
+                 getRank(source) > 1 ? sizeOf(source, 1) : OpFoldResult());
+  }
+  /// `[X, L]` or `[L]`: the tile's lanes, `shift` lanes on and `extra` more.
+  Value sliceLanes(Value source, int64_t shift = 0, int64_t extra = 0) {
+    OpFoldResult begin = addConstant(builder, loc, lane, shift);
+    OpFoldResult count = addConstant(builder, loc, lanes, extra);
+    if (getRank(source) == 1)
+      return slice(source, begin, count, {}, {});
+    return slice(source, builder.getIndexAttr(0), sizeOf(source, 0), begin,
+                 count);
+  }
+  /// `[R, L]` (one row a row).
+  Value sliceRowsAndLanes(Value source) {
+    return slice(source, row, rows, lane, lanes);
+  }
+  /// `[W, L]`: the tile's words.
+  Value sliceWords(Value source) {
+    return slice(source, word, words, lane, lanes);
+  }
+
+private:
+  static int64_t getRank(Value v) {
+    return cast<ShapedType>(v.getType()).getRank();
+  }
+  OpFoldResult sizeOf(Value v, unsigned dim) {
+    return builder.getIndexAttr(getDim(v, dim));
+  }
+  OpFoldResult scale(OpFoldResult value, int64_t factor) {
+    AffineExpr d = builder.getAffineDimExpr(0);
+    return affine::makeComposedFoldedAffineApply(
+        builder, loc, AffineMap::get(1, 0, d * factor), {value});
+  }
+  Value slice(Value source, OpFoldResult offset0, OpFoldResult size0,
+              OpFoldResult offset1, OpFoldResult size1) {
+    SmallVector<OpFoldResult> offsets = {offset0}, sizes = {size0};
+    if (getRank(source) > 1) {
+      offsets.push_back(offset1);
+      sizes.push_back(size1);
+    }
+    SmallVector<OpFoldResult> strides(offsets.size(), builder.getIndexAttr(1));
+    auto op = tensor::ExtractSliceOp::create(builder, loc, source, offsets,
+                                             sizes, strides);
+    slices.push_back(op);
+    return op;
+  }
+
+  OpBuilder &builder;
+  Location loc;
+  OpFoldResult word, lane, words, lanes, row, rows;
+
+public:
+  SmallVector<Operation *> slices;
+};
+} // namespace
+
+/// The tile's lanes must be whole blocks, known now: everything behind it is
+/// written for registers.
+static FailureOr<int64_t> getStaticLanes(Operation *op, OpFoldResult size) {
+  std::optional<int64_t> lanes = getConstantIntValue(size);
+  if (!lanes || *lanes % kLaneBlock != 0) {
+    op->emitOpError("tile sizes must be multiples of 64 lanes that divide the "
+                    "lane count");
+    return failure();
+  }
+  return *lanes;
+}
+
+//===----------------------------------------------------------------------===//
+// ContractOp
+//===----------------------------------------------------------------------===//
+
+int64_t ContractOp::getRowsPerWord() {
+  return getEpilogue() == Epilogue::Codes ? getChannelsPerWord(getOutLevel())
+                                          : 1;
+}
+
+int64_t ContractOp::getNumRows() { return getDim(getRows().front(), 0); }
+
+int64_t ContractOp::getReductionSize() {
+  int64_t size = 0;
+  for (Value rows : getRows())
+    size += getDim(rows, 1);
+  return size;
+}
+
+LogicalResult ContractOp::verify() {
+  size_t segments = getLevels().size();
+  if (segments < 1 || segments > 3)
+    return emitOpError("HP2: needs one to three segments");
+  if (getLanes().size() != segments || getRows().size() != segments ||
+      getCoefficients().size() != segments ||
+      (!getStarts().empty() && getStarts().size() != segments))
+    return emitOpError("needs one lanes, rows and coefficient for each level");
+  int64_t taps = getTaps().size();
+  if (taps < 1 || llvm::any_of(getTaps(), [](int64_t t) { return t < 0; }))
+    return emitOpError("needs taps, none of them negative");
+  if (!getTapPhases().empty() && (int64_t(getTapPhases().size()) != taps ||
+                                  llvm::any_of(getTapPhases(), [&](int64_t p) {
+                                    return p < 0 || p >= int64_t(getPhases());
+                                  })))
+    return emitOpError(
+        "needs one tap_phases entry in [0, phases) for each tap");
+  if (getSumBits() != 16 && getSumBits() != 32)
+    return emitOpError("sum_bits must be 16 or 32");
+  int64_t numRows = getNumRows();
+  for (auto [level, lanes, rows] :
+       llvm::zip_equal(getLevels(), getLanes(), getRows())) {
+    if (failed(verifyLevel(*this, level)))
+      return failure();
+    for (Value v : {lanes, rows})
+      if (cast<ShapedType>(v.getType()).getElementTypeBitWidth() !=
+          getWordBits(level))
+        return emitOpError()
+               << "words of level " << level << " have " << getWordBits(level)
+               << " bits, found " << v.getType();
+    if (getDim(rows, 0) != numRows && !ShapedType::isDynamic(numRows))
+      return emitOpError("all segments must have the same rows");
+    if (getDim(rows, 1) % taps != 0)
+      return emitOpError("a row has one word for each group and tap");
+    if (getDim(lanes, 0) % getPhases() != 0)
+      return emitOpError("lanes need the same groups in each phase");
+    if (getStarts().empty() && !ShapedType::isDynamic(getDim(lanes, 0)) &&
+        getDim(rows, 1) / taps != getDim(lanes, 0) / int64_t(getPhases()))
+      return emitOpError("rows and lanes differ in their groups");
+  }
+  if (getLaneCount() % kLaneBlock != 0)
+    return emitOpError("lane_count must be a multiple of 64");
+  bool isCodes = getEpilogue() == Epilogue::Codes;
+  if (isCodes) {
+    if (failed(verifyLevel(*this, getOutLevel())))
+      return failure();
+    if (!getMask() || (getOutLevel() == 8 ? !getMultiplier() || !getOffset()
+                                          : !getThresholds()))
+      return emitOpError("codes need a mask, and thresholds (8 bits: "
+                         "multiplier and offset)");
+    if (numRows % getRowsPerWord() != 0 ||
+        getDim(getInit(), 0) * getRowsPerWord() != numRows)
+      return emitOpError("rows must fill the words of the init");
+  } else if (getDim(getInit(), 0) != numRows) {
+    return emitOpError("init must have one plane for each row");
+  }
+  bool needsMultiplier = getEpilogue() == Epilogue::Real ||
+                         getEpilogue() == Epilogue::Carrier ||
+                         getEpilogue() == Epilogue::CarrierAdd;
+  if (needsMultiplier && !getMultiplier())
+    return emitOpError("this epilogue needs a multiplier");
+  if (getEpilogue() == Epilogue::Real && !getOffset())
+    return emitOpError("real needs an offset");
+  return success();
+}
+
+SmallVector<utils::IteratorType> ContractOp::getLoopIteratorTypes() {
+  return {utils::IteratorType::parallel, utils::IteratorType::parallel};
+}
+
+SmallVector<Range> ContractOp::getIterationDomain(OpBuilder &b) {
+  return makeDomain(b, getDim(getInit(), 0), getLaneCount());
+}
+
+FailureOr<TilingResult>
+ContractOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
+                                   ArrayRef<OpFoldResult> sizes) {
+  FailureOr<int64_t> lanes = getStaticLanes(*this, sizes[1]);
+  if (failed(lanes))
+    return failure();
+  TileBuilder tile(b, getLoc(), offsets, sizes, getLaneBegin(),
+                   getRowsPerWord());
+  int64_t window = *llvm::max_element(getTaps());
+  ContractOp tiled = cast<ContractOp>(b.clone(*getOperation()));
+  for (OpOperand &lanes : tiled.getLanesMutable())
+    lanes.set(tile.sliceLanes(lanes.get(), getOrigin(), window));
+  for (MutableOperandRange range :
+       {tiled.getRowsMutable(), tiled.getStartsMutable(),
+        tiled.getBiasRowsMutable(), tiled.getThresholdsMutable(),
+        tiled.getMultiplierMutable(), tiled.getOffsetMutable()})
+    for (OpOperand &operand : range)
+      operand.set(tile.sliceRows(operand.get()));
+  for (OpOperand &operand : tiled.getLaneBiasMutable())
+    operand.set(tile.sliceLanes(operand.get()));
+  for (OpOperand &operand : tiled.getMaskMutable())
+    operand.set(tile.sliceLanes(operand.get()));
+  for (OpOperand &operand : tiled.getRowBiasMutable())
+    operand.set(cast<ShapedType>(operand.get().getType()).getRank() == 1
+                    ? tile.sliceRows(operand.get())
+                    : tile.sliceRowsAndLanes(operand.get()));
+  Value init = tile.sliceWords(tiled.getInit());
+  tiled.getInitMutable().assign(init);
+  tiled->getResult(0).setType(init.getType());
+  tiled.setOrigin(0);
+  tiled.setLaneBegin(0);
+  tiled.setLaneCount(*lanes);
+  // The clone was made before its slices: they must dominate it.
+  tiled->moveAfter(tile.slices.back());
+  b.setInsertionPointAfter(tiled);
+  return TilingResult{{tiled}, {tiled->getResult(0)}, tile.slices};
+}
+
+LogicalResult ContractOp::getResultTilePosition(
+    OpBuilder &b, unsigned, ArrayRef<OpFoldResult> offsets,
+    ArrayRef<OpFoldResult> sizes, SmallVector<OpFoldResult> &resultOffsets,
+    SmallVector<OpFoldResult> &resultSizes) {
+  setTilePosition(b, getLoc(), getLaneBegin(), offsets, sizes, resultOffsets,
+                  resultSizes);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// RequantizeLanesOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult RequantizeLanesOp::verify() {
+  if (failed(verifyLevel(*this, getOutLevel())))
+    return failure();
+  if (getOutLevel() == 8 ? !getMultiplier() || !getOffset()
+                         : !getThresholds() || !getSigns())
+    return emitOpError("needs thresholds and signs (8 bits: multiplier and "
+                       "offset)");
+  if (getDim(getInit(), 0) * getChannelsPerWord(getOutLevel()) !=
+      getDim(getChannels(), 0))
+    return emitOpError("channels must fill the words of the init");
+  if (getLaneCount() % kLaneBlock != 0)
+    return emitOpError("lane_count must be a multiple of 64");
+  return success();
+}
+
+SmallVector<utils::IteratorType> RequantizeLanesOp::getLoopIteratorTypes() {
+  return {utils::IteratorType::parallel, utils::IteratorType::parallel};
+}
+
+SmallVector<Range> RequantizeLanesOp::getIterationDomain(OpBuilder &b) {
+  return makeDomain(b, getDim(getInit(), 0), getLaneCount());
+}
+
+FailureOr<TilingResult>
+RequantizeLanesOp::getTiledImplementation(OpBuilder &b,
+                                          ArrayRef<OpFoldResult> offsets,
+                                          ArrayRef<OpFoldResult> sizes) {
+  FailureOr<int64_t> lanes = getStaticLanes(*this, sizes[1]);
+  if (failed(lanes))
+    return failure();
+  TileBuilder tile(b, getLoc(), offsets, sizes, getLaneBegin(),
+                   getChannelsPerWord(getOutLevel()));
+  RequantizeLanesOp tiled = cast<RequantizeLanesOp>(b.clone(*getOperation()));
+  for (MutableOperandRange range :
+       {MutableOperandRange(tiled.getChannelsMutable()),
+        tiled.getThresholdsMutable(), tiled.getSignsMutable(),
+        tiled.getMultiplierMutable(), tiled.getOffsetMutable()})
+    for (OpOperand &operand : range)
+      operand.set(tile.sliceRows(operand.get()));
+  tiled.getPlanesMutable().assign(tile.sliceLanes(tiled.getPlanes()));
+  tiled.getMaskMutable().assign(tile.sliceLanes(tiled.getMask()));
+  Value init = tile.sliceWords(tiled.getInit());
+  tiled.getInitMutable().assign(init);
+  tiled->getResult(0).setType(init.getType());
+  tiled.setLaneBegin(0);
+  tiled.setLaneCount(*lanes);
+  tiled->moveAfter(tile.slices.back());
+  b.setInsertionPointAfter(tiled);
+  return TilingResult{{tiled}, {tiled->getResult(0)}, tile.slices};
+}
+
+LogicalResult RequantizeLanesOp::getResultTilePosition(
+    OpBuilder &b, unsigned, ArrayRef<OpFoldResult> offsets,
+    ArrayRef<OpFoldResult> sizes, SmallVector<OpFoldResult> &resultOffsets,
+    SmallVector<OpFoldResult> &resultSizes) {
+  setTilePosition(b, getLoc(), getLaneBegin(), offsets, sizes, resultOffsets,
+                  resultSizes);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// MacOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult MacOp::verify() {
+  if (failed(verifyLevel(*this, getLevel())))
+    return failure();
+  if (getAcc().getType() != getLanes().getType())
+    return emitOpError("acc and lanes must have the same type");
+  unsigned bits = getLevel() <= 2 ? 8 : 32;
+  if (cast<VectorType>(getAcc().getType()).getElementTypeBitWidth() != bits ||
+      getRow().getType().getIntOrFloatBitWidth() != bits)
+    return emitOpError() << "level " << getLevel() << " works on words of "
+                         << bits << " bits";
+  return success();
+}

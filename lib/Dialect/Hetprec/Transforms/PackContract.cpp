@@ -1,0 +1,402 @@
+//===- PackContract.cpp - Dot products as contract ops --------------------===//
+
+#include "PackUtils.h"
+
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
+#include "sysmol/Analysis/Thresholds.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace sysmol;
+using namespace sysmol::hetprec;
+
+Value sysmol::hetprec::makeIntTable(OpBuilder &b, Location loc,
+                                    ArrayRef<int64_t> shape,
+                                    ArrayRef<int64_t> values, int64_t bits) {
+  auto as = [&](auto zero) {
+    SmallVector<decltype(zero)> narrow(values.begin(), values.end());
+    return makeTable<decltype(zero)>(b, loc, shape, narrow);
+  };
+  switch (bits) {
+  case 8:
+    return as(int8_t());
+  case 16:
+    return as(int16_t());
+  default:
+    return as(int32_t());
+  }
+}
+
+SmallVector<Segment, 3> sysmol::hetprec::makeSegments(ChannelsAttr encoding) {
+  SmallVector<Segment, 3> segments;
+  for (int8_t level : encoding.getLevels()) {
+    Segment segment{level, {}, {}};
+    for (auto [c, p] : llvm::enumerate(encoding.getBits()))
+      if (p == level)
+        segment.channels.push_back(c);
+    while (segment.channels.size() % getChannelsPerWord(level))
+      segment.channels.push_back(-1);
+    segments.push_back(std::move(segment));
+  }
+  return segments;
+}
+
+FailureOr<DotProduct> DotProduct::get(Operation *op) {
+  DotProduct dot{op, Window::get(op), 0, 1, 0, std::nullopt};
+  if (auto pool = dyn_cast<SumPool2DOp>(op)) {
+    dot.outputs = dot.groups = pool.getInput().getType().getDimSize(1);
+    dot.channelsPerGroup = 1;
+    return dot;
+  }
+  Value filter = op->getOperand(1);
+  DenseIntElementsAttr codes;
+  if (!matchPattern(filter, m_Constant(&codes))) {
+    op->emitOpError("weights must be constants to be packed");
+    return failure();
+  }
+  auto type = cast<RankedTensorType>(filter.getType());
+  dot.filter = codes;
+  dot.outputs = type.getDimSize(0);
+  dot.channelsPerGroup = type.getDimSize(1);
+  if (auto conv = dyn_cast<Conv2DOp>(op))
+    dot.groups = conv.getGroups();
+  return dot;
+}
+
+ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
+                                 PackedCodes input, LanesAttr imageLayout,
+                                 int64_t laneCount, StringAttr layer)
+    : b(builder), loc(dot.op->getLoc()), dot(dot), input(std::move(input)),
+      imageLayout(imageLayout), laneCount(laneCount), layer(layer) {
+  if (dot.filter)
+    codes.assign(dot.filter->value_begin<int8_t>(),
+                 dot.filter->value_end<int8_t>());
+
+  // Where each tap reads, in lanes; a strided window's taps are spread over the
+  // phases, which hold the padding already.
+  const Window &w = dot.window;
+  bool strided = w.isStrided();
+  phases = strided ? w.strides[0] * w.strides[1] : 1;
+  int64_t rowStride = this->input.layout.getRowStride();
+  for (int64_t ky = 0; ky < w.kernel[0]; ++ky)
+    for (int64_t kx = 0; kx < w.kernel[1]; ++kx) {
+      int64_t y = ky * w.dilations[0], x = kx * w.dilations[1];
+      if (strided) {
+        tapPhases.push_back(y % w.strides[0] * w.strides[1] + x % w.strides[1]);
+        taps.push_back(y / w.strides[0] * rowStride + x / w.strides[1]);
+      } else {
+        taps.push_back((y - w.pads[0]) * rowStride + x - w.pads[1]);
+      }
+    }
+  origin = *llvm::min_element(taps);
+  for (int64_t &tap : taps)
+    tap -= origin;
+
+  ChannelsAttr encoding = this->input.encoding;
+  bool isUnsigned = encoding.getGrid() == Grid::Unsigned;
+  int8_t finest = encoding.getFinestLevel();
+  for (const Segment &s : this->input.segments) {
+    levels.push_back(s.level);
+    int64_t count = getProductCount(encoding.getGrid(), s.level, finest);
+    // Unsigned codes on both sides: 2k + 1 - 2^p leaves factors of two.
+    coefficients.push_back(!dot.filter || s.level == 8 ? 1
+                           : isUnsigned                ? 2 * count
+                                                       : 4 * count);
+    int64_t words = 1;
+    for (int64_t g = 0; g < dot.groups; ++g)
+      words = std::max(words, getWordRange(s, g).second);
+    wordCounts.push_back(words);
+  }
+
+  bound = 0;
+  for (int64_t g = 0; g < dot.groups; ++g) {
+    int64_t sum = 0;
+    for (int64_t c = 0; c < dot.channelsPerGroup; ++c) {
+      int8_t p = encoding.getBits()[g * dot.channelsPerGroup + c];
+      int64_t perTap = getMaxLevelValue(encoding.getGrid(), p);
+      if (dot.filter)
+        perTap *= getMaxLevelValue(Grid::Midrise, p) *
+                  getProductCount(encoding.getGrid(), p, finest);
+      sum += perTap * dot.getNumTaps();
+    }
+    bound = std::max(bound, sum);
+  }
+}
+
+int64_t ContractBuilder::getCode(int64_t output, int64_t channel,
+                                 int64_t tap) const {
+  if (!dot.filter)
+    return 1;
+  return codes[(output * dot.channelsPerGroup + channel) * dot.getNumTaps() +
+               tap];
+}
+
+std::pair<int64_t, int64_t> ContractBuilder::getWordRange(const Segment &s,
+                                                          int64_t group) const {
+  if (dot.groups == 1)
+    return {0, s.getNumWords()};
+  int64_t perWord = getChannelsPerWord(s.level), first = -1, last = -1;
+  for (auto [slot, c] : llvm::enumerate(s.channels)) {
+    if (c < 0 || c / dot.channelsPerGroup != group)
+      continue;
+    last = slot / perWord;
+    if (first < 0)
+      first = last;
+  }
+  return first < 0 ? std::pair<int64_t, int64_t>(0, 0)
+                   : std::pair<int64_t, int64_t>(first, last - first + 1);
+}
+
+/// One word of weight codes; negated mid-rise codes are their complement.
+static int64_t packCode(int64_t level, int64_t slot, int64_t code,
+                        bool negated) {
+  if (level == 8)
+    return int64_t(uint8_t(negated ? -code : code)) << (8 * slot);
+  int64_t largest = (1 << level) - 1;
+  return (negated ? largest - code : code) << (level * slot);
+}
+
+ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
+                                                     ArrayRef<bool> negated) {
+  RowTables tables;
+  int64_t numTaps = taps.size();
+  for (auto [s, numWords] : llvm::zip_equal(input.segments, wordCounts)) {
+    int64_t perWord = getChannelsPerWord(s.level);
+    SmallVector<int64_t> words, starts;
+    for (auto [output, negate] : llvm::zip_equal(rows, negated)) {
+      int64_t group = output < 0 ? 0 : getGroup(output);
+      int64_t start =
+          std::min(getWordRange(s, group).first, s.getNumWords() - numWords);
+      starts.push_back(start);
+      for (int64_t g = 0; g < numWords; ++g)
+        for (int64_t tap = 0; tap < numTaps; ++tap) {
+          int64_t word = 0;
+          for (int64_t slot = 0; slot < perWord && output >= 0; ++slot) {
+            int64_t c = s.channels[(start + g) * perWord + slot];
+            if (c < 0 || c / dot.channelsPerGroup != group)
+              continue;
+            word |= packCode(s.level, slot,
+                             getCode(output, c % dot.channelsPerGroup, tap),
+                             negate);
+          }
+          words.push_back(word);
+        }
+    }
+    tables.rows.push_back(
+        makeIntTable(b, loc, {int64_t(rows.size()), numWords * numTaps}, words,
+                     getWordBits(s.level)));
+    if (dot.groups > 1)
+      tables.starts.push_back(
+          makeIntTable(b, loc, {int64_t(rows.size())}, starts, 32));
+  }
+  if (dot.groups > 1 && dot.filter) {
+    SmallVector<int64_t> biasRows;
+    for (int64_t output : rows)
+      biasRows.push_back(output < 0 ? 0 : getGroup(output));
+    tables.biasRows =
+        makeIntTable(b, loc, {int64_t(rows.size())}, biasRows, 32);
+  }
+  tables.rowBias = makeRowBias(rows, negated);
+  return tables;
+}
+
+Value ContractBuilder::makeRowBias(ArrayRef<int64_t> rows,
+                                   ArrayRef<bool> negated) {
+  if (!input.isSigned() || !dot.filter)
+    return {};
+  ChannelsAttr encoding = input.encoding;
+  int8_t finest = encoding.getFinestLevel();
+  // The part of an output's sum that its weights alone make, for each tap.
+  auto weightPart = [&](int64_t output, int64_t tap, bool negate) {
+    int64_t sum = 0, first = getGroup(output) * dot.channelsPerGroup;
+    for (int64_t c = 0; c < dot.channelsPerGroup; ++c) {
+      int8_t p = encoding.getBits()[first + c];
+      int64_t code = getCode(output, c, tap), largest = (1 << p) - 1;
+      if (p == 8) {
+        sum -= 128 * (negate ? -code : code); // lanes hold a + 128
+        continue;
+      }
+      int64_t k = negate ? largest - code : code;
+      sum += getProductCount(Grid::Midrise, p, finest) *
+             (largest * largest - 2 * largest * k);
+    }
+    return sum;
+  };
+
+  bool isPadded =
+      llvm::any_of(dot.window.pads, [](int64_t p) { return p > 0; });
+  int64_t numTaps = taps.size();
+  if (!isPadded) {
+    SmallVector<int64_t> bias;
+    for (auto [output, negate] : llvm::zip_equal(rows, negated)) {
+      int64_t sum = 0;
+      for (int64_t tap = 0; tap < numTaps && output >= 0; ++tap)
+        sum += weightPart(output, tap, negate);
+      bias.push_back(sum);
+    }
+    return makeIntTable(b, loc, {int64_t(rows.size())}, bias, 32);
+  }
+
+  // HP13: padded taps are left out of this part too, so that it depends on the
+  // pixel; wide planes order.
+  const Window &w = dot.window;
+  auto inputShape = cast<RankedTensorType>(dot.getInput().getType()).getShape();
+  auto outputShape =
+      cast<RankedTensorType>(dot.op->getResult(0).getType()).getShape();
+  int64_t lanes = imageLayout.getSize();
+  SmallVector<int64_t> bias(rows.size() * lanes, 0);
+  for (auto [r, output, negate] : llvm::enumerate(rows, negated)) {
+    if (output < 0)
+      continue;
+    SmallVector<int64_t> parts;
+    for (int64_t tap = 0; tap < numTaps; ++tap)
+      parts.push_back(weightPart(output, tap, negate));
+    for (int64_t y = 0; y < outputShape[2]; ++y)
+      for (int64_t x = 0; x < outputShape[3]; ++x) {
+        int64_t sum = 0;
+        for (int64_t tap = 0; tap < numTaps; ++tap) {
+          int64_t iy =
+              y * w.strides[0] - w.pads[0] + tap / w.kernel[1] * w.dilations[0];
+          int64_t ix =
+              x * w.strides[1] - w.pads[1] + tap % w.kernel[1] * w.dilations[1];
+          if (iy >= 0 && iy < inputShape[2] && ix >= 0 && ix < inputShape[3])
+            sum += parts[tap];
+        }
+        for (int64_t n = 0; n < outputShape[0]; ++n)
+          bias[r * lanes + getWidePosition(imageLayout.laneOf(n, y, x))] = sum;
+      }
+  }
+  return makeIntTable(b, loc, {int64_t(rows.size()), lanes}, bias, 32);
+}
+
+Value ContractBuilder::makeLaneBias() {
+  if (laneBias || !dot.filter ||
+      llvm::all_of(levels, [](int64_t p) { return p == 8; }))
+    return laneBias;
+  // `-(2^p - 1) c(p) sum a` (twice that for mid-rise activations): a dot
+  // product with the code 1 everywhere, once for all outputs of a group.
+  ChannelsAttr encoding = input.encoding;
+  int8_t finest = encoding.getFinestLevel();
+  int64_t numTaps = taps.size();
+  SmallVector<Value> lanes, rows, starts;
+  SmallVector<int64_t> biasLevels, biasCoefficients;
+  for (auto [s, numWords] : llvm::zip_equal(input.segments, wordCounts)) {
+    if (s.level == 8)
+      continue;
+    int64_t perWord = getChannelsPerWord(s.level);
+    SmallVector<int64_t> words, begin;
+    for (int64_t group = 0; group < dot.groups; ++group) {
+      int64_t start =
+          std::min(getWordRange(s, group).first, s.getNumWords() - numWords);
+      begin.push_back(start);
+      for (int64_t g = 0; g < numWords; ++g) {
+        int64_t word = 0;
+        for (int64_t slot = 0; slot < perWord; ++slot) {
+          int64_t c = s.channels[(start + g) * perWord + slot];
+          if (c >= 0 && c / dot.channelsPerGroup == group)
+            word |= packCode(s.level, slot, 1, /*negated=*/false);
+        }
+        words.append(numTaps, word);
+      }
+    }
+    lanes.push_back(s.plane);
+    rows.push_back(makeIntTable(b, loc, {dot.groups, numWords * numTaps}, words,
+                                getWordBits(s.level)));
+    if (dot.groups > 1)
+      starts.push_back(makeIntTable(b, loc, {dot.groups}, begin, 32));
+    biasLevels.push_back(s.level);
+    biasCoefficients.push_back(
+        -getProductCount(encoding.getGrid(), s.level, finest) *
+        ((1 << s.level) - 1) * (input.isSigned() ? 2 : 1));
+  }
+  // Sums are exact modulo 2^16 where the final value fits (HP12).
+  int64_t bits = bound <= 32767 && !input.isSigned() ? 16 : 32;
+  Value init = tensor::EmptyOp::create(
+      b, loc, {dot.groups, imageLayout.getSize()}, b.getIntegerType(bits));
+  auto op = ContractOp::create(
+      b, loc, TypeRange{init.getType()}, lanes, rows, starts,
+      /*lane_bias=*/Value(), /*bias_rows=*/Value(), /*row_bias=*/Value(),
+      /*thresholds=*/Value(), /*multiplier=*/Value(), /*offset=*/Value(),
+      /*mask=*/Value(), init, biasLevels, biasCoefficients, taps, tapPhases,
+      phases, origin, imageLayout.getBase(), laneCount, Epilogue::Accumulator,
+      /*out_level=*/0, /*out_signed=*/false, bits, layer);
+  return laneBias = op->getResult(0);
+}
+
+ContractOp ContractBuilder::create(const RowTables &tables, Epilogue epilogue,
+                                   Value thresholds, Value multiplier,
+                                   Value offset, Value mask, Value init) {
+  SmallVector<Value> lanes;
+  for (const Segment &s : input.segments)
+    lanes.push_back(s.plane);
+  Value laneBias = makeLaneBias();
+  int64_t bits = bound <= 32767 && !input.isSigned() ? 16 : 32;
+  return ContractOp::create(
+      b, loc, TypeRange{init.getType()}, lanes, tables.rows, tables.starts,
+      laneBias, laneBias ? tables.biasRows : Value(), tables.rowBias,
+      thresholds, multiplier, offset, mask, init, levels, coefficients, taps,
+      tapPhases, phases, origin, imageLayout.getBase(), laneCount, epilogue,
+      /*out_level=*/0, /*out_signed=*/false, bits, layer);
+}
+
+Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
+                                 ChannelsAttr encoding,
+                                 ArrayRef<float> multiplier,
+                                 ArrayRef<float> offset, Value mask,
+                                 Value init) {
+  auto pick = [](ArrayRef<float> values, int64_t channel) {
+    return values.size() == 1 ? values[0] : values[channel];
+  };
+  bool isSigned = encoding.getGrid() == Grid::Midrise;
+  int64_t numThresholds = (int64_t(1) << level) - 1;
+  SmallVector<bool> negated;
+  SmallVector<int64_t> thresholds;
+  SmallVector<float> multipliers, offsets;
+  for (int64_t channel : rows) {
+    float m = channel < 0 ? 0.0f : pick(multiplier, channel);
+    float o = channel < 0 ? 0.0f : pick(offset, channel);
+    // A negative scale turns the thresholds round: negate the weights instead.
+    negated.push_back(level != 8 && m < 0);
+    multipliers.push_back(m);
+    offsets.push_back(o);
+    if (level == 8)
+      continue;
+    if (channel < 0)
+      thresholds.append(numThresholds, bound); // never passed: code 0
+    else
+      thresholds.append(findThresholds(std::abs(m), o, level, isSigned, bound));
+  }
+  RowTables tables = makeRows(rows, negated);
+  int64_t numRows = rows.size();
+  int64_t bits = bound <= 32767 && !input.isSigned() ? 16 : 32;
+  Value thresholdTable, multiplierTable, offsetTable;
+  if (level == 8) {
+    multiplierTable = makeTable<float>(b, loc, {numRows}, multipliers);
+    offsetTable = makeTable<float>(b, loc, {numRows}, offsets);
+  } else {
+    thresholdTable =
+        makeIntTable(b, loc, {numRows, numThresholds}, thresholds, bits);
+  }
+  ContractOp op = create(tables, Epilogue::Codes, thresholdTable,
+                         multiplierTable, offsetTable, mask, init);
+  op.setOutLevel(level);
+  op.setOutSigned(isSigned);
+  return op->getResult(0);
+}
+
+Value ContractBuilder::makePlanes(Epilogue epilogue, ArrayRef<float> multiplier,
+                                  ArrayRef<float> offset, Value init) {
+  SmallVector<int64_t> rows = llvm::to_vector(llvm::seq(dot.outputs));
+  RowTables tables = makeRows(rows, SmallVector<bool>(rows.size(), false));
+  auto table = [&](ArrayRef<float> values) {
+    SmallVector<float> all(values);
+    if (all.size() == 1)
+      all.resize(dot.outputs, values[0]);
+    return all.empty() ? Value() : makeTable<float>(b, loc, {dot.outputs}, all);
+  };
+  ContractOp op =
+      create(tables, epilogue, /*thresholds=*/Value(), table(multiplier),
+             table(offset), /*mask=*/Value(), init);
+  return op->getResult(0);
+}

@@ -1,0 +1,139 @@
+//===- PackUtils.h - Packed values and dot products -------------*- C++ -*-===//
+//
+// Private to hetprec-pack.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SYSMOL_LIB_DIALECT_HETPREC_TRANSFORMS_PACKUTILS_H
+#define SYSMOL_LIB_DIALECT_HETPREC_TRANSFORMS_PACKUTILS_H
+
+#include "mlir/IR/Builders.h"
+#include "sysmol/Analysis/LaneLayout.h"
+#include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+
+namespace sysmol::hetprec {
+
+/// The channels of one precision of an activation. Word `g` holds the channels
+/// `channels[g * perWord ...]`; -1 is an empty slot.
+struct Segment {
+  int64_t level;
+  llvm::SmallVector<int64_t> channels;
+  mlir::Value plane; // tensor<words x lanes x iN>
+
+  int64_t getNumWords() const {
+    return channels.size() / getChannelsPerWord(level);
+  }
+};
+
+/// An activation as packed words.
+struct PackedCodes {
+  llvm::SmallVector<Segment, 3> segments;
+  ChannelsAttr encoding;
+  LanesAttr layout;
+
+  bool isSigned() const { return encoding.getGrid() == Grid::Midrise; }
+};
+
+/// Accumulators, carrier or reals as one wide plane a channel.
+struct WidePlanes {
+  mlir::Value plane;                  // tensor<rows x lanes x T>
+  llvm::SmallVector<int64_t> planeOf; // channel -> plane
+  LanesAttr layout;
+};
+
+/// Segments (without planes) of an encoding, each padded to whole words.
+llvm::SmallVector<Segment, 3> makeSegments(ChannelsAttr encoding);
+
+/// A dot product over a window: conv_2d, matmul, or sum_pool_2d (whose weights
+/// are the number 1).
+struct DotProduct {
+  mlir::Operation *op;
+  Window window;
+  int64_t outputs, groups, channelsPerGroup;
+  std::optional<mlir::DenseIntElementsAttr> filter; // none: sum_pool_2d
+
+  /// Fails with a diagnostic on `op` when the weights are no constant.
+  static mlir::FailureOr<DotProduct> get(mlir::Operation *op);
+
+  int64_t getNumTaps() const { return window.kernel[0] * window.kernel[1]; }
+  mlir::Value getInput() const { return op->getOperand(0); }
+};
+
+/// Packs one dot product, given its input, into `contract` ops.
+class ContractBuilder {
+public:
+  /// `input` has the phases of a strided window already.
+  ContractBuilder(mlir::OpBuilder &builder, const DotProduct &dot,
+                  PackedCodes input, LanesAttr imageLayout, int64_t laneCount,
+                  mlir::StringAttr layer);
+
+  /// Largest magnitude of the accumulator (HP12).
+  int64_t getBound() const { return bound; }
+
+  /// Codes of the output channels `rows` (-1: empty slot), into `init`.
+  mlir::Value makeCodes(llvm::ArrayRef<int64_t> rows, int64_t level,
+                        ChannelsAttr encoding, llvm::ArrayRef<float> multiplier,
+                        llvm::ArrayRef<float> offset, mlir::Value mask,
+                        mlir::Value init);
+  /// Any other epilogue, one plane for each output channel in order.
+  mlir::Value makePlanes(Epilogue epilogue, llvm::ArrayRef<float> multiplier,
+                         llvm::ArrayRef<float> offset, mlir::Value init);
+
+private:
+  struct RowTables {
+    llvm::SmallVector<mlir::Value, 3> rows, starts;
+    mlir::Value rowBias, biasRows;
+  };
+
+  int64_t getCode(int64_t output, int64_t channel, int64_t tap) const;
+  int64_t getGroup(int64_t output) const {
+    return output / (dot.outputs / dot.groups);
+  }
+  /// Words of segment `s` that hold a channel of `group`: first and number.
+  std::pair<int64_t, int64_t> getWordRange(const Segment &s,
+                                           int64_t group) const;
+  RowTables makeRows(llvm::ArrayRef<int64_t> rows,
+                     llvm::ArrayRef<bool> negated);
+  mlir::Value makeRowBias(llvm::ArrayRef<int64_t> rows,
+                          llvm::ArrayRef<bool> negated);
+  mlir::Value makeLaneBias();
+  ContractOp create(const RowTables &tables, Epilogue epilogue,
+                    mlir::Value thresholds, mlir::Value multiplier,
+                    mlir::Value offset, mlir::Value mask, mlir::Value init);
+
+  mlir::OpBuilder &b;
+  mlir::Location loc;
+  const DotProduct &dot;
+  PackedCodes input;
+  LanesAttr imageLayout;
+  int64_t laneCount;
+  mlir::StringAttr layer;
+  llvm::SmallVector<int64_t> taps, tapPhases, coefficients, levels;
+  llvm::SmallVector<int64_t> wordCounts; // words a row reads, per segment
+  int64_t origin, phases, bound;
+  std::vector<int8_t> codes;
+  mlir::Value laneBias;
+};
+
+/// A constant table of `T` (int8_t, int16_t, int32_t or float).
+template <typename T>
+mlir::Value makeTable(mlir::OpBuilder &b, mlir::Location loc,
+                      llvm::ArrayRef<int64_t> shape, llvm::ArrayRef<T> values) {
+  mlir::Type element;
+  if constexpr (std::is_same_v<T, float>)
+    element = b.getF32Type();
+  else
+    element = b.getIntegerType(sizeof(T) * 8);
+  auto type = mlir::RankedTensorType::get(shape, element);
+  return mlir::arith::ConstantOp::create(
+      b, loc, mlir::DenseElementsAttr::get(type, values));
+}
+
+/// The same with `bits` 8, 16 or 32 from 64-bit values that fit.
+mlir::Value makeIntTable(mlir::OpBuilder &b, mlir::Location loc,
+                         llvm::ArrayRef<int64_t> shape,
+                         llvm::ArrayRef<int64_t> values, int64_t bits);
+
+} // namespace sysmol::hetprec
+
+#endif // SYSMOL_LIB_DIALECT_HETPREC_TRANSFORMS_PACKUTILS_H

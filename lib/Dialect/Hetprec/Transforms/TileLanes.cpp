@@ -1,0 +1,64 @@
+//===- TileLanes.cpp - Tile packed ops to registers -----------------------===//
+
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/SCF/Transforms/TileUsingInterface.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
+
+namespace sysmol::hetprec {
+#define GEN_PASS_DEF_TILELANESPASS
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h.inc"
+} // namespace sysmol::hetprec
+
+using namespace mlir;
+using namespace sysmol::hetprec;
+
+/// Words (or planes) of a tile, such that tiles divide the op evenly.
+static int64_t getWordTile(Operation *op, int64_t words, int64_t rowTile) {
+  auto contract = dyn_cast<ContractOp>(op);
+  // A word of codes is a tile; rows of different groups share no lanes.
+  if (!contract || contract.getEpilogue() == Epilogue::Codes ||
+      !contract.getStarts().empty())
+    return 1;
+  while (words % rowTile != 0)
+    --rowTile;
+  return rowTile;
+}
+
+namespace {
+struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
+  using TileLanesPassBase::TileLanesPassBase;
+
+  void runOnOperation() override {
+    if (rowTile < 1) {
+      getOperation().emitError("row-tile must be at least 1");
+      return signalPassFailure();
+    }
+    IRRewriter rewriter(&getContext());
+    SmallVector<TilingInterface> ops;
+    getOperation().walk([&](TilingInterface op) {
+      if (isa<ContractOp, RequantizeLanesOp>(op))
+        ops.push_back(op);
+    });
+    for (TilingInterface op : ops) {
+      rewriter.setInsertionPoint(op);
+      SmallVector<Range> domain = op.getIterationDomain(rewriter);
+      int64_t words = *getConstantIntValue(domain[0].size);
+      int64_t lanes = *getConstantIntValue(domain[1].size);
+      int64_t laneTile =
+          lanes % (2 * kLaneBlock) == 0 ? 2 * kLaneBlock : kLaneBlock;
+      scf::SCFTilingOptions options;
+      options.setTileSizes(
+          {rewriter.getIndexAttr(getWordTile(op, words, rowTile)),
+           rewriter.getIndexAttr(laneTile)});
+      FailureOr<scf::SCFTilingResult> result =
+          scf::tileUsingSCF(rewriter, op, options);
+      if (failed(result)) {
+        op->emitOpError("could not be tiled");
+        return signalPassFailure();
+      }
+      rewriter.replaceOp(op, result->replacements);
+    }
+  }
+};
+} // namespace

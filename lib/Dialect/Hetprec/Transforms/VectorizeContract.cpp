@@ -1,0 +1,451 @@
+//===- VectorizeContract.cpp - A contract tile as loops of mac ------------===//
+
+#include "LaneVectors.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace sysmol::hetprec;
+
+namespace {
+
+/// Most a byte lane grows by one mac, and how many fit before it overflows.
+int64_t getLargestProduct(int64_t level) { return level == 1 ? 8 : 27; }
+int64_t getMacsPerByte(int64_t level) { return 255 / getLargestProduct(level); }
+
+/// Macs of one row and block that a loop body unrolls: a 3x3 window's.
+constexpr int64_t kUnrolledMacs = 9;
+/// Rows summed at once: 4 rows of 2 blocks fill 24 registers of level 1 and 2
+/// sums, 4 rows of 1 block 16 registers of level 4 and 8 sums.
+constexpr int64_t kRowsAtOnce = 4;
+
+class ContractVectorizer {
+public:
+  ContractVectorizer(OpBuilder &b, ContractOp op)
+      : b(b), op(op), loc(op.getLoc()), v(b, loc),
+        blocks(op.getLaneCount() / kLaneBlock),
+        taps(op.getTaps().begin(), op.getTaps().end()) {}
+
+  void run();
+
+private:
+  /// Rows `[first, first + count)` of the tile that are summed together.
+  struct RowRange {
+    int64_t first, count;
+  };
+  using Sums = SmallVector<LanePair>; // [row * blocks + block]
+
+  Sums makeSums(RowRange rows);
+  void addByteSegment(int64_t segment, RowRange rows, Sums &sums);
+  void addDotSegment(int64_t segment, RowRange rows, int64_t block, Sums &sums);
+  void finish(RowRange rows, const Sums &sums);
+
+  Value getStart(int64_t segment, int64_t row);
+  Value getPlane(int64_t segment, int64_t tap, Value start, Value word);
+  /// `sum += coefficient * part`, in the op's width of sums.
+  void accumulate(LanePair &sum, LanePair part, int64_t coefficient);
+  int64_t getNumWords(int64_t segment) {
+    return cast<MemRefType>(op.getRows()[segment].getType()).getDimSize(1) /
+           int64_t(taps.size());
+  }
+  /// Runs `body` `count` times from `first` on, in a loop if worth one.
+  SmallVector<Value>
+  repeat(int64_t first, int64_t count, int64_t step, ValueRange carried,
+         function_ref<SmallVector<Value>(Value, ValueRange)> body);
+
+  OpBuilder &b;
+  ContractOp op;
+  Location loc;
+  LaneVectors v;
+  int64_t blocks;
+  SmallVector<int64_t> taps;
+  SmallVector<LanePair> words; // of codes, per block
+};
+
+} // namespace
+
+SmallVector<Value> ContractVectorizer::repeat(
+    int64_t first, int64_t count, int64_t step, ValueRange carried,
+    function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  if (count == 0)
+    return llvm::to_vector(carried);
+  if (count == 1)
+    return body(v.index(first), carried);
+  auto loop = scf::ForOp::create(
+      b, loc, v.index(first), v.index(first + count * step), v.index(step),
+      carried, [&](OpBuilder &, Location, Value i, ValueRange args) {
+        scf::YieldOp::create(b, loc, body(i, args));
+      });
+  return llvm::to_vector(ValueRange(loop.getResults()));
+}
+
+Value ContractVectorizer::getStart(int64_t segment, int64_t row) {
+  if (op.getStarts().empty())
+    return {};
+  Value start = v.loadScalar(op.getStarts()[segment], v.index(row));
+  return arith::IndexCastOp::create(b, loc, b.getIndexType(), start);
+}
+
+Value ContractVectorizer::getPlane(int64_t segment, int64_t tap, Value start,
+                                   Value word) {
+  Value plane = word;
+  if (start)
+    plane = arith::AddIOp::create(b, loc, plane, start);
+  int64_t phase = op.getTapPhases().empty() ? 0 : op.getTapPhases()[tap];
+  if (phase == 0)
+    return plane;
+  int64_t planes =
+      cast<MemRefType>(op.getLanes()[segment].getType()).getDimSize(0);
+  return arith::AddIOp::create(b, loc, plane,
+                               v.index(phase * (planes / op.getPhases())));
+}
+
+void ContractVectorizer::accumulate(LanePair &sum, LanePair part,
+                                    int64_t coefficient) {
+  auto add = [&](Value total, Value value) -> Value {
+    auto type = cast<VectorType>(value.getType());
+    if (coefficient != 1)
+      value = arith::MulIOp::create(b, loc, value, v.splat(type, coefficient));
+    return arith::AddIOp::create(b, loc, total, value);
+  };
+  sum = {add(sum.even, part.even), add(sum.odd, part.odd)};
+}
+
+ContractVectorizer::Sums ContractVectorizer::makeSums(RowRange rows) {
+  VectorType type = v.half(b.getIntegerType(op.getSumBits()));
+  Sums sums;
+  for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
+    Value row = v.index(r), biasRow = v.index(0);
+    if (op.getBiasRows())
+      biasRow = arith::IndexCastOp::create(b, loc, b.getIndexType(),
+                                           v.loadScalar(op.getBiasRows(), row));
+    for (int64_t block = 0; block < blocks; ++block) {
+      LanePair sum = {v.splat(type, 0), v.splat(type, 0)};
+      auto add = [&](LanePair bias) {
+        sum = {arith::AddIOp::create(b, loc, sum.even,
+                                     v.resize(bias.even, op.getSumBits())),
+               arith::AddIOp::create(b, loc, sum.odd,
+                                     v.resize(bias.odd, op.getSumBits()))};
+      };
+      if (op.getLaneBias())
+        add(v.loadPair(op.getLaneBias(), biasRow, block));
+      if (Value bias = op.getRowBias()) {
+        if (cast<MemRefType>(bias.getType()).getRank() == 2) {
+          add(v.loadPair(bias, row, block));
+        } else {
+          Value all = v.broadcast(v.loadScalar(bias, row), kLaneBlock / 2);
+          add({all, all});
+        }
+      }
+      sums.push_back(sum);
+    }
+  }
+  return sums;
+}
+
+/// Levels 1 and 2: sums in bytes, widened before they can overflow.
+void ContractVectorizer::addByteSegment(int64_t segment, RowRange rows,
+                                        Sums &sums) {
+  int64_t level = op.getLevels()[segment];
+  Value lanes = op.getLanes()[segment], rowWords = op.getRows()[segment];
+  int64_t numWords = getNumWords(segment), numTaps = taps.size();
+  int64_t numSums = rows.count * blocks;
+  VectorType byteType = VectorType::get({kLaneBlock}, b.getI8Type());
+  Value start = getStart(segment, rows.first);
+
+  // 16 bits hold the level's sum, unless K is large and the total needs 32.
+  bool wide = op.getSumBits() == 32 &&
+              numWords * numTaps * getLargestProduct(level) > 65535;
+  VectorType wideType = v.half(b.getIntegerType(wide ? 32 : 16));
+
+  SmallVector<Value> zeroBytes(numSums, v.splat(byteType, 0));
+  auto mac = [&](Value word, int64_t tap, SmallVector<Value> &bytes) {
+    Value plane = getPlane(segment, tap, start, word);
+    SmallVector<Value> registers;
+    for (int64_t block = 0; block < blocks; ++block)
+      registers.push_back(v.loadVector(
+          lanes, plane, v.index(taps[tap] + block * kLaneBlock), kLaneBlock));
+    Value column = arith::AddIOp::create(
+        b, loc, arith::MulIOp::create(b, loc, word, v.index(numTaps)),
+        v.index(tap));
+    for (int64_t r = 0; r < rows.count; ++r) {
+      Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
+      for (int64_t block = 0; block < blocks; ++block) {
+        Value &acc = bytes[r * blocks + block];
+        acc =
+            MacOp::create(b, loc, byteType, acc, registers[block], row, level);
+      }
+    }
+  };
+  // Bytes to the 16-bit (or 32-bit) sums, even lanes and odd ones.
+  auto widen = [&](ValueRange bytes, SmallVector<Value> &totals) {
+    VectorType shortType = v.half(b.getI16Type());
+    for (int64_t i = 0; i < numSums; ++i) {
+      Value both = vector::BitCastOp::create(b, loc, shortType, bytes[i]);
+      Value parts[2] = {
+          arith::AndIOp::create(b, loc, both, v.splat(shortType, 255)),
+          arith::ShRUIOp::create(b, loc, both, v.splat(shortType, 8))};
+      for (int64_t odd : {0, 1}) {
+        if (wide)
+          parts[odd] = arith::ExtUIOp::create(b, loc, wideType, parts[odd]);
+        Value &total = totals[2 * i + odd];
+        total = arith::AddIOp::create(b, loc, total, parts[odd]);
+      }
+    }
+  };
+
+  int64_t limit = getMacsPerByte(level);
+  SmallVector<Value> totals(2 * numSums, v.splat(wideType, 0));
+  if (numTaps > limit) {
+    // A large window: widen within a word's taps.
+    totals = repeat(0, numWords, 1, totals, [&](Value word, ValueRange args) {
+      SmallVector<Value> carried(args);
+      for (int64_t tap = 0; tap < numTaps; tap += limit) {
+        SmallVector<Value> bytes = zeroBytes;
+        for (int64_t t = tap; t < std::min(numTaps, tap + limit); ++t)
+          mac(word, t, bytes);
+        widen(bytes, carried);
+      }
+      return carried;
+    });
+  } else {
+    int64_t wordsPerBody = std::max<int64_t>(1, kUnrolledMacs / numTaps);
+    int64_t bodiesPerChunk = limit / (wordsPerBody * numTaps);
+    int64_t wordsPerChunk = bodiesPerChunk * wordsPerBody;
+    int64_t chunks = numWords / wordsPerChunk;
+    auto body = [&](Value first, int64_t count, ValueRange args) {
+      SmallVector<Value> bytes(args);
+      for (int64_t i = 0; i < count; ++i) {
+        Value word =
+            i == 0
+                ? first
+                : arith::AddIOp::create(b, loc, first, v.index(i)).getResult();
+        for (int64_t tap = 0; tap < numTaps; ++tap)
+          mac(word, tap, bytes);
+      }
+      return bytes;
+    };
+    totals = repeat(
+        0, chunks, wordsPerChunk, totals, [&](Value chunk, ValueRange args) {
+          SmallVector<Value> carried(args);
+          SmallVector<Value> bytes =
+              repeat(0, bodiesPerChunk, wordsPerBody, zeroBytes,
+                     [&](Value i, ValueRange inner) {
+                       Value first = arith::AddIOp::create(b, loc, chunk, i);
+                       return body(first, wordsPerBody, inner);
+                     });
+          widen(bytes, carried);
+          return carried;
+        });
+    // What is left is less than a chunk: no overflow here either.
+    int64_t done = chunks * wordsPerChunk;
+    if (done < numWords) {
+      int64_t bodies = (numWords - done) / wordsPerBody;
+      SmallVector<Value> bytes =
+          repeat(done, bodies, wordsPerBody, zeroBytes,
+                 [&](Value first, ValueRange inner) {
+                   return body(first, wordsPerBody, inner);
+                 });
+      done += bodies * wordsPerBody;
+      if (done < numWords)
+        bytes = body(v.index(done), numWords - done, bytes);
+      widen(bytes, totals);
+    }
+  }
+
+  int64_t coefficient = op.getCoefficients()[segment];
+  for (int64_t i = 0; i < numSums; ++i) {
+    LanePair part{totals[2 * i], totals[2 * i + 1]};
+    if (op.getSumBits() == 32 && !wide)
+      part = part.map([&](Value x) -> Value {
+        return arith::ExtUIOp::create(b, loc, v.half(b.getI32Type()), x);
+      });
+    accumulate(sums[i], part, coefficient);
+  }
+}
+
+/// Levels 4 and 8: four bytes a 32-bit lane.
+void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
+                                       int64_t block, Sums &sums) {
+  int64_t level = op.getLevels()[segment];
+  Value lanes = op.getLanes()[segment], rowWords = op.getRows()[segment];
+  int64_t numTaps = taps.size();
+  VectorType quarter = VectorType::get({kLaneBlock / 4}, b.getI32Type());
+  Value start = getStart(segment, rows.first);
+
+  // Nibbles 0..3 of 16 bits to the low halves of four bytes.
+  auto spread = [&](Value x) -> Value {
+    Type type = x.getType();
+    auto constant = [&](int64_t value) -> Value {
+      if (auto vector = dyn_cast<VectorType>(type))
+        return v.splat(vector, value);
+      return arith::ConstantOp::create(b, loc, b.getIntegerAttr(type, value));
+    };
+    // Bits 0-3 and 8-11 are in place; 4-7 and 12-15 move to 16 and 24.
+    Value moved = arith::ShLIOp::create(b, loc, x, constant(12));
+    Value both = arith::OrIOp::create(b, loc, x, moved);
+    return arith::AndIOp::create(b, loc, both, constant(0x0F0F0F0F));
+  };
+  // The block's lanes as four registers: even lanes 0.. and 32.., odd ones.
+  auto loadBlock = [&](Value plane, int64_t lane) {
+    SmallVector<Value, 4> registers(4);
+    for (int64_t i : {0, 1}) {
+      if (level == 4) {
+        Value pairs = v.loadVector(
+            lanes, plane, v.index(lane + i * kLaneBlock / 2), kLaneBlock / 2);
+        Value both = vector::BitCastOp::create(b, loc, quarter, pairs);
+        Value even =
+            arith::AndIOp::create(b, loc, both, v.splat(quarter, 0xFFFF));
+        Value odd = arith::ShRUIOp::create(b, loc, both, v.splat(quarter, 16));
+        registers[i] = spread(even);
+        registers[2 + i] = spread(odd);
+        continue;
+      }
+      Value halves[2];
+      for (int64_t j : {0, 1})
+        halves[j] = v.loadVector(
+            lanes, plane,
+            v.index(lane + i * kLaneBlock / 2 + j * kLaneBlock / 4),
+            kLaneBlock / 4);
+      for (int64_t odd : {0, 1}) {
+        SmallVector<int64_t> picks;
+        for (int64_t k = 0; k < kLaneBlock / 4; ++k)
+          picks.push_back(2 * k + odd);
+        registers[2 * odd + i] =
+            vector::ShuffleOp::create(b, loc, halves[0], halves[1], picks);
+      }
+    }
+    return registers;
+  };
+
+  SmallVector<Value> zero(4 * rows.count, v.splat(quarter, 0));
+  SmallVector<Value> totals = repeat(
+      0, getNumWords(segment), 1, zero, [&](Value word, ValueRange args) {
+        SmallVector<Value> accs(args);
+        for (int64_t tap = 0; tap < numTaps; ++tap) {
+          Value plane = getPlane(segment, tap, start, word);
+          SmallVector<Value, 4> registers =
+              loadBlock(plane, taps[tap] + block * kLaneBlock);
+          Value column = arith::AddIOp::create(
+              b, loc, arith::MulIOp::create(b, loc, word, v.index(numTaps)),
+              v.index(tap));
+          for (int64_t r = 0; r < rows.count; ++r) {
+            Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
+            if (level == 4)
+              row = spread(arith::ExtUIOp::create(b, loc, b.getI32Type(), row));
+            for (int64_t i = 0; i < 4; ++i) {
+              Value &acc = accs[4 * r + i];
+              acc =
+                  MacOp::create(b, loc, quarter, acc, registers[i], row, level);
+            }
+          }
+        }
+        return accs;
+      });
+
+  SmallVector<int64_t> whole = llvm::to_vector(llvm::seq(kLaneBlock / 2));
+  for (int64_t r = 0; r < rows.count; ++r) {
+    auto join = [&](int64_t i) -> Value {
+      Value all = vector::ShuffleOp::create(b, loc, totals[4 * r + i],
+                                            totals[4 * r + i + 1], whole);
+      return v.resize(all, op.getSumBits());
+    };
+    accumulate(sums[r * blocks + block], {join(0), join(2)},
+               op.getCoefficients()[segment]);
+  }
+}
+
+/// The epilogue, on sums in registers.
+void ContractVectorizer::finish(RowRange rows, const Sums &sums) {
+  for (int64_t r = 0; r < rows.count; ++r) {
+    Value row = v.index(rows.first + r);
+    for (int64_t block = 0; block < blocks; ++block) {
+      LanePair sum = sums[r * blocks + block];
+      auto store = [&](LanePair pair) {
+        v.storePair(pair, op.getInit(), row, block);
+      };
+      switch (op.getEpilogue()) {
+      case Epilogue::Accumulator: {
+        int64_t bits =
+            cast<MemRefType>(op.getInit().getType()).getElementTypeBitWidth();
+        store(sum.map([&](Value x) { return v.resize(x, bits); }));
+        break;
+      }
+      case Epilogue::Real:
+        store(sum.map([&](Value x) -> Value {
+          Value m = v.broadcast(v.loadScalar(op.getMultiplier(), row),
+                                kLaneBlock / 2);
+          Value o =
+              v.broadcast(v.loadScalar(op.getOffset(), row), kLaneBlock / 2);
+          Value scaled = arith::MulFOp::create(b, loc, v.toReal(x), m);
+          return arith::AddFOp::create(b, loc, scaled, o);
+        }));
+        break;
+      case Epilogue::Carrier:
+        store(sum.map(
+            [&](Value x) { return v.toCarrier(x, op.getMultiplier(), row); }));
+        break;
+      case Epilogue::CarrierAdd: {
+        LanePair base = v.loadPair(op.getInit(), row, block);
+        VectorType type = v.half(b.getI16Type());
+        auto add = [&](Value x, Value onto) -> Value {
+          Value carrier = v.toCarrier(x, op.getMultiplier(), row);
+          Value total = LLVM::SAddSat::create(b, loc, type, onto, carrier);
+          // HP17 is symmetric; the instruction's lowest value is one less.
+          return arith::MaxSIOp::create(b, loc, total, v.splat(type, -32767));
+        };
+        store({add(sum.even, base.even), add(sum.odd, base.odd)});
+        break;
+      }
+      case Epilogue::Codes: {
+        int64_t level = op.getOutLevel();
+        LanePair codes = sum.map([&](Value x) {
+          return level == 8
+                     ? v.requantize8(x, op.getMultiplier(), op.getOffset(), row,
+                                     op.getOutSigned())
+                     : v.countThresholds(x, op.getThresholds(), row);
+        });
+        int64_t slot = (rows.first + r) % getChannelsPerWord(level);
+        if (slot == 0)
+          words[block] = LanePair{};
+        words[block] = v.insertSlot(words[block], codes, level, slot);
+        if (slot == getChannelsPerWord(level) - 1)
+          v.storeWords(words[block], level, op.getMask(), op.getInit(),
+                       v.index((rows.first + r) / getChannelsPerWord(level)),
+                       block);
+        break;
+      }
+      }
+    }
+  }
+}
+
+void ContractVectorizer::run() {
+  int64_t numRows = op.getNumRows();
+  words.resize(blocks);
+  // Rows of a grouped window read different lanes.
+  int64_t atOnce = op.getStarts().empty() ? kRowsAtOnce : 1;
+  for (int64_t first = 0; first < numRows; first += atOnce) {
+    RowRange rows{first, std::min(atOnce, numRows - first)};
+    Sums sums = makeSums(rows);
+    for (auto [segment, level] : llvm::enumerate(op.getLevels())) {
+      if (level <= 2) {
+        addByteSegment(segment, rows, sums);
+        continue;
+      }
+      for (int64_t block = 0; block < blocks; ++block)
+        addDotSegment(segment, rows, block, sums);
+    }
+    finish(rows, sums);
+  }
+}
+
+void sysmol::hetprec::vectorizeContract(OpBuilder &b, ContractOp op) {
+  b.setInsertionPoint(op);
+  ContractVectorizer(b, op).run();
+  op.erase();
+}

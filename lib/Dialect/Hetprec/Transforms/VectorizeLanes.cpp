@@ -1,0 +1,273 @@
+//===- VectorizeLanes.cpp - Tiles on memrefs to vectors and mac -----------===//
+
+#include "LaneVectors.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace sysmol::hetprec {
+#define GEN_PASS_DEF_VECTORIZELANESPASS
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h.inc"
+} // namespace sysmol::hetprec
+
+using namespace mlir;
+using namespace sysmol::hetprec;
+
+void sysmol::hetprec::vectorizeRequantizeLanes(OpBuilder &b,
+                                               RequantizeLanesOp op) {
+  b.setInsertionPoint(op);
+  Location loc = op.getLoc();
+  LaneVectors v(b, loc);
+  int64_t level = op.getOutLevel(), perWord = getChannelsPerWord(level);
+  int64_t numWords = cast<MemRefType>(op.getInit().getType()).getDimSize(0);
+  for (int64_t word = 0; word < numWords; ++word) {
+    for (int64_t block = 0; block < int64_t(op.getLaneCount()) / kLaneBlock;
+         ++block) {
+      LanePair words;
+      for (int64_t slot = 0; slot < perWord; ++slot) {
+        Value row = v.index(word * perWord + slot);
+        Value channel = arith::IndexCastUIOp::create(
+            b, loc, b.getIndexType(), v.loadScalar(op.getChannels(), row));
+        LanePair x = v.loadPair(op.getPlanes(), channel, block);
+        LanePair codes = x.map([&](Value value) -> Value {
+          if (level == 8)
+            return v.requantize8(value, op.getMultiplier(), op.getOffset(), row,
+                                 op.getOutSigned());
+          Value sign =
+              v.broadcast(v.loadScalar(op.getSigns(), row), kLaneBlock / 2);
+          Value turned = arith::MulIOp::create(b, loc, value, sign);
+          return v.countThresholds(turned, op.getThresholds(), row);
+        });
+        words = v.insertSlot(words, codes, level, slot);
+      }
+      v.storeWords(words, level, op.getMask(), op.getInit(), v.index(word),
+                   block);
+    }
+  }
+  op.erase();
+}
+
+//===----------------------------------------------------------------------===//
+// Moving codes in and out
+//===----------------------------------------------------------------------===//
+
+/// A loop over `[lower, upper)` whose body stays open for what follows.
+static Value openLoop(OpBuilder &b, Location loc, int64_t lower,
+                      int64_t upper) {
+  auto index = [&](int64_t i) -> Value {
+    return arith::ConstantIndexOp::create(b, loc, i);
+  };
+  auto loop = scf::ForOp::create(b, loc, index(lower), index(upper), index(1));
+  b.setInsertionPointToStart(loop.getBody());
+  return loop.getInductionVar();
+}
+
+/// `sum of values[i] * factors[i] + constant`.
+static Value makeIndex(OpBuilder &b, Location loc, ArrayRef<Value> values,
+                       ArrayRef<int64_t> factors, int64_t constant) {
+  Value sum = arith::ConstantIndexOp::create(b, loc, constant);
+  for (auto [value, factor] : llvm::zip_equal(values, factors)) {
+    Value f = arith::ConstantIndexOp::create(b, loc, factor);
+    sum = arith::AddIOp::create(b, loc, sum,
+                                arith::MulIOp::create(b, loc, value, f));
+  }
+  return sum;
+}
+
+namespace {
+/// The pixel loops of pack_lanes and unpack_lanes, and what they index.
+struct PixelLoops {
+  Value n, y, x, lane;
+  bool isImage;
+
+  PixelLoops(OpBuilder &b, Location loc, LanesAttr layout, bool isImage)
+      : isImage(isImage) {
+    n = openLoop(b, loc, 0, layout.getImages());
+    y = openLoop(b, loc, 0, layout.getHeight());
+    x = openLoop(b, loc, 0, layout.getWidth());
+    lane = makeIndex(b, loc, {n, y, x},
+                     {layout.getImageStride(), layout.getRowStride(), 1},
+                     layout.getBase());
+  }
+  SmallVector<Value> at(Value channel) const {
+    if (isImage)
+      return {n, channel, y, x};
+    return {n, channel};
+  }
+};
+} // namespace
+
+void sysmol::hetprec::lowerPackLanes(OpBuilder &b, PackLanesOp op) {
+  b.setInsertionPoint(op);
+  Location loc = op.getLoc();
+  int64_t level = op.getLevel(), perWord = getChannelsPerWord(level);
+  Type wordType = cast<MemRefType>(op.getInit().getType()).getElementType();
+  auto inputType = cast<MemRefType>(op.getInput().getType());
+  PixelLoops loops(b, loc, op.getLayout(), inputType.getRank() == 4);
+  auto constant = [&](int64_t value) -> Value {
+    return arith::ConstantOp::create(b, loc, b.getIntegerAttr(wordType, value));
+  };
+  for (size_t first = 0; first < op.getChannels().size(); first += perWord) {
+    Value word = constant(0);
+    for (int64_t slot = 0; slot < perWord; ++slot) {
+      int64_t channel = op.getChannels()[first + slot];
+      if (channel < 0)
+        continue;
+      Value code = memref::LoadOp::create(
+          b, loc, op.getInput(),
+          loops.at(arith::ConstantIndexOp::create(b, loc, channel)));
+      if (level == 8 && op.getIsSigned()) {
+        Value offset =
+            arith::ConstantOp::create(b, loc, b.getI8IntegerAttr(-128));
+        code = arith::XOrIOp::create(b, loc, code, offset); // adds 128
+      }
+      if (wordType != code.getType())
+        code = arith::ExtUIOp::create(b, loc, wordType, code);
+      code = arith::ShLIOp::create(b, loc, code, constant(level * slot));
+      word = arith::OrIOp::create(b, loc, word, code);
+    }
+    Value plane = arith::ConstantIndexOp::create(b, loc, first / perWord);
+    memref::StoreOp::create(b, loc, word, op.getInit(),
+                            ValueRange{plane, loops.lane});
+  }
+  op.erase();
+}
+
+void sysmol::hetprec::lowerUnpackLanes(OpBuilder &b, UnpackLanesOp op) {
+  b.setInsertionPoint(op);
+  Location loc = op.getLoc();
+  int64_t level = op.getLevel();
+  bool isImage = cast<MemRefType>(op.getInit().getType()).getRank() == 4;
+  PixelLoops loops(b, loc, op.getLayout(), isImage);
+  auto index = [&](int64_t i) -> Value {
+    return arith::ConstantIndexOp::create(b, loc, i);
+  };
+  if (level == 0) {
+    // Where a wide plane keeps the lane (getWidePosition).
+    Value block =
+        arith::AndIOp::create(b, loc, loops.lane, index(~(kLaneBlock - 1)));
+    Value odd = arith::AndIOp::create(b, loc, loops.lane, index(1));
+    Value within =
+        arith::AndIOp::create(b, loc, loops.lane, index(kLaneBlock - 1));
+    Value position = arith::OrIOp::create(
+        b, loc,
+        arith::OrIOp::create(b, loc, block,
+                             arith::ShLIOp::create(b, loc, odd, index(5))),
+        arith::ShRUIOp::create(b, loc, within, index(1)));
+    for (auto [plane, channel] : llvm::enumerate(op.getChannels())) {
+      Value value = memref::LoadOp::create(b, loc, op.getInput(),
+                                           ValueRange{index(plane), position});
+      memref::StoreOp::create(b, loc, value, op.getInit(),
+                              loops.at(index(channel)));
+    }
+    op.erase();
+    return;
+  }
+  int64_t perWord = getChannelsPerWord(level);
+  Type wordType = cast<MemRefType>(op.getInput().getType()).getElementType();
+  auto constant = [&](int64_t value) -> Value {
+    return arith::ConstantOp::create(b, loc, b.getIntegerAttr(wordType, value));
+  };
+  for (size_t first = 0; first < op.getChannels().size(); first += perWord) {
+    Value word = memref::LoadOp::create(
+        b, loc, op.getInput(), ValueRange{index(first / perWord), loops.lane});
+    for (int64_t slot = 0; slot < perWord; ++slot) {
+      int64_t channel = op.getChannels()[first + slot];
+      if (channel < 0)
+        continue;
+      Value code = arith::ShRUIOp::create(b, loc, word, constant(level * slot));
+      code = arith::AndIOp::create(b, loc, code, constant((1 << level) - 1));
+      if (wordType != b.getI8Type())
+        code = arith::TruncIOp::create(b, loc, b.getI8Type(), code);
+      if (level == 8 && op.getIsSigned()) {
+        Value offset =
+            arith::ConstantOp::create(b, loc, b.getI8IntegerAttr(-128));
+        code = arith::XOrIOp::create(b, loc, code, offset);
+      }
+      memref::StoreOp::create(b, loc, code, op.getInit(),
+                              loops.at(index(channel)));
+    }
+  }
+  op.erase();
+}
+
+void sysmol::hetprec::lowerSplitPhases(OpBuilder &b, SplitPhasesOp op) {
+  Location loc = op.getLoc();
+  LanesAttr from = op.getFrom(), to = op.getTo();
+  int64_t planes = cast<MemRefType>(op.getInput().getType()).getDimSize(0);
+  int64_t strideY = op.getStrides()[0], strideX = op.getStrides()[1];
+  int64_t padTop = op.getPads()[0], padLeft = op.getPads()[1];
+  // The rows (or columns) of a phase that lie inside the image.
+  auto inside = [](int64_t phase, int64_t stride, int64_t pad, int64_t size,
+                   int64_t phaseSize) {
+    int64_t first = std::max<int64_t>(
+        0, llvm::divideCeil(std::max<int64_t>(0, pad - phase), stride));
+    int64_t last = std::min(
+        phaseSize, size + pad - phase <= 0
+                       ? 0
+                       : int64_t(llvm::divideCeil(size + pad - phase, stride)));
+    return std::pair(first, std::max(first, last));
+  };
+  for (int64_t py = 0; py < strideY; ++py)
+    for (int64_t px = 0; px < strideX; ++px) {
+      b.setInsertionPoint(op);
+      auto [y0, y1] =
+          inside(py, strideY, padTop, from.getHeight(), to.getHeight());
+      auto [x0, x1] =
+          inside(px, strideX, padLeft, from.getWidth(), to.getWidth());
+      Value g = openLoop(b, loc, 0, planes);
+      Value n = openLoop(b, loc, 0, from.getImages());
+      Value y = openLoop(b, loc, y0, y1);
+      Value x = openLoop(b, loc, x0, x1);
+      Value source = makeIndex(
+          b, loc, {n, y, x},
+          {from.getImageStride(), strideY * from.getRowStride(), strideX},
+          from.getBase() + (py - padTop) * from.getRowStride() + px - padLeft);
+      Value target =
+          makeIndex(b, loc, {n, y, x},
+                    {to.getImageStride(), to.getRowStride(), 1}, to.getBase());
+      Value plane = makeIndex(b, loc, {g}, {1}, (py * strideX + px) * planes);
+      Value word =
+          memref::LoadOp::create(b, loc, op.getInput(), ValueRange{g, source});
+      memref::StoreOp::create(b, loc, word, op.getInit(),
+                              ValueRange{plane, target});
+    }
+  op.erase();
+}
+
+namespace {
+struct VectorizeLanesPass
+    : sysmol::hetprec::impl::VectorizeLanesPassBase<VectorizeLanesPass> {
+  void runOnOperation() override {
+    OpBuilder b(&getContext());
+    SmallVector<Operation *> ops;
+    WalkResult walk = getOperation().walk([&](Operation *op) {
+      if (!isa<ContractOp, RequantizeLanesOp, PackLanesOp, UnpackLanesOp,
+               SplitPhasesOp>(op))
+        return WalkResult::advance();
+      if (op->getNumResults() != 0) {
+        op->emitOpError("must be on memrefs to be vectorized; bufferize first");
+        return WalkResult::interrupt();
+      }
+      ops.push_back(op);
+      return WalkResult::advance();
+    });
+    if (walk.wasInterrupted())
+      return signalPassFailure();
+    for (Operation *op : ops)
+      llvm::TypeSwitch<Operation *>(op)
+          .Case<ContractOp>([&](auto o) { vectorizeContract(b, o); })
+          .Case<RequantizeLanesOp>(
+              [&](auto o) { vectorizeRequantizeLanes(b, o); })
+          .Case<PackLanesOp>([&](auto o) { lowerPackLanes(b, o); })
+          .Case<UnpackLanesOp>([&](auto o) { lowerUnpackLanes(b, o); })
+          .Case<SplitPhasesOp>([&](auto o) { lowerSplitPhases(b, o); });
+  }
+};
+} // namespace
