@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,7 @@ class _Writer:
         self.initializers.setdefault(name, tensor)
         return name
 
-    def add(self, op: str, inputs: list[str], output: str, **attributes: object) -> None:
+    def add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> None:
         """Add a node of the default domain."""
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
 
@@ -90,7 +91,7 @@ def _zero_point(grid: Grid, bits: Int64) -> tuple[npt.NDArray[np.float64], bool]
 def _squeeze(array: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """A scalar where all channels agree (HP21)."""
     full = np.asarray(array, np.float64)
-    return full.flat[0].reshape(()) if (full == full.flat[0]).all() else full
+    return np.asarray(full.flat[0]) if (full == full.flat[0]).all() else full
 
 
 def _activation(

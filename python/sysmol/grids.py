@@ -81,7 +81,7 @@ def _check_scale(scale: npt.ArrayLike) -> Float64:
 
 
 def _symmetric(grid: Grid, bits: Int64) -> npt.NDArray[np.bool_]:
-    return (bits == 8) & (grid is Grid.MIDRISE)
+    return np.asarray((bits == 8) & (grid is Grid.MIDRISE), np.bool_)
 
 
 def code_range(grid: Grid, bits: npt.ArrayLike) -> tuple[Int64, Int64]:
@@ -118,7 +118,7 @@ def _to_codes(y: Float32, grid: Grid, bits: Int64) -> Int64:
         midrise = np.floor(y) + np.exp2(bits - 1.0)
         rounded = np.where(bits == 8, rounded, midrise)
     codes = np.clip(np.asarray(rounded, np.float64), low, high)
-    return np.where(np.isnan(y), 0, codes).astype(np.int64)
+    return np.asarray(np.where(np.isnan(y), 0, codes), np.int64)
 
 
 def quantize(x: npt.ArrayLike, grid: Grid, bits: npt.ArrayLike, scale: npt.ArrayLike) -> Int64:
@@ -145,8 +145,8 @@ def level_values(codes: npt.ArrayLike, grid: Grid, bits: npt.ArrayLike) -> Int64
     """The integers that enter code products: ``2k + 1 - 2^p`` mid-rise, else the code itself."""
     k, p = np.asarray(codes, np.int64), np.asarray(bits, np.int64)
     if grid is Grid.UNSIGNED:
-        return np.broadcast_to(k, np.broadcast_shapes(k.shape, p.shape)).copy()
-    return np.where(p == 8, k, 2 * k + 1 - 2**p)
+        return np.array(np.broadcast_to(k, np.broadcast_shapes(k.shape, p.shape)), np.int64)
+    return np.asarray(np.where(p == 8, k, 2 * k + 1 - 2**p), np.int64)
 
 
 def values(codes: npt.ArrayLike, grid: Grid, bits: npt.ArrayLike, scale: npt.ArrayLike) -> Float64:
@@ -162,7 +162,7 @@ def counts(activation: Grid, bits: npt.ArrayLike) -> Int64:
     p = check_levels(bits)
     table = _UNIT[activation]
     finest = table[int(p.max())]
-    return np.vectorize(lambda q: finest // table[int(q)], otypes=[np.int64])(p)
+    return np.array([finest // table[int(q)] for q in p.ravel()], np.int64).reshape(p.shape)
 
 
 def unit(activation: Grid, finest: int) -> int:

@@ -350,7 +350,7 @@ class QuantLayer(nn.Module):
     Parameters
     ----------
     weight, bias : Parameter
-        Taken over from the float layer; weight [Cout, Cin / groups, ...].
+        Trained; taken over from the float layer; weight [Cout, Cin / groups, ...].
     precision : ChannelPrecision
         That of the tensor the layer reads.
     groups : int
@@ -365,8 +365,8 @@ class QuantLayer(nn.Module):
 
     def __init__(
         self,
-        weight: nn.Parameter,
-        bias: nn.Parameter | None,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
         precision: ChannelPrecision,
         groups: int = 1,
     ) -> None:
@@ -456,7 +456,7 @@ class QuantConv2d(QuantLayer):
             self.stride,
             self.padding,
             self.dilation,
-            self.groups,  # type: ignore[arg-type]
+            self.groups,
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 from torch.nn import functional
 
@@ -160,7 +160,7 @@ class IntegerNetwork:
         if not isinstance(last, _Integers) or last.relu:
             raise SysmolError(f"{name}: output '{self.output}' is not an accumulator (HP18)")
         self._final = last
-        self._m, self._b = fold(last.unit, np.float64(1), last.bias, last.norm)
+        self._m, self._b = fold(last.unit, np.ones(()), last.bias, last.norm)
 
     @classmethod
     def from_onnx(cls, path: Path | str) -> IntegerNetwork:
@@ -343,14 +343,15 @@ class IntegerNetwork:
             raise self._fail(node, "weights must lie on the mid-rise or symmetric grid")
         array = self._constant(node, node.input[0])
         try:
-            parts = [np.broadcast_to(a, array.shape) for a in (target.bits, target.scale)]
+            bits = np.asarray(np.broadcast_to(target.bits, array.shape), np.int64)
+            steps = np.asarray(np.broadcast_to(target.scale, array.shape), np.float64)
         except ValueError as error:
             raise self._fail(
                 node, f"scale or bit_width does not fit the weight: {error}"
             ) from error
         if transposed:
-            array, parts = array.T, [part.T for part in parts]
-        bits, steps = (part.reshape(len(array), -1) for part in parts)
+            array, bits, steps = array.T, bits.T, steps.T
+        bits, steps = bits.reshape(len(array), -1), steps.reshape(len(array), -1)
         scale = _finest(bits, steps, Grid.MIDRISE, self._label(node), 1)
         flat = array.reshape(len(array), -1)
         codes = quantize(flat.astype(np.float32), Grid.MIDRISE, bits, scale)
@@ -364,12 +365,12 @@ class IntegerNetwork:
         acc = self._integers(node)
         if not acc.plain:
             raise self._fail(node, "bias, batch norm or ReLU before a carrier (HP17 has no offset)")
-        m, _ = fold(acc.unit, np.float64(delta), acc.bias, None)
+        m, _ = fold(acc.unit, np.asarray(delta), acc.bias, None)
         shaped = _channelwise(m, 1 + len(value.shape))
         output = node.output[0]
         self._steps.append((output, lambda a: to_carrier(a[acc.source], shaped)))
         self._values[output] = _Integers(
-            value.shape, output, np.float64(delta), np.float64(0), carrier=True
+            value.shape, output, np.asarray(delta), np.zeros(()), carrier=True
         )
 
     def _conv(self, node: onnx.NodeProto) -> None:
@@ -531,7 +532,7 @@ class IntegerNetwork:
 
         taps = kernel[0] * kernel[1]
         unit_ = np.asarray((codes.scale / (2.0 ** int(codes.bits[0]) - 1)) / taps)
-        self._accumulator(node, (codes.channels, *sizes), unit_, np.float64(0), run)
+        self._accumulator(node, (codes.channels, *sizes), unit_, np.zeros(()), run)
 
     def _flatten(self, node: onnx.NodeProto) -> None:
         value = self._input(node)
@@ -552,8 +553,13 @@ class IntegerNetwork:
             acc = self._integers(node)
             norm = acc.norm
             if norm is not None:
-                parts = (repeat(a) for a in (norm.scale, norm.shift, norm.mean, norm.variance))
-                norm = BatchNorm(*parts, norm.epsilon)
+                norm = BatchNorm(
+                    repeat(norm.scale),
+                    repeat(norm.shift),
+                    repeat(norm.mean),
+                    repeat(norm.variance),
+                    norm.epsilon,
+                )
             self._values[output] = replace(
                 acc,
                 shape=shape,

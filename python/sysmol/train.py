@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 from torch.nn import functional
-from tqdm import tqdm
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from sysmol import data
 from sysmol.errors import SysmolError
@@ -121,7 +121,9 @@ def accuracy(model: nn.Module, split: Split, bf16: bool, batch: int = 500) -> fl
     model.eval()
     right = 0
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        for x, y in zip(split.images.split(batch), split.labels.split(batch), strict=True):
+        for x, y in zip(
+            *(torch.split(t, batch) for t in (split.images, split.labels)), strict=True
+        ):
             logits = model(_channels_last(x.unsqueeze(1).float() / 255))
             right += int((logits.argmax(1) == y).sum())
     return right / len(split.labels)
@@ -296,7 +298,8 @@ def _trapezoid(elapsed: float, epochs: int) -> float:
 def train_float(splits: tuple[Split, Split], settings: Settings, out: Path) -> nn.Module:
     """The float twin: SGD with Nesterov momentum, weight decay 5e-4, one-cycle rate."""
     torch.manual_seed(settings.seed)
-    model = preresnet20().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = preresnet20()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(
         model.parameters(), settings.rates["float"], 0.9, weight_decay=5e-4, nesterov=True
     )
@@ -460,7 +463,10 @@ def train_finetune(
     images = splits[0].images
     recalibrate_batchnorm(
         model,
-        [_channels_last(part.unsqueeze(1).float() / 255) for part in images[:25_000].split(500)],
+        [
+            _channels_last(part.unsqueeze(1).float() / 255)
+            for part in torch.split(images[:25_000], 500)
+        ],
     )
     calibrate_carrier(model, _calibration_images(splits[0], 2000))
     return model.eval()
