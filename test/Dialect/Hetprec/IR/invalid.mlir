@@ -471,7 +471,7 @@ func.func @m_zero(%x: tensor<1x2xi32>) {
 #a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1, 1]>
 func.func @b_nan(%x: tensor<1x2xi32>) {
   // expected-error @+1 {{HP15: offset must be finite, found}}
-  %q = hetprec.requantize %x multiplier = [1.0] offset = [0x7FF8000000000000] : tensor<1x2xi32> to tensor<1x2xi8, #a>
+  %q = hetprec.requantize %x multiplier = [1.0] offset = [0x7FC00000] : tensor<1x2xi32> to tensor<1x2xi8, #a>
   return
 }
 
@@ -479,7 +479,7 @@ func.func @b_nan(%x: tensor<1x2xi32>) {
 
 func.func @real_infinite(%x: tensor<1x2xi32>) {
   // expected-error @+1 {{HP15: multiplier must be finite and not zero, found INF}}
-  %q = hetprec.to_real %x multiplier = [0x7FF0000000000000] offset = [0.0] : tensor<1x2xi32> to tensor<1x2xf32>
+  %q = hetprec.to_real %x multiplier = [0x7F800000] offset = [0.0] : tensor<1x2xi32> to tensor<1x2xf32>
   return
 }
 

@@ -113,3 +113,12 @@ func.func private @lanes() attributes {
   // CHECK-SAME: lanes = #[[LANES]]
   lanes = #hetprec.lanes<1 x 28 x 28, row_stride = 29, image_stride = 841, base = 64, size = 1024>
 }
+
+// Every binary32 comes back bit for bit, whatever the form.
+// CHECK-LABEL: @exact_floats
+func.func @exact_floats(%acc: tensor<1x4xi32>) -> tensor<1x4xf32> {
+  // CHECK: multiplier = [8.25824123e-03, -1.000000e+00, 1.17549435e-38, 3.40282347e+38] offset = [1.67772150e+07, 1.40129846e-45, 0.000000e+00, 9.99999940e-01]
+  %r = hetprec.to_real %acc multiplier = [0x3C074D93, -1.0, 0x00800000, 0x7F7FFFFF] offset = [16777215.0, 0x00000001, 0.0, 0x3F7FFFFF]
+    : tensor<1x4xi32> to tensor<1x4xf32>
+  return %r : tensor<1x4xf32>
+}
