@@ -1,8 +1,9 @@
 """Run an exported network in integers, exactly as the law of the numbers says.
 
 This reads the ONNX file by itself and shares no code with the compiler's importer. Convolutions of
-integer codes run in double, where every sum that HP12 allows is exact in any order; what follows
-is binary32 in the stated order (HP15, HP17, HP18). It is the reference that compiled code meets.
+integer codes run in binary32 where every partial sum stays below 2^24, else in double, so that
+they are exact in any order of summation; what follows is binary32 in the stated order (HP15, HP17,
+HP18). It is the reference that compiled code meets.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from sysmol.grids import (
 __all__ = ["IntegerNetwork"]
 
 _ACCUMULATOR_MAX = 2**31 - 1
+_EXACT_FLOAT32 = 2**24
 _WEIGHT_TOLERANCE = 1e-3  # HP23, in steps
 _CARRIER_BITS = 16
 
@@ -171,8 +173,11 @@ class IntegerNetwork:
             raise SysmolError(f"{path}: cannot read this ONNX model: {error}") from error
         return cls(model, Path(path).name)
 
-    def run(self, x: Float32, batch: int = 200) -> Float32:
-        """Logits, binary32 [N, classes], of images ``x``, binary32 [N, C, H, W]."""
+    def run(self, x: Float32, batch: int = 16) -> Float32:
+        """Logits, binary32 [N, classes], of images ``x``, binary32 [N, C, H, W].
+
+        ``batch`` images at a time, few enough for the processor's cache.
+        """
         x = self._checked(x)
         parts = [self._forward(x[i : i + batch])[1] for i in range(0, len(x), batch)]
         return np.concatenate(parts)
@@ -397,13 +402,13 @@ class IntegerNetwork:
         ]
         if min(sizes) < 1:
             raise self._fail(node, "the kernel is larger than the padded image")
-        matrix = torch.from_numpy(scaled.astype(np.float64))
+        matrix = torch.from_numpy(scaled)
         bits = _channelwise(codes.bits, 4)
         # HP13: a padded tap adds nothing, which is level value 0 (no mid-rise code has it).
         border = (pads[1], pads[3], pads[0], pads[2])
 
         def run(arrays: dict[str, Any]) -> Int64:
-            q = level_values(arrays[codes.source], codes.grid, bits).astype(np.float64)
+            q = level_values(arrays[codes.source], codes.grid, bits).astype(scaled.dtype)
             x = functional.pad(torch.from_numpy(q), border)
             acc = functional.conv2d(x, matrix, None, strides, 0, dilations, groups)
             return np.asarray(acc.to(torch.int64).numpy())
@@ -424,8 +429,8 @@ class IntegerNetwork:
         out = len(scaled)
 
         def run(arrays: dict[str, Any]) -> Int64:
-            q = level_values(arrays[codes.source], codes.grid, codes.bits[None])
-            return np.asarray(q @ scaled.T)
+            q: Any = level_values(arrays[codes.source], codes.grid, codes.bits[None])
+            return np.asarray(q.astype(scaled.dtype) @ scaled.T, np.int64)
 
         self._accumulator(node, (out,), unit_, self._bias(node, out), run)
 
@@ -439,8 +444,11 @@ class IntegerNetwork:
 
     def _product(
         self, node: onnx.NodeProto, weight: _Weight, codes: _Codes, groups: int
-    ) -> tuple[Int64, Float64]:
-        """Weights times ``c(p)`` (HP11), the accumulator's unit (HP19); refuses HP12's overflow."""
+    ) -> tuple[Float32 | Float64, Float64]:
+        """Weights times ``c(p)`` (HP11) in a type whose sums are exact, and the unit (HP19).
+
+        Refuses what HP12 refuses.
+        """
         out, per_group = weight.levels.shape[:2]
         tail = (1,) * (weight.levels.ndim - 2)
         # Output o of group g reads the input channels g * per_group onwards.
@@ -464,7 +472,10 @@ class IntegerNetwork:
         if bound > _ACCUMULATOR_MAX:
             raise self._fail(node, f"accumulator bound {bound} exceeds 2^31 - 1 (HP12)")
         unit_ = (weight.scale * codes.scale) / unit(codes.grid, int(codes.bits.max()))
-        return weight.levels * spread, unit_
+        scaled = weight.levels * spread
+        if bound < _EXACT_FLOAT32:
+            return scaled.astype(np.float32), unit_
+        return scaled.astype(np.float64), unit_
 
     def _accumulator(
         self,

@@ -152,6 +152,24 @@ def test_convolution_is_exact(
     np.testing.assert_allclose(network.run(x), real, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("bits", [(1, 2, 4), (8, 8, 8), (1, 4, 8)])
+def test_large_convolution_is_exact_in_binary32_too(bits: tuple[int, ...]) -> None:
+    # Big enough for fast algorithms, whose transforms would not be exact.
+    channels = 33
+    p = np.array((bits * channels)[:channels])
+    net = Net((channels, 14, 14))
+    net.grid("image", "a", Grid.UNSIGNED, p.tolist(), 1.0, 4)
+    w = net.weight("w", (32, channels, 3, 3), p.reshape(1, -1, 1, 1), np.ones(32))
+    net.add("Conv", ["a", "w"], "y", pads=[1, 1, 1, 1])
+    x = np.random.default_rng(4).random((17, channels, 14, 14), np.float32) * 1.2
+    traced = net.network("y").trace(x)
+    factor = np.array([UNIT[Grid.UNSIGNED][max(bits)] // UNIT[Grid.UNSIGNED][b] for b in p])
+    k = np.pad(traced["a"] * factor[:, None, None], ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(k, (3, 3), (2, 3))
+    expected = np.tensordot(windows, w, ((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2)
+    assert (traced["y"] == expected).all()
+
+
 @pytest.mark.parametrize("op", ["Gemm", "MatMul"])
 def test_matrix_product_and_bias(op: str) -> None:
     bits = [1, 8, 4, 4, 1]
