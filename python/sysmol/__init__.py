@@ -11,22 +11,56 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from sysmol.errors import SysmolError
+from sysmol.errors import (
+    InputRefused,
+    InternalError,
+    ResourceLimit,
+    SysmolError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
+    from sysmol.compile import CompileReport, compile, reference, targets
     from sysmol.export import export
     from sysmol.prepare import prepare
+    from sysmol.runtime import Model, load
     from sysmol.simulate import IntegerNetwork
 
 __version__ = "0.1.0"
 
-__all__ = ["IntegerNetwork", "SysmolError", "__version__", "export", "prepare"]
+__all__ = [
+    "CompileReport",
+    "InputRefused",
+    "IntegerNetwork",
+    "InternalError",
+    "Model",
+    "ResourceLimit",
+    "SysmolError",
+    "UsageError",
+    "__version__",
+    "compile",
+    "export",
+    "load",
+    "prepare",
+    "reference",
+    "targets",
+]
 
-_LAZY = {"IntegerNetwork": "simulate", "export": "export", "prepare": "prepare"}
+_LAZY = {
+    "CompileReport": "compile",
+    "IntegerNetwork": "simulate",
+    "Model": "runtime",
+    "compile": "compile",
+    "export": "export",
+    "load": "runtime",
+    "prepare": "prepare",
+    "reference": "compile",
+    "targets": "compile",
+}
 
 
 class _Package(ModuleType):
-    """Keeps ``sysmol.prepare`` and ``sysmol.export`` functions.
+    """Keeps ``sysmol.prepare``, ``sysmol.export`` and ``sysmol.compile`` functions.
 
     Importing a submodule binds it in its package; where a function has the module's name, the
     function is bound instead, whatever was imported first.

@@ -1,0 +1,220 @@
+//===- Runtime.cpp - Python module sysmol._sysmol -------------------------===//
+//
+// The C API of the runtime, as thin as it can be; sysmol/runtime.py makes it
+// pleasant. Needs nothing of LLVM, so that running a model loads none of it.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Errors.h"
+
+#include <memory>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+namespace nb = nanobind;
+using sysmol::python::check;
+using sysmol::python::Message;
+
+namespace {
+
+template <typename T, void (*Destroy)(T *)> struct Deleter {
+  void operator()(T *object) const { Destroy(object); }
+};
+template <typename T, void (*Destroy)(T *)>
+using Handle = std::unique_ptr<T, Deleter<T, Destroy>>;
+
+using BundleHandle = Handle<sysmol_bundle, sysmol_bundle_destroy>;
+using ModelHandle = Handle<sysmol_model, sysmol_model_destroy>;
+using ContextHandle = Handle<sysmol_context, sysmol_context_destroy>;
+using PoolHandle = Handle<sysmol_pool, sysmol_pool_destroy>;
+
+/// Any element type: sysmol/runtime.py checks types, the C API checks sizes.
+using Input = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+using Output = nb::ndarray<nb::c_contig, nb::device::cpu>;
+
+struct Bundle {
+  BundleHandle handle;
+
+  explicit Bundle(const std::string &path) {
+    Message message;
+    sysmol_bundle *opened = nullptr;
+    sysmol_status status;
+    {
+      nb::gil_scoped_release release;
+      status = sysmol_bundle_open(path.c_str(), &opened, message.data(),
+                                  message.size());
+    }
+    check(status, message);
+    handle.reset(opened);
+  }
+
+  nb::str metadata() const {
+    size_t bytes = 0;
+    const char *text = sysmol_bundle_metadata(handle.get(), &bytes);
+    return nb::str(text, bytes);
+  }
+
+  /// (name, kind, offset, bytes, sha256) of each section.
+  nb::list sections() const {
+    nb::list found;
+    for (size_t i = 0; i < sysmol_bundle_section_count(handle.get()); ++i) {
+      sysmol_section_info info;
+      Message message;
+      check(sysmol_bundle_section(handle.get(), i, &info, message.data(),
+                                  message.size()),
+            message);
+      found.append(nb::make_tuple(info.name, info.kind, info.offset, info.bytes,
+                                  nb::bytes(info.sha256, 32)));
+    }
+    return found;
+  }
+};
+
+struct Model {
+  ModelHandle handle;
+
+  Model(const std::string &path, const std::optional<std::string> &target) {
+    Message message;
+    sysmol_model *opened = nullptr;
+    sysmol_status status;
+    {
+      nb::gil_scoped_release release;
+      status =
+          sysmol_model_open(path.c_str(), target ? target->c_str() : nullptr,
+                            &opened, message.data(), message.size());
+    }
+    check(status, message);
+    handle.reset(opened);
+  }
+
+  nb::str metadata() const {
+    size_t bytes = 0;
+    const char *text = sysmol_model_metadata(handle.get(), &bytes);
+    return nb::str(text, bytes);
+  }
+
+  void verify() const {
+    Message message;
+    sysmol_status status;
+    {
+      nb::gil_scoped_release release;
+      status =
+          sysmol_model_verify(handle.get(), message.data(), message.size());
+    }
+    check(status, message);
+  }
+};
+
+/// Inputs and outputs of one call as the C API wants them.
+struct Buffers {
+  std::vector<sysmol_const_buffer> in;
+  std::vector<sysmol_buffer> out;
+
+  Buffers(const std::vector<Input> &inputs,
+          const std::vector<Output> &outputs) {
+    in.reserve(inputs.size());
+    out.reserve(outputs.size());
+    for (const Input &array : inputs)
+      in.push_back({array.data(), array.nbytes()});
+    for (const Output &array : outputs)
+      out.push_back({array.data(), array.nbytes()});
+  }
+};
+
+struct Context {
+  std::shared_ptr<Model> model;
+  ContextHandle handle;
+
+  explicit Context(std::shared_ptr<Model> from) : model(std::move(from)) {
+    Message message;
+    sysmol_context *created = nullptr;
+    check(sysmol_context_create(model->handle.get(), &created, message.data(),
+                                message.size()),
+          message);
+    handle.reset(created);
+  }
+
+  void run(const std::vector<Input> &inputs,
+           const std::vector<Output> &outputs) {
+    Buffers buffers(inputs, outputs);
+    Message message;
+    sysmol_status status;
+    {
+      nb::gil_scoped_release release;
+      status = sysmol_run(handle.get(), buffers.in.data(), buffers.in.size(),
+                          buffers.out.data(), buffers.out.size(),
+                          message.data(), message.size());
+    }
+    check(status, message);
+  }
+};
+
+struct Pool {
+  std::shared_ptr<Model> model;
+  PoolHandle handle;
+
+  Pool(std::shared_ptr<Model> from, unsigned threads) : model(std::move(from)) {
+    Message message;
+    sysmol_pool *created = nullptr;
+    check(sysmol_pool_create(model->handle.get(), threads, &created,
+                             message.data(), message.size()),
+          message);
+    handle.reset(created);
+  }
+
+  void run(const std::vector<Input> &inputs, const std::vector<Output> &outputs,
+           uint64_t count) {
+    Buffers buffers(inputs, outputs);
+    Message message;
+    sysmol_status status;
+    {
+      nb::gil_scoped_release release;
+      status =
+          sysmol_pool_run(handle.get(), buffers.in.data(), buffers.in.size(),
+                          buffers.out.data(), buffers.out.size(), count,
+                          message.data(), message.size());
+    }
+    check(status, message);
+  }
+};
+
+} // namespace
+
+NB_MODULE(_sysmol, m) {
+  m.attr("version") = sysmol_runtime_version();
+
+  nb::class_<Bundle>(m, "Bundle")
+      .def(nb::init<const std::string &>(), nb::arg("path"))
+      .def_prop_ro("metadata", &Bundle::metadata)
+      .def("sections", &Bundle::sections);
+
+  nb::class_<Model>(m, "Model")
+      .def_static(
+          "open",
+          [](const std::string &path,
+             const std::optional<std::string> &target) {
+            return std::make_shared<Model>(path, target);
+          },
+          nb::arg("path"), nb::arg("target").none())
+      .def_prop_ro("metadata", &Model::metadata)
+      .def_prop_ro("target",
+                   [](const Model &model) {
+                     return sysmol_model_target(model.handle.get());
+                   })
+      .def("verify", &Model::verify);
+
+  // An implicit conversion would be a copy, and results written to it lost.
+  nb::class_<Context>(m, "Context")
+      .def(nb::init<std::shared_ptr<Model>>(), nb::arg("model"))
+      .def("run", &Context::run, nb::arg("inputs").noconvert(),
+           nb::arg("outputs").noconvert());
+
+  nb::class_<Pool>(m, "Pool")
+      .def(nb::init<std::shared_ptr<Model>, unsigned>(), nb::arg("model"),
+           nb::arg("threads"))
+      .def("run", &Pool::run, nb::arg("inputs").noconvert(),
+           nb::arg("outputs").noconvert(), nb::arg("count"));
+}

@@ -1,0 +1,24 @@
+"""The C API of the compiler (sysmol-c/Compiler.h); errors raise classes of sysmol.errors."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+version: str
+
+def targets() -> list[str]: ...
+def compile_file(
+    input: str,
+    output: str,
+    targets: Sequence[str],
+    emit: int,
+    phase: str,
+    name: str,
+    batch: int,
+    golden_pairs: int,
+    seed: int,
+) -> tuple[list[tuple[str, float]], int, int, int]: ...
+def reference_run(
+    input: str, inputs: npt.NDArray[np.uint8], calls: int, batch: int
+) -> npt.NDArray[np.uint8]: ...
