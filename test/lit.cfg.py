@@ -1,5 +1,7 @@
 """Configuration of the Sysmol test suite (lit)."""
 
+# ruff: noqa: F821 (lit defines config)
+
 import os
 import platform
 import subprocess
@@ -23,9 +25,10 @@ llvm_config.with_system_environment(["HOME", "TMP", "TEMP"])
 llvm_config.with_environment("PATH", config.llvm_tools_dir, append_path=True)
 llvm_config.with_environment("PYTHONPATH", os.path.join(config.sysmol_src_root, "python"))
 llvm_config.use_default_substitutions()
+# Before the default one, which is the Python that runs lit.
+config.substitutions.insert(0, ("%python", f'"{config.python_executable}"'))
 llvm_config.add_tool_substitutions(
     [
-        ToolSubst("%python", config.python_executable, unresolved="ignore"),
         ToolSubst("sysmol-opt"),
         ToolSubst("sysmol-translate", unresolved="ignore"),
         ToolSubst("sysmol-compile", unresolved="ignore"),
@@ -44,7 +47,7 @@ for module in ["onnx", "numpy", "torch"]:
     probe = (
         f"import {module}"
         if module == "onnx"
-        else f"import sys; from importlib.util import find_spec; sys.exit(not find_spec('{module}'))"
+        else f"import sys, importlib.util as u; sys.exit(not u.find_spec('{module}'))"
     )
     if not subprocess.run(
         [config.python_executable, "-c", probe], capture_output=True, check=False

@@ -338,6 +338,13 @@ llvm::Error Graph::index() {
 }
 
 llvm::Error Graph::define(const NodeProto &node) {
+  auto isItsDomain = [&](const ::onnx::OperatorSetIdProto &opset) {
+    return opset.domain() == node.domain();
+  };
+  if (!node.domain().empty() && node.domain() != "ai.onnx" &&
+      llvm::none_of(model.opset_import(), isItsDomain))
+    return fail("the model imports no opset of its domain '" +
+                printable(node.domain()) + "'; the file may be truncated");
   for (const std::string &input : node.input()) {
     if (input.empty())
       continue; // an optional input left out

@@ -174,10 +174,8 @@ Expected<Entry> Importer::toCodes(const Entry &entry,
   if (!affines)
     return affines.takeError();
   Expected<mlir::Value> value = emitter.requantize(entry.value, *affines, own);
-  if (value && !entry.flattenName.empty()) {
-    emitter.setName(entry.flattenName);
+  if (value && entry.isFlat)
     value = emitter.flatten(*value);
-  }
   if (!value)
     return value.takeError();
   Entry codes;
@@ -201,7 +199,7 @@ Expected<Entry> Importer::toCarrier(const Entry &entry, double delta) {
     return carrier;
   }
   bool hasBias = llvm::any_of(entry.bias, [](double b) { return b != 0; });
-  if (entry.norm || entry.relu || hasBias || !entry.flattenName.empty())
+  if (entry.norm || entry.relu || hasBias || entry.isFlat)
     return fail("HP17: a carrier has no offset: no bias, BatchNormalization, "
                 "Relu or Flatten is allowed between the sum and its 16-bit "
                 "Quant");
@@ -323,7 +321,7 @@ Expected<OwningOpRef<ModuleOp>> Importer::importOutput() {
     if (!affines)
       return fail(name + llvm::toString(affines.takeError()));
     value = emitter.toReal(entry.value, *affines);
-    if (value && !entry.flattenName.empty())
+    if (value && entry.isFlat)
       value = emitter.flatten(*value);
   } else if (entry.kind == Kind::Codes) {
     value = emitter.dequantize(entry.value);

@@ -234,7 +234,7 @@ Expected<Entry> Importer::importAdd(const NodeProto &node) {
   if (!rhs)
     return rhs;
   for (const Entry *operand : {&*lhs, &*rhs})
-    if (operand->norm || operand->relu || !operand->flattenName.empty())
+    if (operand->norm || operand->relu || operand->isFlat)
       return fail("HP17: expected " + wanted);
   if (lhs->delta != rhs->delta)
     return fail("HP17: its inputs are carriers of scale " + number(lhs->delta) +
@@ -301,7 +301,7 @@ Expected<Entry> Importer::importPool(const NodeProto &node) {
   return sums;
 }
 
-Expected<Entry> Importer::flattenEntry(Entry entry, StringRef name) {
+Expected<Entry> Importer::flattenEntry(Entry entry) {
   if (entry.shape.size() == 2)
     return entry;
   if (entry.shape.size() != 4)
@@ -310,7 +310,7 @@ Expected<Entry> Importer::flattenEntry(Entry entry, StringRef name) {
   int64_t pixels = entry.shape[2] * entry.shape[3];
   entry.shape = {entry.shape[0], entry.shape[1] * pixels};
   if (entry.isSum()) {
-    entry.flattenName = name;
+    entry.isFlat = true;
     return entry;
   }
   Expected<mlir::Value> value = emitter.flatten(entry.value);
@@ -340,7 +340,7 @@ Expected<Entry> Importer::importFlatten(const NodeProto &node) {
       getOperand(node, 0, {Kind::Codes, Kind::Sums, Kind::Carrier}, flattens);
   if (!entry)
     return entry;
-  return flattenEntry(std::move(*entry), getName(node));
+  return flattenEntry(std::move(*entry));
 }
 
 Expected<Entry> Importer::importReshape(const NodeProto &node) {
@@ -372,5 +372,5 @@ Expected<Entry> Importer::importReshape(const NodeProto &node) {
   if (!isFlat)
     return fail("only a flattening of " + toString(entry->shape) + " to [" +
                 Twine(batch) + ", -1] is allowed");
-  return flattenEntry(std::move(*entry), getName(node));
+  return flattenEntry(std::move(*entry));
 }

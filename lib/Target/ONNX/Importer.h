@@ -35,11 +35,10 @@ enum class Kind {
 struct Entry {
   Kind kind = Kind::Image;
   mlir::Value value;
-  /// As ONNX sees it; `value` may still be [N, C, H, W] (see `flattenName`).
+  /// As ONNX sees it.
   llvm::SmallVector<int64_t> shape;
-  /// Sums seen flat by ONNX keep their shape until they are codes: the name of
-  /// the node that flattened them.
-  llvm::StringRef flattenName = {};
+  /// Sums that ONNX has flattened stay [N, C, H, W] until they are codes.
+  bool isFlat = false;
 
   ActivationGrid grid = {}; // Codes
 
@@ -100,7 +99,7 @@ private:
                                llvm::ArrayRef<double> steps) const;
   llvm::Expected<Entry> toCodes(const Entry &entry, const Quantizer &quantizer);
   llvm::Expected<Entry> toCarrier(const Entry &entry, double delta);
-  llvm::Expected<Entry> flattenEntry(Entry entry, llvm::StringRef name);
+  llvm::Expected<Entry> flattenEntry(Entry entry);
 
   const Graph &graph;
   const ImportOptions &options;

@@ -1,0 +1,743 @@
+"""Write the tiny ONNX models of these tests: ``make_models.py DIRECTORY [valid|invalid]``.
+
+Every function below is one file, DIRECTORY/NAME.onnx. Invalid models are a good one with one fault.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+QONNX = "qonnx.custom_op.general"
+CASES: dict[str, dict[str, Callable[[], onnx.ModelProto | bytes]]] = {"valid": {}, "invalid": {}}
+
+
+class Builder:
+    """A graph in the making; values are named after their nodes."""
+
+    def __init__(self, shape: tuple[int | str, ...] = ("N", 3, 4, 4)) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+        self.shape: tuple[int | str | None, ...] = shape
+        self.result: list[int | str | None] | None = None
+
+    def constant(self, name: str, values: Any, dtype: Any = np.float32) -> str:
+        array = np.asarray(values, dtype)
+        if not any(t.name == name for t in self.initializers):
+            self.initializers.append(numpy_helper.from_array(array, name))
+        return name
+
+    def add(
+        self, op: str, inputs: list[str], name: str, domain: str = "", **attributes: Any
+    ) -> str:
+        self.nodes.append(
+            helper.make_node(op, inputs, [name], name=name, domain=domain, **attributes)
+        )
+        return name
+
+    def quant(
+        self,
+        x: str,
+        name: str,
+        scale: Any,
+        zero: Any,
+        bits: Any,
+        signed: int = 0,
+        **attributes: Any,
+    ) -> str:
+        inputs = [
+            x,
+            self.constant(f"{name}.scale", scale),
+            self.constant(f"{name}.zero", zero),
+            self.constant(f"{name}.bits", bits),
+        ]
+        rest = {"narrow": signed, "rounding_mode": "ROUND"} | attributes
+        return self.add("Quant", inputs, name, QONNX, signed=signed, **rest)
+
+    def activation(
+        self, x: str, name: str, bits: list[int], alpha: float = 3.0, rank: int = 4
+    ) -> str:
+        """The unsigned grid."""
+        p = np.array(bits, np.float64).reshape(1, -1, *[1] * (rank - 2))
+        return self.quant(x, name, np.float32(alpha) / (2**p - 1), 0.0, p)
+
+    def weight(self, name: str, shape: tuple[int, ...], bits: list[int], d: Any = 1.0) -> str:
+        """Weights of the mid-rise grid, codes counting up."""
+        p = np.array(bits, np.float64).reshape(1, -1, *[1] * (len(shape) - 2))
+        step = np.asarray(d).reshape(-1, *[1] * (len(shape) - 1)) * 2.0 ** (2 - p)
+        codes = np.arange(np.prod(shape)).reshape(shape) % 2**p
+        values = step * (codes - 2 ** (p - 1) + 0.5)
+        self.constant(name, values)
+        return self.quant(name, f"{name}_quant", step, 2 ** (p - 1) - 0.5, p)
+
+    def symmetric(self, name: str, codes: Any, d: float = 1.0) -> str:
+        """8-bit weights."""
+        self.constant(name, np.array(codes) * d / 64)
+        return self.quant(name, f"{name}_quant", d / 64, 0.0, 8.0, signed=1)
+
+    def carrier(self, x: str, name: str, delta: float = 0.5) -> str:
+        return self.quant(x, name, delta, 0.0, 16.0, signed=1)
+
+    def norm(self, x: str, name: str, channels: int, **attributes: Any) -> str:
+        parts = [
+            self.constant(f"{name}.{part}", [value] * channels)
+            for part, value in (("g", 2.0), ("b", 1.0), ("m", 0.5), ("v", 0.25))
+        ]
+        return self.add("BatchNormalization", [x, *parts], name, **({"epsilon": 0.0} | attributes))
+
+    def model(self) -> onnx.ModelProto:
+        output = self.nodes[-1].output[0]
+        graph = helper.make_graph(
+            self.nodes,
+            "test",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, self.shape)],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, self.result)],
+            self.initializers,
+        )
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid(QONNX, 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def valid(case: Callable[[], Any]) -> Callable[[], Any]:
+    CASES["valid"][case.__name__] = case
+    return case
+
+
+def invalid(case: Callable[[], Any]) -> Callable[[], Any]:
+    CASES["invalid"][case.__name__] = case
+    return case
+
+
+def begin(bits: list[int] | None = None, **options: Any) -> Builder:
+    """An image of three channels, quantized to 4, 1 and 2 bits."""
+    builder = Builder(**options)
+    builder.activation("image", "x", bits or [4, 1, 2])
+    return builder
+
+
+def conv(**attributes: Any) -> Builder:
+    """A 3x3 convolution of two outputs behind it."""
+    builder = begin()
+    builder.add("Conv", ["x", builder.weight("w", (2, 3, 3, 3), [4, 1, 2])], "conv", **attributes)
+    return builder
+
+
+# Valid models -------------------------------------------------------------------------------
+
+
+@valid
+def conv_norm_relu() -> onnx.ModelProto:
+    b = begin()
+    b.add(
+        "Conv",
+        ["x", b.weight("w", (2, 3, 3, 3), [4, 1, 2], [1.0, 2.0]), b.constant("bias", [0.5, -0.5])],
+        "conv",
+        kernel_shape=[3, 3],
+        pads=[1, 1, 1, 1],
+        strides=[2, 1],
+    )
+    b.activation(b.add("Relu", [b.norm("conv", "norm", 2)], "relu"), "y", [2, 1])
+    return b.model()
+
+
+@valid
+def residual() -> onnx.ModelProto:
+    b = begin()
+    w = b.weight("w", (2, 3, 1, 1), [4, 1, 2])
+    first = b.carrier(b.add("Conv", ["x", w], "conv1"), "carrier1")
+    second = b.carrier(b.add("Conv", ["x", w], "conv2"), "carrier2")
+    total = b.carrier(b.add("Add", [first, second], "sum"), "sum_carrier")
+    b.activation(b.add("Relu", [b.norm(total, "norm", 2)], "relu"), "y", [2, 1])
+    return b.model()
+
+
+@valid
+def pool_gemm() -> onnx.ModelProto:
+    b = Builder()
+    b.activation("image", "x", [8, 8, 8])
+    flat = b.add("Flatten", [b.add("GlobalAveragePool", ["x"], "pool")], "flat", axis=1)
+    b.activation(flat, "y", [8, 8, 8], alpha=1.5, rank=2)
+    w = b.symmetric("w", np.arange(-3, 3).reshape(2, 3))
+    b.add("Gemm", ["y", w, b.constant("bias", [1.0, 2.0])], "logits", transB=1)
+    b.result = ["N", 2]
+    return b.model()
+
+
+@valid
+def matmul_transposes() -> onnx.ModelProto:
+    b = Builder(("N", 3))
+    b.activation("image", "x", [4, 1, 2], rank=2)
+    p = np.array([[4.0], [1.0], [2.0]])
+    step = np.array([[1.0, 2.0]]) * 2 ** (2 - p)
+    b.constant("w", step * (np.array([[15, 0], [1, 0], [3, 2]]) - 2 ** (p - 1) + 0.5))
+    b.add("MatMul", ["x", b.quant("w", "wq", step, 2 ** (p - 1) - 0.5, p)], "logits")
+    return b.model()
+
+
+@valid
+def grouped() -> onnx.ModelProto:
+    b = Builder(("N", 4, 4, 4))
+    b.activation("image", "x", [1, 2, 4, 4])
+    p = np.array([[1.0, 2.0]] * 2 + [[4.0, 4.0]] * 2).reshape(4, 2, 1, 1)
+    b.constant("w", np.zeros((4, 2, 1, 1)) + 2.0 ** (1 - p))
+    b.add("Conv", ["x", b.quant("w", "wq", 2.0 ** (2 - p), 2 ** (p - 1) - 0.5, p)], "conv", group=2)
+    return b.model()
+
+
+@valid
+def bipolar() -> onnx.ModelProto:
+    b = Builder(("N", 2))
+    b.add("BipolarQuant", ["image", b.constant("xs", 0.5)], "x", QONNX)
+    b.constant("w", [[0.25, -0.25]])
+    b.add("BipolarQuant", ["w", b.constant("ws", 0.25)], "wq", QONNX)
+    b.add("Gemm", ["x", "wq"], "logits", transB=1)
+    return b.model()
+
+
+@valid
+def signed_mixed() -> onnx.ModelProto:
+    """Mid-rise activations and weights with an 8-bit channel: zero point 128."""
+    b = Builder(("N", 2))
+    p = np.array([[8.0, 2.0]])
+    step, zero = 2.0 ** (2 - p), np.array([[128.0, 1.5]])
+    b.quant("image", "x", step, zero, p)
+    b.constant("w", [[-127 / 64, 1.5]])
+    b.add("Gemm", ["x", b.quant("w", "wq", step, zero, p)], "logits", transB=1)
+    return b.model()
+
+
+@valid
+def odds_and_ends() -> onnx.ModelProto:
+    """Identity, Constant, Reshape, AveragePool, an initializer listed as input, codes as output."""
+    b = Builder((2, 2, 4, 4))
+    b.activation("image", "x", [4, 4])
+    b.add("Identity", ["x"], "same")
+    b.add("AveragePool", ["same"], "pool", kernel_shape=[2, 2], strides=[2, 2])
+    b.activation("pool", "y", [2, 4])
+    shape = numpy_helper.from_array(np.array([2, -1]), "shape")
+    b.nodes.append(helper.make_node("Constant", [], ["shape"], name="shape", value=shape))
+    b.add("Reshape", ["y", "shape"], "flat")
+    model = b.model()
+    model.graph.input.append(
+        helper.make_tensor_value_info("x.scale", TensorProto.FLOAT, [1, 2, 1, 1])
+    )
+    return model
+
+
+# Invalid models -----------------------------------------------------------------------------
+
+
+@invalid
+def empty() -> bytes:
+    return b""
+
+
+@invalid
+def text() -> bytes:
+    return b"This is no model.\n" * 20
+
+
+@invalid
+def unknown_op() -> onnx.ModelProto:
+    b = conv()
+    b.add("Softmax", ["conv"], "soft")
+    return b.model()
+
+
+@invalid
+def unknown_domain() -> onnx.ModelProto:
+    b = conv()
+    b.add("Relu", ["conv"], "relu", "org.example")
+    return b.model()
+
+
+@invalid
+def unknown_op_of_domain() -> onnx.ModelProto:
+    b = conv()
+    b.add("Trunc", ["conv"], "trunc", QONNX)
+    return b.model()
+
+
+@invalid
+def unknown_attribute() -> onnx.ModelProto:
+    return conv(auto_padding=1).model()
+
+
+@invalid
+def auto_pad() -> onnx.ModelProto:
+    return conv(auto_pad="SAME_UPPER").model()
+
+
+@invalid
+def kernel_shape() -> onnx.ModelProto:
+    return conv(kernel_shape=[5, 5]).model()
+
+
+@invalid
+def negative_pads() -> onnx.ModelProto:
+    return conv(pads=[0, 0, -1, 0]).model()
+
+
+@invalid
+def zero_stride() -> onnx.ModelProto:
+    return conv(strides=[0, 1]).model()
+
+
+@invalid
+def huge_dilation() -> onnx.ModelProto:
+    return conv(dilations=[2**40, 1]).model()
+
+
+@invalid
+def large_kernel() -> onnx.ModelProto:
+    return conv(dilations=[2, 2]).model()
+
+
+@invalid
+def huge_pads() -> onnx.ModelProto:
+    return conv(pads=[2**23] * 4).model()
+
+
+@invalid
+def bad_group() -> onnx.ModelProto:
+    return conv(group=3).model()
+
+
+@invalid
+def wrong_attribute_type() -> onnx.ModelProto:
+    return conv(group="two").model()
+
+
+@invalid
+def weight_channels() -> onnx.ModelProto:
+    b = begin()
+    b.add("Conv", ["x", b.weight("w", (2, 2, 1, 1), [4, 1])], "conv")
+    return b.model()
+
+
+@invalid
+def weight_rank() -> onnx.ModelProto:
+    b = begin()
+    b.add("Conv", ["x", b.weight("w", (2, 3), [4, 1, 2])], "conv")
+    return b.model()
+
+
+@invalid
+def weight_widths() -> onnx.ModelProto:
+    b = begin()
+    b.add("Conv", ["x", b.weight("w", (2, 3, 1, 1), [4, 2, 2])], "conv")
+    return b.model()
+
+
+@invalid
+def weight_unquantized() -> onnx.ModelProto:
+    b = begin()
+    b.add("Conv", ["x", b.constant("w", np.ones((2, 3, 1, 1)))], "conv")
+    return b.model()
+
+
+@invalid
+def input_unquantized() -> onnx.ModelProto:
+    b = Builder()
+    b.add("Conv", ["image", b.weight("w", (2, 3, 1, 1), [1, 1, 1])], "conv")
+    return b.model()
+
+
+@invalid
+def width_count() -> onnx.ModelProto:
+    return begin([4, 1, 2, 2]).model()
+
+
+@invalid
+def four_widths() -> onnx.ModelProto:
+    return begin([1, 2, 4, 8], shape=("N", 4, 4, 4)).model()
+
+
+@invalid
+def width_3() -> onnx.ModelProto:
+    return begin([1, 3, 1]).model()
+
+
+def per_channel(*values: float) -> Any:
+    return np.reshape(values, (1, -1, 1, 1))
+
+
+def quantized_with(
+    scale: Any = 1.0, zero: Any = 0.0, bits: Any = 1.0, **options: Any
+) -> onnx.ModelProto:
+    b = Builder()
+    b.quant("image", "x", scale, zero, bits, **options)
+    return b.model()
+
+
+@invalid
+def width_0() -> onnx.ModelProto:
+    return quantized_with(bits=0.0)
+
+
+@invalid
+def width_fraction() -> onnx.ModelProto:
+    return quantized_with(bits=1.5)
+
+
+@invalid
+def width_nan() -> onnx.ModelProto:
+    return quantized_with(bits=np.nan)
+
+
+@invalid
+def scale_nan() -> onnx.ModelProto:
+    return quantized_with(scale=np.nan)
+
+
+@invalid
+def scale_inf() -> onnx.ModelProto:
+    return quantized_with(scale=np.inf)
+
+
+@invalid
+def scale_zero() -> onnx.ModelProto:
+    return quantized_with(scale=0.0)
+
+
+@invalid
+def scale_negative() -> onnx.ModelProto:
+    return quantized_with(scale=-1.0)
+
+
+@invalid
+def scale_of_another_grid() -> onnx.ModelProto:
+    return quantized_with(scale=per_channel(1.0, 1.0, 2.9), bits=per_channel(2, 2, 1))
+
+
+@invalid
+def scale_dtype() -> onnx.ModelProto:
+    b = Builder()
+    b.constant("x.scale", 1, np.int64)
+    b.quant("image", "x", 1, 0.0, 1.0)
+    return b.model()
+
+
+@invalid
+def zero_point() -> onnx.ModelProto:
+    return quantized_with(zero=1.0, bits=2.0)
+
+
+@invalid
+def signed_two_bits() -> onnx.ModelProto:
+    return quantized_with(bits=2.0, signed=1)
+
+
+@invalid
+def rounding() -> onnx.ModelProto:
+    return quantized_with(rounding_mode="FLOOR")
+
+
+@invalid
+def mixed_grids() -> onnx.ModelProto:
+    return quantized_with(zero=per_channel(0, 1.5, 0), bits=2.0)
+
+
+@invalid
+def weight_zero_point() -> onnx.ModelProto:
+    """The zero point of the mid-rise grid is missing."""
+    b = Builder(("N", 2))
+    b.activation("image", "x", [2, 2], rank=2)
+    b.constant("w", [[0.5, 0.5]])
+    b.add("Gemm", ["x", b.quant("w", "wq", 1.0, 0.0, 2.0)], "logits", transB=1)
+    return b.model()
+
+
+@invalid
+def weight_off_grid() -> onnx.ModelProto:
+    b = Builder(("N", 2))
+    b.activation("image", "x", [2, 2], rank=2)
+    b.constant("w", [[0.5, 0.6]])
+    b.add("Gemm", ["x", b.quant("w", "wq", 1.0, 1.5, 2.0)], "logits", transB=1)
+    return b.model()
+
+
+@invalid
+def weight_nan() -> onnx.ModelProto:
+    b = Builder(("N", 2))
+    b.activation("image", "x", [2, 2], rank=2)
+    b.constant("w", [[0.5, np.nan]])
+    b.add("Gemm", ["x", b.quant("w", "wq", 1.0, 1.5, 2.0)], "logits", transB=1)
+    return b.model()
+
+
+@invalid
+def accumulator_bound() -> onnx.ModelProto:
+    b = Builder(("N", 2**17))
+    b.quant("image", "x", 1.0, 0.0, 8.0)
+    b.add("Gemm", ["x", b.symmetric("w", np.zeros((1, 2**17)))], "logits", transB=1)
+    return b.model()
+
+
+@invalid
+def alpha() -> onnx.ModelProto:
+    b = begin(shape=("N", 3, 1, 1))
+    b.add("Flatten", ["x"], "flat")
+    b.add("Gemm", ["flat", b.weight("w", (2, 3), [4, 1, 2])], "logits", transB=1, alpha=2.0)
+    return b.model()
+
+
+@invalid
+def norm_channels() -> onnx.ModelProto:
+    b = conv()
+    b.norm("conv", "norm", 3)
+    return b.model()
+
+
+@invalid
+def norm_variance() -> onnx.ModelProto:
+    b = conv()
+    b.constant("norm.v", [-1.0, 1.0])
+    b.activation(b.norm("conv", "norm", 2), "y", [1, 1])
+    return b.model()
+
+
+@invalid
+def norm_training() -> onnx.ModelProto:
+    b = conv()
+    b.norm("conv", "norm", 2, training_mode=1)
+    return b.model()
+
+
+@invalid
+def norm_twice() -> onnx.ModelProto:
+    b = conv()
+    b.norm(b.norm("conv", "norm", 2), "again", 2)
+    return b.model()
+
+
+@invalid
+def relu_of_image() -> onnx.ModelProto:
+    b = Builder()
+    b.add("Relu", ["image"], "relu")
+    return b.model()
+
+
+@invalid
+def relu_output() -> onnx.ModelProto:
+    b = conv()
+    b.add("Relu", ["conv"], "relu")
+    return b.model()
+
+
+@invalid
+def relu_signed() -> onnx.ModelProto:
+    b = conv()
+    b.quant(b.add("Relu", ["conv"], "relu"), "y", 1.0, 1.5, 2.0)
+    return b.model()
+
+
+@invalid
+def add_without_carriers() -> onnx.ModelProto:
+    b = conv()
+    b.add("Add", ["conv", "conv"], "sum")
+    return b.model()
+
+
+@invalid
+def add_of_two_scales() -> onnx.ModelProto:
+    b = conv()
+    b.add("Add", [b.carrier("conv", "c1"), b.carrier("conv", "c2", 0.25)], "sum")
+    return b.model()
+
+
+@invalid
+def add_without_quant() -> onnx.ModelProto:
+    b = conv()
+    total = b.add("Add", [b.carrier("conv", "c1"), "c1"], "sum")
+    b.activation(total, "y", [1, 1])
+    return b.model()
+
+
+@invalid
+def carrier_with_norm() -> onnx.ModelProto:
+    b = conv()
+    b.carrier(b.norm("conv", "norm", 2), "c")
+    return b.model()
+
+
+@invalid
+def pool_levels() -> onnx.ModelProto:
+    b = begin()
+    b.add("GlobalAveragePool", ["x"], "pool")
+    return b.model()
+
+
+@invalid
+def pool_padding() -> onnx.ModelProto:
+    b = begin([2, 2, 2])
+    b.add("AveragePool", ["x"], "pool", kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    return b.model()
+
+
+@invalid
+def reshape() -> onnx.ModelProto:
+    b = begin()
+    b.add("Reshape", ["x", b.constant("shape", [-1, 3], np.int64)], "flat")
+    return b.model()
+
+
+@invalid
+def use_before_definition() -> onnx.ModelProto:
+    b = conv()
+    b.nodes.reverse()
+    model = b.model()
+    model.graph.output[0].name = "conv"
+    return model
+
+
+@invalid
+def cycle() -> onnx.ModelProto:
+    b = conv()
+    b.add("Add", ["conv", "relu"], "sum")
+    b.add("Relu", ["sum"], "relu")
+    return b.model()
+
+
+@invalid
+def missing_initializer() -> onnx.ModelProto:
+    b = conv()
+    b.initializers = [t for t in b.initializers if t.name != "w"]
+    return b.model()
+
+
+@invalid
+def duplicate_output() -> onnx.ModelProto:
+    b = conv()
+    b.add("Relu", ["conv"], "conv")
+    return b.model()
+
+
+@invalid
+def duplicate_initializer() -> onnx.ModelProto:
+    b = conv()
+    b.initializers.append(b.initializers[0])
+    return b.model()
+
+
+@invalid
+def input_dtype() -> onnx.ModelProto:
+    model = conv().model()
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    return model
+
+
+@invalid
+def input_rank() -> onnx.ModelProto:
+    return begin(shape=("N", 3, 4)).model()
+
+
+@invalid
+def input_symbolic() -> onnx.ModelProto:
+    return begin(shape=("N", 3, "H", "W")).model()
+
+
+@invalid
+def input_huge() -> onnx.ModelProto:
+    return begin(shape=("N", 3, 2**40, 4)).model()
+
+
+@invalid
+def input_many_elements() -> onnx.ModelProto:
+    return begin(shape=("N", 3, 2**20, 2**20)).model()
+
+
+@invalid
+def input_negative() -> onnx.ModelProto:
+    return begin(shape=("N", 3, -4, 4)).model()
+
+
+@invalid
+def two_inputs() -> onnx.ModelProto:
+    model = conv().model()
+    model.graph.input.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, [1]))
+    return model
+
+
+@invalid
+def output_shape() -> onnx.ModelProto:
+    b = conv()
+    b.result = ["N", 2, 3, 3]
+    return b.model()
+
+
+@invalid
+def no_output() -> onnx.ModelProto:
+    model = conv().model()
+    model.graph.output[0].name = "elsewhere"
+    return model
+
+
+@invalid
+def external_data() -> onnx.ModelProto:
+    model = conv().model()
+    (tensor,) = (t for t in model.graph.initializer if t.name == "w")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.ClearField("raw_data")
+    tensor.external_data.add(key="location", value="../../secret")
+    return model
+
+
+def with_weight_dims(*dims: int) -> onnx.ModelProto:
+    model = conv().model()
+    (tensor,) = (t for t in model.graph.initializer if t.name == "w")
+    tensor.dims[:] = dims
+    return model
+
+
+@invalid
+def weight_data_size() -> onnx.ModelProto:
+    return with_weight_dims(2, 3, 3, 4)
+
+
+@invalid
+def weight_huge() -> onnx.ModelProto:
+    return with_weight_dims(2**62, 4, 1, 1)
+
+
+@invalid
+def weight_dtype() -> onnx.ModelProto:
+    model = conv().model()
+    (tensor,) = (t for t in model.graph.initializer if t.name == "w")
+    tensor.data_type = TensorProto.FLOAT16
+    return model
+
+
+@invalid
+def old_opset() -> onnx.ModelProto:
+    model = conv().model()
+    model.opset_import[0].version = 8
+    return model
+
+
+@invalid
+def odd_name() -> onnx.ModelProto:
+    """A newline in a name must not make a second line of error."""
+    b = conv()
+    b.add("Softmax", ["conv"], "soft\nsysmol: all is well")
+    return b.model()
+
+
+def main() -> None:
+    directory = Path(sys.argv[1])
+    directory.mkdir(parents=True, exist_ok=True)
+    for kind in sys.argv[2:] or CASES:
+        for name, case in CASES[kind].items():
+            model = case()
+            content = model if isinstance(model, bytes) else model.SerializeToString()
+            (directory / f"{name}.onnx").write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()
