@@ -1,0 +1,175 @@
+"""Compare compiled code with the integer simulation of training, bit for bit.
+
+``python -m sysmol.check --help``; also behind ``sysmol verify --against simulation``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sysmol import data
+from sysmol.check_options import add_options
+from sysmol.compile import compile, reference
+from sysmol.errors import SysmolError
+from sysmol.runtime import Model, inspect, load
+
+__all__ = ["Comparison", "compare", "main"]
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One comparison with the simulation.
+
+    Attributes
+    ----------
+    what : str
+        What was run.
+    images : int
+    differing : int
+        Images of which a bit of a logit differs.
+    labels : int
+        Images whose predicted class differs.
+    seconds : float
+        For the run, without the simulation.
+    """
+
+    what: str
+    images: int
+    differing: int
+    labels: int
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        """Every bit is the same."""
+        return not self.differing
+
+    def __str__(self) -> str:
+        verdict = (
+            "every logit equal, bit for bit"
+            if self.equal
+            else f"{self.differing} images differ ({self.labels} labels)"
+        )
+        return f"{self.what}: {self.images} images: {verdict} ({self.seconds:.1f} s)"
+
+
+def _comparison(what: str, got: Float32, wanted: Float32, seconds: float) -> Comparison:
+    wrong = (got.view(np.uint32) != wanted.view(np.uint32)).any(1)
+    labels = int((got.argmax(1) != wanted.argmax(1)).sum())
+    return Comparison(what, len(wanted), int(wrong.sum()), labels, seconds)
+
+
+def _loaded(bundle: str | os.PathLike[str], targets: Sequence[str]) -> Iterator[Model]:
+    """The bundle by each target; without a wish, by each that this CPU can run."""
+    if targets:
+        yield from (load(bundle, target) for target in targets)
+        return
+    best = load(bundle)
+    yield best
+    names = inspect(bundle).targets
+    yield from (load(bundle, target) for target in names[names.index(best.target) + 1 :])
+
+
+def compare(
+    network: str | os.PathLike[str],
+    images: Float32,
+    *,
+    bundle: str | os.PathLike[str] | None = None,
+    targets: Sequence[str] = (),
+    threads: Sequence[int] = (1, 2),
+    reference_images: int = 0,
+) -> Iterator[Comparison]:
+    """Compare compiled code, and the C++ reference, with the simulation.
+
+    Parameters
+    ----------
+    network : path-like
+        The ONNX file that the simulation reads.
+    images : float32 array [N, C, H, W]
+    bundle : path-like, optional
+        What was compiled from it. Default: it is compiled here.
+    targets : sequence of str
+        Default: all of the bundle that this CPU can run.
+    threads : sequence of int
+        Numbers of threads to run with.
+    reference_images : int
+        So many images also run through the reference, which is slow.
+
+    Yields
+    ------
+    Comparison
+    """
+    from sysmol.simulate import IntegerNetwork
+
+    wanted = IntegerNetwork.from_onnx(Path(network)).run(images)
+    with tempfile.TemporaryDirectory(prefix="sysmol-") as folder:
+        if bundle is None:
+            bundle = Path(folder) / "network.smol"
+            compile(network, bundle, targets=targets)
+        if reference_images:
+            start = time.perf_counter()
+            few = reference(network, images[:reference_images])
+            taken = time.perf_counter() - start
+            yield _comparison("C++ reference", few, wanted[: len(few)], taken)
+        for model in _loaded(bundle, targets):
+            for count in threads:
+                start = time.perf_counter()
+                got = model.run_batch(images, threads=count)
+                taken = time.perf_counter() - start
+                name = f"compiled, {model.target}, {count} thread{'s' if count > 1 else ''}"
+                yield _comparison(name, got, wanted, taken)
+
+
+def run(options: Any, bundle: Path | None = None) -> int:
+    """Print one line a comparison; 0 when all are equal, else 70: one of the two is wrong."""
+    images = data.load("test")[0]
+    if not 1 <= options.images <= len(images):
+        raise SysmolError(f"--images {options.images}: there are 1 to {len(images)} test images")
+    all_equal = True
+    for comparison in compare(
+        options.network,
+        data.to_input(images[: options.images]),
+        bundle=bundle,
+        targets=options.target,
+        threads=options.threads or (1, 2),
+        reference_images=options.reference_images,
+    ):
+        print(comparison, flush=True)
+        all_equal &= comparison.equal
+    return 0 if all_equal else 70
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``python -m sysmol.check``; gives the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sysmol.check",
+        description="Compare compiled code with the integer simulation of training, bit for bit, "
+        "on the Fashion-MNIST test images: every target, 1 and 2 threads.",
+    )
+    add_options(parser)
+    parser.add_argument(
+        "--bundle", type=Path, metavar="SMOL", help="what was compiled (default: compile it here)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        return run(options, options.bundle)
+    except SysmolError as error:
+        print(f"sysmol.check: error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,331 @@
+"""The ``sysmol`` command: its help, its options, its exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from sysmol import __version__, commands
+from sysmol.errors import SysmolError, UsageError
+
+__all__ = ["main"]
+
+_EXIT_CODES = """\
+Exit codes: 0 done, 1 input refused, 2 wrong use, 3 too little memory or disk
+space, 70 a fault of Sysmol. Errors are one line."""
+
+_TOP = """\
+Train, compile and run neural networks whose input channels each have their own
+precision of 1, 2, 4 or 8 bits."""
+
+_TOP_EPILOG = f"""\
+From PyTorch to native code:
+  sysmol train --out run                     train; find each channel's precision
+  sysmol inspect run/model.onnx              how many bits which channel got
+  sysmol compile run/model.onnx -o net.smol  to native code
+  sysmol verify net.smol                     runs the test vectors inside it
+  sysmol run net.smol images.npy             runs it on your images
+  sysmol bench net.smol --twin run/float.onnx   beside ONNX Runtime
+
+All of it at once, with a network that is trained already:
+  sysmol demo
+
+{_EXIT_CODES}"""
+
+_DEMO = """\
+Compile a trained network (pre-activation ResNet-20 on Fashion-MNIST, channels of
+1, 2 and 4 bits), run the 10,000 test images, and show accuracy, size and latency
+beside ONNX Runtime with its float twin, in float32 and in INT8.
+
+Latencies are measured interleaved in one run, batch 1, one thread on one CPU.
+Writes the bundle and a picture of bits per channel (PNG and SVG)."""
+
+_DEMO_EPILOG = """\
+Examples:
+  sysmol demo
+  sysmol demo --json results.json
+  sysmol demo --network run/model.onnx --twin run/float.onnx"""
+
+
+_EXPORT = """\
+Write a PyTorch network as ONNX: a prepared and frozen one with QONNX quantizers
+and one bit width per channel, a float one in plain operators.
+
+MODEL is MODULE:FUNCTION, a function without arguments that gives the network;
+the module is looked for in the current folder too. 'sysmol train' exports by
+itself, to OUT/model.onnx and OUT/float.onnx."""
+
+_EXPORT_EPILOG = """\
+Example:
+  sysmol export mynet:build --weights net.pt --shape 3,32,32 -o net.onnx"""
+
+_COMPILE = """\
+Compile a network to native code.
+
+MODEL is ONNX with QONNX quantizers (Quant nodes, bit width per channel), or MLIR
+with one public function of model-phase hetprec ops. The output appears complete
+or not at all."""
+
+_COMPILE_EPILOG = """\
+Kinds of output (--emit):
+  bundle    .smol: code for every target, weights, test vectors; 'sysmol run'
+  object    .o for one target and a C header beside it, for your own program
+  llvm-ir   .ll, optimized       assembly  .s
+  mlir      the program after --phase: model, plan, packed, loops, vectors, llvm
+
+Examples:
+  sysmol compile net.onnx -o net.smol
+  sysmol compile net.onnx --emit object --target x86-64-generic -o net.o
+  sysmol compile net.onnx --emit mlir --phase packed -o packed.mlir"""
+
+_RUN = """\
+Run a compiled model on files of arrays.
+
+INPUT, one for each input of the model in order: .npy; idx.gz images of bytes,
+which become reals in [0, 1]; any other file is raw little-endian elements. A file
+may hold the tensors of many calls. Running a bundle is running a program: mind
+where it comes from ('sysmol inspect' executes nothing)."""
+
+_RUN_EPILOG = """\
+Examples:
+  sysmol run net.smol images.npy -o logits.npy --threads 2
+  sysmol run net.smol t10k-images-idx3-ubyte.gz --show 3"""
+
+_BENCH = """\
+Measure compiled networks beside ONNX Runtime with the float twin, in float32 and
+statically quantized to INT8: batch 1, one thread on one CPU, interleaved, the
+minimum and the median of many runs. Without a bundle: the network of the zoo."""
+
+_BENCH_EPILOG = """\
+Examples:
+  sysmol bench
+  sysmol bench net.smol --twin float.onnx --json result.json"""
+
+_INSPECT = """\
+Show what a file holds; nothing of it is executed. Of a bundle: inputs, outputs,
+sizes, layers with levels and strategy, sections with their hashes. Of an ONNX
+file: how many bits which channel has."""
+
+_INSPECT_EPILOG = """\
+Examples:
+  sysmol inspect net.smol
+  sysmol inspect net.onnx --picture bits.png --picture bits.svg"""
+
+_VERIFY = """\
+Check a bundle. Against 'golden' (the default): run the test vectors inside it,
+which the reference computed, and compare every byte. Against 'simulation': run
+test images and compare every logit, bit for bit, with the integer simulation of
+training, for every target and for 1 and 2 threads."""
+
+_VERIFY_EPILOG = """\
+Examples:
+  sysmol verify net.smol
+  sysmol verify net.smol --against simulation --network net.onnx --images 1000
+  sysmol verify --against simulation --images 10000     the network of the zoo"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says wrong use in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 1")
+    return value
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 0")
+    return int(text)
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    parts = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if len(parts) != 3 or min(parts) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not CHANNELS,HEIGHT,WIDTH")
+    return parts[0], parts[1], parts[2]
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    top = _Parser(
+        prog="sysmol",
+        description=_TOP,
+        epilog=_TOP_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"sysmol {__version__}")
+    parsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, summary: str, text: str, epilog: str, run: Any) -> Any:
+        parser = parsers.add_parser(
+            name,
+            help=summary,
+            description=text,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.set_defaults(run=run)
+        return parser
+
+    add = command(
+        "demo", "all of it, with a trained network", _DEMO, _DEMO_EPILOG, commands.demo
+    ).add_argument
+    add(
+        "-o", "--output", type=Path, default=Path("sysmol-demo"), metavar="DIR",
+        help="folder for the bundle and the pictures (default: sysmol-demo)",
+    )  # fmt: skip
+    add("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    add("--images", type=_positive, default=10_000, metavar="N", help="test images, at most 10000")
+    add("--runs", type=_positive, default=2000, metavar="N", help="timed calls (default: 2000)")
+    add(
+        "--threads", type=_positive, default=_cpus(), metavar="N",
+        help="for the accuracies, not the latencies (default: all CPUs)",
+    )  # fmt: skip
+    add("--network", type=Path, metavar="ONNX", help="another network to compile; needs --twin")
+    add("--twin", type=Path, metavar="ONNX", help="its float twin")
+
+    # Its options stand in sysmol/train.py; main() forwards them.
+    parsers.add_parser("train", help="train a network on Fashion-MNIST", add_help=False)
+
+    add = command(
+        "export", "write a PyTorch network as ONNX", _EXPORT, _EXPORT_EPILOG, commands.export_
+    ).add_argument
+    add("model", metavar="MODULE:FUNCTION", help="gives the network")
+    add("-o", "--output", type=Path, required=True, metavar="FILE", help="the .onnx file")
+    add("--weights", type=Path, metavar="FILE", help="a state dict that torch.save wrote")
+    add(
+        "--shape", type=_shape, default=(1, 28, 28), metavar="C,H,W",
+        help="of an input image (default: 1,28,28)",
+    )  # fmt: skip
+
+    add = command(
+        "compile", "to native code", _COMPILE, _COMPILE_EPILOG, commands.compile_
+    ).add_argument
+    add("model", type=Path, metavar="MODEL", help=".onnx or .mlir")
+    add(
+        "-o", "--output", type=Path, metavar="FILE",
+        help="default: the model's name in this folder, with the ending of the kind",
+    )  # fmt: skip
+    add(
+        "--emit", choices=("bundle", "object", "llvm-ir", "assembly", "mlir"), default="bundle",
+        metavar="KIND", help="what to write, see below (default: bundle)",
+    )  # fmt: skip
+    add(
+        "--target", action="append", default=[], metavar="NAME",
+        help="code for this target; give it several times, the best first (default: all)",
+    )  # fmt: skip
+    add("--phase", default="packed", metavar="NAME", help="for --emit mlir (default: packed)")
+    add("--name", default="", metavar="NAME", help="of the model (default: that of the file)")
+    add("--batch", type=_positive, default=1, metavar="N", help="images a call (default: 1)")
+    add(
+        "--golden-pairs", type=_natural, default=2, metavar="N",
+        help="test vectors to store (default: 2)",
+    )  # fmt: skip
+    add("--seed", type=_natural, default=0, metavar="N", help="of their inputs (default: 0)")
+    add("-v", "--verbose", action="store_true", help="show the seconds of each phase")
+
+    add = command("run", "run a compiled model", _RUN, _RUN_EPILOG, commands.run).add_argument
+    add("bundle", type=Path, metavar="BUNDLE", help=".smol file")
+    add("inputs", type=Path, nargs="+", metavar="INPUT", help="file of an input")
+    add(
+        "-o", "--output", type=Path, action="append", default=[], metavar="FILE",
+        help="file for an output, .npy or raw; once for each, in order",
+    )  # fmt: skip
+    add("--threads", type=_positive, default=1, metavar="N", help="default: 1")
+    add("--target", metavar="NAME", help="default: the first that this CPU supports")
+    add("--show", type=_natural, default=10, metavar="N", help="results to print (default: 10)")
+
+    add = command(
+        "bench", "measure beside ONNX Runtime", _BENCH, _BENCH_EPILOG, commands.bench
+    ).add_argument
+    add("bundle", type=Path, nargs="*", metavar="BUNDLE", help=".smol file")
+    add(
+        "--twin", type=Path, action="append", default=[], metavar="ONNX",
+        help="float twin of a bundle; once for each, in order",
+    )  # fmt: skip
+    add("--suite", choices=("networks",), default="networks", help="what to measure")
+    add("--runs", type=_positive, default=2000, metavar="N", help="timed calls (default: 2000)")
+    add("--json", type=Path, metavar="FILE", help="write the result")
+
+    add = command(
+        "inspect", "what a file holds", _INSPECT, _INSPECT_EPILOG, commands.inspect_
+    ).add_argument
+    add("file", type=Path, metavar="FILE", help=".smol or .onnx")
+    add("--json", action="store_true", help="print it for programs")
+    add(
+        "--picture", type=Path, action="append", default=[], metavar="FILE",
+        help="draw bits per channel and layer (.png, .svg, .pdf)",
+    )  # fmt: skip
+
+    parser = command("verify", "check a bundle", _VERIFY, _VERIFY_EPILOG, commands.verify)
+    add = parser.add_argument
+    add("bundle", type=Path, nargs="?", metavar="BUNDLE", help=".smol file")
+    add("--against", choices=("golden", "simulation"), default="golden", help="default: golden")
+    from sysmol.check_options import add_options
+
+    add_options(parser)
+    return top
+
+
+def _failed(message: object, status: int) -> int:
+    print(f"sysmol: error: {message}", file=sys.stderr)
+    return status
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    if arguments[:1] == ["train"]:
+        from sysmol import train
+
+        return train.main(arguments[1:])
+    options = _parser().parse_args(arguments)
+    status: int = options.run(options)
+    return status
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; gives the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _dispatch(given)
+        sys.stdout.flush()
+        return status
+    except SysmolError as error:
+        return _failed(error, error.exit_code)
+    except KeyboardInterrupt:
+        return _failed("interrupted", 130)
+    except BrokenPipeError:
+        # Nobody reads on; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _failed("out of memory", 3)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(f"{where}{error.strerror or error}", 1)
+    except Exception as error:
+        if os.environ.get("SYSMOL_TRACEBACK"):
+            traceback.print_exc()
+        text = " ".join(str(error).split())
+        return _failed(
+            f"{type(error).__name__}: {text}; this is a fault of Sysmol, please report it "
+            "(SYSMOL_TRACEBACK=1 shows where)",
+            70,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

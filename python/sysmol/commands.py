@@ -1,0 +1,204 @@
+"""What the commands of ``sysmol`` do; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sysmol.errors import SysmolError, UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["bench", "compile_", "demo", "export_", "inspect_", "run", "verify"]
+
+
+def demo(options: Any) -> int:
+    """``sysmol demo``."""
+    from sysmol import demo, zoo
+    from sysmol.tables import console
+
+    if (options.network is None) != (options.twin is None):
+        raise UsageError("give --network and --twin together")
+    settings = demo.Settings(
+        options.network or zoo.NETWORK,
+        options.twin or zoo.FLOAT,
+        options.output,
+        options.images,
+        options.runs,
+        options.threads,
+    )
+    demo.run(settings, options.json, console())
+    return 0
+
+
+def _built(name: str, weights: Path | None) -> nn.Module:
+    """The model that ``MODULE:FUNCTION`` makes, with the weights of a file."""
+    import torch
+    from torch import nn
+
+    module_name, separator, function_name = name.partition(":")
+    if not separator:
+        raise UsageError(f"'{name}' is not MODULE:FUNCTION, for example mynet:build")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        model = getattr(importlib.import_module(module_name), function_name)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise SysmolError(f"cannot call {name}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    if not isinstance(model, nn.Module):
+        raise SysmolError(f"{name} gives no torch.nn.Module but {type(model).__name__}")
+    if weights is not None:
+        try:
+            state = torch.load(weights, weights_only=True)
+            model.load_state_dict(state.get("model", state))
+        except Exception as error:  # unpickling a damaged file raises almost anything
+            raise SysmolError(f"{weights}: cannot load these weights: {error}") from error
+    return model
+
+
+def export_(options: Any) -> int:
+    """``sysmol export``."""
+    from sysmol.export import export
+
+    export(_built(options.model, options.weights), options.output, options.shape)
+    print(f"{options.output}: {options.output.stat().st_size:,} bytes")
+    return 0
+
+
+def compile_(options: Any) -> int:
+    """``sysmol compile``."""
+    from sysmol.compile import EMIT, compile
+
+    output = options.output or Path(options.model.with_suffix(EMIT[options.emit]).name)
+    if output.resolve() == options.model.resolve():
+        raise UsageError(f"the output would replace the input {options.model}; give -o FILE")
+    report = compile(
+        options.model,
+        output,
+        targets=options.target,
+        emit=options.emit,
+        phase=options.phase,
+        name=options.name,
+        batch=options.batch,
+        golden_pairs=options.golden_pairs,
+        seed=options.seed,
+    )
+    print(f"{output}: {output.stat().st_size:,} bytes in {report.seconds:.2f} s")
+    if report.weight_bytes:
+        print(
+            f"weights with scales and tables: {report.weight_bytes:,} bytes, "
+            f"{report.compression:.1f} times smaller than float32; "
+            f"scratch memory: {report.arena_bytes:,} bytes"
+        )
+    if options.verbose:
+        from sysmol.tables import console, phase_table
+
+        console().print(phase_table(report.phases))
+    return 0
+
+
+def run(options: Any) -> int:
+    """``sysmol run``."""
+    from sysmol import arrays
+    from sysmol.runtime import load
+
+    model = load(options.bundle, options.target)
+    if len(options.inputs) != len(model.inputs):
+        wanted = "; ".join(map(str, model.inputs))
+        raise UsageError(f"{len(options.inputs)} input files given; the model takes {wanted}")
+    if options.output and len(options.output) != len(model.outputs):
+        wanted = "; ".join(map(str, model.outputs))
+        raise UsageError(f"{len(options.output)} output files given; the model gives {wanted}")
+    inputs = [
+        arrays.read(path, info) for path, info in zip(options.inputs, model.inputs, strict=True)
+    ]
+    found = model.run_batch(*inputs, threads=options.threads)
+    outputs = found if isinstance(found, tuple) else (found,)
+    for path, output in zip(options.output, outputs, strict=False):
+        arrays.write(path, output)
+    print(f"{model.name} ({model.target})")
+    for info, output in zip(model.outputs, outputs, strict=True):
+        for index, row in enumerate(output[: options.show]):
+            flat = row.reshape(-1)
+            values = " ".join(f"{value:.6g}" for value in flat[:16])
+            more = " ..." if flat.size > 16 else ""
+            best = f", largest at {int(flat.argmax())}" if flat.size > 1 else ""
+            print(f"  {info.name}[{index}]: {values}{more}{best}")
+        if len(output) > options.show:
+            print(f"  ... {len(output) - options.show:,} more (--show N, or all with -o FILE)")
+    return 0
+
+
+def bench(options: Any) -> int:
+    """``sysmol bench``."""
+    from sysmol import bench, zoo
+    from sysmol.tables import bench_table, console
+
+    if len(options.bundle) != len(options.twin):
+        raise UsageError("give one --twin for each bundle, in the same order")
+    with tempfile.TemporaryDirectory(prefix="sysmol-") as folder:
+        pairs = list(zip(options.bundle, options.twin, strict=True))
+        if not pairs:
+            from sysmol.compile import compile
+
+            bundle = Path(folder) / f"{zoo.NETWORK.stem}.smol"
+            compile(zoo.NETWORK, bundle)
+            pairs = [(bundle, zoo.FLOAT)]
+        result = bench.networks(pairs, options.runs)
+    console().print(bench_table(result))
+    if options.json is not None:
+        bench.write(options.json, result)
+        print(f"written: {options.json}")
+    return 0
+
+
+def inspect_(options: Any) -> int:
+    """``sysmol inspect``."""
+    from sysmol import tables
+
+    if options.file.suffix == ".onnx":
+        from sysmol import picture
+
+        layers = picture.layer_bits(options.file)
+        if options.json:
+            print(json.dumps({layer.name: layer.bits.tolist() for layer in layers}))
+        else:
+            tables.console().print(tables.bits_table(layers))
+            print(f"mean bits per weight: {picture.mean_bits(layers):.3f}")
+        if options.picture:
+            picture.draw(layers, options.picture, f"Bits per input channel: {options.file.stem}")
+        return 0
+    if options.picture:
+        raise UsageError("--picture draws .onnx files, which know the bits of every channel")
+    from sysmol.runtime import inspect
+
+    bundle = inspect(options.file)
+    if options.json:
+        print(json.dumps(bundle.metadata, indent=1))
+    else:
+        for table in tables.bundle_tables(bundle):
+            tables.console().print(table)
+    return 0
+
+
+def verify(options: Any) -> int:
+    """``sysmol verify``."""
+    if options.against == "simulation":
+        from sysmol import check
+
+        return check.run(options, options.bundle)
+    if options.bundle is None:
+        raise UsageError("give a bundle, or --against simulation for the network of the zoo")
+    from sysmol.runtime import load
+
+    for target in options.target or [None]:
+        model = load(options.bundle, target)
+        pairs = model.verify()
+        print(f"{model.name} ({model.target}): {pairs} test vectors, every byte equal")
+    return 0

@@ -1,0 +1,132 @@
+"""Tables for people, printed with rich."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from sysmol.picture import LayerBits
+from sysmol.runtime import Bundle, Layer
+
+__all__ = [
+    "bench_table",
+    "bits_table",
+    "bundle_tables",
+    "console",
+    "kib",
+    "layer_table",
+    "phase_table",
+    "plain_table",
+]
+
+
+def console() -> Console:
+    """Standard output; wide enough for every table where it is no terminal."""
+    width = None if sys.stdout.isatty() else 140
+    return Console(width=width, highlight=False, soft_wrap=False)
+
+
+def kib(count: float) -> str:
+    """Bytes in KiB."""
+    return f"{count / 1024:,.1f} KiB"
+
+
+def plain_table(*columns: str, title: str) -> Table:
+    """A table whose first column is words and whose others are numbers."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    return table
+
+
+def levels_text(layer: Layer) -> str:
+    """For example ``9 x 1b  5 x 2b``."""
+    return "  ".join(f"{count} x {bits}b" for bits, count in sorted(layer.levels.items()))
+
+
+def layer_table(layers: Iterable[Layer]) -> Table:
+    """One row a layer: what it is, its levels, which strategy runs."""
+    table = plain_table(
+        "layer", "op", "weights", "input channels", "strategy", "MACs", "bytes", title="Layers"
+    )
+    for layer in layers:
+        table.add_row(
+            layer.name,
+            layer.op,
+            "x".join(map(str, layer.shape)),
+            levels_text(layer),
+            layer.strategy,
+            f"{layer.macs:,}" if layer.macs else "",
+            f"{layer.weight_bytes + layer.table_bytes:,}",
+        )
+    return table
+
+
+def phase_table(phases: dict[str, float]) -> Table:
+    """Seconds by phase of a compilation."""
+    table = plain_table("phase", "seconds", title="Compiling")
+    for phase, seconds in phases.items():
+        table.add_row(phase, f"{seconds:.3f}")
+    table.add_section()
+    table.add_row("all", f"{sum(phases.values()):.3f}")
+    return table
+
+
+def bits_table(layers: Iterable[LayerBits]) -> Table:
+    """One row a layer: how many input channels have how many bits."""
+    table = plain_table(
+        "layer", "weights", "1 bit", "2 bits", "4 bits", "8 bits", "mean", title="Input channels"
+    )
+    for layer in layers:
+        counts = [int((layer.bits == width).sum()) for width in (1, 2, 4, 8)]
+        table.add_row(
+            layer.name,
+            f"{layer.weights:,}",
+            *(str(count) if count else "" for count in counts),
+            f"{layer.bits.mean():.2f}",
+        )
+    return table
+
+
+def bundle_tables(bundle: Bundle) -> list[Table]:
+    """What a bundle holds."""
+    sizes = bundle.sizes
+    facts = plain_table("", "", title=f"{bundle.name}, written by {bundle.metadata['producer']}")
+    facts.show_header = False
+    for side, tensors in (("input", bundle.inputs), ("output", bundle.outputs)):
+        for info in tensors:
+            facts.add_row(f"{side} {info.name}", f"{info.dtype.name} {list(info.shape)}")
+    facts.add_row("weights, scales, tables", f"{sizes.weights:,} bytes")
+    facts.add_row("  the same as float32", f"{sizes.floats:,} bytes")
+    facts.add_row("  times smaller", f"{sizes.floats / max(1, sizes.weights):.1f}")
+    facts.add_row("scratch memory of a run", f"{sizes.arena:,} bytes")
+    sections = plain_table("section", "offset", "bytes", "SHA-256", title="File")
+    for section in bundle.sections:
+        sections.add_row(
+            section.name, f"{section.offset:,}", f"{section.bytes:,}", section.sha256[:16]
+        )
+    sections.add_section()
+    sections.add_row("all", "", f"{sizes.file:,}", "")
+    return [facts, layer_table(bundle.layers), sections]
+
+
+def bench_table(result: dict[str, Any]) -> Table:
+    """Rows of a benchmark."""
+    table = plain_table(
+        "case", "peer", "ours (ms)", "peer (ms)", "ratio", "medians", title=result["suite"]
+    )
+    for row in result["rows"]:
+        table.add_row(
+            row["case"],
+            row["peer"],
+            f"{row['ours_ms']:.4f}",
+            f"{row['peer_ms']:.4f}",
+            f"{row['ratio']:.2f}x",
+            f"{row['ratio_median']:.2f}x",
+        )
+    return table
