@@ -101,4 +101,36 @@ def VectorizeLanesPass : Pass<"hetprec-vectorize-lanes", "::mlir::func::FuncOp">
     "::mlir::LLVM::LLVMDialect"];
 }
 
+def OutlineConstantsPass
+    : Pass<"hetprec-outline-constants", "::mlir::ModuleOp"> {
+  let summary = "Constants out of the code into one blob of weights";
+  let description = [{
+    Every constant `memref.global` of the module's one public function becomes a
+    view of a new first argument, `memref<?xi8>` of the blob's size; the blob is
+    left on the module as `hetprec.weights` (a dense i8 tensor). Equal constants
+    share their bytes. Tables are read word by word, so that 8 bytes of
+    alignment are enough.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::memref::MemRefDialect"];
+  let statistics = [
+    Statistic<"numBytes", "bytes", "Bytes of the blob">];
+}
+
+def PlanArenaPass : Pass<"hetprec-plan-arena", "::mlir::func::FuncOp"> {
+  let summary = "All buffers in one static arena";
+  let description = [{
+    Replaces every `memref.alloc` by a view of a new argument (behind the
+    weights), an arena of fixed size: buffers that live at the same time do not
+    overlap, others may. Offsets are multiples of 64. First fit, the largest
+    buffer first. The function then allocates nothing; its attribute
+    `hetprec.arena_bytes` says how much it needs.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::memref::MemRefDialect"];
+  let statistics = [
+    Statistic<"numBuffers", "buffers", "Buffers placed">,
+    Statistic<"numBytes", "bytes", "Bytes of the arena">];
+}
+
 #endif

@@ -1,0 +1,20 @@
+//===- HetprecToVector.h - The generic lowering of mac ----------*- C++ -*-===//
+
+#ifndef SYSMOL_CONVERSION_HETPRECTOVECTOR_HETPRECTOVECTOR_H
+#define SYSMOL_CONVERSION_HETPRECTOVECTOR_HETPRECTOVECTOR_H
+
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/Pass/Pass.h"
+
+namespace sysmol {
+
+#define GEN_PASS_DECL_CONVERTHETPRECTOVECTORPASS
+#include "sysmol/Conversion/Passes.h.inc"
+
+/// Lowers every `hetprec.mac` with ops that all targets have.
+void populateHetprecToVectorPatterns(mlir::RewritePatternSet &patterns,
+                                     mlir::PatternBenefit benefit = 1);
+
+} // namespace sysmol
+
+#endif // SYSMOL_CONVERSION_HETPRECTOVECTOR_HETPRECTOVECTOR_H

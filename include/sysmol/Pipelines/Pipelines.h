@@ -1,0 +1,50 @@
+//===- Pipelines.h - The phases as named pipelines --------------*- C++ -*-===//
+//
+// Each phase can be entered and left by name and ends in a contract check, so
+// that `sysmol-opt --hetprec-plan --hetprec-pack-phase ...` stops anywhere.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SYSMOL_PIPELINES_PIPELINES_H
+#define SYSMOL_PIPELINES_PIPELINES_H
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+
+namespace sysmol {
+
+/// How `hetprec.mac` is lowered.
+enum class MacLowering {
+  Generic, ///< arith, math and vector
+  AVX512,  ///< VBMI, VNNI, BITALG
+};
+
+struct LLVMPhaseOptions
+    : public mlir::PassPipelineOptions<LLVMPhaseOptions> {
+  Option<MacLowering> mac{
+      *this, "mac", llvm::cl::desc("lowering of hetprec.mac"),
+      llvm::cl::init(MacLowering::Generic),
+      llvm::cl::values(
+          clEnumValN(MacLowering::Generic, "generic", "any target"),
+          clEnumValN(MacLowering::AVX512, "avx512", "VBMI, VNNI, BITALG"))};
+};
+
+/// Model to plan: channels sorted into segments.
+void buildPlanPhase(mlir::OpPassManager &pm);
+/// Plan to packed: planes of lanes, fused epilogues.
+void buildPackedPhase(mlir::OpPassManager &pm);
+/// Packed to loops: tiles on memrefs.
+void buildLoopsPhase(mlir::OpPassManager &pm);
+/// Loops to vectors: `mac` is all that is left of the dialect.
+void buildVectorsPhase(mlir::OpPassManager &pm);
+/// Vectors to the LLVM dialect: no allocation, weights and arena as arguments.
+void buildLLVMPhase(mlir::OpPassManager &pm, const LLVMPhaseOptions &options);
+/// All of them.
+void buildHetprecToLLVM(mlir::OpPassManager &pm,
+                        const LLVMPhaseOptions &options);
+
+void registerPipelines();
+
+} // namespace sysmol
+
+#endif // SYSMOL_PIPELINES_PIPELINES_H

@@ -1,0 +1,51 @@
+//===- CodeGen.h - LLVM dialect to native code ------------------*- C++ -*-===//
+
+#ifndef SYSMOL_TARGET_NATIVE_CODEGEN_H
+#define SYSMOL_TARGET_NATIVE_CODEGEN_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "sysmol/Pipelines/Pipelines.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/Support/Error.h"
+#include <string>
+
+namespace sysmol {
+
+/// A machine that code is generated for.
+struct NativeTarget {
+  std::string name;     ///< as in a bundle's `code/<name>`
+  std::string triple;   ///< LLVM triple
+  std::string cpu;      ///< LLVM CPU whose features are the baseline
+  std::string tuneFor;  ///< LLVM CPU whose schedules are used
+  std::vector<std::string> features; ///< beyond `cpu`; what the loader checks
+  std::vector<std::string> required; ///< all features the loader must see
+  MacLowering mac;
+};
+
+/// All targets, best first.
+const std::vector<NativeTarget> &getNativeTargetTable();
+
+enum class CodeKind { Object, Assembly, LLVMIR };
+
+struct CodeGenOptions {
+  CodeKind kind = CodeKind::Object;
+  /// The exported function: `int32_t (const void *weights, void *arena, const
+  /// void *const *inputs, void *const *outputs)`.
+  std::string entryName = "sysmol_entry";
+  /// Exports the weights as an array of this name (none: empty).
+  std::string weightsName;
+};
+
+/// `module` holds one public LLVM-dialect function of pointers: weights, arena,
+/// `numInputs` inputs, then outputs.
+llvm::Expected<llvm::SmallVector<char, 0>>
+generateCode(mlir::ModuleOp module, unsigned numInputs,
+             const NativeTarget &target, const CodeGenOptions &options);
+
+/// Links one object file into a shared object.
+llvm::Expected<std::vector<uint8_t>>
+linkSharedObject(llvm::ArrayRef<char> object);
+
+} // namespace sysmol
+
+#endif // SYSMOL_TARGET_NATIVE_CODEGEN_H

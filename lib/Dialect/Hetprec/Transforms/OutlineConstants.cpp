@@ -1,0 +1,96 @@
+//===- OutlineConstants.cpp - Constants into one blob of weights ----------===//
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
+#include "llvm/ADT/MapVector.h"
+
+namespace sysmol::hetprec {
+#define GEN_PASS_DEF_OUTLINECONSTANTSPASS
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h.inc"
+} // namespace sysmol::hetprec
+
+using namespace mlir;
+using namespace sysmol::hetprec;
+
+static constexpr int64_t kAlignment = 8;
+
+/// The raw little-endian bytes of a constant.
+static void appendBytes(DenseElementsAttr value, std::vector<char> &blob) {
+  ArrayRef<char> raw = value.getRawData();
+  int64_t copies = value.isSplat() ? value.getNumElements() : 1;
+  for (int64_t i = 0; i < copies; ++i)
+    blob.insert(blob.end(), raw.begin(), raw.end());
+}
+
+namespace {
+struct OutlineConstantsPass
+    : sysmol::hetprec::impl::OutlineConstantsPassBase<OutlineConstantsPass> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    func::FuncOp function;
+    for (auto candidate : module.getOps<func::FuncOp>())
+      if (candidate.isPublic() && !candidate.isDeclaration()) {
+        if (function) {
+          candidate.emitError("a network is one public function; found '")
+              << function.getName() << "' and '" << candidate.getName() << "'";
+          return signalPassFailure();
+        }
+        function = candidate;
+      }
+    if (!function) {
+      module.emitError("a network is one public function; found none");
+      return signalPassFailure();
+    }
+
+    std::vector<char> blob;
+    llvm::MapVector<Attribute, int64_t> offsets; // by content
+    SmallVector<memref::GetGlobalOp> uses;
+    SymbolTable symbols(module);
+    function.walk([&](memref::GetGlobalOp use) {
+      auto global = symbols.lookup<memref::GlobalOp>(use.getName());
+      if (!global || !global.getConstant())
+        return;
+      auto value = dyn_cast_or_null<DenseElementsAttr>(
+          global.getInitialValue().value_or(Attribute()));
+      if (!value || value.getElementType().getIntOrFloatBitWidth() % 8 != 0)
+        return;
+      uses.push_back(use);
+      auto [entry, inserted] = offsets.try_emplace(value, 0);
+      if (!inserted)
+        return;
+      blob.resize(llvm::alignTo(blob.size(), kAlignment));
+      entry->second = blob.size();
+      appendBytes(value, blob);
+    });
+    // A network without constants still takes the argument.
+    blob.resize(std::max<size_t>(llvm::alignTo(blob.size(), kAlignment),
+                                 kAlignment));
+    numBytes += blob.size();
+
+    OpBuilder b(function);
+    auto type = MemRefType::get({int64_t(blob.size())}, b.getI8Type());
+    if (failed(function.insertArgument(0, type, {}, function.getLoc())))
+      return signalPassFailure();
+    Value weights = function.getArgument(0);
+    for (memref::GetGlobalOp use : uses) {
+      auto global = symbols.lookup<memref::GlobalOp>(use.getName());
+      b.setInsertionPoint(use);
+      Value offset = arith::ConstantIndexOp::create(
+          b, use.getLoc(), offsets.lookup(*global.getInitialValue()));
+      Value view = memref::ViewOp::create(b, use.getLoc(), use.getType(),
+                                          weights, offset, ValueRange());
+      use.replaceAllUsesWith(view);
+      use.erase();
+    }
+    for (auto global :
+         llvm::make_early_inc_range(module.getOps<memref::GlobalOp>()))
+      if (SymbolTable::symbolKnownUseEmpty(global, module))
+        global.erase();
+    auto blobType =
+        RankedTensorType::get({int64_t(blob.size())}, b.getI8Type());
+    module->setAttr("hetprec.weights",
+                    DenseElementsAttr::getFromRawBuffer(blobType, blob));
+  }
+};
+} // namespace

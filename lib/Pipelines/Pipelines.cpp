@@ -1,0 +1,122 @@
+//===- Pipelines.cpp - The phases as named pipelines ----------------------===//
+
+#include "sysmol/Pipelines/Pipelines.h"
+
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+#include "sysmol/Conversion/Passes.h"
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace sysmol;
+using namespace sysmol::hetprec;
+
+static void addContract(OpPassManager &pm, Phase phase) {
+  pm.addNestedPass<func::FuncOp>(
+      createVerifyPhasePass(VerifyPhasePassOptions{phase}));
+}
+
+void sysmol::buildPlanPhase(OpPassManager &pm) {
+  addContract(pm, Phase::Model);
+  // Depthwise convolutions become grouped ones, permuted constants constants:
+  // sorting then knows one convolution only.
+  pm.addPass(createCanonicalizerPass());
+  pm.addNestedPass<func::FuncOp>(createSortChannelsPass());
+  pm.addPass(createCanonicalizerPass());
+  addContract(pm, Phase::Plan);
+}
+
+void sysmol::buildPackedPhase(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createPackPass());
+  // No CSE before bufferization: planes filled with the same zeros must stay
+  // planes of their own, or each writer copies them.
+  pm.addPass(createCanonicalizerPass());
+  addContract(pm, Phase::Packed);
+}
+
+void sysmol::buildLoopsPhase(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createTileLanesPass());
+  pm.addPass(createCanonicalizerPass());
+  bufferization::OneShotBufferizePassOptions bufferize;
+  bufferize.bufferizeFunctionBoundaries = true;
+  // Arguments and results are plain arrays to a C caller.
+  bufferize.functionBoundaryTypeConversion =
+      bufferization::LayoutMapOption::IdentityLayoutMap;
+  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  bufferization::BufferResultsToOutParamsPassOptions outParams;
+  outParams.hoistStaticAllocs = true;
+  outParams.modifyPublicFunctions = true;
+  pm.addPass(bufferization::createBufferResultsToOutParamsPass(outParams));
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  addContract(pm, Phase::Loops);
+}
+
+void sysmol::buildVectorsPhase(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createVectorizeLanesPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  addContract(pm, Phase::Vectors);
+}
+
+void sysmol::buildLLVMPhase(OpPassManager &pm,
+                            const LLVMPhaseOptions &options) {
+  // Memory first, while buffers are still memrefs. The weights come before the
+  // arena in the arguments.
+  pm.addPass(createOutlineConstantsPass());
+  pm.addNestedPass<func::FuncOp>(createPlanArenaPass());
+  // The product table belongs to the code, so it is made behind the outlining.
+  if (options.mac == MacLowering::AVX512)
+    pm.addPass(createConvertHetprecToX86Pass());
+  else
+    pm.addPass(createConvertHetprecToVectorPass());
+  pm.addPass(createConvertLinalgToLoopsPass());
+  pm.addPass(memref::createExpandStridedMetadataPass());
+  pm.addPass(createLowerAffinePass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createConvertVectorToLLVMPass());
+  pm.addPass(createConvertMathToLLVMPass());
+  pm.addPass(createArithToLLVMConversionPass());
+  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
+  ConvertFuncToLLVMPassOptions func;
+  func.useBarePtrCallConv = true; // pointers only: callable from C
+  pm.addPass(createConvertFuncToLLVMPass(func));
+  pm.addPass(createConvertControlFlowToLLVMPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+}
+
+void sysmol::buildHetprecToLLVM(OpPassManager &pm,
+                                const LLVMPhaseOptions &options) {
+  buildPlanPhase(pm);
+  buildPackedPhase(pm);
+  buildLoopsPhase(pm);
+  buildVectorsPhase(pm);
+  buildLLVMPhase(pm, options);
+}
+
+void sysmol::registerPipelines() {
+  PassPipelineRegistration<>(
+      "hetprec-to-plan", "Model to plan: sort channels into segments",
+      buildPlanPhase);
+  PassPipelineRegistration<>("hetprec-plan-to-packed",
+                             "Plan to packed: planes of lanes",
+                             buildPackedPhase);
+  PassPipelineRegistration<>("hetprec-packed-to-loops",
+                             "Packed to loops: tiles on memrefs",
+                             buildLoopsPhase);
+  PassPipelineRegistration<>("hetprec-loops-to-vectors",
+                             "Loops to vectors and hetprec.mac",
+                             buildVectorsPhase);
+  PassPipelineRegistration<LLVMPhaseOptions>(
+      "hetprec-vectors-to-llvm", "Vectors to the LLVM dialect",
+      buildLLVMPhase);
+  PassPipelineRegistration<LLVMPhaseOptions>(
+      "hetprec-to-llvm", "All phases, from model ops to the LLVM dialect",
+      buildHetprecToLLVM);
+}

@@ -1,0 +1,188 @@
+//===- CodeGen.cpp - LLVM dialect to native code --------------------------===//
+
+#include "sysmol/Target/Native/CodeGen.h"
+
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+
+using namespace sysmol;
+
+const std::vector<NativeTarget> &sysmol::getNativeTargetTable() {
+  static const std::vector<NativeTarget> table = {
+      {"x86-64-avx512",
+       "x86_64-unknown-linux-gnu",
+       "x86-64-v4",
+       "znver4",
+       {"avx512vbmi", "avx512vnni", "avx512bitalg", "avx512vpopcntdq"},
+       {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vbmi",
+        "avx512vnni", "avx512bitalg", "avx512vpopcntdq", "avx2", "fma", "bmi2"},
+       MacLowering::AVX512},
+      {"x86-64-avx2",
+       "x86_64-unknown-linux-gnu",
+       "x86-64-v3",
+       "haswell",
+       {},
+       {"avx2", "fma", "bmi2"},
+       MacLowering::Generic},
+      {"x86-64-generic",
+       "x86_64-unknown-linux-gnu",
+       "x86-64",
+       "generic",
+       {},
+       {},
+       MacLowering::Generic},
+  };
+  return table;
+}
+
+static llvm::Error makeError(const llvm::Twine &message) {
+  return llvm::createStringError(llvm::inconvertibleErrorCode(),
+                                 message.str().c_str());
+}
+
+static llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+createTargetMachine(const NativeTarget &target) {
+  llvm::InitializeAllTargetInfos();
+  llvm::InitializeAllTargets();
+  llvm::InitializeAllTargetMCs();
+  llvm::InitializeAllAsmPrinters();
+  llvm::Triple triple(target.triple);
+  std::string message;
+  const llvm::Target *found = llvm::TargetRegistry::lookupTarget(triple, message);
+  if (!found)
+    return makeError("LLVM has no target " + target.triple + ": " + message);
+  std::string features;
+  for (const std::string &feature : target.features)
+    features += (features.empty() ? "+" : ",+") + feature;
+  llvm::TargetOptions options;
+  // HP15: every operation rounds once.
+  options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
+  options.FunctionSections = true;
+  return std::unique_ptr<llvm::TargetMachine>(found->createTargetMachine(
+      triple, target.cpu, features, options, llvm::Reloc::PIC_, std::nullopt,
+      llvm::CodeGenOptLevel::Aggressive));
+}
+
+/// The exported function: unpacks the arrays of pointers.
+static void createEntry(llvm::Module &module, llvm::Function *network,
+                        unsigned numInputs, llvm::StringRef name) {
+  llvm::LLVMContext &context = module.getContext();
+  auto *pointer = llvm::PointerType::getUnqual(context);
+  auto *type = llvm::FunctionType::get(llvm::Type::getInt32Ty(context),
+                                       {pointer, pointer, pointer, pointer},
+                                       /*isVarArg=*/false);
+  auto *entry = llvm::Function::Create(
+      type, llvm::GlobalValue::ExternalLinkage, name, module);
+  llvm::IRBuilder<> b(llvm::BasicBlock::Create(context, "entry", entry));
+  llvm::SmallVector<llvm::Value *> args = {entry->getArg(0), entry->getArg(1)};
+  for (unsigned i = 2; i < network->arg_size(); ++i) {
+    bool isInput = i - 2 < numInputs;
+    llvm::Value *slot = b.CreateConstInBoundsGEP1_32(
+        pointer, entry->getArg(isInput ? 2 : 3),
+        isInput ? i - 2 : i - 2 - numInputs);
+    args.push_back(b.CreateLoad(pointer, slot));
+  }
+  b.CreateCall(network, args);
+  b.CreateRet(b.getInt32(0));
+}
+
+llvm::Expected<llvm::SmallVector<char, 0>>
+sysmol::generateCode(mlir::ModuleOp module, unsigned numInputs,
+                     const NativeTarget &target,
+                     const CodeGenOptions &options) {
+  mlir::registerBuiltinDialectTranslation(*module.getContext());
+  mlir::registerLLVMDialectTranslation(*module.getContext());
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::Module> ir =
+      mlir::translateModuleToLLVMIR(module, context, "sysmol");
+  if (!ir)
+    return makeError("translation to LLVM IR failed");
+  auto machine = createTargetMachine(target);
+  if (!machine)
+    return machine.takeError();
+  ir->setTargetTriple((*machine)->getTargetTriple());
+  ir->setDataLayout((*machine)->createDataLayout());
+
+  llvm::Function *network = nullptr;
+  for (llvm::Function &function : *ir)
+    if (!function.isDeclaration() && function.hasExternalLinkage())
+      network = &function;
+  if (!network)
+    return makeError("the module defines no public function");
+  network->setLinkage(llvm::GlobalValue::InternalLinkage);
+  network->setName("network");
+  // Weights, arena, inputs and outputs never overlap, and nothing unwinds.
+  for (llvm::Argument &arg : network->args())
+    arg.addAttr(llvm::Attribute::NoAlias);
+  network->getArg(0)->addAttr(llvm::Attribute::ReadOnly);
+  for (unsigned i : {0u, 1u})
+    network->getArg(i)->addAttr(
+        llvm::Attribute::getWithAlignment(context, llvm::Align(64)));
+  createEntry(*ir, network, numInputs, options.entryName);
+  for (llvm::Function &function : *ir) {
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr(llvm::Attribute::NoUnwind);
+    function.addFnAttr("target-cpu", target.cpu);
+    function.addFnAttr("tune-cpu", target.tuneFor);
+    function.addFnAttr("target-features",
+                       (*machine)->getTargetFeatureString());
+    // x86-64-v4 prefers 256 bits on its own; our registers are 512 wide.
+    if (target.mac == MacLowering::AVX512) {
+      function.addFnAttr("prefer-vector-width", "512");
+      function.addFnAttr("min-legal-vector-width", "512");
+    }
+  }
+  if (!options.weightsName.empty()) {
+    auto blob = module->getAttrOfType<mlir::DenseElementsAttr>(
+        "hetprec.weights");
+    llvm::ArrayRef<char> raw = blob.getRawData();
+    std::string bytes(raw.begin(), raw.end());
+    if (blob.isSplat())
+      bytes.assign(blob.getNumElements(), raw.front());
+    auto *init = llvm::ConstantDataArray::getString(context, bytes,
+                                                    /*AddNull=*/false);
+    auto *global = new llvm::GlobalVariable(
+        *ir, init->getType(), /*isConstant=*/true,
+        llvm::GlobalValue::ExternalLinkage, init, options.weightsName);
+    global->setAlignment(llvm::Align(64));
+  }
+
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager sccs;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PassBuilder builder(machine->get());
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(sccs);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, sccs, modules);
+  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2)
+      .run(*ir, modules);
+
+  llvm::SmallVector<char, 0> code;
+  llvm::raw_svector_ostream os(code);
+  if (options.kind == CodeKind::LLVMIR) {
+    ir->print(os, nullptr);
+    return code;
+  }
+  llvm::legacy::PassManager emit;
+  if ((*machine)->addPassesToEmitFile(
+          emit, os, nullptr,
+          options.kind == CodeKind::Object
+              ? llvm::CodeGenFileType::ObjectFile
+              : llvm::CodeGenFileType::AssemblyFile))
+    return makeError("LLVM cannot emit code for " + target.triple);
+  emit.run(*ir);
+  return code;
+}

@@ -1,0 +1,578 @@
+//===- Compiler.cpp - From a network to native code -----------------------===//
+
+#include "sysmol/Target/Native/Compiler.h"
+
+#include "LayerTable.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "sysmol/InitAll.h"
+#include "sysmol/Reference/Interpreter.h"
+#include "sysmol/Runtime/Bundle.h"
+#include "sysmol/Runtime/Memory.h"
+#include "sysmol/Target/ONNX/Import.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/SourceMgr.h"
+#include <chrono>
+#include <random>
+
+using namespace mlir;
+using namespace sysmol;
+
+//===----------------------------------------------------------------------===//
+// Errors and time
+//===----------------------------------------------------------------------===//
+
+static llvm::Error makeError(const llvm::Twine &message) {
+  return llvm::createStringError(llvm::inconvertibleErrorCode(), "%s",
+                                 message.str().c_str());
+}
+
+namespace {
+
+/// Keeps the first error as one line.
+class ErrorCollector {
+public:
+  explicit ErrorCollector(MLIRContext *context)
+      : handler(context, [this](Diagnostic &diagnostic) {
+          if (diagnostic.getSeverity() == DiagnosticSeverity::Error &&
+              text.empty())
+            text = format(diagnostic);
+          return success(); // nothing is printed
+        }) {}
+  llvm::Error take(const llvm::Twine &otherwise) {
+    return makeError(text.empty() ? otherwise.str() : text);
+  }
+
+private:
+  static std::string format(Diagnostic &diagnostic) {
+    std::string line;
+    llvm::raw_string_ostream os(line);
+    Location loc = diagnostic.getLocation();
+    if (auto named = dyn_cast<NameLoc>(loc)) {
+      os << "layer '" << named.getName().getValue() << "': ";
+    } else if (auto place = dyn_cast<FileLineColLoc>(loc)) {
+      os << place.getFilename().getValue() << ":" << place.getLine() << ":"
+         << place.getColumn() << ": ";
+    }
+    std::string message = diagnostic.str();
+    llvm::replace(message, '\n', ' ');
+    os << message;
+    return line;
+  }
+  std::string text;
+  ScopedDiagnosticHandler handler;
+};
+
+/// Times phases as they end.
+class Stopwatch {
+public:
+  explicit Stopwatch(CompileReport &report) : report(report) {}
+  void lap(llvm::StringRef phase) {
+    auto now = std::chrono::steady_clock::now();
+    report.times.push_back(
+        {phase.str(), std::chrono::duration<double>(now - last).count()});
+    last = now;
+  }
+
+private:
+  CompileReport &report;
+  std::chrono::steady_clock::time_point last =
+      std::chrono::steady_clock::now();
+};
+
+/// A context with all that compiling needs, and one module.
+struct Program {
+  std::unique_ptr<MLIRContext> context;
+  OwningOpRef<ModuleOp> module;
+
+  func::FuncOp getFunction() {
+    for (auto function : module->getOps<func::FuncOp>())
+      if (function.isPublic() && !function.isDeclaration())
+        return function;
+    return {};
+  }
+};
+
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// In
+//===----------------------------------------------------------------------===//
+
+static llvm::Expected<Program> loadProgram(const std::string &input,
+                                           const CompileOptions &options) {
+  Program program;
+  DialectRegistry registry;
+  registerAllDialects(registry);
+  registerAllExtensions(registry);
+  registerAllHetprecDialects(registry);
+  program.context = std::make_unique<MLIRContext>(
+      registry, MLIRContext::Threading::DISABLED);
+  program.context->loadAllAvailableDialects();
+
+  llvm::StringRef extension = llvm::sys::path::extension(input);
+  if (extension == ".onnx") {
+    ImportOptions import;
+    import.batch = options.batch;
+    auto module = importONNX(llvm::StringRef(input), program.context.get(), import);
+    if (!module)
+      return module.takeError();
+    program.module = std::move(*module);
+  } else if (extension == ".mlir") {
+    ErrorCollector errors(program.context.get());
+    program.module =
+        parseSourceFile<ModuleOp>(input, program.context.get());
+    if (!program.module)
+      return errors.take(input + ": cannot be read as MLIR");
+  } else {
+    return makeError(input + ": unknown kind of file; allowed are .onnx (QONNX) "
+                             "and .mlir (hetprec model ops)");
+  }
+  unsigned count = 0;
+  for (auto function : program.module->getOps<func::FuncOp>())
+    count += function.isPublic() && !function.isDeclaration();
+  if (count != 1)
+    return makeError(input + ": a network is one public function, found " +
+                     llvm::Twine(count));
+  nameLayers(program.getFunction());
+  return program;
+}
+
+static std::string getModelName(const std::string &input,
+                                const CompileOptions &options) {
+  std::string name = options.name.empty()
+                         ? llvm::sys::path::stem(input).str()
+                         : options.name;
+  return name.empty() ? "network" : name;
+}
+
+//===----------------------------------------------------------------------===//
+// Metadata and golden vectors
+//===----------------------------------------------------------------------===//
+
+static llvm::Expected<runtime::TensorInfo>
+describeTensor(Type type, DictionaryAttr attrs, const std::string &otherwise) {
+  runtime::TensorInfo info;
+  info.Name = otherwise;
+  if (attrs)
+    if (auto name = attrs.getAs<StringAttr>("hetprec.name"))
+      info.Name = name.getValue().str();
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor || !tensor.hasStaticShape())
+    return makeError("argument or result '" + info.Name +
+                     "' must be a tensor of static shape");
+  info.Shape.assign(tensor.getShape().begin(), tensor.getShape().end());
+  Type element = tensor.getElementType();
+  if (element.isF32())
+    info.Type = runtime::DType::F32;
+  else if (element.isInteger(32))
+    info.Type = runtime::DType::I32;
+  else if (element.isInteger(16))
+    info.Type = runtime::DType::I16;
+  else if (element.isInteger(8))
+    info.Type = runtime::DType::I8;
+  else
+    return makeError("argument or result '" + info.Name +
+                     "' must have elements f32, i32, i16 or i8");
+  return info;
+}
+
+static llvm::Error describeInterface(func::FuncOp function,
+                                     runtime::Metadata &metadata) {
+  for (auto [i, type] : llvm::enumerate(function.getArgumentTypes())) {
+    auto info = describeTensor(type, function.getArgAttrDict(i),
+                               "input" + std::to_string(i));
+    if (!info)
+      return info.takeError();
+    metadata.Inputs.push_back(*info);
+  }
+  for (auto [i, type] : llvm::enumerate(function.getResultTypes())) {
+    auto info = describeTensor(type, function.getResultAttrDict(i),
+                               "output" + std::to_string(i));
+    if (!info)
+      return info.takeError();
+    metadata.Outputs.push_back(*info);
+  }
+  return llvm::Error::success();
+}
+
+/// A random value of an argument: reals in [0, 1) on a grid of 1/256, codes on
+/// their levels.
+static std::vector<uint8_t> makeRandomInput(RankedTensorType type,
+                                            std::mt19937_64 &random) {
+  std::vector<uint8_t> bytes;
+  int64_t count = type.getNumElements();
+  hetprec::ChannelsAttr channels = hetprec::getChannels(type);
+  for (int64_t i = 0; i < count; ++i) {
+    uint64_t draw = random();
+    if (type.getElementType().isF32()) {
+      float value = float(draw % 256) / 255.0f;
+      const auto *raw = reinterpret_cast<const uint8_t *>(&value);
+      bytes.insert(bytes.end(), raw, raw + 4);
+      continue;
+    }
+    int64_t width = type.getElementTypeBitWidth() / 8;
+    if (channels) {
+      int64_t inner = 1;
+      for (int64_t size : type.getShape().drop_front(channels.getAxis() + 1))
+        inner *= size;
+      int8_t p = channels.getBits()[i / inner % channels.getBits().size()];
+      bool symmetric = channels.getGrid() == hetprec::Grid::Midrise && p == 8;
+      bytes.push_back(symmetric ? uint8_t(int8_t(draw % 255) - 127)
+                                : uint8_t(draw % (1u << p)));
+      continue;
+    }
+    for (int64_t b = 0; b < width; ++b)
+      bytes.push_back(uint8_t(draw >> (8 * b)));
+  }
+  return bytes;
+}
+
+/// One call of the reference.
+static llvm::Expected<std::vector<std::vector<uint8_t>>>
+interpretOnce(func::FuncOp function,
+              ArrayRef<std::vector<uint8_t>> inputs) {
+  std::vector<reference::HostTensor> tensors;
+  for (auto [type, bytes] :
+       llvm::zip_equal(function.getArgumentTypes(), inputs)) {
+    auto tensor = reference::hostTensorFromBytes(
+        cast<RankedTensorType>(type),
+        ArrayRef(reinterpret_cast<const char *>(bytes.data()), bytes.size()));
+    if (!tensor.ok())
+      return makeError(tensor.message());
+    tensors.push_back(std::move(*tensor));
+  }
+  auto results = reference::interpret(function, tensors);
+  if (!results.ok())
+    return makeError(results.message());
+  std::vector<std::vector<uint8_t>> outputs;
+  for (auto [type, tensor] :
+       llvm::zip_equal(function.getResultTypes(), *results)) {
+    auto bytes =
+        reference::hostTensorToBytes(cast<RankedTensorType>(type), tensor);
+    if (!bytes.ok())
+      return makeError(bytes.message());
+    outputs.emplace_back(bytes->begin(), bytes->end());
+  }
+  return outputs;
+}
+
+static llvm::Error addGolden(func::FuncOp function,
+                             const CompileOptions &options,
+                             runtime::BundleWriter &writer) {
+  std::mt19937_64 random(options.seed);
+  for (unsigned pair = 0; pair < options.goldenPairs; ++pair) {
+    std::vector<std::vector<uint8_t>> inputs;
+    for (Type type : function.getArgumentTypes())
+      inputs.push_back(
+          makeRandomInput(cast<RankedTensorType>(type), random));
+    auto outputs = interpretOnce(function, inputs);
+    if (!outputs)
+      return outputs.takeError();
+    std::vector<std::span<const uint8_t>> in(inputs.begin(), inputs.end()),
+        out(outputs->begin(), outputs->end());
+    writer.addGolden(in, out);
+  }
+  return llvm::Error::success();
+}
+
+//===----------------------------------------------------------------------===//
+// Phases
+//===----------------------------------------------------------------------===//
+
+using PhaseBuilder = llvm::function_ref<void(OpPassManager &)>;
+
+static llvm::Error runPhase(ModuleOp module, llvm::StringRef phase,
+                            PhaseBuilder build) {
+  ErrorCollector errors(module.getContext());
+  PassManager pm(module.getContext());
+  build(pm);
+  if (failed(pm.run(module)))
+    return errors.take("phase " + phase + " failed");
+  return llvm::Error::success();
+}
+
+static std::vector<uint8_t> getWeights(ModuleOp module) {
+  auto blob = module->getAttrOfType<DenseElementsAttr>("hetprec.weights");
+  ArrayRef<char> raw = blob.getRawData();
+  std::vector<uint8_t> bytes(raw.begin(), raw.end());
+  if (blob.isSplat())
+    bytes.assign(blob.getNumElements(), raw.front());
+  return bytes;
+}
+
+static llvm::Expected<const NativeTarget *> findTarget(llvm::StringRef name) {
+  std::string known;
+  for (const NativeTarget &target : getNativeTargetTable()) {
+    if (target.name == name)
+      return &target;
+    known += (known.empty() ? "" : ", ") + target.name;
+  }
+  return makeError("unknown target '" + name + "'; allowed are " + known);
+}
+
+/// The LLVM phase and code for one target, of a copy of the program.
+static llvm::Expected<llvm::SmallVector<char, 0>>
+compileTarget(ModuleOp vectors, unsigned numInputs, const NativeTarget &target,
+              const CodeGenOptions &codegen, Stopwatch &watch,
+              std::vector<uint8_t> &weights, uint64_t &arenaBytes) {
+  OwningOpRef<ModuleOp> module = vectors.clone();
+  LLVMPhaseOptions options;
+  options.mac = target.mac;
+  if (llvm::Error error = runPhase(*module, "llvm", [&](OpPassManager &pm) {
+        buildLLVMPhase(pm, options);
+      }))
+    return error;
+  watch.lap("llvm dialect, " + target.name);
+  weights = getWeights(*module);
+  for (auto function : module->getOps<LLVM::LLVMFuncOp>())
+    if (auto arena =
+            function->getAttrOfType<IntegerAttr>("hetprec.arena_bytes"))
+      arenaBytes = arena.getInt();
+  auto code = generateCode(*module, numInputs, target, codegen);
+  watch.lap("machine code, " + target.name);
+  return code;
+}
+
+static llvm::Error writeText(const std::string &path, llvm::StringRef text) {
+  runtime::Status status = runtime::writeFileAtomically(
+      path, std::span(reinterpret_cast<const uint8_t *>(text.data()),
+                      text.size()));
+  return status ? llvm::Error::success() : makeError(status.error().Message);
+}
+
+/// The C header beside an object file.
+static std::string makeHeader(const std::string &symbol,
+                              const runtime::Metadata &metadata,
+                              size_t weightBytes) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  std::string guard = llvm::StringRef(symbol).upper();
+  auto list = [&](const char *what,
+                  const std::vector<runtime::TensorInfo> &tensors) {
+    for (auto [i, t] : llvm::enumerate(tensors)) {
+      const char *types[] = {"float", "uint8_t", "int32_t", "int16_t",
+                             "int8_t"};
+      os << " *   " << what << "[" << i << "]: " << t.Name << ", "
+         << types[int(t.Type)];
+      for (uint64_t size : t.Shape)
+        os << "[" << size << "]";
+      os << "\n";
+    }
+  };
+  os << "/* " << metadata.Model << ", compiled by " << metadata.Producer
+     << ".\n *\n";
+  list("inputs", metadata.Inputs);
+  list("outputs", metadata.Outputs);
+  os << " *\n * Allocates nothing; callable from many threads at once, each "
+        "with its own\n * arena of " << guard
+     << "_ARENA_BYTES bytes, aligned to 64. Returns 0. */\n"
+     << "#ifndef " << guard << "_H\n#define " << guard
+     << "_H\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n"
+     << "#endif\n\n#define " << guard << "_ARENA_BYTES "
+     << metadata.ArenaBytes << "\n\nextern const uint8_t " << symbol
+     << "_weights[" << weightBytes << "];\n\nint32_t " << symbol
+     << "_run(const void *weights, void *arena,\n"
+        "            const void *const *inputs, void *const *outputs);\n\n"
+        "#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
+  return text;
+}
+
+static std::string makeSymbol(llvm::StringRef name) {
+  std::string symbol;
+  for (char c : name)
+    symbol += llvm::isAlnum(c) ? c : '_';
+  if (symbol.empty() || llvm::isDigit(symbol.front()))
+    symbol = "net_" + symbol;
+  return symbol;
+}
+
+std::vector<std::string> sysmol::getNativeTargets() {
+  std::vector<std::string> names;
+  for (const NativeTarget &target : getNativeTargetTable())
+    names.push_back(target.name);
+  return names;
+}
+
+llvm::Expected<CompileReport>
+sysmol::compileFile(const std::string &input, const std::string &output,
+                    const CompileOptions &options) {
+  CompileReport report;
+  Stopwatch watch(report);
+  if (options.targets.empty())
+    return makeError("no target given");
+  std::vector<const NativeTarget *> targets;
+  for (const std::string &name : options.targets) {
+    auto target = findTarget(name);
+    if (!target)
+      return target.takeError();
+    targets.push_back(*target);
+  }
+  auto program = loadProgram(input, options);
+  if (!program)
+    return program.takeError();
+  watch.lap("import");
+  ModuleOp module = *program->module;
+
+  runtime::Metadata metadata;
+  metadata.Model = getModelName(input, options);
+  metadata.Producer = "sysmol " SYSMOL_VERSION;
+  if (llvm::Error error = describeInterface(program->getFunction(), metadata))
+    return error;
+  if (auto bytes = program->getFunction()->getAttrOfType<IntegerAttr>(
+          "hetprec.float_bytes"))
+    metadata.FloatBytes = bytes.getInt();
+  unsigned numInputs = metadata.Inputs.size();
+
+  // The reference runs what the model phase says.
+  OwningOpRef<ModuleOp> model = module.clone();
+  struct {
+    llvm::StringRef name;
+    void (*build)(OpPassManager &);
+  } phases[] = {{"model", nullptr},
+                {"plan", buildPlanPhase},
+                {"packed", buildPackedPhase},
+                {"loops", buildLoopsPhase},
+                {"vectors", buildVectorsPhase}};
+  for (auto [name, build] : phases) {
+    if (build)
+      if (llvm::Error error = runPhase(module, name, build))
+        return error;
+    watch.lap(name);
+    if (name == "plan")
+      metadata.Layers =
+          describeLayers(program->getFunction(), *targets.front());
+    if (name == "packed")
+      addLayerBytes(program->getFunction(), metadata.Layers);
+    if (options.emit == EmitKind::MLIR && options.phase == name) {
+      std::string text;
+      llvm::raw_string_ostream os(text);
+      module.print(os);
+      if (llvm::Error error = writeText(output, text))
+        return error;
+      return report;
+    }
+  }
+  if (options.emit == EmitKind::MLIR && options.phase == "llvm") {
+    LLVMPhaseOptions llvmOptions;
+    llvmOptions.mac = targets.front()->mac;
+    if (llvm::Error error = runPhase(module, "llvm", [&](OpPassManager &pm) {
+          buildLLVMPhase(pm, llvmOptions);
+        }))
+      return error;
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    module.print(os);
+    if (llvm::Error error = writeText(output, text))
+      return error;
+    return report;
+  }
+  if (options.emit == EmitKind::MLIR)
+    return makeError("unknown phase '" + options.phase +
+                     "'; allowed are model, plan, packed, loops, vectors, llvm");
+
+  std::vector<uint8_t> weights;
+  report.floatBytes = metadata.FloatBytes;
+  if (options.emit != EmitKind::Bundle) {
+    std::string symbol = makeSymbol(metadata.Model);
+    CodeGenOptions codegen;
+    codegen.kind = options.emit == EmitKind::Object     ? CodeKind::Object
+                   : options.emit == EmitKind::Assembly ? CodeKind::Assembly
+                                                        : CodeKind::LLVMIR;
+    codegen.entryName = symbol + "_run";
+    if (options.emit == EmitKind::Object)
+      codegen.weightsName = symbol + "_weights";
+    auto code = compileTarget(module, numInputs, *targets.front(), codegen,
+                              watch, weights, metadata.ArenaBytes);
+    if (!code)
+      return code.takeError();
+    report.weightBytes = weights.size();
+    report.arenaBytes = metadata.ArenaBytes;
+    if (options.emit == EmitKind::Object) {
+      llvm::SmallString<128> header(output);
+      llvm::sys::path::replace_extension(header, ".h");
+      if (llvm::Error error =
+              writeText(header.str().str(),
+                        makeHeader(symbol, metadata, weights.size())))
+        return error;
+    }
+    if (llvm::Error error =
+            writeText(output, llvm::StringRef(code->data(), code->size())))
+      return error;
+    return report;
+  }
+
+  std::vector<std::pair<runtime::CodeInfo, std::vector<uint8_t>>> codes;
+  for (const NativeTarget *target : targets) {
+    auto object = compileTarget(module, numInputs, *target, CodeGenOptions(),
+                                watch, weights, metadata.ArenaBytes);
+    if (!object)
+      return object.takeError();
+    auto shared = linkSharedObject(*object);
+    if (!shared)
+      return shared.takeError();
+    watch.lap("link, " + target->name);
+    codes.push_back({{target->name, target->required}, std::move(*shared)});
+  }
+  report.weightBytes = weights.size();
+  report.arenaBytes = metadata.ArenaBytes;
+  runtime::BundleWriter writer(metadata);
+  for (auto &[info, code] : codes)
+    writer.addCode(info, std::move(code));
+  writer.setWeights(std::move(weights));
+  Program reference{nullptr, std::move(model)};
+  llvm::Error golden =
+      addGolden(reference.getFunction(), options, writer);
+  if (golden)
+    return golden;
+  watch.lap("golden vectors");
+  runtime::Status written = writer.writeFile(output);
+  if (!written)
+    return makeError(written.error().Message);
+  watch.lap("write");
+  return report;
+}
+
+llvm::Expected<std::vector<uint8_t>>
+sysmol::runReference(const std::string &input,
+                     const std::vector<uint8_t> &inputs, uint64_t calls,
+                     const CompileOptions &options) {
+  auto program = loadProgram(input, options);
+  if (!program)
+    return program.takeError();
+  func::FuncOp function = program->getFunction();
+  uint64_t perCall = 0;
+  std::vector<uint64_t> sizes;
+  for (Type type : function.getArgumentTypes()) {
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    if (!tensor || !tensor.hasStaticShape())
+      return makeError(input + ": arguments must be tensors of static shape");
+    sizes.push_back(tensor.getNumElements() *
+                    tensor.getElementTypeBitWidth() / 8);
+    perCall += sizes.back();
+  }
+  if (perCall == 0 || inputs.size() / perCall != calls ||
+      inputs.size() % perCall != 0)
+    return makeError(input + ": " + llvm::Twine(calls) + " calls need " +
+                     llvm::Twine(perCall) + " bytes each, found " +
+                     llvm::Twine(inputs.size()) + " in all");
+  std::vector<uint8_t> result;
+  const uint8_t *next = inputs.data();
+  for (uint64_t call = 0; call < calls; ++call) {
+    std::vector<std::vector<uint8_t>> args;
+    for (uint64_t size : sizes) {
+      args.emplace_back(next, next + size);
+      next += size;
+    }
+    auto outputs = interpretOnce(function, args);
+    if (!outputs)
+      return outputs.takeError();
+    for (const std::vector<uint8_t> &bytes : *outputs)
+      result.insert(result.end(), bytes.begin(), bytes.end());
+  }
+  return result;
+}

@@ -1,0 +1,118 @@
+//===- LayerTable.cpp - What a network is made of -------------------------===//
+
+#include "LayerTable.h"
+
+#include "mlir/IR/Matchers.h"
+#include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+using namespace sysmol;
+using namespace sysmol::hetprec;
+
+static bool isLayer(Operation *op) {
+  return isa<Conv2DOp, DepthwiseConv2DOp, MatmulOp, SumPool2DOp, RequantizeOp>(
+      op);
+}
+
+static std::string getName(Operation *op) {
+  if (auto name = dyn_cast<NameLoc>(op->getLoc()))
+    return name.getName().str();
+  return op->getName().stripDialect().str();
+}
+
+void sysmol::nameLayers(func::FuncOp function) {
+  llvm::StringSet<> taken;
+  function.walk([&](Operation *op) {
+    if (!isLayer(op))
+      return;
+    std::string base = getName(op), name = base;
+    for (int64_t i = 1; !taken.insert(name).second; ++i)
+      name = base + "." + std::to_string(i);
+    op->setLoc(NameLoc::get(StringAttr::get(op->getContext(), name),
+                            op->getLoc()));
+  });
+}
+
+/// How each level present is computed.
+static std::string getStrategy(Operation *op, ChannelsAttr channels,
+                               const NativeTarget &target) {
+  if (isa<RequantizeOp>(op))
+    return "thresholds";
+  bool isAVX512 = target.mac == MacLowering::AVX512;
+  std::string strategy;
+  for (int8_t level : channels.getLevels()) {
+    if (!strategy.empty())
+      strategy += ", ";
+    strategy += std::to_string(level) + " bit ";
+    if (level == 1)
+      strategy += isAVX512 ? "VPOPCNTB" : "popcount";
+    else if (level == 2)
+      strategy += isAVX512 ? "VPERMB table" : "fields";
+    else
+      strategy += isAVX512 ? "VPDPBUSD" : "bytes";
+  }
+  return strategy;
+}
+
+std::vector<runtime::LayerInfo>
+sysmol::describeLayers(func::FuncOp function, const NativeTarget &target) {
+  std::vector<runtime::LayerInfo> layers;
+  function.walk([&](Operation *op) {
+    if (!isLayer(op))
+      return;
+    // A requantization is part of the dot product it is fused into.
+    auto requantize = dyn_cast<RequantizeOp>(op);
+    if (requantize && getChannels(requantize.getType()) &&
+        isa_and_present<Conv2DOp, MatmulOp, SumPool2DOp>(
+            requantize.getInput().getDefiningOp()) &&
+        requantize.getInput().hasOneUse())
+      return;
+    runtime::LayerInfo layer;
+    layer.Name = getName(op);
+    layer.Op = op->getName().stripDialect().str();
+    auto type = cast<RankedTensorType>(op->getResult(0).getType());
+    layer.Shape.assign(type.getShape().begin(), type.getShape().end());
+    ChannelsAttr channels = getChannels(
+        requantize ? op->getResult(0).getType() : op->getOperand(0).getType());
+    for (int8_t level : channels.getLevels())
+      layer.Levels[level] = channels.getNumChannels(level);
+    layer.Strategy = getStrategy(op, channels, target);
+    if (isa<Conv2DOp, DepthwiseConv2DOp, MatmulOp>(op)) {
+      auto filter = cast<RankedTensorType>(op->getOperand(1).getType());
+      layer.Macs = type.getNumElements() * filter.getNumElements() /
+                   filter.getDimSize(0);
+    }
+    layers.push_back(std::move(layer));
+  });
+  return layers;
+}
+
+void sysmol::addLayerBytes(func::FuncOp function,
+                           std::vector<runtime::LayerInfo> &layers) {
+  auto find = [&](StringRef name) -> runtime::LayerInfo * {
+    for (runtime::LayerInfo &layer : layers)
+      if (layer.Name == name)
+        return &layer;
+    return nullptr;
+  };
+  auto constantBytes = [](Value value) -> uint64_t {
+    if (!value || !matchPattern(value, m_Constant()))
+      return 0;
+    auto type = cast<RankedTensorType>(value.getType());
+    return type.getNumElements() * type.getElementTypeBitWidth() / 8;
+  };
+  function.walk([&](Operation *op) {
+    auto name = op->getAttrOfType<StringAttr>("layer");
+    runtime::LayerInfo *layer = name ? find(name.getValue()) : nullptr;
+    if (!layer)
+      return;
+    auto contract = dyn_cast<ContractOp>(op);
+    for (Value operand : op->getOperands()) {
+      bool isWeights =
+          contract && llvm::is_contained(contract.getRows(), operand);
+      (isWeights ? layer->WeightBytes : layer->TableBytes) +=
+          constantBytes(operand);
+    }
+  });
+}

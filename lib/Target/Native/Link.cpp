@@ -1,0 +1,63 @@
+//===- Link.cpp - One object file to a shared object ----------------------===//
+
+#include "sysmol/Target/Native/CodeGen.h"
+
+#include "lld/Common/Driver.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/raw_ostream.h"
+#include <mutex>
+
+LLD_HAS_DRIVER(elf)
+
+using namespace sysmol;
+
+llvm::Expected<std::vector<uint8_t>>
+sysmol::linkSharedObject(llvm::ArrayRef<char> object) {
+  auto fail = [](const llvm::Twine &what) {
+    return llvm::createStringError(llvm::inconvertibleErrorCode(),
+                                   what.str().c_str());
+  };
+  llvm::SmallString<128> in, out;
+  int fd;
+  if (std::error_code ec =
+          llvm::sys::fs::createTemporaryFile("sysmol", "o", fd, in))
+    return fail("cannot create a temporary file: " + ec.message());
+  llvm::FileRemover removeIn(in);
+  {
+    llvm::raw_fd_ostream os(fd, /*shouldClose=*/true);
+    os.write(object.data(), object.size());
+    os.close();
+    if (os.has_error()) {
+      std::string why = os.error().message();
+      os.clear_error();
+      return fail("cannot write a temporary file: " + why);
+    }
+  }
+  if (std::error_code ec =
+          llvm::sys::fs::createTemporaryFile("sysmol", "so", out))
+    return fail("cannot create a temporary file: " + ec.message());
+  llvm::FileRemover removeOut(out);
+
+  // lld keeps its state in globals: one link at a time.
+  static std::mutex mutex;
+  std::lock_guard<std::mutex> lock(mutex);
+  std::string messages;
+  llvm::raw_string_ostream os(messages);
+  // No soname, no build id, no hash of paths: same input, same bytes.
+  const char *args[] = {"ld.lld",        "-shared",      "--gc-sections",
+                        "--build-id=none", "--strip-all", "-z",
+                        "noexecstack",   "-o",           out.c_str(),
+                        in.c_str()};
+  lld::Result result =
+      lld::lldMain(args, os, os, {{lld::Gnu, &lld::elf::link}});
+  if (result.retCode != 0)
+    return fail("linking failed: " + messages);
+  auto buffer = llvm::MemoryBuffer::getFile(out, /*IsText=*/false,
+                                            /*RequiresNullTerminator=*/false);
+  if (!buffer)
+    return fail("cannot read the linked file: " + buffer.getError().message());
+  llvm::StringRef bytes = (*buffer)->getBuffer();
+  return std::vector<uint8_t>(bytes.begin(), bytes.end());
+}

@@ -1,0 +1,104 @@
+//===- sysmol-compile.cpp - A network to native code ----------------------===//
+
+#include "sysmol/Target/Native/Compiler.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/WithColor.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llvm;
+using namespace sysmol;
+
+namespace cl = llvm::cl;
+
+/// 0 ok, 1 input refused, 2 usage, 70 our own fault.
+enum ExitCode { kOk = 0, kRefused = 1, kUsage = 2 };
+
+int main(int argc, char **argv) {
+  InitLLVM init(argc, argv);
+  cl::OptionCategory category("sysmol-compile options");
+  cl::opt<std::string> input(cl::Positional, cl::desc("MODEL (.onnx or .mlir)"),
+                             cl::Required, cl::cat(category));
+  cl::opt<std::string> output("o", cl::desc("Output file"),
+                              cl::value_desc("file"), cl::cat(category));
+  cl::opt<EmitKind> emit(
+      "emit", cl::desc("What to write"), cl::init(EmitKind::Bundle),
+      cl::values(
+          clEnumValN(EmitKind::Bundle, "bundle",
+                     ".smol: code, weights, golden vectors (default)"),
+          clEnumValN(EmitKind::Object, "object", ".o and a C header beside it"),
+          clEnumValN(EmitKind::LLVMIR, "llvm", "optimized LLVM IR"),
+          clEnumValN(EmitKind::Assembly, "asm", "assembly"),
+          clEnumValN(EmitKind::MLIR, "mlir", "the program after --phase")),
+      cl::cat(category));
+  CompileOptions defaults;
+  std::string known;
+  for (const std::string &name : getNativeTargets())
+    known += (known.empty() ? "" : ", ") + name;
+  std::string targetHelp = "Targets, best first: " + known;
+  cl::list<std::string> targets("target", cl::desc(targetHelp),
+                                cl::value_desc("name,..."),
+                                cl::CommaSeparated, cl::cat(category));
+  cl::opt<std::string> phase(
+      "phase",
+      cl::desc("For --emit=mlir: model, plan, packed, loops, vectors or llvm"),
+      cl::init(defaults.phase), cl::cat(category));
+  cl::opt<std::string> name("name", cl::desc("Model name (default: the file's)"),
+                            cl::cat(category));
+  cl::opt<unsigned> batch("batch", cl::desc("Images a call (default 1)"),
+                          cl::init(1), cl::cat(category));
+  cl::opt<unsigned> golden("golden",
+                           cl::desc("Golden input/output pairs (default 2)"),
+                           cl::init(defaults.goldenPairs), cl::cat(category));
+  cl::opt<uint64_t> seed("seed", cl::desc("Seed of the golden inputs"),
+                         cl::init(0), cl::cat(category));
+  cl::opt<bool> timing("time", cl::desc("Print the seconds of each phase"),
+                       cl::cat(category));
+  cl::HideUnrelatedOptions(category);
+  std::string complaint;
+  raw_string_ostream complaints(complaint);
+  if (!cl::ParseCommandLineOptions(
+          argc, argv,
+          "Compiles a heterogeneous-precision network.\n\n"
+          "  sysmol-compile net.onnx -o net.smol\n"
+          "  sysmol-compile net.onnx --emit=asm --target=x86-64-avx512 -o net.s\n",
+          &complaints)) {
+    errs() << complaints.str();
+    return kUsage;
+  }
+
+  CompileOptions options;
+  if (!targets.empty())
+    options.targets.assign(targets.begin(), targets.end());
+  options.emit = emit;
+  options.phase = phase;
+  options.name = name;
+  options.batch = batch;
+  options.goldenPairs = golden;
+  options.seed = seed;
+  std::string path = output;
+  if (path.empty()) {
+    const char *endings[] = {".smol", ".o", ".ll", ".s", ".mlir"};
+    path = sys::path::stem(input).str() + endings[int(options.emit)];
+    if (path == input) {
+      WithColor::error() << "give the output file by -o: " << path
+                         << " is the input\n";
+      return kUsage;
+    }
+  }
+  Expected<CompileReport> report = compileFile(input, path, options);
+  if (!report) {
+    WithColor::error(errs()) << toString(report.takeError()) << "\n";
+    return kRefused;
+  }
+  if (timing) {
+    for (const PhaseTime &time : report->times)
+      outs() << format("%8.3f s  ", time.seconds) << time.phase << "\n";
+    outs() << "weights and tables " << report->weightBytes << " bytes, arena "
+           << report->arenaBytes << " bytes, float parameters "
+           << report->floatBytes << " bytes\n";
+    outs().flush();
+  }
+  return kOk;
+}
