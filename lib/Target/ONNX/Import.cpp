@@ -110,7 +110,7 @@ Expected<std::vector<double>> Importer::getBias(const NodeProto &node,
 Expected<Entry> Importer::getSums(mlir::Value value, const Entry &input,
                                   const WeightGrid &weight,
                                   std::vector<double> bias) {
-  int finest = *llvm::max_element(input.grid.bits);
+  int8_t finest = *llvm::max_element(input.grid.bits);
   Entry sums;
   sums.kind = Kind::Sums;
   sums.value = value;

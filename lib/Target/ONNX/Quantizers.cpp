@@ -232,7 +232,7 @@ static Expected<Grid> getGrid(bool isSigned, int bits, double zeroPoint) {
 
 /// HP22: the scale by the finest level, and every other step against it.
 static Expected<double> getScale(Grid grid, ArrayRef<Channel> channels) {
-  int finest = 0;
+  int8_t finest = 0;
   double step = 0;
   for (Channel channel : channels) {
     if (channel.bits > finest) {
