@@ -516,7 +516,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--seed", type=int, default=0)
     top.add_argument("--threads", type=int, default=2, help="part of what makes a run repeatable")
     top.add_argument("--batch", type=int, default=128)
-    for name, epochs, rate in (("float", 8, 0.2), ("noise", 2, 1e-3), ("finetune", 8, 1e-3)):
+    for name, epochs, rate in (("float", 8, 0.2), ("noise", 3, 1e-3), ("finetune", 12, 1e-3)):
         top.add_argument(f"--{name}-epochs", type=int, default=epochs)
         top.add_argument(f"--{name}-rate", type=float, default=rate)
     top.add_argument("--target-bits", type=float, default=1.75, help="mean bits per weight")
