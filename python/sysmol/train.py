@@ -296,7 +296,7 @@ def _trapezoid(elapsed: float, epochs: int) -> float:
 
 
 def train_float(splits: tuple[Split, Split], settings: Settings, out: Path) -> nn.Module:
-    """The float twin: SGD with Nesterov momentum, weight decay 5e-4, one-cycle rate."""
+    """The float twin: SGD with Nesterov momentum, weight decay 5e-4."""
     torch.manual_seed(settings.seed)
     model = preresnet20()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -313,7 +313,10 @@ def train_float(splits: tuple[Split, Split], settings: Settings, out: Path) -> n
 
 
 def _groups(model: nn.Module, rate: float) -> list[dict[str, Any]]:
-    """Adam's groups: weights and batch norm at ``rate``; scales a little, s much faster."""
+    """Adam's groups: weights and batch norm at ``rate``, activation scales and s faster.
+
+    Weight scales get a tenth: they should move by a fraction of themselves.
+    """
     kinds: dict[str, list[nn.Parameter]] = {"weight": [], "scale": [], "s": []}
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -326,9 +329,7 @@ def _groups(model: nn.Module, rate: float) -> list[dict[str, Any]]:
             if parameter.requires_grad and all(parameter is not p for p in kinds[kind]):
                 kinds[kind].append(parameter)
     weights = kinds["weight"]
-    scales = {
-        id(layer.scale) for _, layer in layers(model)
-    }  # weight scales move by a fraction of themselves, so they get a smaller rate
+    scales = {id(layer.scale) for _, layer in layers(model)}
     groups = [
         {"params": [p for p in weights if id(p) not in scales], "lr": rate},
         {"params": [p for p in weights if id(p) in scales], "lr": rate / 10},
@@ -513,14 +514,30 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--out", type=Path, required=True, help="folder of checkpoints and logs")
     top.add_argument("--data", type=Path, help="folder with the idx.gz files")
     top.add_argument("--stage", choices=(*STAGES, "all"), default="all", help="default: all")
-    top.add_argument("--seed", type=int, default=0)
-    top.add_argument("--threads", type=int, default=2, help="part of what makes a run repeatable")
-    top.add_argument("--batch", type=int, default=128)
-    for name, epochs, rate in (("float", 8, 0.2), ("noise", 3, 1e-3), ("finetune", 12, 1e-3)):
-        top.add_argument(f"--{name}-epochs", type=int, default=epochs)
-        top.add_argument(f"--{name}-rate", type=float, default=rate)
-    top.add_argument("--target-bits", type=float, default=1.75, help="mean bits per weight")
-    top.add_argument("--no-bf16", action="store_true", help="convolve in binary32")
+    top.add_argument("--seed", type=int, default=0, help="of weights, order, noise; default: 0")
+    top.add_argument(
+        "--threads", type=int, default=1, help="part of what makes a run repeatable; default: 1"
+    )
+    top.add_argument("--batch", type=int, default=128, help="images in a batch; default: 128")
+    defaults = (
+        ("float", "the float twin", 8, 0.2),
+        ("noise", "phase 1, which finds the precisions", 3, 1e-3),
+        ("finetune", "phase 2, on the grids", 7, 1e-3),
+    )
+    for name, what, epochs, rate in defaults:
+        top.add_argument(
+            f"--{name}-epochs", type=int, default=epochs, help=f"of {what}; default: {epochs}"
+        )
+        top.add_argument(
+            f"--{name}-rate", type=float, default=rate, help=f"largest rate; default: {rate}"
+        )
+    top.add_argument(
+        "--target-bits",
+        type=float,
+        default=1.75,
+        help="mean bits per hidden weight at which phase 1 aims; default: 1.75",
+    )
+    top.add_argument("--no-bf16", action="store_true", help="convolve in binary32, not bfloat16")
     top.add_argument("--limit", type=int, default=0, help="use so many images only; 0: all")
     return top
 
