@@ -98,7 +98,6 @@ int main(int argc, char **argv) {
     outs() << "weights and tables " << report->weightBytes << " bytes, arena "
            << report->arenaBytes << " bytes, float parameters "
            << report->floatBytes << " bytes\n";
-    outs().flush();
   }
   return kOk;
 }

@@ -25,13 +25,24 @@ static int64_t getWordTile(Operation *op, int64_t words, int64_t rowTile) {
   return rowTile;
 }
 
+/// Lanes of a tile: two blocks load each row word once for both, unless the
+/// eight rows of a 1-bit word fill the registers with one.
+static int64_t getLaneTile(Operation *op, int64_t lanes, int64_t blocks) {
+  auto contract = dyn_cast<ContractOp>(op);
+  if (contract && contract.getRowsPerWord() > 4)
+    blocks = 1;
+  while (lanes % (blocks * kLaneBlock) != 0)
+    --blocks;
+  return blocks * kLaneBlock;
+}
+
 namespace {
 struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
   using TileLanesPassBase::TileLanesPassBase;
 
   void runOnOperation() override {
-    if (rowTile < 1) {
-      getOperation().emitError("row-tile must be at least 1");
+    if (rowTile < 1 || laneBlocks < 1) {
+      getOperation().emitError("row-tile and lane-blocks must be at least 1");
       return signalPassFailure();
     }
     IRRewriter rewriter(&getContext());

@@ -17,18 +17,22 @@ namespace {
 int64_t getLargestProduct(int64_t level) { return level == 1 ? 8 : 27; }
 int64_t getMacsPerByte(int64_t level) { return 255 / getLargestProduct(level); }
 
-/// Macs of one row and block that a loop body unrolls: a 3x3 window's.
-constexpr int64_t kUnrolledMacs = 9;
-/// Rows summed at once: 4 rows of 2 blocks fill 24 registers of level 1 and 2
-/// sums, 4 rows of 1 block 16 registers of level 4 and 8 sums.
-constexpr int64_t kRowsAtOnce = 4;
+/// Words of one row and block that a loop body unrolls where a window has one
+/// tap.
+constexpr int64_t kUnrolledWords = 3;
+/// Taps that a loop body unrolls at most, where rows of a window are alike.
+constexpr int64_t kUnrolledTaps = 3;
+/// Level 4 and 8 sums take four registers for a row and block: 4 rows fill 16.
+constexpr int64_t kDotRowsAtOnce = 4;
 
 class ContractVectorizer {
 public:
   ContractVectorizer(OpBuilder &b, ContractOp op)
       : b(b), op(op), loc(op.getLoc()), v(b, loc),
         blocks(op.getLaneCount() / kLaneBlock),
-        taps(op.getTaps().begin(), op.getTaps().end()) {}
+        taps(op.getTaps().begin(), op.getTaps().end()) {
+    findWindowRows();
+  }
 
   void run();
 
@@ -39,9 +43,20 @@ private:
   };
   using Sums = SmallVector<LanePair>; // [row * blocks + block]
 
+  /// A window's taps are `rowTaps` taps, `windowRows` times over, each time
+  /// `rowShift` lanes on: what lets a loop run over the window's rows.
+  void findWindowRows();
+  /// Runs `body(first tap of a window row, its lane shift, first column,
+  /// carried)` for every row of the window.
+  SmallVector<Value> forWindowRows(
+      Value word, ValueRange carried,
+      function_ref<SmallVector<Value>(Value, Value, ValueRange)> body);
+
   Sums makeSums(RowRange rows);
   void addByteSegment(int64_t segment, RowRange rows, Sums &sums);
-  void addDotSegment(int64_t segment, RowRange rows, int64_t block, Sums &sums);
+  /// `sums` begin at row `firstSum`.
+  void addDotSegment(int64_t segment, RowRange rows, int64_t firstSum,
+                     int64_t block, Sums &sums);
   void finish(RowRange rows, const Sums &sums);
 
   Value getStart(int64_t segment, int64_t row);
@@ -63,6 +78,7 @@ private:
   LaneVectors v;
   int64_t blocks;
   SmallVector<int64_t> taps;
+  int64_t rowTaps = 0, windowRows = 1, rowShift = 0;
   SmallVector<LanePair> words; // of codes, per block
 };
 
@@ -81,6 +97,40 @@ SmallVector<Value> ContractVectorizer::repeat(
         scf::YieldOp::create(b, loc, body(i, args));
       });
   return llvm::to_vector(ValueRange(loop.getResults()));
+}
+
+void ContractVectorizer::findWindowRows() {
+  int64_t count = taps.size();
+  rowTaps = count;
+  if (!op.getTapPhases().empty())
+    return; // a strided window's rows lie in different phases
+  for (int64_t inner = 1; inner < count; ++inner) {
+    if (count % inner != 0)
+      continue;
+    int64_t shift = taps[inner] - taps[0];
+    bool alike = llvm::all_of(llvm::seq(count), [&](int64_t t) {
+      return taps[t] == taps[t % inner] + t / inner * shift;
+    });
+    // The longest run not longer than what is unrolled; else the shortest.
+    if (alike && (inner <= kUnrolledTaps || rowTaps == count)) {
+      rowTaps = inner;
+      windowRows = count / inner;
+      rowShift = shift;
+    }
+  }
+}
+
+SmallVector<Value> ContractVectorizer::forWindowRows(
+    Value word, ValueRange carried,
+    function_ref<SmallVector<Value>(Value, Value, ValueRange)> body) {
+  Value column =
+      arith::MulIOp::create(b, loc, word, v.index(int64_t(taps.size())));
+  return repeat(0, windowRows, 1, carried, [&](Value i, ValueRange args) {
+    Value shift = arith::MulIOp::create(b, loc, i, v.index(rowShift));
+    Value skipped = arith::MulIOp::create(b, loc, i, v.index(rowTaps));
+    Value first = arith::AddIOp::create(b, loc, column, skipped);
+    return body(shift, first, args);
+  });
 }
 
 Value ContractVectorizer::getStart(int64_t segment, int64_t row) {
@@ -163,15 +213,18 @@ void ContractVectorizer::addByteSegment(int64_t segment, RowRange rows,
   VectorType wideType = v.half(b.getIntegerType(wide ? 32 : 16));
 
   SmallVector<Value> zeroBytes(numSums, v.splat(byteType, 0));
-  auto mac = [&](Value word, int64_t tap, SmallVector<Value> &bytes) {
+  // Tap `tap` of a window's row whose lanes are `shift` on and whose words
+  // begin at column `first`.
+  auto mac = [&](Value word, int64_t tap, Value shift, Value first,
+                 SmallVector<Value> &bytes) {
     Value plane = getPlane(segment, tap, start, word);
     SmallVector<Value> registers;
-    for (int64_t block = 0; block < blocks; ++block)
-      registers.push_back(v.loadVector(
-          lanes, plane, v.index(taps[tap] + block * kLaneBlock), kLaneBlock));
-    Value column = arith::AddIOp::create(
-        b, loc, arith::MulIOp::create(b, loc, word, v.index(numTaps)),
-        v.index(tap));
+    for (int64_t block = 0; block < blocks; ++block) {
+      Value lane = arith::AddIOp::create(
+          b, loc, shift, v.index(taps[tap] + block * kLaneBlock));
+      registers.push_back(v.loadVector(lanes, plane, lane, kLaneBlock));
+    }
+    Value column = arith::AddIOp::create(b, loc, first, v.index(tap));
     for (int64_t r = 0; r < rows.count; ++r) {
       Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
       for (int64_t block = 0; block < blocks; ++block) {
@@ -201,31 +254,38 @@ void ContractVectorizer::addByteSegment(int64_t segment, RowRange rows,
   int64_t limit = getMacsPerByte(level);
   SmallVector<Value> totals(2 * numSums, v.splat(wideType, 0));
   if (numTaps > limit) {
-    // A large window: widen within a word's taps.
+    // A large window: widen after each of its rows, and within them.
     totals = repeat(0, numWords, 1, totals, [&](Value word, ValueRange args) {
-      SmallVector<Value> carried(args);
-      for (int64_t tap = 0; tap < numTaps; tap += limit) {
-        SmallVector<Value> bytes = zeroBytes;
-        for (int64_t t = tap; t < std::min(numTaps, tap + limit); ++t)
-          mac(word, t, bytes);
-        widen(bytes, carried);
-      }
-      return carried;
+      return forWindowRows(
+          word, args, [&](Value shift, Value first, ValueRange inner) {
+            SmallVector<Value> carried(inner);
+            for (int64_t tap = 0; tap < rowTaps; tap += limit) {
+              SmallVector<Value> bytes = zeroBytes;
+              for (int64_t t = tap; t < std::min(rowTaps, tap + limit); ++t)
+                mac(word, t, shift, first, bytes);
+              widen(bytes, carried);
+            }
+            return carried;
+          });
     });
   } else {
-    int64_t wordsPerBody = std::max<int64_t>(1, kUnrolledMacs / numTaps);
+    int64_t wordsPerBody = numTaps == 1 ? kUnrolledWords : 1;
     int64_t bodiesPerChunk = limit / (wordsPerBody * numTaps);
     int64_t wordsPerChunk = bodiesPerChunk * wordsPerBody;
     int64_t chunks = numWords / wordsPerChunk;
-    auto body = [&](Value first, int64_t count, ValueRange args) {
+    auto body = [&](Value firstWord, int64_t count, ValueRange args) {
       SmallVector<Value> bytes(args);
       for (int64_t i = 0; i < count; ++i) {
-        Value word =
-            i == 0
-                ? first
-                : arith::AddIOp::create(b, loc, first, v.index(i)).getResult();
-        for (int64_t tap = 0; tap < numTaps; ++tap)
-          mac(word, tap, bytes);
+        Value word = firstWord;
+        if (i > 0)
+          word = arith::AddIOp::create(b, loc, firstWord, v.index(i));
+        bytes = forWindowRows(word, bytes,
+                              [&](Value shift, Value first, ValueRange inner) {
+                                SmallVector<Value> carried(inner);
+                                for (int64_t tap = 0; tap < rowTaps; ++tap)
+                                  mac(word, tap, shift, first, carried);
+                                return carried;
+                              });
       }
       return bytes;
     };
@@ -270,10 +330,10 @@ void ContractVectorizer::addByteSegment(int64_t segment, RowRange rows,
 
 /// Levels 4 and 8: four bytes a 32-bit lane.
 void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
-                                       int64_t block, Sums &sums) {
+                                       int64_t firstSum, int64_t block,
+                                       Sums &sums) {
   int64_t level = op.getLevels()[segment];
   Value lanes = op.getLanes()[segment], rowWords = op.getRows()[segment];
-  int64_t numTaps = taps.size();
   VectorType quarter = VectorType::get({kLaneBlock / 4}, b.getI32Type());
   Value start = getStart(segment, rows.first);
 
@@ -291,12 +351,15 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
     return arith::AndIOp::create(b, loc, both, constant(0x0F0F0F0F));
   };
   // The block's lanes as four registers: even lanes 0.. and 32.., odd ones.
-  auto loadBlock = [&](Value plane, int64_t lane) {
+  auto loadBlock = [&](Value plane, Value shift, int64_t lane) {
     SmallVector<Value, 4> registers(4);
+    auto at = [&](int64_t offset) -> Value {
+      return arith::AddIOp::create(b, loc, shift, v.index(lane + offset));
+    };
     for (int64_t i : {0, 1}) {
       if (level == 4) {
-        Value pairs = v.loadVector(
-            lanes, plane, v.index(lane + i * kLaneBlock / 2), kLaneBlock / 2);
+        Value pairs =
+            v.loadVector(lanes, plane, at(i * kLaneBlock / 2), kLaneBlock / 2);
         Value both = vector::BitCastOp::create(b, loc, quarter, pairs);
         Value even =
             arith::AndIOp::create(b, loc, both, v.splat(quarter, 0xFFFF));
@@ -307,10 +370,9 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
       }
       Value halves[2];
       for (int64_t j : {0, 1})
-        halves[j] = v.loadVector(
-            lanes, plane,
-            v.index(lane + i * kLaneBlock / 2 + j * kLaneBlock / 4),
-            kLaneBlock / 4);
+        halves[j] = v.loadVector(lanes, plane,
+                                 at(i * kLaneBlock / 2 + j * kLaneBlock / 4),
+                                 kLaneBlock / 4);
       for (int64_t odd : {0, 1}) {
         SmallVector<int64_t> picks;
         for (int64_t k = 0; k < kLaneBlock / 4; ++k)
@@ -323,28 +385,31 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
   };
 
   SmallVector<Value> zero(4 * rows.count, v.splat(quarter, 0));
+  auto macRow = [&](Value word, Value shift, Value first, ValueRange args) {
+    SmallVector<Value> accs(args);
+    for (int64_t tap = 0; tap < rowTaps; ++tap) {
+      Value plane = getPlane(segment, tap, start, word);
+      SmallVector<Value, 4> registers =
+          loadBlock(plane, shift, taps[tap] + block * kLaneBlock);
+      Value column = arith::AddIOp::create(b, loc, first, v.index(tap));
+      for (int64_t r = 0; r < rows.count; ++r) {
+        Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
+        if (level == 4)
+          row = spread(arith::ExtUIOp::create(b, loc, b.getI32Type(), row));
+        for (int64_t i = 0; i < 4; ++i) {
+          Value &acc = accs[4 * r + i];
+          acc = MacOp::create(b, loc, quarter, acc, registers[i], row, level);
+        }
+      }
+    }
+    return accs;
+  };
   SmallVector<Value> totals = repeat(
       0, getNumWords(segment), 1, zero, [&](Value word, ValueRange args) {
-        SmallVector<Value> accs(args);
-        for (int64_t tap = 0; tap < numTaps; ++tap) {
-          Value plane = getPlane(segment, tap, start, word);
-          SmallVector<Value, 4> registers =
-              loadBlock(plane, taps[tap] + block * kLaneBlock);
-          Value column = arith::AddIOp::create(
-              b, loc, arith::MulIOp::create(b, loc, word, v.index(numTaps)),
-              v.index(tap));
-          for (int64_t r = 0; r < rows.count; ++r) {
-            Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
-            if (level == 4)
-              row = spread(arith::ExtUIOp::create(b, loc, b.getI32Type(), row));
-            for (int64_t i = 0; i < 4; ++i) {
-              Value &acc = accs[4 * r + i];
-              acc =
-                  MacOp::create(b, loc, quarter, acc, registers[i], row, level);
-            }
-          }
-        }
-        return accs;
+        return forWindowRows(word, args,
+                             [&](Value shift, Value first, ValueRange inner) {
+                               return macRow(word, shift, first, inner);
+                             });
       });
 
   SmallVector<int64_t> whole = llvm::to_vector(llvm::seq(kLaneBlock / 2));
@@ -354,8 +419,8 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
                                             totals[4 * r + i + 1], whole);
       return v.resize(all, op.getSumBits());
     };
-    accumulate(sums[r * blocks + block], {join(0), join(2)},
-               op.getCoefficients()[segment]);
+    accumulate(sums[(rows.first - firstSum + r) * blocks + block],
+               {join(0), join(2)}, op.getCoefficients()[segment]);
   }
 }
 
@@ -428,7 +493,9 @@ void ContractVectorizer::run() {
   int64_t numRows = op.getNumRows();
   words.resize(blocks);
   // Rows of a grouped window read different lanes.
-  int64_t atOnce = op.getStarts().empty() ? kRowsAtOnce : 1;
+  bool grouped = !op.getStarts().empty();
+  int64_t atOnce = grouped ? 1 : numRows;
+  int64_t dotAtOnce = grouped ? 1 : kDotRowsAtOnce;
   for (int64_t first = 0; first < numRows; first += atOnce) {
     RowRange rows{first, std::min(atOnce, numRows - first)};
     Sums sums = makeSums(rows);
@@ -437,8 +504,11 @@ void ContractVectorizer::run() {
         addByteSegment(segment, rows, sums);
         continue;
       }
-      for (int64_t block = 0; block < blocks; ++block)
-        addDotSegment(segment, rows, block, sums);
+      int64_t end = rows.first + rows.count;
+      for (int64_t r = rows.first; r < end; r += dotAtOnce)
+        for (int64_t block = 0; block < blocks; ++block)
+          addDotSegment(segment, {r, std::min(dotAtOnce, end - r)}, rows.first,
+                        block, sums);
     }
     finish(rows, sums);
   }

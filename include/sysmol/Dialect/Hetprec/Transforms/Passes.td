@@ -80,7 +80,9 @@ def TileLanesPass : Pass<"hetprec-tile-lanes", "::mlir::func::FuncOp"> {
   }];
   let options = [
     Option<"rowTile", "row-tile", "int64_t", "4",
-           "rows of a tile that writes planes (rows)">];
+           "rows of a tile that writes planes (rows)">,
+    Option<"laneBlocks", "lane-blocks", "int64_t", "2",
+           "lanes of a tile (blocks of 64)">];
   let dependentDialects = ["::mlir::scf::SCFDialect",
     "::mlir::tensor::TensorDialect", "::mlir::affine::AffineDialect",
     "::mlir::arith::ArithDialect"];
@@ -89,9 +91,9 @@ def TileLanesPass : Pass<"hetprec-tile-lanes", "::mlir::func::FuncOp"> {
 def VectorizeLanesPass : Pass<"hetprec-vectorize-lanes", "::mlir::func::FuncOp"> {
   let summary = "Tiles on memrefs to vectors, loops and mac";
   let description = [{
-    A `contract` tile becomes a loop over groups whose body, the window's taps,
-    is unrolled: per tap one vector load of lanes for each block and one `mac`
-    for each row and block. Level-1 and level-2 products are summed in bytes
+    A `contract` tile becomes loops over groups and the window's rows whose
+    body, the taps of one row, is unrolled: per tap one vector load of lanes for
+    each block and one `mac` for each row and block. Level-1 and level-2 products are summed in bytes
     and widened to 16 bits before a byte can overflow (31 and 9 products). The
     epilogue runs on the sums in registers.
   }];
