@@ -75,7 +75,8 @@ _COMPILE_EPILOG = """\
 Kinds of output (--emit):
   bundle    .smol: code for every target, weights, test vectors; 'sysmol run'
   object    .o for one target and a C header beside it, for your own program
-  llvm-ir   .ll, optimized       assembly  .s
+  llvm      .ll, optimized
+  asm       .s, assembly
   mlir      the program after --phase: model, plan, packed, loops, vectors, llvm
 
 Examples:
@@ -221,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
         help="default: the model's name in this folder, with the ending of the kind",
     )  # fmt: skip
     add(
-        "--emit", choices=("bundle", "object", "llvm-ir", "assembly", "mlir"), default="bundle",
+        "--emit", choices=("bundle", "object", "llvm", "asm", "mlir"), default="bundle",
         metavar="KIND", help="what to write, see below (default: bundle)",
     )  # fmt: skip
     add(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EMIT", "PHASES", "CompileReport", "compile", "reference", "targets"]
 
-EMIT = {"bundle": ".smol", "object": ".o", "llvm-ir": ".ll", "assembly": ".s", "mlir": ".mlir"}
+EMIT = {"bundle": ".smol", "object": ".o", "llvm": ".ll", "asm": ".s", "mlir": ".mlir"}
 """Kinds of output, in the order of the C API, and the usual ending of their files."""
 
 PHASES = ("model", "plan", "packed", "loops", "vectors", "llvm")
@@ -120,7 +120,7 @@ def compile(
     targets : sequence of str, optional
         Best first, from :func:`targets`. Default: all of them. Kinds other than a bundle take the
         first.
-    emit : {"bundle", "object", "llvm-ir", "assembly", "mlir"}
+    emit : {"bundle", "object", "llvm", "asm", "mlir"}
         A bundle runs by :func:`sysmol.load`; an object comes with a C header beside it.
     phase : {"model", "plan", "packed", "loops", "vectors", "llvm"}
         For ``emit="mlir"``: after which phase.

@@ -1,0 +1,152 @@
+/* What the C API of the compiler promises, in C99. The RUN line is in
+   compiler.test. Arguments: a network, a folder to write to. */
+
+#include "sysmol-c/Compiler.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPECT(condition)                                                      \
+  do {                                                                         \
+    if (!(condition)) {                                                        \
+      fprintf(stderr, "%s:%d: not so: %s (%s)\n", __FILE__, __LINE__,          \
+              #condition, error);                                              \
+      return 1;                                                                \
+    }                                                                          \
+  } while (0)
+
+static char error[1024] = "?";
+
+static int targets(void) {
+  EXPECT(strcmp(sysmol_compiler_version(), "0.1.0") == 0);
+  EXPECT(sysmol_target_count() >= 1);
+  for (size_t i = 0; i < sysmol_target_count(); ++i)
+    EXPECT(strlen(sysmol_target_name(i)) > 0);
+  EXPECT(sysmol_target_name(sysmol_target_count()) == NULL);
+  return 0;
+}
+
+static int compiles_and_runs(const char *network, const char *bundle) {
+  sysmol_compile_options options;
+  sysmol_compile_options_init(&options);
+  options.name = "from C";
+  options.golden_pairs = 3;
+  sysmol_compile_report *report = NULL;
+  EXPECT(sysmol_compile_file(network, bundle, &options, &report, error,
+                             sizeof(error)) == SYSMOL_OK);
+  EXPECT(error[0] == 0);
+  EXPECT(sysmol_compile_report_phase_count(report) > 0);
+  for (size_t i = 0; i < sysmol_compile_report_phase_count(report); ++i) {
+    EXPECT(sysmol_compile_report_phase(report, i)[0] != 0);
+    EXPECT(sysmol_compile_report_seconds(report, i) >= 0);
+  }
+  EXPECT(sysmol_compile_report_phase(report, 1000) == NULL);
+  EXPECT(sysmol_compile_report_seconds(report, 1000) == 0);
+  EXPECT(sysmol_compile_report_sizes(report).weights > 0);
+  sysmol_compile_report_destroy(report);
+  sysmol_compile_report_destroy(NULL);
+
+  /* The runtime runs it, and its test vectors hold. */
+  sysmol_model *model = NULL;
+  EXPECT(sysmol_model_open(bundle, NULL, &model, error, sizeof(error)) ==
+         SYSMOL_OK);
+  EXPECT(sysmol_model_verify(model, error, sizeof(error)) == SYSMOL_OK);
+
+  /* So does the reference, on an input of ours. */
+  sysmol_tensor_info in, out;
+  EXPECT(sysmol_model_input(model, 0, &in, error, sizeof(error)) == SYSMOL_OK);
+  EXPECT(sysmol_model_output(model, 0, &out, error, sizeof(error)) ==
+         SYSMOL_OK);
+  void *x = calloc(2, in.bytes), *y = calloc(2, out.bytes);
+  EXPECT(x && y);
+  sysmol_pool *pool = NULL;
+  EXPECT(sysmol_pool_create(model, 2, &pool, error, sizeof(error)) ==
+         SYSMOL_OK);
+  sysmol_const_buffer inputs = {x, 2 * in.bytes};
+  sysmol_buffer outputs = {y, 2 * out.bytes};
+  EXPECT(sysmol_pool_run(pool, &inputs, 1, &outputs, 1, 2, error,
+                         sizeof(error)) == SYSMOL_OK);
+  sysmol_blob *blob = NULL;
+  EXPECT(sysmol_reference_run(network, inputs, 2, NULL, &blob, error,
+                              sizeof(error)) == SYSMOL_OK);
+  EXPECT(sysmol_blob_bytes(blob) == 2 * out.bytes);
+  EXPECT(memcmp(sysmol_blob_data(blob), y, 2 * out.bytes) == 0);
+  sysmol_blob_destroy(blob);
+  sysmol_blob_destroy(NULL);
+  free(x);
+  free(y);
+  sysmol_pool_destroy(pool);
+  sysmol_model_destroy(model);
+  return 0;
+}
+
+static int one_line(void) {
+  return error[0] != 0 && strchr(error, '\n') == NULL;
+}
+
+static int refuses(const char *network, const char *nothing) {
+  sysmol_compile_report *report = NULL;
+  sysmol_compile_options options;
+  const char *unknown[] = {"pdp-11"};
+
+  EXPECT(sysmol_compile_file("missing.onnx", nothing, NULL, &report, error,
+                             sizeof(error)) == SYSMOL_REFUSED);
+  EXPECT(one_line() && strstr(error, "missing.onnx") && report == NULL);
+  /* A message is cut to fit; no buffer is no fault. */
+  char small[4] = "???";
+  EXPECT(sysmol_compile_file("missing.onnx", nothing, NULL, NULL, small, 4) ==
+         SYSMOL_REFUSED);
+  EXPECT(strlen(small) == 3);
+  EXPECT(sysmol_compile_file("missing.onnx", nothing, NULL, NULL, NULL, 0) ==
+         SYSMOL_REFUSED);
+  EXPECT(sysmol_compile_file(NULL, nothing, NULL, NULL, error, sizeof(error)) ==
+         SYSMOL_USAGE);
+  EXPECT(one_line());
+
+  sysmol_compile_options_init(&options);
+  options.targets = unknown;
+  options.target_count = 1;
+  EXPECT(sysmol_compile_file(network, nothing, &options, NULL, error,
+                             sizeof(error)) == SYSMOL_USAGE);
+  EXPECT(one_line() && strstr(error, "pdp-11") &&
+         strstr(error, sysmol_target_name(0)));
+  sysmol_compile_options_init(&options);
+  options.batch = 0;
+  EXPECT(sysmol_compile_file(network, nothing, &options, NULL, error,
+                             sizeof(error)) == SYSMOL_USAGE);
+  sysmol_compile_options_init(&options);
+  options.emit = SYSMOL_EMIT_MLIR;
+  options.phase = "lunch";
+  EXPECT(sysmol_compile_file(network, nothing, &options, NULL, error,
+                             sizeof(error)) == SYSMOL_USAGE);
+  EXPECT(one_line() && strstr(error, "packed"));
+  options.emit = (sysmol_emit)99;
+  EXPECT(sysmol_compile_file(network, nothing, &options, NULL, error,
+                             sizeof(error)) == SYSMOL_USAGE);
+
+  sysmol_blob *blob = NULL;
+  sysmol_const_buffer inputs = {"x", 1};
+  EXPECT(sysmol_reference_run(network, inputs, 1, NULL, &blob, error,
+                              sizeof(error)) == SYSMOL_REFUSED);
+  EXPECT(one_line() && blob == NULL);
+  EXPECT(sysmol_reference_run(network, inputs, 1, NULL, NULL, error,
+                              sizeof(error)) == SYSMOL_USAGE);
+
+  FILE *file = fopen(nothing, "rb");
+  EXPECT(file == NULL);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  char bundle[4096], nothing[4096];
+  if (argc != 3)
+    return 2;
+  snprintf(bundle, sizeof(bundle), "%s/capi.smol", argv[2]);
+  snprintf(nothing, sizeof(nothing), "%s/nothing.smol", argv[2]);
+  if (targets() || compiles_and_runs(argv[1], bundle) ||
+      refuses(argv[1], nothing))
+    return 1;
+  puts("the C API keeps its promises");
+  return 0;
+}
