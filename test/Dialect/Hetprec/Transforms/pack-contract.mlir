@@ -1,0 +1,200 @@
+// The tables of a contract, computed by hand.
+// RUN: sysmol-opt %s --pass-pipeline='builtin.module(func.func(hetprec-pack),canonicalize)' --mlir-print-elementsattrs-with-hex-if-larger=-1 | FileCheck %s
+
+#a2 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2]>
+#w2 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2]>
+
+// One 2-bit channel: |acc| <= 3 * 3 = 9.
+//   m = 1,    o = 0:    code >= 1, 2, 3 from acc 1, 2, 3 on.
+//   m = -1,   o = 0.5:  the weight turned round (3 - 1 = 2), then rne(x + 0.5)
+//                       of x = 1, 2, 3 is 2, 2, 4: ties to even skip a code.
+//   m = 0.5,  o = 0:    0.5 is 0, 1.5 is 2, 2.5 is 2.
+//   m = 1,    o = -50:  never: thresholds at the bound.
+//   m = 1,    o = 50:   always: one below the least sum.
+// The sixth slot is empty and never passed.
+// CHECK-LABEL: @thresholds
+// CHECK-DAG: %[[T:.+]] = arith.constant dense<{{\[\[}}0, 1, 2], [0, 0, 2], [1, 2, 5], [9, 9, 9], [-10, -10, -10], [9, 9, 9]]> : tensor<6x3xi16>
+// CHECK-DAG: %[[R:.+]] = arith.constant dense<{{\[\[}}3], [2], [0], [1], [2], [0]]> : tensor<6x1xi8>
+// Two images of one pixel: lanes 0 and 1.
+// CHECK-DAG: %[[M:.+]] = arith.constant dense<[-1, -1, 0, 0, {{[0, ]+}}]> : tensor<64xi8>
+// The lanes' part: -(2^2 - 1) a, the code 1 in every row.
+// CHECK-DAG: %[[ONE:.+]] = arith.constant dense<1> : tensor<1x1xi8>
+// CHECK: %[[B:.+]] = hetprec.contract accumulator lanes(%[[X:.+]] : tensor<1x64xi8>) rows(%[[ONE]] : tensor<1x1xi8>) outs(%{{.+}} : tensor<1x64xi16>) {coefficients = array<i64: -3>
+// CHECK: hetprec.contract codes lanes(%[[X]] : tensor<1x64xi8>) rows(%[[R]] : tensor<6x1xi8>) lane_bias(%[[B]] : tensor<1x64xi16>) thresholds(%[[T]] : tensor<6x3xi16>) mask(%[[M]] : tensor<64xi8>) outs(%{{.+}} : tensor<2x64xi8>) {coefficients = array<i64: 2>, lane_begin = 0 : i64, lane_count = 64 : i64, layer = "matmul", levels = array<i64: 2>, origin = 0 : i64, out_level = 2 : i64, sum_bits = 16 : i64, taps = array<i64: 0>}
+func.func @thresholds(%x: tensor<2x1xi8, #a2>) -> tensor<2x5xi8, #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 5]>> {
+  %w = arith.constant dense<[[3], [1], [0], [1], [2]]> : tensor<5x1xi8, #w2>
+  %acc = hetprec.matmul %x, %w : tensor<2x1xi8, #a2>, tensor<5x1xi8, #w2> -> tensor<2x5xi32>
+  %q = hetprec.requantize %acc multiplier = [1.0, -1.0, 0.5, 1.0, 1.0] offset = [0.0, 0.5, 0.0, -50.0, 50.0]
+    : tensor<2x5xi32> to tensor<2x5xi8, #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 5]>>
+  return %q : tensor<2x5xi8, #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 5]>>
+}
+
+// To a mid-rise grid: floor(acc + 0.5) + 2, and floor(acc / 4) + 2 of -acc.
+// CHECK-LABEL: @midrise_thresholds
+// CHECK-DAG: arith.constant dense<{{\[\[}}-2, -1, 0], [-5, -1, 3], [9, 9, 9]]> : tensor<3x3xi16>
+// CHECK: hetprec.contract codes
+// CHECK-SAME: out_level = 2 : i64, out_signed = true
+#s2 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2 x 2]>
+func.func @midrise_thresholds(%x: tensor<2x1xi8, #a2>) -> tensor<2x2xi8, #s2> {
+  %w = arith.constant dense<[[3], [1]]> : tensor<2x1xi8, #w2>
+  %acc = hetprec.matmul %x, %w : tensor<2x1xi8, #a2>, tensor<2x1xi8, #w2> -> tensor<2x2xi32>
+  %q = hetprec.requantize %acc multiplier = [1.0, -0.25] offset = [0.5, 0.0] : tensor<2x2xi32> to tensor<2x2xi8, #s2>
+  return %q : tensor<2x2xi8, #s2>
+}
+
+// Three levels share one accumulator: one product counts 120, 20, 1 (HP11),
+// twice that on unsigned codes; -120 * 1, -20 * 3, -1 * 15 in the lanes' part.
+// Words: level 1 bit i, level 2 bits 2i, level 4 bits 4i.
+// CHECK-LABEL: @levels
+// CHECK-DAG: %[[R1:.+]] = arith.constant dense<{{\[\[}}5, 0], [2, 1]]> : tensor<2x2xi8>
+// CHECK-DAG: %[[R2:.+]] = arith.constant dense<{{\[\[}}57, 3], [0, 2]]> : tensor<2x2xi8>
+// CHECK-DAG: %[[R4:.+]] = arith.constant dense<{{\[\[}}-17185, 15], [4660, 0]]> : tensor<2x2xi16>
+// CHECK: hetprec.contract accumulator {{.+}} {coefficients = array<i64: -120, -60, -15>
+// CHECK: hetprec.contract accumulator lanes(%{{.+}}, %{{.+}}, %{{.+}} : {{.+}}) rows(%[[R1]], %[[R2]], %[[R4]] :
+// CHECK-SAME: coefficients = array<i64: 240, 40, 2>
+// CHECK-SAME: levels = array<i64: 1, 2, 4>
+#am = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 9, 2 x 4, 4 x 5]>
+#wm = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 9, 2 x 4, 4 x 5]>
+func.func @levels(%x: tensor<1x18xi8, #am>) -> tensor<1x2xi32> {
+  // 5 = 1 + 4; 57 = 1 + 2 * 4 + 3 * 16; -17185 = 0xBCDF.
+  %w = arith.constant dense<[[1, 0, 1, 0, 0, 0, 0, 0, 0,  1, 2, 3, 3,  15, 13, 12, 11, 15],
+                             [0, 1, 0, 0, 0, 0, 0, 0, 1,  0, 0, 0, 2,   4,  3,  2,  1,  0]]> : tensor<2x18xi8, #wm>
+  %acc = hetprec.matmul %x, %w : tensor<1x18xi8, #am>, tensor<2x18xi8, #wm> -> tensor<1x2xi32>
+  return %acc : tensor<1x2xi32>
+}
+
+// 8-bit channels take no part in the lanes' part; rows are signed bytes.
+// CHECK-LABEL: @eight_bits
+// CHECK-DAG: arith.constant dense<{{\[\[}}255], [1]]> : tensor<2x1xi32>
+// CHECK-DAG: %[[MUL:.+]] = arith.constant dense<[5.000000e-01, -2.500000e-01, 0.000000e+00, 0.000000e+00]> : tensor<4xf32>
+// CHECK-DAG: %[[OFF:.+]] = arith.constant dense<[1.000000e+00, 2.000000e+00, 0.000000e+00, 0.000000e+00]> : tensor<4xf32>
+// CHECK-NOT: lane_bias
+// CHECK: hetprec.contract real {{.+}} {coefficients = array<i64: 1>
+// A row of 8-bit output keeps its sign: the float rule knows it.
+// CHECK: hetprec.contract codes {{.+}} multiplier(%[[MUL]] : tensor<4xf32>) offset(%[[OFF]] : tensor<4xf32>)
+// CHECK-SAME: out_level = 8
+#a8 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [8]>
+#w8 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [8]>
+#o8 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [8 x 2]>
+func.func @eight_bits(%x: tensor<1x1xi8, #a8>) -> (tensor<1x2xf32>, tensor<1x2xi8, #o8>) {
+  %w = arith.constant dense<[[-1], [1]]> : tensor<2x1xi8, #w8>
+  %a = hetprec.matmul %x, %w : tensor<1x1xi8, #a8>, tensor<2x1xi8, #w8> -> tensor<1x2xi32>
+  %r = hetprec.to_real %a multiplier = [1.0] offset = [0.0] : tensor<1x2xi32> to tensor<1x2xf32>
+  %b = hetprec.matmul %x, %w : tensor<1x1xi8, #a8>, tensor<2x1xi8, #w8> -> tensor<1x2xi32>
+  %q = hetprec.requantize %b multiplier = [0.5, -0.25] offset = [1.0, 2.0] : tensor<1x2xi32> to tensor<1x2xi8, #o8>
+  return %r, %q : tensor<1x2xf32>, tensor<1x2xi8, #o8>
+}
+
+// Mid-rise activations, one bit: (2a - 1)(2k - 1) = 4 a k - 2 a + (1 - 2 k).
+// CHECK-LABEL: @signed
+// CHECK-DAG: %[[BIAS:.+]] = arith.constant dense<[-1, 1]> : tensor<2xi32>
+// CHECK: hetprec.contract accumulator {{.+}} {coefficients = array<i64: -2>
+// CHECK: hetprec.contract accumulator {{.+}} row_bias(%[[BIAS]] : tensor<2xi32>) {{.+}} {coefficients = array<i64: 4>
+// CHECK-NOT: sum_bits = 16
+#s1 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1]>
+func.func @signed(%x: tensor<1x1xi8, #s1>) -> tensor<1x2xi32> {
+  %w = arith.constant dense<[[1], [0]]> : tensor<2x1xi8, #s1>
+  %acc = hetprec.matmul %x, %w : tensor<1x1xi8, #s1>, tensor<2x1xi8, #s1> -> tensor<1x2xi32>
+  return %acc : tensor<1x2xi32>
+}
+
+// Padded taps are absent (HP13), so that the weights' part depends on the pixel:
+// taps' parts are -1, 1, 1; pixel 0 has the last two, pixel 1 all, pixel 2 the
+// first two. Lanes 64, 65, 66 of a wide plane are at 64, 96, 65.
+// CHECK-LABEL: @signed_padded
+// CHECK-DAG: %[[BIAS:.+]] = arith.constant dense<{{\[\[(0, ){64}2, (0, ){31}1, (0, )*0\]\]}}> : tensor<1x192xi32>
+// CHECK: hetprec.contract accumulator {{.+}} row_bias(%[[BIAS]] : tensor<1x192xi32>)
+// CHECK-SAME: lane_begin = 64
+// CHECK-SAME: origin = -1
+// CHECK-SAME: taps = array<i64: 0, 1, 2>
+func.func @signed_padded(%x: tensor<1x1x1x3xi8, #s1>) -> tensor<1x1x1x3xi32> {
+  %w = arith.constant dense<[[[[1, 0, 0]]]]> : tensor<1x1x1x3xi8, #s1>
+  %acc = hetprec.conv_2d %x, %w pads = [0, 1, 0, 1] : tensor<1x1x1x3xi8, #s1>, tensor<1x1x1x3xi8, #s1> -> tensor<1x1x1x3xi32>
+  return %acc : tensor<1x1x1x3xi32>
+}
+
+// A window's taps are lane offsets: rows of 4 + 1 lanes, the border shared.
+// CHECK-LABEL: @taps
+// CHECK: hetprec.contract accumulator
+// CHECK-SAME: origin = -6 : i64
+// CHECK-SAME: taps = array<i64: 0, 1, 2, 5, 6, 7, 10, 11, 12>
+// Dilated by two, padded by two: rows of 4 + 2 lanes.
+// CHECK-LABEL: @dilated
+// CHECK: hetprec.contract accumulator
+// CHECK-SAME: origin = -14 : i64
+// CHECK-SAME: taps = array<i64: 0, 2, 4, 12, 14, 16, 24, 26, 28>
+#u1 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1]>
+func.func @taps(%x: tensor<1x1x4x4xi8, #u1>) -> tensor<1x1x4x4xi32> {
+  %w = arith.constant dense<1> : tensor<1x1x3x3xi8, #s1>
+  %acc = hetprec.conv_2d %x, %w pads = [1, 1, 1, 1] : tensor<1x1x4x4xi8, #u1>, tensor<1x1x3x3xi8, #s1> -> tensor<1x1x4x4xi32>
+  return %acc : tensor<1x1x4x4xi32>
+}
+func.func @dilated(%x: tensor<1x1x4x4xi8, #u1>) -> tensor<1x1x4x4xi32> {
+  %w = arith.constant dense<1> : tensor<1x1x3x3xi8, #s1>
+  %acc = hetprec.conv_2d %x, %w pads = [2, 2, 2, 2] dilations = [2, 2] : tensor<1x1x4x4xi8, #u1>, tensor<1x1x3x3xi8, #s1> -> tensor<1x1x4x4xi32>
+  return %acc : tensor<1x1x4x4xi32>
+}
+
+// Stride two, padded by one: four phases of 3 x 3; tap (ky, kx) reads phase
+// (ky % 2, kx % 2) at (ky / 2, kx / 2).
+// CHECK-LABEL: @strided
+// CHECK: hetprec.split_phases %{{.+}} : tensor<1x{{.+}}xi8> outs(%{{.+}} : tensor<4x128xi8>)
+// CHECK: hetprec.contract accumulator
+// CHECK-SAME: origin = 0 : i64, phases = 4 : i64
+// CHECK-SAME: tap_phases = array<i64: 0, 1, 0, 2, 3, 2, 0, 1, 0>, taps = array<i64: 0, 0, 1, 0, 0, 1, 3, 3, 4>
+func.func @strided(%x: tensor<1x1x4x4xi8, #u1>) -> tensor<1x1x2x2xi32> {
+  %w = arith.constant dense<1> : tensor<1x1x3x3xi8, #s1>
+  %acc = hetprec.conv_2d %x, %w strides = [2, 2] pads = [1, 1, 1, 1] : tensor<1x1x4x4xi8, #u1>, tensor<1x1x3x3xi8, #s1> -> tensor<1x1x2x2xi32>
+  return %acc : tensor<1x1x2x2xi32>
+}
+
+// Groups: a row reads from its group's first word on (12 one-bit channels in
+// two words: group 0 in word 0, group 1 in words 0 and 1), channels of the
+// other group at weight code 0 and out of the lanes' part.
+// CHECK-LABEL: @groups
+// CHECK-DAG: %[[STARTS:.+]] = arith.constant dense<0> : tensor<2xi32>
+// CHECK-DAG: %[[ROWS:.+]] = arith.constant dense<{{\[\[}}63, 0], [-64, 15]]> : tensor<2x2xi8>
+// CHECK-DAG: %[[WHICH:.+]] = arith.constant dense<[0, 1]> : tensor<2xi32>
+// CHECK: %[[B:.+]] = hetprec.contract accumulator lanes({{.+}}) rows(%[[ROWS]] : tensor<2x2xi8>) starts(%[[STARTS]] : tensor<2xi32>) outs
+// CHECK: hetprec.contract accumulator lanes({{.+}}) rows(%[[ROWS]] : tensor<2x2xi8>) starts(%[[STARTS]] : tensor<2xi32>) lane_bias(%[[B]] : tensor<2x64xi16>) bias_rows(%[[WHICH]] : tensor<2xi32>)
+#gx = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 12]>
+#gw = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 12], groups = 2>
+func.func @groups(%x: tensor<1x12x1x1xi8, #gx>) -> tensor<1x2x1x1xi32> {
+  %w = arith.constant dense<1> : tensor<2x6x1x1xi8, #gw>
+  %acc = hetprec.conv_2d %x, %w groups = 2 : tensor<1x12x1x1xi8, #gx>, tensor<2x6x1x1xi8, #gw> -> tensor<1x2x1x1xi32>
+  return %acc : tensor<1x2x1x1xi32>
+}
+
+// A pool is a grouped window of ones, without any correction.
+// CHECK-LABEL: @pool
+// CHECK-DAG: %[[ROWS:.+]] = arith.constant dense<{{\[\[}}1, 1, 1, 1], [4, 4, 4, 4], [16, 16, 16, 16], [1, 1, 1, 1]]> : tensor<4x4xi8>
+// CHECK-DAG: %[[STARTS:.+]] = arith.constant dense<[0, 0, 0, 1]> : tensor<4xi32>
+// CHECK-NOT: lane_bias
+// CHECK: hetprec.contract accumulator lanes({{.+}}) rows(%[[ROWS]] : tensor<4x4xi8>) starts(%[[STARTS]] : tensor<4xi32>) outs
+// CHECK-SAME: coefficients = array<i64: 1>
+#p4 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 4]>
+func.func @pool(%x: tensor<1x4x3x3xi8, #p4>) -> tensor<1x4x2x2xi32> {
+  %acc = hetprec.sum_pool_2d %x kernel = [2, 2] : tensor<1x4x3x3xi8, #p4> -> tensor<1x4x2x2xi32>
+  return %acc : tensor<1x4x2x2xi32>
+}
+
+// 16-bit sums hold |acc| <= 32767: 3640 two-bit channels make 32760, one more
+// is too many.
+// CHECK-LABEL: @sixteen_bits
+// CHECK-COUNT-2: sum_bits = 16
+// CHECK-LABEL: @thirty_two_bits
+// CHECK-NOT: sum_bits = 16
+#k0 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 3640]>
+#k1 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2 x 3640]>
+#k2 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 3641]>
+#k3 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2 x 3641]>
+func.func @sixteen_bits(%x: tensor<1x3640xi8, #k0>) -> tensor<1x1xi32> {
+  %w = arith.constant dense<3> : tensor<1x3640xi8, #k1>
+  %acc = hetprec.matmul %x, %w : tensor<1x3640xi8, #k0>, tensor<1x3640xi8, #k1> -> tensor<1x1xi32>
+  return %acc : tensor<1x1xi32>
+}
+func.func @thirty_two_bits(%x: tensor<1x3641xi8, #k2>) -> tensor<1x1xi32> {
+  %w = arith.constant dense<3> : tensor<1x3641xi8, #k3>
+  %acc = hetprec.matmul %x, %w : tensor<1x3641xi8, #k2>, tensor<1x3641xi8, #k3> -> tensor<1x1xi32>
+  return %acc : tensor<1x1xi32>
+}

@@ -1,0 +1,26 @@
+// RUN: sysmol-opt %s --hetprec-verify-phase=phase=loops --split-input-file --verify-diagnostics
+
+func.func @good(%a: memref<1x128xi8>, %w: memref<4x1xi8>, %out: memref<4x128xi32>) {
+  hetprec.contract accumulator lanes(%a : memref<1x128xi8>) rows(%w : memref<4x1xi8>) outs(%out : memref<4x128xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 128}
+  return
+}
+
+// -----
+
+func.func @wide(%a: memref<1x192xi8>, %w: memref<4x1xi8>, %out: memref<4x192xi32>) {
+  // expected-error @+1 {{contract of phase loops: must be tiled to one or two blocks of lanes}}
+  hetprec.contract accumulator lanes(%a : memref<1x192xi8>) rows(%w : memref<4x1xi8>) outs(%out : memref<4x192xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 192}
+  return
+}
+
+// -----
+
+#lanes = #hetprec.lanes<1 x 4 x 4, row_stride = 4, image_stride = 16, base = 0, size = 64>
+func.func @tensor(%x: tensor<1x3x4x4xi8>, %init: tensor<1x64xi8>) -> tensor<1x64xi8> {
+  // expected-error @+1 {{contract of phase loops: must be on memrefs}}
+  %p = hetprec.pack_lanes %x : tensor<1x3x4x4xi8> outs(%init : tensor<1x64xi8>)
+    {channels = array<i64: 0, 1, 2>, layout = #lanes, level = 2 : i64} -> tensor<1x64xi8>
+  return %p : tensor<1x64xi8>
+}
