@@ -288,11 +288,11 @@ def _cosine(elapsed: float, epochs: int) -> float:
 
 
 def _trapezoid(elapsed: float, epochs: int) -> float:
-    """Linear to 1 in half an epoch, constant, then linear to 0 over the second half of the run.
+    """Linear to 1 in half an epoch, constant, then linear to 0 over the last three epochs.
 
     As long as it is constant, nothing depends on ``epochs``.
     """
-    return min(1.0, elapsed / 0.5 + 0.01, 2 * (1 - elapsed / epochs))
+    return min(1.0, elapsed / 0.5 + 0.01, (epochs - elapsed) / 3)
 
 
 def train_float(splits: tuple[Split, Split], settings: Settings, out: Path) -> nn.Module:
@@ -522,7 +522,7 @@ def parser() -> argparse.ArgumentParser:
     defaults = (
         ("float", "the float twin", 8, 0.2),
         ("noise", "phase 1, which finds the precisions", 3, 1e-3),
-        ("finetune", "phase 2, on the grids", 7, 1e-3),
+        ("finetune", "phase 2, on the grids", 8, 1e-3),
     )
     for name, what, epochs, rate in defaults:
         top.add_argument(
