@@ -27,9 +27,8 @@ struct LowerBitMac : OpRewritePattern<MacOp> {
     if (op.getLevel() != 1)
       return rewriter.notifyMatchFailure(op, "not level 1");
     Location loc = op.getLoc();
-    Value row = vector::BroadcastOp::create(rewriter, loc,
-                                            op.getLanes().getType(),
-                                            op.getRow());
+    Value row = vector::BroadcastOp::create(
+        rewriter, loc, op.getLanes().getType(), op.getRow());
     Value product = arith::AndIOp::create(rewriter, loc, op.getLanes(), row);
     Value count = math::CtPopOp::create(rewriter, loc, product);
     rewriter.replaceOpWithNewOp<arith::AddIOp>(op, op.getAcc(), count);
@@ -37,8 +36,8 @@ struct LowerBitMac : OpRewritePattern<MacOp> {
   }
 };
 
-/// Fields of `width` bits multiplied one by one. Those of level 2 are unsigned
-/// on both sides; the bytes of levels 4 and 8 are signed on the row's side.
+/// Fields multiplied one by one: of 2 bits on both sides (level 2), bytes by
+/// nibbles (level 4), bytes by signed bytes (level 8).
 struct LowerFieldMac : OpRewritePattern<MacOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(MacOp op,
@@ -48,8 +47,11 @@ struct LowerFieldMac : OpRewritePattern<MacOp> {
     Location loc = op.getLoc();
     auto type = cast<VectorType>(op.getLanes().getType());
     Type element = type.getElementType();
-    int64_t width = op.getLevel() == 2 ? 2 : 8;
-    int64_t fields = getChannelsPerWord(op.getLevel());
+    int64_t level = op.getLevel(), width = level == 2 ? 2 : 8;
+    Value word = op.getRow();
+    if (level == 4)
+      word = arith::ExtUIOp::create(rewriter, loc, element, word);
+    int64_t fields = getChannelsPerWord(level);
     auto constant = [&](int64_t value) -> Value {
       return arith::ConstantOp::create(rewriter, loc,
                                        rewriter.getIntegerAttr(element, value));
@@ -67,12 +69,13 @@ struct LowerFieldMac : OpRewritePattern<MacOp> {
                                           splat(i * width));
       lane = arith::AndIOp::create(rewriter, loc, lane, splat(mask));
       Value field;
-      if (op.getLevel() == 2) {
-        field = arith::ShRUIOp::create(rewriter, loc, op.getRow(),
-                                       constant(i * width));
-        field = arith::AndIOp::create(rewriter, loc, field, constant(mask));
+      if (level != 8) {
+        field =
+            arith::ShRUIOp::create(rewriter, loc, word, constant(i * level));
+        field = arith::AndIOp::create(rewriter, loc, field,
+                                      constant((int64_t(1) << level) - 1));
       } else {
-        field = arith::ShLIOp::create(rewriter, loc, op.getRow(),
+        field = arith::ShLIOp::create(rewriter, loc, word,
                                       constant(24 - i * width));
         field = arith::ShRSIOp::create(rewriter, loc, field, constant(24));
       }

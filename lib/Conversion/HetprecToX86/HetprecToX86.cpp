@@ -62,12 +62,11 @@ struct LowerTwoBitMac : OpRewritePattern<MacOp> {
     Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0);
     Value products = vector::LoadOp::create(rewriter, loc, type, table,
                                             ValueRange{row, zero});
-    Value found =
-        LLVM::CallIntrinsicOp::create(
-            rewriter, loc, type,
-            rewriter.getStringAttr("llvm.x86.avx512.permvar.qi.512"),
-            ValueRange{products, op.getLanes()})
-            .getResult(0);
+    Value found = LLVM::CallIntrinsicOp::create(
+                      rewriter, loc, type,
+                      rewriter.getStringAttr("llvm.x86.avx512.permvar.qi.512"),
+                      ValueRange{products, op.getLanes()})
+                      .getResult(0);
     rewriter.replaceOpWithNewOp<arith::AddIOp>(op, op.getAcc(), found);
     return success();
   }
@@ -85,11 +84,24 @@ struct LowerDotMac : OpRewritePattern<MacOp> {
       return rewriter.notifyMatchFailure(op, "VPDPBUSD works on 16 lanes");
     Location loc = op.getLoc();
     auto bytes = VectorType::get({64}, rewriter.getI8Type());
-    Value lanes = vector::BitCastOp::create(rewriter, loc, bytes,
-                                            op.getLanes());
+    Value lanes =
+        vector::BitCastOp::create(rewriter, loc, bytes, op.getLanes());
+    Value word = op.getRow();
+    if (op.getLevel() == 4) {
+      // Nibbles to bytes: one PDEP instead of shifts and masks.
+      Type i32 = rewriter.getI32Type();
+      Value wide = arith::ExtUIOp::create(rewriter, loc, i32, word);
+      Value places = arith::ConstantOp::create(
+          rewriter, loc, rewriter.getI32IntegerAttr(0x0F0F0F0F));
+      word = LLVM::CallIntrinsicOp::create(
+                 rewriter, loc, i32,
+                 rewriter.getStringAttr("llvm.x86.bmi.pdep.32"),
+                 ValueRange{wide, places})
+                 .getResult(0);
+    }
     Value row = vector::BitCastOp::create(
         rewriter, loc, bytes,
-        vector::BroadcastOp::create(rewriter, loc, type, op.getRow()));
+        vector::BroadcastOp::create(rewriter, loc, type, word));
     rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(
         op, type, rewriter.getStringAttr("llvm.x86.avx512.vpdpbusd.512"),
         ValueRange{op.getAcc(), lanes, row});

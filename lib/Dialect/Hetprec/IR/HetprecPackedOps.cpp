@@ -238,12 +238,13 @@ LogicalResult ContractOp::verify() {
                << " bits, found " << v.getType();
     if (getDim(rows, 0) != numRows && !ShapedType::isDynamic(numRows))
       return emitOpError("all segments must have the same rows");
-    if (getDim(rows, 1) % taps != 0)
+    int64_t wordTaps = getUniformRows() ? 1 : taps;
+    if (getDim(rows, 1) % wordTaps != 0)
       return emitOpError("a row has one word for each group and tap");
     if (getDim(lanes, 0) % getPhases() != 0)
       return emitOpError("lanes need the same groups in each phase");
     if (getStarts().empty() && !ShapedType::isDynamic(getDim(lanes, 0)) &&
-        getDim(rows, 1) / taps != getDim(lanes, 0) / int64_t(getPhases()))
+        getDim(rows, 1) / wordTaps != getDim(lanes, 0) / int64_t(getPhases()))
       return emitOpError("rows and lanes differ in their groups");
   }
   if (getLaneCount() % kLaneBlock != 0)
@@ -252,9 +253,9 @@ LogicalResult ContractOp::verify() {
   if (isCodes) {
     if (failed(verifyLevel(*this, getOutLevel())))
       return failure();
-    if (!getMask() || (getOutLevel() == 8 ? !getMultiplier() || !getOffset()
-                                          : !getThresholds()))
-      return emitOpError("codes need a mask, and thresholds (8 bits: "
+    if (!getMask() || (getOutLevel() > 2 ? !getMultiplier() || !getOffset()
+                                         : !getThresholds()))
+      return emitOpError("codes need a mask, and thresholds (4 and 8 bits: "
                          "multiplier and offset)");
     if (numRows % getRowsPerWord() != 0 ||
         getDim(getInit(), 0) * getRowsPerWord() != numRows)
@@ -334,10 +335,10 @@ LogicalResult ContractOp::getResultTilePosition(
 LogicalResult RequantizeLanesOp::verify() {
   if (failed(verifyLevel(*this, getOutLevel())))
     return failure();
-  if (getOutLevel() == 8 ? !getMultiplier() || !getOffset()
-                         : !getThresholds() || !getSigns())
-    return emitOpError("needs thresholds and signs (8 bits: multiplier and "
-                       "offset)");
+  if (getOutLevel() > 2 ? !getMultiplier() || !getOffset()
+                        : !getThresholds() || !getSigns())
+    return emitOpError("needs thresholds and signs (4 and 8 bits: multiplier "
+                       "and offset)");
   if (getDim(getInit(), 0) * getChannelsPerWord(getOutLevel()) !=
       getDim(getChannels(), 0))
     return emitOpError("channels must fill the words of the init");
@@ -401,9 +402,11 @@ LogicalResult MacOp::verify() {
   if (getAcc().getType() != getLanes().getType())
     return emitOpError("acc and lanes must have the same type");
   unsigned bits = getLevel() <= 2 ? 8 : 32;
-  if (cast<VectorType>(getAcc().getType()).getElementTypeBitWidth() != bits ||
-      getRow().getType().getIntOrFloatBitWidth() != bits)
-    return emitOpError() << "level " << getLevel() << " works on words of "
+  if (cast<VectorType>(getAcc().getType()).getElementTypeBitWidth() != bits)
+    return emitOpError() << "level " << getLevel() << " sums in lanes of "
                          << bits << " bits";
+  if (getRow().getType().getIntOrFloatBitWidth() != getWordBits(getLevel()))
+    return emitOpError() << "a row word of level " << getLevel() << " has "
+                         << getWordBits(getLevel()) << " bits";
   return success();
 }

@@ -113,8 +113,8 @@ Value LaneVectors::countThresholds(Value value, Value thresholds, Value row) {
   return code;
 }
 
-Value LaneVectors::requantize8(Value value, Value multiplier, Value offset,
-                               Value row, bool isSigned) {
+Value LaneVectors::requantizeByRule(Value value, Value multiplier, Value offset,
+                                    Value row, int64_t level, bool isSigned) {
   Value x = toReal(value);
   int64_t lanes = cast<VectorType>(x.getType()).getDimSize(0);
   x = arith::MulFOp::create(b, loc, x,
@@ -123,13 +123,25 @@ Value LaneVectors::requantize8(Value value, Value multiplier, Value offset,
                             broadcast(loadScalar(offset, row), lanes));
   // Rounding is monotone and the bounds are integers: clamping first is the
   // same, and keeps the conversion in range.
-  x = clampReal(x, isSigned ? -127 : 0, isSigned ? 127 : 255);
-  x = math::RoundEvenOp::create(b, loc, x);
+  int64_t highest = (int64_t(1) << level) - 1, shift = 0;
+  bool floors = false;
+  if (isSigned && level == 8) {
+    x = clampReal(x, -127, 127);
+    shift = 128;
+  } else if (isSigned) {
+    shift = int64_t(1) << (level - 1);
+    x = clampReal(x, -shift, highest - shift);
+    floors = true;
+  } else {
+    x = clampReal(x, 0, highest);
+  }
+  x = floors ? math::FloorOp::create(b, loc, x).getResult()
+             : math::RoundEvenOp::create(b, loc, x).getResult();
   auto type = cast<VectorType>(x.getType()).clone(b.getI32Type());
   Value code = arith::FPToSIOp::create(b, loc, type, x);
-  if (isSigned)
-    code = arith::AddIOp::create(b, loc, code, splat(type, 128));
-  return code;
+  if (shift)
+    code = arith::AddIOp::create(b, loc, code, splat(type, shift));
+  return resize(code, getWordBits(level));
 }
 
 Value LaneVectors::toCarrier(Value value, Value multiplier, Value row) {

@@ -56,10 +56,11 @@ public:
   /// i16 lanes.
   mlir::Value countThresholds(mlir::Value value, mlir::Value thresholds,
                               mlir::Value row);
-  /// HP15 by the float rule, 8 bits: what the lane's byte holds, as i32 lanes
-  /// (signed codes with 128 added).
-  mlir::Value requantize8(mlir::Value value, mlir::Value multiplier,
-                          mlir::Value offset, mlir::Value row, bool isSigned);
+  /// HP15 by the float rule, 4 or 8 bits: what the lane's word holds, as lanes
+  /// of 16 or 32 bits (symmetric codes with 128 added).
+  mlir::Value requantizeByRule(mlir::Value value, mlir::Value multiplier,
+                               mlir::Value offset, mlir::Value row,
+                               int64_t level, bool isSigned);
   /// HP17: 16-bit residual values of `value`.
   mlir::Value toCarrier(mlir::Value value, mlir::Value multiplier,
                         mlir::Value row);

@@ -4,6 +4,8 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace sysmol::hetprec {
 #define GEN_PASS_DEF_OUTLINECONSTANTSPASS
@@ -47,6 +49,12 @@ struct OutlineConstantsPass
     llvm::MapVector<Attribute, int64_t> offsets; // by content
     SmallVector<memref::GetGlobalOp> uses;
     SymbolTable symbols(module);
+    llvm::SetVector<memref::GlobalOp> outlined;
+    llvm::StringSet<> stillUsed; // by other functions
+    module.walk([&](memref::GetGlobalOp use) {
+      if (use->getParentOfType<func::FuncOp>() != function)
+        stillUsed.insert(use.getName());
+    });
     function.walk([&](memref::GetGlobalOp use) {
       auto global = symbols.lookup<memref::GlobalOp>(use.getName());
       if (!global || !global.getConstant())
@@ -56,6 +64,7 @@ struct OutlineConstantsPass
       if (!value || value.getElementType().getIntOrFloatBitWidth() % 8 != 0)
         return;
       uses.push_back(use);
+      outlined.insert(global);
       auto [entry, inserted] = offsets.try_emplace(value, 0);
       if (!inserted)
         return;
@@ -64,8 +73,8 @@ struct OutlineConstantsPass
       appendBytes(value, blob);
     });
     // A network without constants still takes the argument.
-    blob.resize(std::max<size_t>(llvm::alignTo(blob.size(), kAlignment),
-                                 kAlignment));
+    blob.resize(
+        std::max<size_t>(llvm::alignTo(blob.size(), kAlignment), kAlignment));
     numBytes += blob.size();
 
     OpBuilder b(function);
@@ -83,9 +92,8 @@ struct OutlineConstantsPass
       use.replaceAllUsesWith(view);
       use.erase();
     }
-    for (auto global :
-         llvm::make_early_inc_range(module.getOps<memref::GlobalOp>()))
-      if (SymbolTable::symbolKnownUseEmpty(global, module))
+    for (memref::GlobalOp global : outlined)
+      if (!stillUsed.contains(global.getSymName()))
         global.erase();
     auto blobType =
         RankedTensorType::get({int64_t(blob.size())}, b.getI8Type());

@@ -56,6 +56,11 @@ private:
   PackedCodes packCodes(Location loc, Value codes, ChannelsAttr encoding,
                         LanesAttr layout);
   Value unpackCodes(Location loc, const PackedCodes &codes, ArrayRef<int64_t>);
+  /// HP17 (no `offset`) or HP18 of planes that have other readers, too.
+  WidePlanes scalePlanes(Location loc, const WidePlanes &wide,
+                         ArrayRef<float> multiplier, ArrayRef<float> offset,
+                         Value result);
+  Value unpackPlanes(Location loc, const WidePlanes &wide, ArrayRef<int64_t>);
   Value makeMask(Location loc, LanesAttr layout);
   Value makeZeroPlanes(Location loc, int64_t words, int64_t lanes,
                        int64_t level);
@@ -75,7 +80,6 @@ private:
   DenseMap<Value, PackedCodes> codes;
   DenseMap<Value, WidePlanes> planes;
   DenseMap<std::pair<Value, Attribute>, PackedCodes> phases;
-  DenseMap<Value, Value> reals; // upstream float tensors, replaced
 };
 
 struct PackPass : sysmol::hetprec::impl::PackPassBase<PackPass> {
@@ -89,6 +93,13 @@ struct PackPass : sysmol::hetprec::impl::PackPassBase<PackPass> {
 };
 
 } // namespace
+
+static Type stripEncoding(Type type) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor || !tensor.getEncoding())
+    return type;
+  return RankedTensorType::get(tensor.getShape(), tensor.getElementType());
+}
 
 static bool isDot(Operation *op) {
   return isa_and_present<Conv2DOp, MatmulOp, SumPool2DOp>(op);
@@ -116,12 +127,18 @@ FailureOr<PackedCodes> Packer::getCodes(Operation *user, Value value) {
     return failure();
   }
   OpBuilder::InsertionGuard guard(b);
-  if (producer)
+  Value plain = value;
+  if (auto constant = dyn_cast_or_null<arith::ConstantOp>(producer)) {
     b.setInsertionPointAfter(producer);
-  else
+    auto elements = cast<DenseElementsAttr>(constant.getValue());
+    plain = arith::ConstantOp::create(
+        b, constant.getLoc(),
+        elements.reshape(cast<ShapedType>(stripEncoding(value.getType()))));
+  } else {
     b.setInsertionPointToStart(&function.getBody().front());
+  }
   PackedCodes packed =
-      packCodes(value.getLoc(), value, getChannels(value.getType()),
+      packCodes(value.getLoc(), plain, getChannels(value.getType()),
                 layouts.getLayout(value));
   codes[value] = packed;
   return packed;
@@ -169,6 +186,20 @@ Value Packer::unpackCodes(Location loc, const PackedCodes &packed,
   return result;
 }
 
+Value Packer::unpackPlanes(Location loc, const WidePlanes &wide,
+                           ArrayRef<int64_t> shape) {
+  SmallVector<int64_t> channelOf(wide.planeOf.size());
+  for (auto [channel, plane] : llvm::enumerate(wide.planeOf))
+    channelOf[plane] = channel;
+  Value init = tensor::EmptyOp::create(
+      b, loc, shape,
+      cast<RankedTensorType>(wide.plane.getType()).getElementType());
+  return UnpackLanesOp::create(b, loc, TypeRange{init.getType()}, wide.plane,
+                               init, /*level=*/0, /*is_signed=*/true, channelOf,
+                               wide.layout)
+      ->getResult(0);
+}
+
 Value Packer::makeMask(Location loc, LanesAttr layout) {
   SmallVector<int8_t> mask;
   for (int64_t lane = 0; lane < layout.getSize(); ++lane)
@@ -182,7 +213,14 @@ Value Packer::makeMask(Location loc, LanesAttr layout) {
 
 Operation *Packer::getFusibleDot(Value acc) {
   Operation *dot = acc.getDefiningOp();
-  return isDot(dot) && acc.hasOneUse() ? dot : nullptr;
+  if (!isDot(dot) || !acc.hasOneUse())
+    return nullptr;
+  // A negative multiplier negates weights (HP16), which a pool has not.
+  auto requantize = dyn_cast<RequantizeOp>(*acc.user_begin());
+  if (isa<SumPool2DOp>(dot) && requantize &&
+      llvm::any_of(requantize.getMultiplier(), [](float m) { return m < 0; }))
+    return nullptr;
+  return dot;
 }
 
 FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
@@ -227,7 +265,7 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
 
 LogicalResult Packer::visitDotProduct(Operation *op) {
   Value acc = op->getResult(0);
-  if (acc.hasOneUse() &&
+  if (getFusibleDot(acc) &&
       isa<RequantizeOp, ToCarrierOp, ToRealOp>(*acc.user_begin()))
     return success(); // fused into its reader
   FailureOr<DotProduct> dot = DotProduct::get(op);
@@ -287,7 +325,7 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
       multipliers.push_back(m);
       offsets.push_back(o);
       signs.push_back(m < 0 ? -1 : 1);
-      if (s.level == 8)
+      if (s.level > 2)
         continue;
       if (empty)
         thresholds.append(numThresholds, bound);
@@ -296,7 +334,7 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
             findThresholds(std::abs(m), o, s.level, packed.isSigned(), bound));
     }
     Value thresholdTable, signTable, multiplierTable, offsetTable;
-    if (s.level == 8) {
+    if (s.level > 2) {
       multiplierTable = makeTable<float>(b, loc, {numRows}, multipliers);
       offsetTable = makeTable<float>(b, loc, {numRows}, offsets);
     } else {
@@ -337,10 +375,14 @@ LogicalResult Packer::visitToCarrier(ToCarrierOp op) {
       if (getFusibleCarrier(add) == op)
         return success();
   Operation *producer = getFusibleDot(op.getInput());
-  if (!producer)
-    return op.emitOpError(
-        "needs a dot product of its own to be fused into; the "
-        "accumulator has other readers");
+  if (!producer) {
+    FailureOr<WidePlanes> wide = getPlanes(op, op.getInput());
+    if (failed(wide))
+      return failure();
+    planes[op.getResult()] =
+        scalePlanes(op.getLoc(), *wide, op.getMultiplier(), {}, op.getResult());
+    return success();
+  }
   FailureOr<DotProduct> dot = DotProduct::get(producer);
   if (failed(dot))
     return failure();
@@ -409,24 +451,78 @@ LogicalResult Packer::visitAdd(AddOp op) {
   return success();
 }
 
+WidePlanes Packer::scalePlanes(Location loc, const WidePlanes &wide,
+                               ArrayRef<float> multiplier,
+                               ArrayRef<float> offset, Value result) {
+  auto type = cast<RankedTensorType>(wide.plane.getType());
+  int64_t numPlanes = type.getDimSize(0);
+  auto table = [&](ArrayRef<float> values) {
+    SmallVector<float> ofPlane(numPlanes);
+    for (auto [channel, plane] : llvm::enumerate(wide.planeOf))
+      ofPlane[plane] = values.size() == 1 ? values[0] : values[channel];
+    return makeTable<float>(b, loc, {numPlanes}, ofPlane);
+  };
+  bool isReal = !offset.empty();
+  Value empty = makeEmpty(loc, numPlanes, type.getDimSize(1),
+                          isReal ? Type(b.getF32Type()) : Type(b.getI16Type()));
+  SmallVector<Value> inputs = {wide.plane, table(multiplier)};
+  AffineMap identity = b.getMultiDimIdentityMap(2);
+  AffineMap plane = AffineMap::get(2, 0, b.getAffineDimExpr(0));
+  SmallVector<AffineMap> maps = {identity, plane};
+  if (isReal) {
+    inputs.push_back(table(offset));
+    maps.push_back(plane);
+  }
+  maps.push_back(identity);
+  SmallVector<utils::IteratorType> parallel(2, utils::IteratorType::parallel);
+  auto scaled = linalg::GenericOp::create(
+      b, loc, TypeRange{empty.getType()}, inputs, ValueRange{empty}, maps,
+      parallel, [&](OpBuilder &nb, Location loc, ValueRange args) {
+        Value x = arith::SIToFPOp::create(nb, loc, nb.getF32Type(), args[0]);
+        x = arith::MulFOp::create(nb, loc, x, args[1]);
+        if (isReal) {
+          x = arith::AddFOp::create(nb, loc, x, args[2]);
+        } else {
+          // The bounds are integers: clamping before rounding is the same.
+          auto bound = [&](float limit) -> Value {
+            return arith::ConstantOp::create(nb, loc,
+                                             nb.getF32FloatAttr(limit));
+          };
+          x = arith::MaximumFOp::create(nb, loc, x, bound(-32767));
+          x = arith::MinimumFOp::create(nb, loc, x, bound(32767));
+          x = math::RoundEvenOp::create(nb, loc, x);
+          x = arith::FPToSIOp::create(nb, loc, nb.getI16Type(), x);
+        }
+        linalg::YieldOp::create(nb, loc, x);
+      });
+  return {scaled.getResult(0), wide.planeOf, layouts.getLayout(result)};
+}
+
 LogicalResult Packer::visitToReal(ToRealOp op) {
-  Operation *producer = getFusibleDot(op.getInput());
-  if (!producer)
-    return op.emitOpError(
-        "needs a dot product of its own to be fused into; the "
-        "input has other readers or is a carrier");
-  FailureOr<DotProduct> dot = DotProduct::get(producer);
-  if (failed(dot))
-    return failure();
-  FailureOr<ContractBuilder> builder = makeBuilder(*dot);
-  if (failed(builder))
-    return failure();
-  LanesAttr layout = layouts.getLayout(op.getResult());
-  Value init =
-      makeEmpty(op.getLoc(), dot->outputs, layout.getSize(), b.getF32Type());
-  setPlanes(op.getResult(),
-            builder->makePlanes(Epilogue::Real, op.getMultiplier(),
-                                op.getOffset(), init));
+  Location loc = op.getLoc();
+  Value result = op.getResult();
+  WidePlanes real;
+  if (Operation *producer = getFusibleDot(op.getInput())) {
+    FailureOr<DotProduct> dot = DotProduct::get(producer);
+    if (failed(dot))
+      return failure();
+    FailureOr<ContractBuilder> builder = makeBuilder(*dot);
+    if (failed(builder))
+      return failure();
+    LanesAttr layout = layouts.getLayout(result);
+    Value init = makeEmpty(loc, dot->outputs, layout.getSize(), b.getF32Type());
+    real = {builder->makePlanes(Epilogue::Real, op.getMultiplier(),
+                                op.getOffset(), init),
+            llvm::to_vector(llvm::seq(dot->outputs)), layout};
+  } else {
+    FailureOr<WidePlanes> wide = getPlanes(op, op.getInput());
+    if (failed(wide))
+      return failure();
+    real = scalePlanes(loc, *wide, op.getMultiplier(), op.getOffset(), result);
+  }
+  // Whatever reads it is no op of ours.
+  result.replaceAllUsesWith(
+      unpackPlanes(loc, real, op.getResult().getType().getShape()));
   return success();
 }
 
@@ -552,7 +648,7 @@ LogicalResult Packer::visitDequantize(DequantizeOp op) {
                                                 ValueRange{channel, code});
         linalg::YieldOp::create(nb, loc, value);
       });
-  reals[op.getResult()] = generic.getResult(0);
+  op.getResult().replaceAllUsesWith(generic.getResult(0));
   return success();
 }
 
@@ -610,26 +706,13 @@ LogicalResult Packer::visitReturn(func::ReturnOp op) {
   for (OpOperand &operand : op->getOpOperands()) {
     Value value = operand.get();
     auto type = dyn_cast<RankedTensorType>(value.getType());
-    if (auto found = reals.find(value); found != reals.end()) {
-      operand.set(found->second);
-    } else if (getChannels(value.getType())) {
+    if (getChannels(value.getType())) {
       FailureOr<PackedCodes> packed = getCodes(op, value);
       if (failed(packed))
         return failure();
       operand.set(unpackCodes(op.getLoc(), *packed, type.getShape()));
     } else if (planes.contains(value)) {
-      const WidePlanes &wide = planes[value];
-      SmallVector<int64_t> channelOf(wide.planeOf.size());
-      for (auto [channel, plane] : llvm::enumerate(wide.planeOf))
-        channelOf[plane] = channel;
-      Value init = tensor::EmptyOp::create(
-          b, op.getLoc(), type.getShape(),
-          cast<RankedTensorType>(wide.plane.getType()).getElementType());
-      operand.set(UnpackLanesOp::create(b, op.getLoc(),
-                                        TypeRange{init.getType()}, wide.plane,
-                                        init, /*level=*/0, /*is_signed=*/true,
-                                        channelOf, wide.layout)
-                      ->getResult(0));
+      operand.set(unpackPlanes(op.getLoc(), planes[value], type.getShape()));
     }
   }
   return success();
@@ -659,13 +742,6 @@ LogicalResult Packer::visit(Operation *op) {
                                 "dialect");
         return success();
       });
-}
-
-static Type stripEncoding(Type type) {
-  auto tensor = dyn_cast<RankedTensorType>(type);
-  if (!tensor || !tensor.getEncoding())
-    return type;
-  return RankedTensorType::get(tensor.getShape(), tensor.getElementType());
 }
 
 LogicalResult Packer::run() {

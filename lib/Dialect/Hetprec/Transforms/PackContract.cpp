@@ -154,6 +154,9 @@ static int64_t packCode(int64_t level, int64_t slot, int64_t code,
   if (level == 8)
     return int64_t(uint8_t(negated ? -code : code)) << (8 * slot);
   int64_t largest = (1 << level) - 1;
+  // Lanes' nibbles are spread to bytes in the order 0, 2, 1, 3.
+  if (level == 4 && (slot == 1 || slot == 2))
+    slot = 3 - slot;
   return (negated ? largest - code : code) << (level * slot);
 }
 
@@ -170,7 +173,7 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
           std::min(getWordRange(s, group).first, s.getNumWords() - numWords);
       starts.push_back(start);
       for (int64_t g = 0; g < numWords; ++g)
-        for (int64_t tap = 0; tap < numTaps; ++tap) {
+        for (int64_t tap = 0; tap < (dot.filter ? numTaps : 1); ++tap) {
           int64_t word = 0;
           for (int64_t slot = 0; slot < perWord && output >= 0; ++slot) {
             int64_t c = s.channels[(start + g) * perWord + slot];
@@ -183,9 +186,9 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
           words.push_back(word);
         }
     }
-    tables.rows.push_back(
-        makeIntTable(b, loc, {int64_t(rows.size()), numWords * numTaps}, words,
-                     getWordBits(s.level)));
+    tables.rows.push_back(makeIntTable(
+        b, loc, {int64_t(rows.size()), int64_t(words.size() / rows.size())},
+        words, getWordBits(s.level)));
     if (dot.groups > 1)
       tables.starts.push_back(
           makeIntTable(b, loc, {int64_t(rows.size())}, starts, 32));
@@ -278,7 +281,6 @@ Value ContractBuilder::makeLaneBias() {
   // product with the code 1 everywhere, once for all outputs of a group.
   ChannelsAttr encoding = input.encoding;
   int8_t finest = encoding.getFinestLevel();
-  int64_t numTaps = taps.size();
   SmallVector<Value> lanes, rows, starts;
   SmallVector<int64_t> biasLevels, biasCoefficients;
   for (auto [s, numWords] : llvm::zip_equal(input.segments, wordCounts)) {
@@ -297,11 +299,11 @@ Value ContractBuilder::makeLaneBias() {
           if (c >= 0 && c / dot.channelsPerGroup == group)
             word |= packCode(s.level, slot, 1, /*negated=*/false);
         }
-        words.append(numTaps, word);
+        words.push_back(word);
       }
     }
     lanes.push_back(s.plane);
-    rows.push_back(makeIntTable(b, loc, {dot.groups, numWords * numTaps}, words,
+    rows.push_back(makeIntTable(b, loc, {dot.groups, numWords}, words,
                                 getWordBits(s.level)));
     if (dot.groups > 1)
       starts.push_back(makeIntTable(b, loc, {dot.groups}, begin, 32));
@@ -320,7 +322,8 @@ Value ContractBuilder::makeLaneBias() {
       /*thresholds=*/Value(), /*multiplier=*/Value(), /*offset=*/Value(),
       /*mask=*/Value(), init, biasLevels, biasCoefficients, taps, tapPhases,
       phases, origin, imageLayout.getBase(), laneCount, Epilogue::Accumulator,
-      /*out_level=*/0, /*out_signed=*/false, bits, layer);
+      /*out_level=*/0, /*out_signed=*/false, bits, /*uniform_rows=*/true,
+      /*shared_starts=*/false, layer);
   return laneBias = op->getResult(0);
 }
 
@@ -337,7 +340,8 @@ ContractOp ContractBuilder::create(const RowTables &tables, Epilogue epilogue,
       laneBias, laneBias ? tables.biasRows : Value(), tables.rowBias,
       thresholds, multiplier, offset, mask, init, levels, coefficients, taps,
       tapPhases, phases, origin, imageLayout.getBase(), laneCount, epilogue,
-      /*out_level=*/0, /*out_signed=*/false, bits, layer);
+      /*out_level=*/0, /*out_signed=*/false, bits,
+      /*uniform_rows=*/!dot.filter, /*shared_starts=*/false, layer);
 }
 
 Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
@@ -357,10 +361,10 @@ Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
     float m = channel < 0 ? 0.0f : pick(multiplier, channel);
     float o = channel < 0 ? 0.0f : pick(offset, channel);
     // A negative scale turns the thresholds round: negate the weights instead.
-    negated.push_back(level != 8 && m < 0);
+    negated.push_back(level <= 2 && m < 0);
     multipliers.push_back(m);
     offsets.push_back(o);
-    if (level == 8)
+    if (level > 2)
       continue;
     if (channel < 0)
       thresholds.append(numThresholds, bound); // never passed: code 0
@@ -371,7 +375,7 @@ Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
   int64_t numRows = rows.size();
   int64_t bits = bound <= 32767 && !input.isSigned() ? 16 : 32;
   Value thresholdTable, multiplierTable, offsetTable;
-  if (level == 8) {
+  if (level > 2) {
     multiplierTable = makeTable<float>(b, loc, {numRows}, multipliers);
     offsetTable = makeTable<float>(b, loc, {numRows}, offsets);
   } else {

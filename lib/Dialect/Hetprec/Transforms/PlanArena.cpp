@@ -30,8 +30,7 @@ struct Buffer {
   }
 };
 
-struct PlanArenaPass
-    : sysmol::hetprec::impl::PlanArenaPassBase<PlanArenaPass> {
+struct PlanArenaPass : sysmol::hetprec::impl::PlanArenaPassBase<PlanArenaPass> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
     if (function.isDeclaration())
@@ -43,8 +42,7 @@ struct PlanArenaPass
 
     std::vector<Buffer> buffers;
     WalkResult walk = function.walk([&](memref::AllocOp alloc) {
-      if (alloc->getBlock() != &entry ||
-          !alloc.getType().hasStaticShape()) {
+      if (alloc->getBlock() != &entry || !alloc.getType().hasStaticShape()) {
         alloc.emitOpError("only buffers of static shape at the top of the "
                           "function can be placed in the arena");
         return WalkResult::interrupt();
@@ -84,10 +82,9 @@ struct PlanArenaPass
       b.setInsertionPoint(buffer.alloc);
       Location loc = buffer.alloc.getLoc();
       Value offset = arith::ConstantIndexOp::create(b, loc, buffer.offset);
-      Value view =
-          memref::ViewOp::create(b, loc, buffer.alloc.getType(),
-                                 function.getArgument(index), offset,
-                                 ValueRange());
+      Value view = memref::ViewOp::create(b, loc, buffer.alloc.getType(),
+                                          function.getArgument(index), offset,
+                                          ValueRange());
       for (Operation *user :
            llvm::make_early_inc_range(buffer.alloc->getUsers()))
         if (isa<memref::DeallocOp>(user))

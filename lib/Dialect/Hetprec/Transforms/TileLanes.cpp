@@ -3,6 +3,7 @@
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/SCF/Transforms/TileUsingInterface.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
 #include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
 
 namespace sysmol::hetprec {
@@ -13,14 +14,26 @@ namespace sysmol::hetprec {
 using namespace mlir;
 using namespace sysmol::hetprec;
 
+/// Whether every `rows` rows on end read the same groups.
+static bool haveSharedStarts(ContractOp op, int64_t rows) {
+  for (Value starts : op.getStarts()) {
+    DenseIntElementsAttr values;
+    if (!matchPattern(starts, m_Constant(&values)))
+      return rows == 1;
+    auto all = llvm::to_vector(values.getValues<int32_t>());
+    for (auto [r, start] : llvm::enumerate(all))
+      if (start != all[r / rows * rows])
+        return false;
+  }
+  return true;
+}
+
 /// Words (or planes) of a tile, such that tiles divide the op evenly.
 static int64_t getWordTile(Operation *op, int64_t words, int64_t rowTile) {
   auto contract = dyn_cast<ContractOp>(op);
-  // A word of codes is a tile; rows of different groups share no lanes.
-  if (!contract || contract.getEpilogue() == Epilogue::Codes ||
-      !contract.getStarts().empty())
-    return 1;
-  while (words % rowTile != 0)
+  if (!contract || contract.getEpilogue() == Epilogue::Codes)
+    return 1; // a word of codes is a tile
+  while (words % rowTile != 0 || !haveSharedStarts(contract, rowTile))
     --rowTile;
   return rowTile;
 }
@@ -58,10 +71,14 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
       int64_t lanes = *getConstantIntValue(domain[1].size);
       int64_t laneTile =
           lanes % (2 * kLaneBlock) == 0 ? 2 * kLaneBlock : kLaneBlock;
+      auto contract = dyn_cast<ContractOp>(op.getOperation());
+      int64_t wordTile = getWordTile(op, words, rowTile);
+      if (contract && !contract.getStarts().empty())
+        contract.setSharedStarts(
+            haveSharedStarts(contract, wordTile * contract.getRowsPerWord()));
       scf::SCFTilingOptions options;
       options.setTileSizes(
-          {rewriter.getIndexAttr(getWordTile(op, words, rowTile)),
-           rewriter.getIndexAttr(laneTile)});
+          {rewriter.getIndexAttr(wordTile), rewriter.getIndexAttr(laneTile)});
       FailureOr<scf::SCFTilingResult> result =
           scf::tileUsingSCF(rewriter, op, options);
       if (failed(result)) {

@@ -60,12 +60,19 @@ private:
   void finish(RowRange rows, const Sums &sums);
 
   Value getStart(int64_t segment, int64_t row);
+  /// Column of tap `tap` of a window row whose words begin at `first`.
+  Value getColumn(Value first, int64_t tap) {
+    if (op.getUniformRows())
+      return first;
+    return arith::AddIOp::create(b, loc, first, v.index(tap));
+  }
   Value getPlane(int64_t segment, int64_t tap, Value start, Value word);
   /// `sum += coefficient * part`, in the op's width of sums.
   void accumulate(LanePair &sum, LanePair part, int64_t coefficient);
   int64_t getNumWords(int64_t segment) {
-    return cast<MemRefType>(op.getRows()[segment].getType()).getDimSize(1) /
-           int64_t(taps.size());
+    int64_t size =
+        cast<MemRefType>(op.getRows()[segment].getType()).getDimSize(1);
+    return op.getUniformRows() ? size : size / int64_t(taps.size());
   }
   /// Runs `body` `count` times from `first` on, in a loop if worth one.
   SmallVector<Value>
@@ -128,7 +135,9 @@ SmallVector<Value> ContractVectorizer::forWindowRows(
   return repeat(0, windowRows, 1, carried, [&](Value i, ValueRange args) {
     Value shift = arith::MulIOp::create(b, loc, i, v.index(rowShift));
     Value skipped = arith::MulIOp::create(b, loc, i, v.index(rowTaps));
-    Value first = arith::AddIOp::create(b, loc, column, skipped);
+    Value first = word; // one word for all taps
+    if (!op.getUniformRows())
+      first = arith::AddIOp::create(b, loc, column, skipped);
     return body(shift, first, args);
   });
 }
@@ -224,7 +233,7 @@ void ContractVectorizer::addByteSegment(int64_t segment, RowRange rows,
           b, loc, shift, v.index(taps[tap] + block * kLaneBlock));
       registers.push_back(v.loadVector(lanes, plane, lane, kLaneBlock));
     }
-    Value column = arith::AddIOp::create(b, loc, first, v.index(tap));
+    Value column = getColumn(first, tap);
     for (int64_t r = 0; r < rows.count; ++r) {
       Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
       for (int64_t block = 0; block < blocks; ++block) {
@@ -337,18 +346,13 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
   VectorType quarter = VectorType::get({kLaneBlock / 4}, b.getI32Type());
   Value start = getStart(segment, rows.first);
 
-  // Nibbles 0..3 of 16 bits to the low halves of four bytes.
+  // Nibbles 0, 2, 1, 3 of 16 bits to the low halves of four bytes: the order
+  // rows are packed in.
   auto spread = [&](Value x) -> Value {
-    Type type = x.getType();
-    auto constant = [&](int64_t value) -> Value {
-      if (auto vector = dyn_cast<VectorType>(type))
-        return v.splat(vector, value);
-      return arith::ConstantOp::create(b, loc, b.getIntegerAttr(type, value));
-    };
     // Bits 0-3 and 8-11 are in place; 4-7 and 12-15 move to 16 and 24.
-    Value moved = arith::ShLIOp::create(b, loc, x, constant(12));
+    Value moved = arith::ShLIOp::create(b, loc, x, v.splat(quarter, 12));
     Value both = arith::OrIOp::create(b, loc, x, moved);
-    return arith::AndIOp::create(b, loc, both, constant(0x0F0F0F0F));
+    return arith::AndIOp::create(b, loc, both, v.splat(quarter, 0x0F0F0F0F));
   };
   // The block's lanes as four registers: even lanes 0.. and 32.., odd ones.
   auto loadBlock = [&](Value plane, Value shift, int64_t lane) {
@@ -391,11 +395,9 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
       Value plane = getPlane(segment, tap, start, word);
       SmallVector<Value, 4> registers =
           loadBlock(plane, shift, taps[tap] + block * kLaneBlock);
-      Value column = arith::AddIOp::create(b, loc, first, v.index(tap));
+      Value column = getColumn(first, tap);
       for (int64_t r = 0; r < rows.count; ++r) {
         Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
-        if (level == 4)
-          row = spread(arith::ExtUIOp::create(b, loc, b.getI32Type(), row));
         for (int64_t i = 0; i < 4; ++i) {
           Value &acc = accs[4 * r + i];
           acc = MacOp::create(b, loc, quarter, acc, registers[i], row, level);
@@ -469,9 +471,9 @@ void ContractVectorizer::finish(RowRange rows, const Sums &sums) {
       case Epilogue::Codes: {
         int64_t level = op.getOutLevel();
         LanePair codes = sum.map([&](Value x) {
-          return level == 8
-                     ? v.requantize8(x, op.getMultiplier(), op.getOffset(), row,
-                                     op.getOutSigned())
+          return level > 2
+                     ? v.requantizeByRule(x, op.getMultiplier(), op.getOffset(),
+                                          row, level, op.getOutSigned())
                      : v.countThresholds(x, op.getThresholds(), row);
         });
         int64_t slot = (rows.first + r) % getChannelsPerWord(level);
@@ -493,7 +495,7 @@ void ContractVectorizer::run() {
   int64_t numRows = op.getNumRows();
   words.resize(blocks);
   // Rows of a grouped window read different lanes.
-  bool grouped = !op.getStarts().empty();
+  bool grouped = !op.getStarts().empty() && !op.getSharedStarts();
   int64_t atOnce = grouped ? 1 : numRows;
   int64_t dotAtOnce = grouped ? 1 : kDotRowsAtOnce;
   for (int64_t first = 0; first < numRows; first += atOnce) {

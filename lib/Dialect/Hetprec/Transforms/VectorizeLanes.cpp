@@ -36,9 +36,9 @@ void sysmol::hetprec::vectorizeRequantizeLanes(OpBuilder &b,
             b, loc, b.getIndexType(), v.loadScalar(op.getChannels(), row));
         LanePair x = v.loadPair(op.getPlanes(), channel, block);
         LanePair codes = x.map([&](Value value) -> Value {
-          if (level == 8)
-            return v.requantize8(value, op.getMultiplier(), op.getOffset(), row,
-                                 op.getOutSigned());
+          if (level > 2)
+            return v.requantizeByRule(value, op.getMultiplier(), op.getOffset(),
+                                      row, level, op.getOutSigned());
           Value sign =
               v.broadcast(v.loadScalar(op.getSigns(), row), kLaneBlock / 2);
           Value turned = arith::MulIOp::create(b, loc, value, sign);

@@ -59,7 +59,7 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     |---|---|---|---|
     | 1 | i8 | 8 | bit i |
     | 2 | i8 | 3 | bits 2i, 2i + 1 |
-    | 4 | i16 | 4 | bits 4i to 4i + 3 |
+    | 4 | i16 | 4 | bits 4i to 4i + 3 (in rows channels 1 and 2 swapped) |
     | 8 | i32 | 4 | byte i; lanes unsigned, rows signed |
 
     Codes of 1, 2 and 4 bits are unsigned on both sides; the constants that this
@@ -71,9 +71,13 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
 
     `epilogue` says what is written to `init` at `[row, lane]`:
     `accumulator` (`v`), `real` (HP18), `carrier` (HP17), `carrier_add` (HP17,
-    onto what `init` holds), `codes` (`#{t : v > t}` of the row's `thresholds`,
-    or HP15 by `multiplier` and `offset` for 8 bits; the codes of one group of
-    rows packed into one word of level `out_level`, lanes outside `mask` zero).
+    onto what `init` holds), `codes` (`#{t : v > t}` of the row's `thresholds`
+    for 1 and 2 bits, HP15 by `multiplier` and `offset` for 4 and 8, where that
+    is fewer instructions than 15 compares; the codes of one group of rows
+    packed into one word of level `out_level`, lanes outside `mask` zero).
+
+    `uniform_rows`: a row has one word for each group, the same for all taps
+    (sums). `shared_starts`: the rows of a tile read the same groups.
 
     *Wide planes* (i16, i32, f32) hold each block of 64 lanes with the even ones
     first: unpacking bytes into 16 bits then costs an AND and a shift, and
@@ -96,6 +100,7 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     DefaultValuedAttr<I64Attr, "0">:$out_level,
     DefaultValuedAttr<BoolAttr, "false">:$out_signed,
     DefaultValuedAttr<I64Attr, "32">:$sum_bits,
+    UnitAttr:$uniform_rows, UnitAttr:$shared_starts,
     OptionalAttr<StrAttr>:$layer);
   let assemblyFormat = [{
     $epilogue `lanes` `(` $lanes `:` type($lanes) `)`
@@ -131,7 +136,7 @@ def Hetprec_RequantizeLanesOp : Hetprec_LaneOp<"requantize_lanes", [
     a word) + i`: the permutation that sorts the channels costs nothing here.
     `codes = #{t : x * signs[n] > t}` over the `thresholds[n]`, with `signs` -1
     where the multiplier is negative and 1 elsewhere; or by `multiplier` and
-    `offset` for 8 bits.
+    `offset` for 4 and 8 bits.
   }];
   let arguments = (ins
     Hetprec_Packed:$planes, Hetprec_Table:$channels,
@@ -211,15 +216,17 @@ def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,
 
     - level 1 and 2: `vector<64xi8>`, `row` i8, sums modulo 256 (the caller
       widens in time: a level-1 product adds at most 8, a level-2 one 27);
-    - level 8, and level 4 once its nibbles are bytes: `vector<16xi32>`, four
-      unsigned bytes of `lanes` times four signed bytes of `row`.
+    - level 8: `vector<16xi32>`, four unsigned bytes of `lanes` times four
+      signed bytes of `row`, i32; level 4 the same with byte i of `lanes` and
+      nibble i of `row`, i16 (spreading nibbles to bytes takes two
+      instructions when it swaps the middle ones; rows are packed to match).
 
     ```mlir
     %s1 = hetprec.mac %s0, %a, %w level = 2 : vector<64xi8>, i8
     ```
   }];
   let arguments = (ins AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$acc,
-    AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$lanes, AnyTypeOf<[I8, I32]>:$row,
+    AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$lanes, AnyTypeOf<[I8, I16, I32]>:$row,
     I64Attr:$level);
   let results = (outs AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$result);
   let assemblyFormat = [{
