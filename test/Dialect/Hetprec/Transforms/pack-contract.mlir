@@ -44,11 +44,11 @@ func.func @midrise_thresholds(%x: tensor<2x1xi8, #a2>) -> tensor<2x2xi8, #s2> {
 
 // Three levels share one accumulator: one product counts 120, 20, 1 (HP11),
 // twice that on unsigned codes; -120 * 1, -20 * 3, -1 * 15 in the lanes' part.
-// Words: level 1 bit i, level 2 bits 2i, level 4 bits 4i.
+// Words: level 1 bit i, level 2 bits 2i, level 4 bits 4i with 1 and 2 swapped.
 // CHECK-LABEL: @levels
 // CHECK-DAG: %[[R1:.+]] = arith.constant dense<{{\[\[}}5, 0], [2, 1]]> : tensor<2x2xi8>
 // CHECK-DAG: %[[R2:.+]] = arith.constant dense<{{\[\[}}57, 3], [0, 2]]> : tensor<2x2xi8>
-// CHECK-DAG: %[[R4:.+]] = arith.constant dense<{{\[\[}}-17185, 15], [4660, 0]]> : tensor<2x2xi16>
+// CHECK-DAG: %[[R4:.+]] = arith.constant dense<{{\[\[}}-16945, 15], [4900, 0]]> : tensor<2x2xi16>
 // CHECK: hetprec.contract accumulator {{.+}} {coefficients = array<i64: -120, -60, -15>
 // CHECK: hetprec.contract accumulator lanes(%{{.+}}, %{{.+}}, %{{.+}} : {{.+}}) rows(%[[R1]], %[[R2]], %[[R4]] :
 // CHECK-SAME: coefficients = array<i64: 240, 40, 2>
@@ -56,7 +56,7 @@ func.func @midrise_thresholds(%x: tensor<2x1xi8, #a2>) -> tensor<2x2xi8, #s2> {
 #am = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 9, 2 x 4, 4 x 5]>
 #wm = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 9, 2 x 4, 4 x 5]>
 func.func @levels(%x: tensor<1x18xi8, #am>) -> tensor<1x2xi32> {
-  // 5 = 1 + 4; 57 = 1 + 2 * 4 + 3 * 16; -17185 = 0xBCDF.
+  // 5 = 1 + 4; 57 = 1 + 2 * 4 + 3 * 16; -16945 = 0xBDCF.
   %w = arith.constant dense<[[1, 0, 1, 0, 0, 0, 0, 0, 0,  1, 2, 3, 3,  15, 13, 12, 11, 15],
                              [0, 1, 0, 0, 0, 0, 0, 0, 1,  0, 0, 0, 2,   4,  3,  2,  1,  0]]> : tensor<2x18xi8, #wm>
   %acc = hetprec.matmul %x, %w : tensor<1x18xi8, #am>, tensor<2x18xi8, #wm> -> tensor<1x2xi32>
@@ -165,13 +165,15 @@ func.func @groups(%x: tensor<1x12x1x1xi8, #gx>) -> tensor<1x2x1x1xi32> {
   return %acc : tensor<1x2x1x1xi32>
 }
 
-// A pool is a grouped window of ones, without any correction.
+// A pool is a grouped window of ones (one word for all taps), without any
+// correction.
 // CHECK-LABEL: @pool
-// CHECK-DAG: %[[ROWS:.+]] = arith.constant dense<{{\[\[}}1, 1, 1, 1], [4, 4, 4, 4], [16, 16, 16, 16], [1, 1, 1, 1]]> : tensor<4x4xi8>
+// CHECK-DAG: %[[ROWS:.+]] = arith.constant dense<{{\[\[}}1], [4], [16], [1]]> : tensor<4x1xi8>
 // CHECK-DAG: %[[STARTS:.+]] = arith.constant dense<[0, 0, 0, 1]> : tensor<4xi32>
 // CHECK-NOT: lane_bias
-// CHECK: hetprec.contract accumulator lanes({{.+}}) rows(%[[ROWS]] : tensor<4x4xi8>) starts(%[[STARTS]] : tensor<4xi32>) outs
+// CHECK: hetprec.contract accumulator lanes({{.+}}) rows(%[[ROWS]] : tensor<4x1xi8>) starts(%[[STARTS]] : tensor<4xi32>) outs
 // CHECK-SAME: coefficients = array<i64: 1>
+// CHECK-SAME: taps = array<i64: 0, 1, 3, 4>, uniform_rows
 #p4 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 4]>
 func.func @pool(%x: tensor<1x4x3x3xi8, #p4>) -> tensor<1x4x2x2xi32> {
   %acc = hetprec.sum_pool_2d %x kernel = [2, 2] : tensor<1x4x3x3xi8, #p4> -> tensor<1x4x2x2xi32>
