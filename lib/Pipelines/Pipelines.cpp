@@ -38,8 +38,12 @@ void sysmol::buildPackedPhase(OpPassManager &pm) {
   addContract(pm, Phase::Packed);
 }
 
-void sysmol::buildLoopsPhase(OpPassManager &pm) {
-  pm.addNestedPass<func::FuncOp>(createTileLanesPass());
+void sysmol::buildLoopsPhase(OpPassManager &pm,
+                             const LoopsPhaseOptions &options) {
+  TileLanesPassOptions tile;
+  tile.laneBlocks = options.laneBlocks;
+  tile.rowTile = options.rowTile;
+  pm.addNestedPass<func::FuncOp>(createTileLanesPass(tile));
   pm.addPass(createCanonicalizerPass());
   bufferization::OneShotBufferizePassOptions bufferize;
   bufferize.bufferizeFunctionBoundaries = true;
@@ -95,27 +99,26 @@ void sysmol::buildHetprecToLLVM(OpPassManager &pm,
                                 const LLVMPhaseOptions &options) {
   buildPlanPhase(pm);
   buildPackedPhase(pm);
-  buildLoopsPhase(pm);
+  buildLoopsPhase(pm, LoopsPhaseOptions());
   buildVectorsPhase(pm);
   buildLLVMPhase(pm, options);
 }
 
 void sysmol::registerPipelines() {
-  PassPipelineRegistration<>(
-      "hetprec-to-plan", "Model to plan: sort channels into segments",
-      buildPlanPhase);
+  PassPipelineRegistration<>("hetprec-to-plan",
+                             "Model to plan: sort channels into segments",
+                             buildPlanPhase);
   PassPipelineRegistration<>("hetprec-plan-to-packed",
                              "Plan to packed: planes of lanes",
                              buildPackedPhase);
-  PassPipelineRegistration<>("hetprec-packed-to-loops",
-                             "Packed to loops: tiles on memrefs",
-                             buildLoopsPhase);
+  PassPipelineRegistration<LoopsPhaseOptions>(
+      "hetprec-packed-to-loops", "Packed to loops: tiles on memrefs",
+      buildLoopsPhase);
   PassPipelineRegistration<>("hetprec-loops-to-vectors",
                              "Loops to vectors and hetprec.mac",
                              buildVectorsPhase);
   PassPipelineRegistration<LLVMPhaseOptions>(
-      "hetprec-vectors-to-llvm", "Vectors to the LLVM dialect",
-      buildLLVMPhase);
+      "hetprec-vectors-to-llvm", "Vectors to the LLVM dialect", buildLLVMPhase);
   PassPipelineRegistration<LLVMPhaseOptions>(
       "hetprec-to-llvm", "All phases, from model ops to the LLVM dialect",
       buildHetprecToLLVM);

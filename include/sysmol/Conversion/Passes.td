@@ -9,8 +9,8 @@ def ConvertHetprecToVectorPass : Pass<"convert-hetprec-to-vector"> {
   let summary = "hetprec.mac to arith, math and vector: runs on any target";
   let description = [{
     Level 1 is AND and a population count, which LLVM turns into VPOPCNTB where
-    there is one. Level 2 multiplies the three 2-bit fields, levels 4 and 8 the
-    four bytes of a lane.
+    there is one. Level 2 masks the three 2-bit fields by the bits of the row,
+    levels 4 and 8 multiply the four bytes of a lane.
 
     ```mlir
     %s = hetprec.mac %acc, %a, %w level = 1 : vector<64xi8>, vector<64xi8>, i8

@@ -19,8 +19,16 @@ enum class MacLowering {
   AVX512,  ///< VBMI, VNNI, BITALG
 };
 
-struct LLVMPhaseOptions
-    : public mlir::PassPipelineOptions<LLVMPhaseOptions> {
+struct LoopsPhaseOptions : public mlir::PassPipelineOptions<LoopsPhaseOptions> {
+  Option<int64_t> laneBlocks{*this, "lane-blocks",
+                             llvm::cl::desc("lanes of a tile (blocks of 64)"),
+                             llvm::cl::init(2)};
+  Option<int64_t> rowTile{*this, "row-tile",
+                          llvm::cl::desc("rows of a tile that writes planes"),
+                          llvm::cl::init(4)};
+};
+
+struct LLVMPhaseOptions : public mlir::PassPipelineOptions<LLVMPhaseOptions> {
   Option<MacLowering> mac{
       *this, "mac", llvm::cl::desc("lowering of hetprec.mac"),
       llvm::cl::init(MacLowering::Generic),
@@ -34,12 +42,12 @@ void buildPlanPhase(mlir::OpPassManager &pm);
 /// Plan to packed: planes of lanes, fused epilogues.
 void buildPackedPhase(mlir::OpPassManager &pm);
 /// Packed to loops: tiles on memrefs.
-void buildLoopsPhase(mlir::OpPassManager &pm);
+void buildLoopsPhase(mlir::OpPassManager &pm, const LoopsPhaseOptions &options);
 /// Loops to vectors: `mac` is all that is left of the dialect.
 void buildVectorsPhase(mlir::OpPassManager &pm);
 /// Vectors to the LLVM dialect: no allocation, weights and arena as arguments.
 void buildLLVMPhase(mlir::OpPassManager &pm, const LLVMPhaseOptions &options);
-/// All of them.
+/// All of them, tiled as for AVX-512.
 void buildHetprecToLLVM(mlir::OpPassManager &pm,
                         const LLVMPhaseOptions &options);
 

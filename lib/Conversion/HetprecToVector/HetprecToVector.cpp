@@ -36,52 +36,99 @@ struct LowerBitMac : OpRewritePattern<MacOp> {
   }
 };
 
-/// Fields multiplied one by one: of 2 bits on both sides (level 2), bytes by
-/// nibbles (level 4), bytes by signed bytes (level 8).
-struct LowerFieldMac : OpRewritePattern<MacOp> {
+/// Three 2-bit fields: the lanes masked by the row's low bits count once, those
+/// masked by its high bits twice. No multiplication, which bytes do not have on
+/// most machines.
+struct LowerTwoBitMac : OpRewritePattern<MacOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(MacOp op,
                                 PatternRewriter &rewriter) const override {
-    if (op.getLevel() == 1)
-      return rewriter.notifyMatchFailure(op, "level 1 has no fields");
+    if (op.getLevel() != 2)
+      return rewriter.notifyMatchFailure(op, "not level 2");
     Location loc = op.getLoc();
     auto type = cast<VectorType>(op.getLanes().getType());
-    Type element = type.getElementType();
-    int64_t level = op.getLevel(), width = level == 2 ? 2 : 8;
-    Value word = op.getRow();
-    if (level == 4)
-      word = arith::ExtUIOp::create(rewriter, loc, element, word);
-    int64_t fields = getChannelsPerWord(level);
-    auto constant = [&](int64_t value) -> Value {
+    auto scalar = [&](int64_t value) -> Value {
       return arith::ConstantOp::create(rewriter, loc,
-                                       rewriter.getIntegerAttr(element, value));
+                                       rewriter.getI8IntegerAttr(value));
     };
     auto splat = [&](int64_t value) -> Value {
       return arith::ConstantOp::create(
           rewriter, loc,
-          DenseElementsAttr::get(type,
-                                 rewriter.getIntegerAttr(element, value)));
+          DenseElementsAttr::get(type, rewriter.getI8IntegerAttr(value)));
     };
-    int64_t mask = (int64_t(1) << width) - 1;
+    auto add = [&](Value a, Value b) -> Value {
+      return arith::AddIOp::create(rewriter, loc, a, b);
+    };
+    auto both = [&](Value a, Value b) -> Value {
+      return arith::AndIOp::create(rewriter, loc, a, b);
+    };
+    auto shift = [&](Value a, int64_t by) -> Value {
+      return arith::ShRUIOp::create(rewriter, loc, a, splat(by));
+    };
+    // Lanes where bit `bit` of the row's field is set.
+    auto masked = [&](int64_t bit) -> Value {
+      Value bits =
+          arith::ShRUIOp::create(rewriter, loc, op.getRow(), scalar(bit));
+      bits = arith::AndIOp::create(rewriter, loc, bits, scalar(0b010101));
+      bits = arith::MulIOp::create(rewriter, loc, bits, scalar(3));
+      return both(op.getLanes(),
+                  vector::BroadcastOp::create(rewriter, loc, type, bits));
+    };
+    auto weighted = [&](Value once, Value twice) {
+      return add(once, add(twice, twice));
+    };
+    Value low = masked(0), high = masked(1);
+    // Fields 0 and 2 in one nibble each (at most 9), field 1 in another.
+    Value outer =
+        weighted(both(low, splat(0b110011)), both(high, splat(0b110011)));
+    Value middle =
+        weighted(both(shift(low, 2), splat(3)), both(shift(high, 2), splat(3)));
+    Value sum = add(both(outer, splat(15)), shift(outer, 4));
+    rewriter.replaceOp(op, add(op.getAcc(), add(sum, middle)));
+    return success();
+  }
+};
+
+/// Four bytes times four nibbles (level 4) or signed bytes (level 8).
+struct LowerDotMac : OpRewritePattern<MacOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(MacOp op,
+                                PatternRewriter &rewriter) const override {
+    int64_t level = op.getLevel();
+    if (level < 4)
+      return rewriter.notifyMatchFailure(op, "not level 4 or 8");
+    Location loc = op.getLoc();
+    auto type = cast<VectorType>(op.getLanes().getType());
+    Type i32 = rewriter.getI32Type();
+    auto constant = [&](int64_t value) -> Value {
+      return arith::ConstantOp::create(rewriter, loc,
+                                       rewriter.getI32IntegerAttr(value));
+    };
+    auto splat = [&](int64_t value) -> Value {
+      return arith::ConstantOp::create(
+          rewriter, loc,
+          DenseElementsAttr::get(type, rewriter.getI32IntegerAttr(value)));
+    };
+    Value word = op.getRow();
+    if (level == 4)
+      word = arith::ExtUIOp::create(rewriter, loc, i32, word);
     Value sum = op.getAcc();
-    for (int64_t i = 0; i < fields; ++i) {
-      Value lane = arith::ShRUIOp::create(rewriter, loc, op.getLanes(),
-                                          splat(i * width));
-      lane = arith::AndIOp::create(rewriter, loc, lane, splat(mask));
+    for (int64_t i = 0; i < 4; ++i) {
+      Value lane =
+          arith::ShRUIOp::create(rewriter, loc, op.getLanes(), splat(8 * i));
+      lane = arith::AndIOp::create(rewriter, loc, lane, splat(255));
       Value field;
-      if (level != 8) {
-        field =
-            arith::ShRUIOp::create(rewriter, loc, word, constant(i * level));
-        field = arith::AndIOp::create(rewriter, loc, field,
-                                      constant((int64_t(1) << level) - 1));
+      if (level == 4) {
+        field = arith::ShRUIOp::create(rewriter, loc, word, constant(4 * i));
+        field = arith::AndIOp::create(rewriter, loc, field, constant(15));
       } else {
-        field = arith::ShLIOp::create(rewriter, loc, word,
-                                      constant(24 - i * width));
+        field =
+            arith::ShLIOp::create(rewriter, loc, word, constant(24 - 8 * i));
         field = arith::ShRSIOp::create(rewriter, loc, field, constant(24));
       }
       Value row = vector::BroadcastOp::create(rewriter, loc, type, field);
-      Value product = arith::MulIOp::create(rewriter, loc, lane, row);
-      sum = arith::AddIOp::create(rewriter, loc, sum, product);
+      sum = arith::AddIOp::create(
+          rewriter, loc, sum, arith::MulIOp::create(rewriter, loc, lane, row));
     }
     rewriter.replaceOp(op, sum);
     return success();
@@ -101,5 +148,6 @@ struct ConvertHetprecToVectorPass
 
 void sysmol::populateHetprecToVectorPatterns(RewritePatternSet &patterns,
                                              PatternBenefit benefit) {
-  patterns.add<LowerBitMac, LowerFieldMac>(patterns.getContext(), benefit);
+  patterns.add<LowerBitMac, LowerTwoBitMac, LowerDotMac>(patterns.getContext(),
+                                                         benefit);
 }

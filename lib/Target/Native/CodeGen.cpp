@@ -25,21 +25,27 @@ const std::vector<NativeTarget> &sysmol::getNativeTargetTable() {
        {"avx512vbmi", "avx512vnni", "avx512bitalg", "avx512vpopcntdq"},
        {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vbmi",
         "avx512vnni", "avx512bitalg", "avx512vpopcntdq", "avx2", "fma", "bmi2"},
-       MacLowering::AVX512},
+       MacLowering::AVX512,
+       /*laneBlocks=*/2,
+       /*rowTile=*/4},
       {"x86-64-avx2",
        "x86_64-unknown-linux-gnu",
        "x86-64-v3",
        "haswell",
        {},
        {"avx2", "fma", "bmi2"},
-       MacLowering::Generic},
+       MacLowering::Generic,
+       /*laneBlocks=*/1,
+       /*rowTile=*/1},
       {"x86-64-generic",
        "x86_64-unknown-linux-gnu",
        "x86-64",
        "generic",
        {},
        {},
-       MacLowering::Generic},
+       MacLowering::Generic,
+       /*laneBlocks=*/1,
+       /*rowTile=*/1},
   };
   return table;
 }
@@ -57,7 +63,8 @@ createTargetMachine(const NativeTarget &target) {
   llvm::InitializeAllAsmPrinters();
   llvm::Triple triple(target.triple);
   std::string message;
-  const llvm::Target *found = llvm::TargetRegistry::lookupTarget(triple, message);
+  const llvm::Target *found =
+      llvm::TargetRegistry::lookupTarget(triple, message);
   if (!found)
     return makeError("LLVM has no target " + target.triple + ": " + message);
   std::string features;
@@ -80,15 +87,15 @@ static void createEntry(llvm::Module &module, llvm::Function *network,
   auto *type = llvm::FunctionType::get(llvm::Type::getInt32Ty(context),
                                        {pointer, pointer, pointer, pointer},
                                        /*isVarArg=*/false);
-  auto *entry = llvm::Function::Create(
-      type, llvm::GlobalValue::ExternalLinkage, name, module);
+  auto *entry = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,
+                                       name, module);
   llvm::IRBuilder<> b(llvm::BasicBlock::Create(context, "entry", entry));
   llvm::SmallVector<llvm::Value *> args = {entry->getArg(0), entry->getArg(1)};
   for (unsigned i = 2; i < network->arg_size(); ++i) {
     bool isInput = i - 2 < numInputs;
-    llvm::Value *slot = b.CreateConstInBoundsGEP1_32(
-        pointer, entry->getArg(isInput ? 2 : 3),
-        isInput ? i - 2 : i - 2 - numInputs);
+    llvm::Value *slot =
+        b.CreateConstInBoundsGEP1_32(pointer, entry->getArg(isInput ? 2 : 3),
+                                     isInput ? i - 2 : i - 2 - numInputs);
     args.push_back(b.CreateLoad(pointer, slot));
   }
   b.CreateCall(network, args);
@@ -134,8 +141,7 @@ sysmol::generateCode(mlir::ModuleOp module, unsigned numInputs,
     function.addFnAttr(llvm::Attribute::NoUnwind);
     function.addFnAttr("target-cpu", target.cpu);
     function.addFnAttr("tune-cpu", target.tuneFor);
-    function.addFnAttr("target-features",
-                       (*machine)->getTargetFeatureString());
+    function.addFnAttr("target-features", (*machine)->getTargetFeatureString());
     // x86-64-v4 prefers 256 bits on its own; our registers are 512 wide.
     if (target.mac == MacLowering::AVX512) {
       function.addFnAttr("prefer-vector-width", "512");
@@ -143,8 +149,8 @@ sysmol::generateCode(mlir::ModuleOp module, unsigned numInputs,
     }
   }
   if (!options.weightsName.empty()) {
-    auto blob = module->getAttrOfType<mlir::DenseElementsAttr>(
-        "hetprec.weights");
+    auto blob =
+        module->getAttrOfType<mlir::DenseElementsAttr>("hetprec.weights");
     llvm::ArrayRef<char> raw = blob.getRawData();
     std::string bytes(raw.begin(), raw.end());
     if (blob.isSplat())
@@ -161,7 +167,12 @@ sysmol::generateCode(mlir::ModuleOp module, unsigned numInputs,
   llvm::FunctionAnalysisManager functions;
   llvm::CGSCCAnalysisManager sccs;
   llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(machine->get());
+  // Vectors are made and loops unrolled by our own phases, to fill registers:
+  // doing it again costs compile time and spills.
+  llvm::PipelineTuningOptions tuning;
+  tuning.SLPVectorization = false;
+  tuning.LoopUnrolling = false;
+  llvm::PassBuilder builder(machine->get(), tuning);
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(sccs);
   builder.registerFunctionAnalyses(functions);

@@ -4,9 +4,9 @@
 
 #include "LayerTable.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/Diagnostics.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
-#include "mlir/IR/Diagnostics.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "sysmol/InitAll.h"
@@ -80,8 +80,7 @@ public:
 
 private:
   CompileReport &report;
-  std::chrono::steady_clock::time_point last =
-      std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
 };
 
 /// A context with all that compiling needs, and one module.
@@ -110,27 +109,28 @@ static llvm::Expected<Program> loadProgram(const std::string &input,
   registerAllDialects(registry);
   registerAllExtensions(registry);
   registerAllHetprecDialects(registry);
-  program.context = std::make_unique<MLIRContext>(
-      registry, MLIRContext::Threading::DISABLED);
+  program.context =
+      std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
   program.context->loadAllAvailableDialects();
 
   llvm::StringRef extension = llvm::sys::path::extension(input);
   if (extension == ".onnx") {
     ImportOptions import;
     import.batch = options.batch;
-    auto module = importONNX(llvm::StringRef(input), program.context.get(), import);
+    auto module =
+        importONNX(llvm::StringRef(input), program.context.get(), import);
     if (!module)
       return module.takeError();
     program.module = std::move(*module);
   } else if (extension == ".mlir") {
     ErrorCollector errors(program.context.get());
-    program.module =
-        parseSourceFile<ModuleOp>(input, program.context.get());
+    program.module = parseSourceFile<ModuleOp>(input, program.context.get());
     if (!program.module)
       return errors.take(input + ": cannot be read as MLIR");
   } else {
-    return makeError(input + ": unknown kind of file; allowed are .onnx (QONNX) "
-                             "and .mlir (hetprec model ops)");
+    return makeError(input +
+                     ": unknown kind of file; allowed are .onnx (QONNX) "
+                     "and .mlir (hetprec model ops)");
   }
   unsigned count = 0;
   for (auto function : program.module->getOps<func::FuncOp>())
@@ -144,9 +144,8 @@ static llvm::Expected<Program> loadProgram(const std::string &input,
 
 static std::string getModelName(const std::string &input,
                                 const CompileOptions &options) {
-  std::string name = options.name.empty()
-                         ? llvm::sys::path::stem(input).str()
-                         : options.name;
+  std::string name =
+      options.name.empty() ? llvm::sys::path::stem(input).str() : options.name;
   return name.empty() ? "network" : name;
 }
 
@@ -234,8 +233,7 @@ static std::vector<uint8_t> makeRandomInput(RankedTensorType type,
 
 /// One call of the reference.
 static llvm::Expected<std::vector<std::vector<uint8_t>>>
-interpretOnce(func::FuncOp function,
-              ArrayRef<std::vector<uint8_t>> inputs) {
+interpretOnce(func::FuncOp function, ArrayRef<std::vector<uint8_t>> inputs) {
   std::vector<reference::HostTensor> tensors;
   for (auto [type, bytes] :
        llvm::zip_equal(function.getArgumentTypes(), inputs)) {
@@ -268,8 +266,7 @@ static llvm::Error addGolden(func::FuncOp function,
   for (unsigned pair = 0; pair < options.goldenPairs; ++pair) {
     std::vector<std::vector<uint8_t>> inputs;
     for (Type type : function.getArgumentTypes())
-      inputs.push_back(
-          makeRandomInput(cast<RankedTensorType>(type), random));
+      inputs.push_back(makeRandomInput(cast<RankedTensorType>(type), random));
     auto outputs = interpretOnce(function, inputs);
     if (!outputs)
       return outputs.takeError();
@@ -315,24 +312,58 @@ static llvm::Expected<const NativeTarget *> findTarget(llvm::StringRef name) {
   return makeError("unknown target '" + name + "'; allowed are " + known);
 }
 
-/// The LLVM phase and code for one target, of a copy of the program.
+/// What runs once for each target, in order.
+static const struct {
+  llvm::StringRef name;
+  void (*build)(OpPassManager &, const NativeTarget &);
+} kTargetPhases[] = {
+    {"loops",
+     [](OpPassManager &pm, const NativeTarget &target) {
+       LoopsPhaseOptions options;
+       options.laneBlocks = target.laneBlocks;
+       options.rowTile = target.rowTile;
+       buildLoopsPhase(pm, options);
+     }},
+    {"vectors",
+     [](OpPassManager &pm, const NativeTarget &) { buildVectorsPhase(pm); }},
+    {"llvm",
+     [](OpPassManager &pm, const NativeTarget &target) {
+       LLVMPhaseOptions options;
+       options.mac = target.mac;
+       buildLLVMPhase(pm, options);
+     }},
+};
+
+/// Lowers `module`, in the packed phase, up to `last`.
+static llvm::Error lowerForTarget(ModuleOp module, const NativeTarget &target,
+                                  llvm::StringRef last, Stopwatch &watch) {
+  for (auto [name, build] : kTargetPhases) {
+    if (llvm::Error error = runPhase(
+            module, name, [&](OpPassManager &pm) { build(pm, target); }))
+      return error;
+    watch.lap((name + ", " + target.name).str());
+    if (name == last)
+      break;
+  }
+  return llvm::Error::success();
+}
+
+/// Code for one target, of a copy of the packed program.
 static llvm::Expected<llvm::SmallVector<char, 0>>
-compileTarget(ModuleOp vectors, unsigned numInputs, const NativeTarget &target,
+compileTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
               const CodeGenOptions &codegen, Stopwatch &watch,
               std::vector<uint8_t> &weights, uint64_t &arenaBytes) {
-  OwningOpRef<ModuleOp> module = vectors.clone();
-  LLVMPhaseOptions options;
-  options.mac = target.mac;
-  if (llvm::Error error = runPhase(*module, "llvm", [&](OpPassManager &pm) {
-        buildLLVMPhase(pm, options);
-      }))
+  OwningOpRef<ModuleOp> module = packed.clone();
+  if (llvm::Error error = lowerForTarget(*module, target, "llvm", watch))
     return error;
-  watch.lap("llvm dialect, " + target.name);
-  weights = getWeights(*module);
+  std::vector<uint8_t> blob = getWeights(*module);
+  if (!weights.empty() && blob != weights)
+    return makeError("targets disagree about the weights; please report this");
+  weights = std::move(blob);
   for (auto function : module->getOps<LLVM::LLVMFuncOp>())
     if (auto arena =
             function->getAttrOfType<IntegerAttr>("hetprec.arena_bytes"))
-      arenaBytes = arena.getInt();
+      arenaBytes = std::max<uint64_t>(arenaBytes, arena.getInt());
   auto code = generateCode(*module, numInputs, target, codegen);
   watch.lap("machine code, " + target.name);
   return code;
@@ -340,8 +371,8 @@ compileTarget(ModuleOp vectors, unsigned numInputs, const NativeTarget &target,
 
 static llvm::Error writeText(const std::string &path, llvm::StringRef text) {
   runtime::Status status = runtime::writeFileAtomically(
-      path, std::span(reinterpret_cast<const uint8_t *>(text.data()),
-                      text.size()));
+      path,
+      std::span(reinterpret_cast<const uint8_t *>(text.data()), text.size()));
   return status ? llvm::Error::success() : makeError(status.error().Message);
 }
 
@@ -369,13 +400,13 @@ static std::string makeHeader(const std::string &symbol,
   list("inputs", metadata.Inputs);
   list("outputs", metadata.Outputs);
   os << " *\n * Allocates nothing; callable from many threads at once, each "
-        "with its own\n * arena of " << guard
-     << "_ARENA_BYTES bytes, aligned to 64. Returns 0. */\n"
+        "with its own\n * arena of "
+     << guard << "_ARENA_BYTES bytes, aligned to 64. Returns 0. */\n"
      << "#ifndef " << guard << "_H\n#define " << guard
      << "_H\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n"
-     << "#endif\n\n#define " << guard << "_ARENA_BYTES "
-     << metadata.ArenaBytes << "\n\nextern const uint8_t " << symbol
-     << "_weights[" << weightBytes << "];\n\nint32_t " << symbol
+     << "#endif\n\n#define " << guard << "_ARENA_BYTES " << metadata.ArenaBytes
+     << "\n\nextern const uint8_t " << symbol << "_weights[" << weightBytes
+     << "];\n\nint32_t " << symbol
      << "_run(const void *weights, void *arena,\n"
         "            const void *const *inputs, void *const *outputs);\n\n"
         "#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
@@ -435,9 +466,7 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     void (*build)(OpPassManager &);
   } phases[] = {{"model", nullptr},
                 {"plan", buildPlanPhase},
-                {"packed", buildPackedPhase},
-                {"loops", buildLoopsPhase},
-                {"vectors", buildVectorsPhase}};
+                {"packed", buildPackedPhase}};
   for (auto [name, build] : phases) {
     if (build)
       if (llvm::Error error = runPhase(module, name, build))
@@ -457,12 +486,15 @@ sysmol::compileFile(const std::string &input, const std::string &output,
       return report;
     }
   }
-  if (options.emit == EmitKind::MLIR && options.phase == "llvm") {
-    LLVMPhaseOptions llvmOptions;
-    llvmOptions.mac = targets.front()->mac;
-    if (llvm::Error error = runPhase(module, "llvm", [&](OpPassManager &pm) {
-          buildLLVMPhase(pm, llvmOptions);
+  if (options.emit == EmitKind::MLIR) {
+    if (llvm::none_of(kTargetPhases, [&](const auto &phase) {
+          return phase.name == options.phase;
         }))
+      return makeError("unknown phase '" + options.phase +
+                       "'; allowed are model, plan, packed, loops, vectors, "
+                       "llvm");
+    if (llvm::Error error =
+            lowerForTarget(module, *targets.front(), options.phase, watch))
       return error;
     std::string text;
     llvm::raw_string_ostream os(text);
@@ -471,9 +503,6 @@ sysmol::compileFile(const std::string &input, const std::string &output,
       return error;
     return report;
   }
-  if (options.emit == EmitKind::MLIR)
-    return makeError("unknown phase '" + options.phase +
-                     "'; allowed are model, plan, packed, loops, vectors, llvm");
 
   std::vector<uint8_t> weights;
   report.floatBytes = metadata.FloatBytes;
@@ -495,9 +524,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     if (options.emit == EmitKind::Object) {
       llvm::SmallString<128> header(output);
       llvm::sys::path::replace_extension(header, ".h");
-      if (llvm::Error error =
-              writeText(header.str().str(),
-                        makeHeader(symbol, metadata, weights.size())))
+      if (llvm::Error error = writeText(
+              header.str().str(), makeHeader(symbol, metadata, weights.size())))
         return error;
     }
     if (llvm::Error error =
@@ -525,8 +553,7 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     writer.addCode(info, std::move(code));
   writer.setWeights(std::move(weights));
   Program reference{nullptr, std::move(model)};
-  llvm::Error golden =
-      addGolden(reference.getFunction(), options, writer);
+  llvm::Error golden = addGolden(reference.getFunction(), options, writer);
   if (golden)
     return golden;
   watch.lap("golden vectors");
@@ -551,8 +578,8 @@ sysmol::runReference(const std::string &input,
     auto tensor = dyn_cast<RankedTensorType>(type);
     if (!tensor || !tensor.hasStaticShape())
       return makeError(input + ": arguments must be tensors of static shape");
-    sizes.push_back(tensor.getNumElements() *
-                    tensor.getElementTypeBitWidth() / 8);
+    sizes.push_back(tensor.getNumElements() * tensor.getElementTypeBitWidth() /
+                    8);
     perCall += sizes.back();
   }
   if (perCall == 0 || inputs.size() / perCall != calls ||

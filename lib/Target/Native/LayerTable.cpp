@@ -29,8 +29,8 @@ void sysmol::nameLayers(func::FuncOp function) {
     std::string base = getName(op), name = base;
     for (int64_t i = 1; !taken.insert(name).second; ++i)
       name = base + "." + std::to_string(i);
-    op->setLoc(NameLoc::get(StringAttr::get(op->getContext(), name),
-                            op->getLoc()));
+    op->setLoc(
+        NameLoc::get(StringAttr::get(op->getContext(), name), op->getLoc()));
   });
 }
 

@@ -46,9 +46,9 @@ sysmol::linkSharedObject(llvm::ArrayRef<char> object) {
   std::string messages;
   llvm::raw_string_ostream os(messages);
   // No soname, no build id, no hash of paths: same input, same bytes.
-  const char *args[] = {"ld.lld",        "-shared",      "--gc-sections",
+  const char *args[] = {"ld.lld",          "-shared",     "--gc-sections",
                         "--build-id=none", "--strip-all", "-z",
-                        "noexecstack",   "-o",           out.c_str(),
+                        "noexecstack",     "-o",          out.c_str(),
                         in.c_str()};
   lld::Result result =
       lld::lldMain(args, os, os, {{lld::Gnu, &lld::elf::link}});

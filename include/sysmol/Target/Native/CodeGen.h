@@ -13,13 +13,15 @@ namespace sysmol {
 
 /// A machine that code is generated for.
 struct NativeTarget {
-  std::string name;     ///< as in a bundle's `code/<name>`
-  std::string triple;   ///< LLVM triple
-  std::string cpu;      ///< LLVM CPU whose features are the baseline
-  std::string tuneFor;  ///< LLVM CPU whose schedules are used
+  std::string name;    ///< as in a bundle's `code/<name>`
+  std::string triple;  ///< LLVM triple
+  std::string cpu;     ///< LLVM CPU whose features are the baseline
+  std::string tuneFor; ///< LLVM CPU whose schedules are used
   std::vector<std::string> features; ///< beyond `cpu`; what the loader checks
   std::vector<std::string> required; ///< all features the loader must see
   MacLowering mac;
+  int64_t laneBlocks; ///< blocks of 64 lanes in a tile: what its registers hold
+  int64_t rowTile;    ///< rows of a tile that writes planes
 };
 
 /// All targets, best first.

@@ -26,7 +26,7 @@ enum class EmitKind {
 
 struct CompileOptions {
   /// Best first; see `getNativeTargets()`. Kinds but `Bundle` take the first.
-  std::vector<std::string> targets = {"x86-64-avx512", "x86-64-generic"};
+  std::vector<std::string> targets = {"x86-64-avx512", "x86-64-avx2"};
   EmitKind emit = EmitKind::Bundle;
   /// For `EmitKind::MLIR`: model, plan, packed, loops, vectors or llvm.
   std::string phase = "packed";
@@ -54,9 +54,9 @@ struct CompileReport {
 /// Names of the targets there are, best first.
 std::vector<std::string> getNativeTargets();
 
-/// Compiles `input` (`.onnx`, or `.mlir` with one public function of model-phase
-/// ops) into `output`, which appears complete or not at all. Errors are one
-/// line: where, what is wrong, what is allowed.
+/// Compiles `input` (`.onnx`, or `.mlir` with one public function of
+/// model-phase ops) into `output`, which appears complete or not at all. Errors
+/// are one line: where, what is wrong, what is allowed.
 llvm::Expected<CompileReport> compileFile(const std::string &input,
                                           const std::string &output,
                                           const CompileOptions &options);
