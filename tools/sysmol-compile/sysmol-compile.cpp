@@ -6,6 +6,7 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/WithColor.h"
 #include "llvm/Support/raw_ostream.h"
+#include <cstdio>
 
 using namespace llvm;
 using namespace sysmol;
@@ -93,11 +94,14 @@ int main(int argc, char **argv) {
     return kRefused;
   }
   if (timing) {
+    // Not by llvm::outs(): lld has closed it when it was linked in.
     for (const PhaseTime &time : report->times)
-      outs() << format("%8.3f s  ", time.seconds) << time.phase << "\n";
-    outs() << "weights and tables " << report->weightBytes << " bytes, arena "
-           << report->arenaBytes << " bytes, float parameters "
-           << report->floatBytes << " bytes\n";
+      std::printf("%8.3f s  %s\n", time.seconds, time.phase.c_str());
+    std::printf("weights and tables %llu bytes, arena %llu bytes, float "
+                "parameters %llu bytes\n",
+                static_cast<unsigned long long>(report->weightBytes),
+                static_cast<unsigned long long>(report->arenaBytes),
+                static_cast<unsigned long long>(report->floatBytes));
   }
   return kOk;
 }

@@ -102,22 +102,30 @@ static void createEntry(llvm::Module &module, llvm::Function *network,
   b.CreateRet(b.getInt32(0));
 }
 
-llvm::Expected<llvm::SmallVector<char, 0>>
-sysmol::generateCode(mlir::ModuleOp module, unsigned numInputs,
+TargetModule::TargetModule() = default;
+TargetModule::TargetModule(TargetModule &&) = default;
+TargetModule::~TargetModule() = default;
+
+llvm::Expected<TargetModule>
+TargetModule::create(mlir::ModuleOp module, unsigned numInputs,
                      const NativeTarget &target,
                      const CodeGenOptions &options) {
   mlir::registerBuiltinDialectTranslation(*module.getContext());
   mlir::registerLLVMDialectTranslation(*module.getContext());
-  llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> ir =
-      mlir::translateModuleToLLVMIR(module, context, "sysmol");
-  if (!ir)
+  TargetModule result;
+  result.kind = options.kind;
+  result.context = std::make_unique<llvm::LLVMContext>();
+  llvm::LLVMContext &context = *result.context;
+  result.ir = mlir::translateModuleToLLVMIR(module, context, "sysmol");
+  if (!result.ir)
     return makeError("translation to LLVM IR failed");
   auto machine = createTargetMachine(target);
   if (!machine)
     return machine.takeError();
-  ir->setTargetTriple((*machine)->getTargetTriple());
-  ir->setDataLayout((*machine)->createDataLayout());
+  result.machine = std::move(*machine);
+  llvm::Module *ir = result.ir.get();
+  ir->setTargetTriple(result.machine->getTargetTriple());
+  ir->setDataLayout(result.machine->createDataLayout());
 
   llvm::Function *network = nullptr;
   for (llvm::Function &function : *ir)
@@ -141,7 +149,8 @@ sysmol::generateCode(mlir::ModuleOp module, unsigned numInputs,
     function.addFnAttr(llvm::Attribute::NoUnwind);
     function.addFnAttr("target-cpu", target.cpu);
     function.addFnAttr("tune-cpu", target.tuneFor);
-    function.addFnAttr("target-features", (*machine)->getTargetFeatureString());
+    function.addFnAttr("target-features",
+                       result.machine->getTargetFeatureString());
     // x86-64-v4 prefers 256 bits on its own; our registers are 512 wide.
     if (target.mac == MacLowering::AVX512) {
       function.addFnAttr("prefer-vector-width", "512");
@@ -163,6 +172,10 @@ sysmol::generateCode(mlir::ModuleOp module, unsigned numInputs,
     global->setAlignment(llvm::Align(64));
   }
 
+  return result;
+}
+
+llvm::Expected<llvm::SmallVector<char, 0>> TargetModule::generateCode() {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
   llvm::CGSCCAnalysisManager sccs;
@@ -172,7 +185,7 @@ sysmol::generateCode(mlir::ModuleOp module, unsigned numInputs,
   llvm::PipelineTuningOptions tuning;
   tuning.SLPVectorization = false;
   tuning.LoopUnrolling = false;
-  llvm::PassBuilder builder(machine->get(), tuning);
+  llvm::PassBuilder builder(machine.get(), tuning);
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(sccs);
   builder.registerFunctionAnalyses(functions);
@@ -183,17 +196,17 @@ sysmol::generateCode(mlir::ModuleOp module, unsigned numInputs,
 
   llvm::SmallVector<char, 0> code;
   llvm::raw_svector_ostream os(code);
-  if (options.kind == CodeKind::LLVMIR) {
+  if (kind == CodeKind::LLVMIR) {
     ir->print(os, nullptr);
     return code;
   }
   llvm::legacy::PassManager emit;
-  if ((*machine)->addPassesToEmitFile(
-          emit, os, nullptr,
-          options.kind == CodeKind::Object
-              ? llvm::CodeGenFileType::ObjectFile
-              : llvm::CodeGenFileType::AssemblyFile))
-    return makeError("LLVM cannot emit code for " + target.triple);
+  if (machine->addPassesToEmitFile(emit, os, nullptr,
+                                   kind == CodeKind::Object
+                                       ? llvm::CodeGenFileType::ObjectFile
+                                       : llvm::CodeGenFileType::AssemblyFile))
+    return makeError("LLVM cannot emit code for " +
+                     machine->getTargetTriple().str());
   emit.run(*ir);
   return code;
 }

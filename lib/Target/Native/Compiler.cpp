@@ -17,6 +17,7 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
 #include <chrono>
+#include <future>
 #include <random>
 
 using namespace mlir;
@@ -348,11 +349,11 @@ static llvm::Error lowerForTarget(ModuleOp module, const NativeTarget &target,
   return llvm::Error::success();
 }
 
-/// Code for one target, of a copy of the packed program.
-static llvm::Expected<llvm::SmallVector<char, 0>>
-compileTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
-              const CodeGenOptions &codegen, Stopwatch &watch,
-              std::vector<uint8_t> &weights, uint64_t &arenaBytes) {
+/// LLVM IR for one target, of a copy of the packed program.
+static llvm::Expected<TargetModule>
+lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
+            const CodeGenOptions &codegen, Stopwatch &watch,
+            std::vector<uint8_t> &weights, uint64_t &arenaBytes) {
   OwningOpRef<ModuleOp> module = packed.clone();
   if (llvm::Error error = lowerForTarget(*module, target, "llvm", watch))
     return error;
@@ -364,9 +365,7 @@ compileTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
     if (auto arena =
             function->getAttrOfType<IntegerAttr>("hetprec.arena_bytes"))
       arenaBytes = std::max<uint64_t>(arenaBytes, arena.getInt());
-  auto code = generateCode(*module, numInputs, target, codegen);
-  watch.lap("machine code, " + target.name);
-  return code;
+  return TargetModule::create(*module, numInputs, target, codegen);
 }
 
 static llvm::Error writeText(const std::string &path, llvm::StringRef text) {
@@ -515,10 +514,14 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     codegen.entryName = symbol + "_run";
     if (options.emit == EmitKind::Object)
       codegen.weightsName = symbol + "_weights";
-    auto code = compileTarget(module, numInputs, *targets.front(), codegen,
-                              watch, weights, metadata.ArenaBytes);
+    auto ir = lowerTarget(module, numInputs, *targets.front(), codegen, watch,
+                          weights, metadata.ArenaBytes);
+    if (!ir)
+      return ir.takeError();
+    auto code = ir->generateCode();
     if (!code)
       return code.takeError();
+    watch.lap("machine code");
     report.weightBytes = weights.size();
     report.arenaBytes = metadata.ArenaBytes;
     if (options.emit == EmitKind::Object) {
@@ -535,17 +538,36 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   }
 
   std::vector<std::pair<runtime::CodeInfo, std::vector<uint8_t>>> codes;
+  std::vector<TargetModule> modules;
   for (const NativeTarget *target : targets) {
-    auto object = compileTarget(module, numInputs, *target, CodeGenOptions(),
-                                watch, weights, metadata.ArenaBytes);
-    if (!object)
-      return object.takeError();
+    auto ir = lowerTarget(module, numInputs, *target, CodeGenOptions(), watch,
+                          weights, metadata.ArenaBytes);
+    if (!ir)
+      return ir.takeError();
+    modules.push_back(std::move(*ir));
+  }
+  // Each target has an LLVM context of its own: all of them at once.
+  std::vector<std::future<llvm::Expected<llvm::SmallVector<char, 0>>>> objects;
+  for (TargetModule &ir : modules)
+    objects.push_back(
+        std::async(std::launch::async, [&ir] { return ir.generateCode(); }));
+  llvm::Error failures = llvm::Error::success();
+  for (auto [target, future] : llvm::zip_equal(targets, objects)) {
+    auto object = future.get(); // every one, or a thread would outlive us
+    if (!object) {
+      failures = llvm::joinErrors(std::move(failures), object.takeError());
+      continue;
+    }
     auto shared = linkSharedObject(*object);
-    if (!shared)
-      return shared.takeError();
-    watch.lap("link, " + target->name);
+    if (!shared) {
+      failures = llvm::joinErrors(std::move(failures), shared.takeError());
+      continue;
+    }
     codes.push_back({{target->name, target->required}, std::move(*shared)});
   }
+  if (failures)
+    return failures;
+  watch.lap("machine code");
   report.weightBytes = weights.size();
   report.arenaBytes = metadata.ArenaBytes;
   runtime::BundleWriter writer(metadata);

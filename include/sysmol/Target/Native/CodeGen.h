@@ -7,7 +7,14 @@
 #include "sysmol/Pipelines/Pipelines.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/Error.h"
+#include <memory>
 #include <string>
+
+namespace llvm {
+class LLVMContext;
+class Module;
+class TargetMachine;
+} // namespace llvm
 
 namespace sysmol {
 
@@ -38,11 +45,29 @@ struct CodeGenOptions {
   std::string weightsName;
 };
 
-/// `module` holds one public LLVM-dialect function of pointers: weights, arena,
-/// `numInputs` inputs, then outputs.
-llvm::Expected<llvm::SmallVector<char, 0>>
-generateCode(mlir::ModuleOp module, unsigned numInputs,
-             const NativeTarget &target, const CodeGenOptions &options);
+/// LLVM IR of one target, in a context of its own: generating code from it may
+/// run beside that of other targets.
+class TargetModule {
+public:
+  /// `module` holds one public LLVM-dialect function of pointers: weights,
+  /// arena, `numInputs` inputs, then outputs.
+  static llvm::Expected<TargetModule> create(mlir::ModuleOp module,
+                                             unsigned numInputs,
+                                             const NativeTarget &target,
+                                             const CodeGenOptions &options);
+  TargetModule(TargetModule &&);
+  ~TargetModule();
+
+  /// Optimizes and emits; once.
+  llvm::Expected<llvm::SmallVector<char, 0>> generateCode();
+
+private:
+  TargetModule();
+  CodeKind kind;
+  std::unique_ptr<llvm::TargetMachine> machine;
+  std::unique_ptr<llvm::LLVMContext> context;
+  std::unique_ptr<llvm::Module> ir;
+};
 
 /// Links one object file into a shared object.
 llvm::Expected<std::vector<uint8_t>>
