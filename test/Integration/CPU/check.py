@@ -1,0 +1,36 @@
+"""Compiles and runs the networks of one set; each must give the reference's golden vectors.
+
+`check.py SET TARGET FOLDER SYSMOL-COMPILE SYSMOL-RUN [EVERY]`: every EVERY-th network only.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from networks import networks
+
+
+def main() -> int:
+    name, target, folder, compile_, run = sys.argv[1:6]
+    every = int(sys.argv[6]) if len(sys.argv) > 6 else 1
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    failures = 0
+    for stem, text in list(networks(name).items())[::every]:
+        source, bundle = place / f"{stem}.mlir", place / f"{stem}.smol"
+        source.write_text(text)
+        for command in (
+            [compile_, str(source), f"--target={target}", "-o", str(bundle)],
+            [run, str(bundle), "--verify"],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                failures += 1
+                print(f"{stem}: {done.stdout}{done.stderr}")
+                break
+        bundle.unlink(missing_ok=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
