@@ -6,7 +6,6 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/WithColor.h"
 #include "llvm/Support/raw_ostream.h"
-#include <cstdio>
 
 using namespace llvm;
 using namespace sysmol;
@@ -88,20 +87,19 @@ int main(int argc, char **argv) {
       return kUsage;
     }
   }
+  // lld resets every cl::opt of the process when it links.
+  bool printTimes = timing;
   Expected<CompileReport> report = compileFile(input, path, options);
   if (!report) {
     WithColor::error(errs()) << toString(report.takeError()) << "\n";
     return kRefused;
   }
-  if (timing) {
-    // Not by llvm::outs(): lld has closed it when it was linked in.
+  if (printTimes) {
     for (const PhaseTime &time : report->times)
-      std::printf("%8.3f s  %s\n", time.seconds, time.phase.c_str());
-    std::printf("weights and tables %llu bytes, arena %llu bytes, float "
-                "parameters %llu bytes\n",
-                static_cast<unsigned long long>(report->weightBytes),
-                static_cast<unsigned long long>(report->arenaBytes),
-                static_cast<unsigned long long>(report->floatBytes));
+      outs() << format("%8.3f s  ", time.seconds) << time.phase << "\n";
+    outs() << "weights and tables " << report->weightBytes << " bytes, arena "
+           << report->arenaBytes << " bytes, float parameters "
+           << report->floatBytes << " bytes\n";
   }
   return kOk;
 }
