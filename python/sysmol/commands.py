@@ -182,8 +182,9 @@ def inspect_(options: Any) -> int:
     if options.json:
         print(json.dumps(bundle.metadata, indent=1))
     else:
-        for table in tables.bundle_tables(bundle):
-            tables.console().print(table)
+        console = tables.console()
+        for table in tables.bundle_tables(bundle, tables.is_narrow(console)):
+            console.print(table)
     return 0
 
 

@@ -21,7 +21,7 @@ from sysmol.errors import SysmolError
 from sysmol.measure import Latency, environment
 from sysmol.peers import OnnxRuntime, quantize_int8
 from sysmol.runtime import Model, load
-from sysmol.tables import kib, layer_table, phase_table, plain_table
+from sysmol.tables import is_narrow, kib, layer_table, phase_table, plain_table
 
 __all__ = ["Results", "Settings", "ascii_pictures", "measure", "run", "show"]
 
@@ -64,7 +64,8 @@ class Results:
     batch_seconds: float
     latency: dict[str, Latency]
     int8_calibration: str
-    int8_bytes: int
+    float_file_bytes: int
+    int8_file_bytes: int
     labels: Bytes
     predictions: npt.NDArray[np.int64]
     pictures: tuple[Path, Path]
@@ -80,7 +81,8 @@ class Results:
             "ours_code": sizes.code[self.model.target],
             "ours_file": sizes.file,
             "arena": sizes.arena,
-            "int8_file": self.int8_bytes,
+            "float_file": self.float_file_bytes,
+            "int8_file": self.int8_file_bytes,
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -175,6 +177,7 @@ def measure(settings: Settings, console: Console) -> Results:
         batch_seconds,
         taken,
         calibrating.source,
+        settings.twin.stat().st_size,
         int8.stat().st_size,
         labels,
         predictions["ours"],
@@ -204,6 +207,7 @@ def _comparison(results: Results) -> Table:
     )
     table.add_row("machine code", "", "", kib(sizes["ours_code"]))
     table.add_row("  times smaller with code", "", "", f"{_with_code(sizes):.1f}")
+    table.add_row("file", *(kib(sizes[name]) for name in ("float_file", "int8_file", "ours_file")))
     table.add_row("latency, minimum", *(f"{latency[n].minimum:.4f} ms" for n in names))
     table.add_row("latency, median", *(f"{latency[n].median:.4f} ms" for n in names))
     table.add_row(
@@ -240,7 +244,7 @@ def show(results: Results, console: Console) -> None:
     console.print(Text("First predictions", style="bold"))
     console.print(Text(_predictions(results, shown)))
     console.print()
-    console.print(layer_table(results.model.layers))
+    console.print(layer_table(results.model.layers, is_narrow(console)))
     console.print(phase_table(results.report.phases))
     console.print(_comparison(results))
     images, seconds = len(results.labels), results.batch_seconds

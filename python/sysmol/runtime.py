@@ -65,7 +65,7 @@ class Layer:
     name, op : str
         Its name in the model it came from, and what it computes.
     shape : tuple of int
-        Shape of its weights.
+        Shape of its output.
     levels : dict of int to int
         Bits of a precision level to the number of input channels that have it.
     strategy : str

@@ -18,6 +18,7 @@ __all__ = [
     "bits_table",
     "bundle_tables",
     "console",
+    "is_narrow",
     "kib",
     "layer_table",
     "phase_table",
@@ -29,6 +30,11 @@ def console() -> Console:
     """Standard output; wide enough for every table where it is no terminal."""
     width = None if sys.stdout.isatty() else 140
     return Console(width=width, highlight=False, soft_wrap=False)
+
+
+def is_narrow(console: Console) -> bool:
+    """Too narrow for all columns of a layer table."""
+    return console.width < 120
 
 
 def kib(count: float) -> str:
@@ -49,13 +55,26 @@ def levels_text(layer: Layer) -> str:
     return "  ".join(f"{count} x {bits}b" for bits, count in sorted(layer.levels.items()))
 
 
-def layer_table(layers: Iterable[Layer]) -> Table:
-    """One row a layer: what it is, its levels, which strategy runs."""
-    table = plain_table(
-        "layer", "op", "weights", "input channels", "strategy", "MACs", "bytes", title="Layers"
-    )
+def layer_table(layers: Iterable[Layer], narrow: bool = False) -> Table:
+    """One row a layer: what it is, its levels, which strategy runs.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+    narrow : bool
+        Leave out what a small terminal has no room for.
+    """
+    table = plain_table("layer", title="Layers")
+    if not narrow:
+        table.add_column("op", no_wrap=True)
+    table.add_column("output", no_wrap=True)
+    table.add_column("input channels", no_wrap=True)
+    table.add_column("strategy")
+    if not narrow:
+        table.add_column("MACs", justify="right", no_wrap=True)
+    table.add_column("bytes", justify="right", no_wrap=True)
     for layer in layers:
-        table.add_row(
+        cells = [
             layer.name,
             layer.op,
             "x".join(map(str, layer.shape)),
@@ -63,7 +82,8 @@ def layer_table(layers: Iterable[Layer]) -> Table:
             layer.strategy,
             f"{layer.macs:,}" if layer.macs else "",
             f"{layer.weight_bytes + layer.table_bytes:,}",
-        )
+        ]
+        table.add_row(*([*cells[:1], *cells[2:5], cells[6]] if narrow else cells))
     return table
 
 
@@ -93,7 +113,7 @@ def bits_table(layers: Iterable[LayerBits]) -> Table:
     return table
 
 
-def bundle_tables(bundle: Bundle) -> list[Table]:
+def bundle_tables(bundle: Bundle, narrow: bool = False) -> list[Table]:
     """What a bundle holds."""
     sizes = bundle.sizes
     facts = plain_table("", "", title=f"{bundle.name}, written by {bundle.metadata['producer']}")
@@ -112,7 +132,7 @@ def bundle_tables(bundle: Bundle) -> list[Table]:
         )
     sections.add_section()
     sections.add_row("all", "", f"{sizes.file:,}", "")
-    return [facts, layer_table(bundle.layers), sections]
+    return [facts, layer_table(bundle.layers, narrow), sections]
 
 
 def bench_table(result: dict[str, Any]) -> Table:

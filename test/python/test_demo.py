@@ -20,7 +20,7 @@ def test_pictures_in_characters() -> None:
     lines = ascii_pictures(images, ["black", "white"], width=16).split("\n")
     assert len(lines) == 8 and lines[0] == " " * 16 + "@" * 14
     assert lines[7].split() == ["black", "white"]
-    assert "%" in ascii_pictures(data.load("test")[0][:1], ["boot"])
+    assert "**" in ascii_pictures(data.load("test")[0][:1], ["boot"])
 
 
 def test_bits_of_channels() -> None:
