@@ -4,16 +4,15 @@
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
-#include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
+#include "sysmol/InitAll.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
   mlir::registerAllPasses();
-  registry.insert<sysmol::hetprec::HetprecDialect>();
-  sysmol::hetprec::registerBufferizableOpInterfaceExternalModels(registry);
-  sysmol::hetprec::registerHetprecPasses();
+  sysmol::registerAllHetprecDialects(registry);
+  sysmol::registerAllHetprecPasses();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "Sysmol optimizer driver\n", registry));
 }
