@@ -89,17 +89,68 @@ struct LowerTwoBitMac : OpRewritePattern<MacOp> {
   }
 };
 
-/// Four bytes times four nibbles (level 4) or signed bytes (level 8).
-struct LowerDotMac : OpRewritePattern<MacOp> {
+/// Four bytes times four nibbles: two products at a time in 16 bits, where
+/// their sum (at most 450) has room and machines multiply fastest.
+struct LowerNibbleMac : OpRewritePattern<MacOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(MacOp op,
                                 PatternRewriter &rewriter) const override {
-    int64_t level = op.getLevel();
-    if (level < 4)
-      return rewriter.notifyMatchFailure(op, "not level 4 or 8");
+    if (op.getLevel() != 4)
+      return rewriter.notifyMatchFailure(op, "not level 4");
     Location loc = op.getLoc();
     auto type = cast<VectorType>(op.getLanes().getType());
+    auto pairs =
+        VectorType::get({2 * type.getNumElements()}, rewriter.getI16Type());
     Type i32 = rewriter.getI32Type();
+    auto constant = [&](Type of, int64_t value) -> Value {
+      IntegerAttr attr = rewriter.getI32IntegerAttr(value);
+      if (auto vector = dyn_cast<VectorType>(of))
+        return arith::ConstantOp::create(rewriter, loc,
+                                         DenseElementsAttr::get(vector, attr));
+      return arith::ConstantOp::create(rewriter, loc, attr);
+    };
+    auto both = [&](Value a, int64_t mask) -> Value {
+      return arith::AndIOp::create(rewriter, loc, a,
+                                   constant(a.getType(), mask));
+    };
+    auto shift = [&](Value a, int64_t right) -> Value {
+      Value by = constant(a.getType(), std::abs(right));
+      if (right < 0)
+        return arith::ShLIOp::create(rewriter, loc, a, by);
+      return arith::ShRUIOp::create(rewriter, loc, a, by);
+    };
+    auto add = [&](Value a, Value b) -> Value {
+      return arith::AddIOp::create(rewriter, loc, a, b);
+    };
+    auto multiply = [&](Value lanes, Value row) -> Value {
+      Value all = vector::BroadcastOp::create(rewriter, loc, type, row);
+      return arith::MulIOp::create(
+          rewriter, loc, vector::BitCastOp::create(rewriter, loc, pairs, lanes),
+          vector::BitCastOp::create(rewriter, loc, pairs, all));
+    };
+    // Bytes and nibbles 0 and 2; then 1 and 3.
+    Value word = arith::ExtUIOp::create(rewriter, loc, i32, op.getRow());
+    Value evenRow = add(both(word, 0xF), both(shift(word, -8), 0xF0000));
+    Value oddRow =
+        add(both(shift(word, 4), 0xF), both(shift(word, -4), 0xF0000));
+    Value even = multiply(both(op.getLanes(), 0x00FF00FF), evenRow);
+    Value odd = multiply(both(shift(op.getLanes(), 8), 0x00FF00FF), oddRow);
+    Value sum = vector::BitCastOp::create(rewriter, loc, type, add(even, odd));
+    Value total = add(both(sum, 0xFFFF), shift(sum, 16));
+    rewriter.replaceOp(op, add(op.getAcc(), total));
+    return success();
+  }
+};
+
+/// Four unsigned bytes times four signed bytes.
+struct LowerByteMac : OpRewritePattern<MacOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(MacOp op,
+                                PatternRewriter &rewriter) const override {
+    if (op.getLevel() != 8)
+      return rewriter.notifyMatchFailure(op, "not level 8");
+    Location loc = op.getLoc();
+    auto type = cast<VectorType>(op.getLanes().getType());
     auto constant = [&](int64_t value) -> Value {
       return arith::ConstantOp::create(rewriter, loc,
                                        rewriter.getI32IntegerAttr(value));
@@ -109,23 +160,14 @@ struct LowerDotMac : OpRewritePattern<MacOp> {
           rewriter, loc,
           DenseElementsAttr::get(type, rewriter.getI32IntegerAttr(value)));
     };
-    Value word = op.getRow();
-    if (level == 4)
-      word = arith::ExtUIOp::create(rewriter, loc, i32, word);
     Value sum = op.getAcc();
     for (int64_t i = 0; i < 4; ++i) {
       Value lane =
           arith::ShRUIOp::create(rewriter, loc, op.getLanes(), splat(8 * i));
       lane = arith::AndIOp::create(rewriter, loc, lane, splat(255));
-      Value field;
-      if (level == 4) {
-        field = arith::ShRUIOp::create(rewriter, loc, word, constant(4 * i));
-        field = arith::AndIOp::create(rewriter, loc, field, constant(15));
-      } else {
-        field =
-            arith::ShLIOp::create(rewriter, loc, word, constant(24 - 8 * i));
-        field = arith::ShRSIOp::create(rewriter, loc, field, constant(24));
-      }
+      Value field = arith::ShLIOp::create(rewriter, loc, op.getRow(),
+                                          constant(24 - 8 * i));
+      field = arith::ShRSIOp::create(rewriter, loc, field, constant(24));
       Value row = vector::BroadcastOp::create(rewriter, loc, type, field);
       sum = arith::AddIOp::create(
           rewriter, loc, sum, arith::MulIOp::create(rewriter, loc, lane, row));
@@ -148,6 +190,6 @@ struct ConvertHetprecToVectorPass
 
 void sysmol::populateHetprecToVectorPatterns(RewritePatternSet &patterns,
                                              PatternBenefit benefit) {
-  patterns.add<LowerBitMac, LowerTwoBitMac, LowerDotMac>(patterns.getContext(),
-                                                         benefit);
+  patterns.add<LowerBitMac, LowerTwoBitMac, LowerNibbleMac, LowerByteMac>(
+      patterns.getContext(), benefit);
 }
