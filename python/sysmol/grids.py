@@ -24,7 +24,9 @@ __all__ = [
     "check_levels",
     "code_range",
     "counts",
+    "dequantize",
     "level_values",
+    "multiplier",
     "quantize",
     "requantize",
     "step",
@@ -102,11 +104,19 @@ def step(grid: Grid, bits: npt.ArrayLike, scale: npt.ArrayLike) -> Float64:
     return np.asarray(s * np.exp2(2.0 - p))
 
 
-def _multiplier(grid: Grid, bits: Int64, scale: npt.ArrayLike) -> Float32:
-    s = _check_scale(scale)
-    if grid is Grid.UNSIGNED:
-        return np.asarray((2.0**bits - 1) / s, np.float32)  # HP7
-    return np.asarray(np.exp2(bits - 2.0) / s, np.float32)  # HP8; HP9 is its case p = 8
+def multiplier(grid: Grid, bits: npt.ArrayLike, scale: npt.ArrayLike) -> Float32:
+    """What reals are multiplied by before rounding: ``m`` of HP7, HP8 and HP9.
+
+    A scale for which it is 0 or infinite is refused (HP6).
+    """
+    p, s = np.asarray(bits, np.int64), _check_scale(scale)
+    # HP9 is HP8's formula at p = 8.
+    m = (2.0**p - 1) / s if grid is Grid.UNSIGNED else np.exp2(p - 2.0) / s
+    with np.errstate(over="ignore", under="ignore"):
+        m32 = np.asarray(m, np.float32)
+    if not (np.isfinite(m32).all() and (m32 > 0).all()):
+        raise SysmolError("a scale's multiplier is 0 or infinite in binary32 (HP6)")
+    return m32
 
 
 def _to_codes(y: Float32, grid: Grid, bits: Int64) -> Int64:
@@ -137,7 +147,7 @@ def quantize(x: npt.ArrayLike, grid: Grid, bits: npt.ArrayLike, scale: npt.Array
     p = np.asarray(bits, np.int64)
     values32 = np.asarray(x, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        y = values32 * _multiplier(grid, p, scale)
+        y = values32 * multiplier(grid, p, scale)
         return _to_codes(np.asarray(y, np.float32), grid, p)
 
 

@@ -32,6 +32,7 @@ from sysmol.grids import (
     counts,
     dequantize,
     level_values,
+    multiplier,
     quantize,
     requantize,
     step,
@@ -281,6 +282,7 @@ class IntegerNetwork:
         scale = float(_finest(bits, steps, target.grid, self._label(node), None))
         grid = target.grid
         if isinstance(value, _Image):
+            multiplier(grid, bits, scale)  # refuses a scale that HP6 refuses
             shaped = _channelwise(bits, rank)
             run: _Step = lambda a: quantize(a[value.source], grid, shaped, scale)  # noqa: E731
         else:

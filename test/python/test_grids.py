@@ -131,3 +131,6 @@ def test_levels_are_checked() -> None:
     for bad in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(SysmolError, match="HP6"):
             step(Grid.UNSIGNED, 4, bad)
+    for bad in (1e-40, 1e50):  # the multiplier would be infinite, or 0
+        with pytest.raises(SysmolError, match="HP6"):
+            quantize(np.ones(1, np.float32), Grid.UNSIGNED, 4, bad)

@@ -290,6 +290,7 @@ def carrier_after_batch_norm(net: Net) -> None:
         (poke("a.s", (0, 1, 0, 0), np.nan), "NaN"),
         (poke("a.s", (0, 1, 0, 0), 0.5), "HP22"),
         (poke("w.s", (0, 1, 0, 0), 0.7), "HP22"),
+        (replace("a.s", 2.0**-146 * np.array([[[[15]], [[5]], [[1]]]])), "HP6"),
         (poke("a.b", (0, 0, 0, 0), 3), "HP1"),
         (replace("a.b", [[[[1]], [[2]]]]), "per-channel shape"),
         (replace("a.b", np.array([1, 2, 4])), "per-channel shape"),
