@@ -1,0 +1,84 @@
+// RUN: sysmol-opt %s --convert-hetprec-to-vector | FileCheck %s
+// Words of constants fold to sums that can be checked by hand.
+// RUN: sysmol-opt %s --convert-hetprec-to-vector --canonicalize | FileCheck %s --check-prefix=FOLDED
+
+// AND and a population count.
+// CHECK-LABEL: @one
+// CHECK-SAME: %[[ACC:.+]]: vector<64xi8>, %[[A:.+]]: vector<64xi8>, %[[W:.+]]: i8
+// CHECK-NEXT: %[[B:.+]] = vector.broadcast %[[W]] : i8 to vector<64xi8>
+// CHECK-NEXT: %[[P:.+]] = arith.andi %[[A]], %[[B]] : vector<64xi8>
+// CHECK-NEXT: %[[N:.+]] = math.ctpop %[[P]] : vector<64xi8>
+// CHECK-NEXT: %[[S:.+]] = arith.addi %[[ACC]], %[[N]] : vector<64xi8>
+// CHECK-NEXT: return %[[S]]
+func.func @one(%acc: vector<64xi8>, %a: vector<64xi8>, %w: i8) -> vector<64xi8> {
+  %s = hetprec.mac %acc, %a, %w level = 1 : vector<64xi8>, vector<64xi8>, i8
+  return %s : vector<64xi8>
+}
+
+// Any number of lanes; plain arith and vector only.
+// CHECK-LABEL: @few_lanes
+// CHECK-NOT: hetprec.mac
+// CHECK-NOT: llvm
+// CHECK: return
+func.func @few_lanes(%acc: vector<8xi8>, %a: vector<8xi8>, %w: i8, %c: vector<4xi32>, %v: i32, %u: i16) -> (vector<8xi8>, vector<4xi32>, vector<4xi32>) {
+  %s = hetprec.mac %acc, %a, %w level = 2 : vector<8xi8>, vector<8xi8>, i8
+  %t = hetprec.mac %c, %c, %v level = 8 : vector<4xi32>, vector<4xi32>, i32
+  %r = hetprec.mac %c, %c, %u level = 4 : vector<4xi32>, vector<4xi32>, i16
+  return %s, %t, %r : vector<8xi8>, vector<4xi32>, vector<4xi32>
+}
+
+// 0b10110111 and 0b11010101 share four ones; 3 + 4.
+// FOLDED-LABEL: @level1
+// FOLDED-NEXT: arith.constant dense<7> : vector<64xi8>
+func.func @level1() -> vector<64xi8> {
+  %acc = arith.constant dense<3> : vector<64xi8>
+  %a = arith.constant dense<0xB7> : vector<64xi8>
+  %w = arith.constant 0xD5 : i8
+  %s = hetprec.mac %acc, %a, %w level = 1 : vector<64xi8>, vector<64xi8>, i8
+  return %s : vector<64xi8>
+}
+
+// Codes 3, 1, 2 times 1, 2, 3: 100 + 3 + 2 + 6.
+// FOLDED-LABEL: @level2
+// FOLDED-NEXT: arith.constant dense<111> : vector<64xi8>
+func.func @level2() -> vector<64xi8> {
+  %acc = arith.constant dense<100> : vector<64xi8>
+  %a = arith.constant dense<0x27> : vector<64xi8>
+  %w = arith.constant 0x39 : i8
+  %s = hetprec.mac %acc, %a, %w level = 2 : vector<64xi8>, vector<64xi8>, i8
+  return %s : vector<64xi8>
+}
+
+// The largest sum is 27.
+// FOLDED-LABEL: @level2_largest
+// FOLDED-NEXT: arith.constant dense<27> : vector<64xi8>
+func.func @level2_largest() -> vector<64xi8> {
+  %acc = arith.constant dense<0> : vector<64xi8>
+  %a = arith.constant dense<0x3F> : vector<64xi8>
+  %w = arith.constant 0x3F : i8
+  %s = hetprec.mac %acc, %a, %w level = 2 : vector<64xi8>, vector<64xi8>, i8
+  return %s : vector<64xi8>
+}
+
+// Bytes 1, 2, 3, 15 times nibbles 15, 4, 2, 9: -1 + 15 + 8 + 6 + 135.
+// FOLDED-LABEL: @level4
+// FOLDED-NEXT: arith.constant dense<163> : vector<16xi32>
+func.func @level4() -> vector<16xi32> {
+  %acc = arith.constant dense<-1> : vector<16xi32>
+  %a = arith.constant dense<0x0F030201> : vector<16xi32>
+  %w = arith.constant 0x924F : i16
+  %s = hetprec.mac %acc, %a, %w level = 4 : vector<16xi32>, vector<16xi32>, i16
+  return %s : vector<16xi32>
+}
+
+// Unsigned bytes 255, 0, 128, 1 times signed bytes -1, 5, -127, 127:
+// -255 + 0 - 16256 + 127.
+// FOLDED-LABEL: @level8
+// FOLDED-NEXT: arith.constant dense<-16384> : vector<16xi32>
+func.func @level8() -> vector<16xi32> {
+  %acc = arith.constant dense<0> : vector<16xi32>
+  %a = arith.constant dense<0x018000FF> : vector<16xi32>
+  %w = arith.constant 0x7F8105FF : i32
+  %s = hetprec.mac %acc, %a, %w level = 8 : vector<16xi32>, vector<16xi32>, i32
+  return %s : vector<16xi32>
+}

@@ -1,0 +1,76 @@
+// RUN: sysmol-opt %s --convert-hetprec-to-x86 --split-input-file | FileCheck %s
+
+// Rows 0 to 3 of the table: the first code 0, 1, 2 or 3 times the first code of
+// the lanes (the low two bits of the column).
+// CHECK: memref.global "private" constant @__hetprec_products_2x2x3 : memref<64x64xi8> =
+// CHECK-SAME: dense<"0x{{((00){64}(00010203){16}(00020406){16}(00030609){16})}}
+// CHECK-SAME: alignment = 64
+
+// One VPERMB looks up three products in each lane.
+// CHECK-LABEL: @two
+// CHECK-SAME: %[[ACC:.+]]: vector<64xi8>, %[[A:.+]]: vector<64xi8>, %[[W:.+]]: i8
+// CHECK-DAG: %[[TABLE:.+]] = memref.get_global @__hetprec_products_2x2x3
+// CHECK-DAG: %[[ROW:.+]] = arith.index_castui %[[W]] : i8 to index
+// CHECK: %[[PRODUCTS:.+]] = vector.load %[[TABLE]][%[[ROW]], %c0] : memref<64x64xi8>, vector<64xi8>
+// CHECK: %[[SUMS:.+]] = llvm.call_intrinsic "llvm.x86.avx512.permvar.qi.512"(%[[PRODUCTS]], %[[A]])
+// CHECK: arith.addi %[[ACC]], %[[SUMS]] : vector<64xi8>
+func.func @two(%acc: vector<64xi8>, %a: vector<64xi8>, %w: i8) -> vector<64xi8> {
+  %s = hetprec.mac %acc, %a, %w level = 2 : vector<64xi8>, vector<64xi8>, i8
+  return %s : vector<64xi8>
+}
+
+// One table for all.
+// CHECK-LABEL: @two_again
+// CHECK-NOT: memref.global
+// CHECK: get_global @__hetprec_products_2x2x3
+func.func @two_again(%acc: vector<64xi8>, %a: vector<64xi8>, %w: i8) -> vector<64xi8> {
+  %s = hetprec.mac %acc, %a, %w level = 2 : vector<64xi8>, vector<64xi8>, i8
+  return %s : vector<64xi8>
+}
+
+// -----
+
+// No table without a 2-bit mac.
+// CHECK-NOT: memref.global
+
+// One bit: what is right for any target is best here, too.
+// CHECK-LABEL: @one
+// CHECK: arith.andi
+// CHECK: math.ctpop
+// CHECK-NOT: call_intrinsic
+func.func @one(%acc: vector<64xi8>, %a: vector<64xi8>, %w: i8) -> vector<64xi8> {
+  %s = hetprec.mac %acc, %a, %w level = 1 : vector<64xi8>, vector<64xi8>, i8
+  return %s : vector<64xi8>
+}
+
+// Unsigned lanes, signed rows: in this order.
+// CHECK-LABEL: @eight
+// CHECK-SAME: %[[ACC:.+]]: vector<16xi32>, %[[A:.+]]: vector<16xi32>, %[[W:.+]]: i32
+// CHECK-DAG: %[[LANES:.+]] = vector.bitcast %[[A]] : vector<16xi32> to vector<64xi8>
+// CHECK-DAG: %[[ALL:.+]] = vector.broadcast %[[W]] : i32 to vector<16xi32>
+// CHECK-DAG: %[[ROW:.+]] = vector.bitcast %[[ALL]] : vector<16xi32> to vector<64xi8>
+// CHECK: llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"(%[[ACC]], %[[LANES]], %[[ROW]])
+func.func @eight(%acc: vector<16xi32>, %a: vector<16xi32>, %w: i32) -> vector<16xi32> {
+  %s = hetprec.mac %acc, %a, %w level = 8 : vector<16xi32>, vector<16xi32>, i32
+  return %s : vector<16xi32>
+}
+
+// Nibbles become bytes by PDEP.
+// CHECK-LABEL: @four
+// CHECK: %[[PLACES:.+]] = arith.constant 252645135 : i32
+// CHECK: llvm.call_intrinsic "llvm.x86.bmi.pdep.32"(%{{.+}}, %[[PLACES]])
+// CHECK: llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"
+func.func @four(%acc: vector<16xi32>, %a: vector<16xi32>, %w: i16) -> vector<16xi32> {
+  %s = hetprec.mac %acc, %a, %w level = 4 : vector<16xi32>, vector<16xi32>, i16
+  return %s : vector<16xi32>
+}
+
+// Registers of another width: the generic lowering.
+// CHECK-LABEL: @narrow
+// CHECK-NOT: hetprec.mac
+// CHECK-NOT: call_intrinsic
+// CHECK: return
+func.func @narrow(%acc: vector<8xi32>, %w: i32) -> vector<8xi32> {
+  %s = hetprec.mac %acc, %acc, %w level = 8 : vector<8xi32>, vector<8xi32>, i32
+  return %s : vector<8xi32>
+}

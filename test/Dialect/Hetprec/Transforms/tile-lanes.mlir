@@ -1,0 +1,90 @@
+// RUN: sysmol-opt %s --hetprec-tile-lanes --canonicalize | FileCheck %s
+// RUN: sysmol-opt %s --hetprec-tile-lanes=row-tile=2 --canonicalize | FileCheck %s --check-prefix=TWO
+// RUN: not sysmol-opt %s --hetprec-tile-lanes=row-tile=0 2>&1 | FileCheck %s --check-prefix=ZERO
+
+// ZERO: error: row-tile and lane-blocks must be at least 1
+
+// Planes: the largest number of rows up to four that divides them; two blocks of
+// lanes where they are even.
+// CHECK-LABEL: @planes
+// CHECK-SAME: %[[A:.+]]: tensor<4x256xi8>, %[[W:.+]]: tensor<6x4xi8>, %[[INIT:.+]]: tensor<6x256xi32>
+// CHECK: scf.for %[[R:.+]] = %c0 to %c6 step %c3 iter_args(%[[OUT:.+]] = %[[INIT]])
+// CHECK-DAG: %[[LANES:.+]] = tensor.extract_slice %[[A]][0, 64] [4, 128] [1, 1]
+// CHECK-DAG: %[[ROWS:.+]] = tensor.extract_slice %[[W]][%[[R]], 0] [3, 4] [1, 1]
+// CHECK-DAG: %[[TILE:.+]] = tensor.extract_slice %[[OUT]][%[[R]], 64] [3, 128] [1, 1]
+// CHECK: %[[NEW:.+]] = hetprec.contract accumulator lanes(%[[LANES]] : tensor<4x128xi8>) rows(%[[ROWS]] : tensor<3x4xi8>) outs(%[[TILE]] : tensor<3x128xi32>)
+// CHECK-SAME: lane_begin = 0 : i64, lane_count = 128 : i64
+// CHECK-SAME: origin = 0
+// CHECK: tensor.insert_slice %[[NEW]] into %[[OUT]][%[[R]], 64] [3, 128] [1, 1]
+// TWO-LABEL: @planes
+// TWO: scf.for %{{.+}} = %c0 to %c6 step %c2
+func.func @planes(%a: tensor<4x256xi8>, %w: tensor<6x4xi8>, %init: tensor<6x256xi32>) -> tensor<6x256xi32> {
+  %r = hetprec.contract accumulator lanes(%a : tensor<4x256xi8>) rows(%w : tensor<6x4xi8>) outs(%init : tensor<6x256xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 64, lane_count = 128} -> tensor<6x256xi32>
+  return %r : tensor<6x256xi32>
+}
+
+// Codes: one word, its three rows with their thresholds; one block where the
+// blocks are odd. The lanes begin at the window's origin and reach as far as its
+// last tap: 64 - 5 = 59, 64 + 10.
+// CHECK-LABEL: @codes
+// CHECK-SAME: %[[A:.+]]: tensor<1x320xi8>, %[[W:.+]]: tensor<6x3xi8>, %[[INIT:.+]]: tensor<2x320xi8>, %[[T:.+]]: tensor<6x3xi16>, %[[M:.+]]: tensor<320xi8>
+// CHECK: scf.for %[[WORD:.+]] = %c0 to %c2 step %c1
+// CHECK: scf.for %[[LANE:.+]] = %c0 to %c192 step %c64
+// CHECK-DAG: %[[BEGIN:.+]] = affine.apply #[[PLUS64:.+]](%[[LANE]])
+// CHECK-DAG: %[[ROW:.+]] = affine.apply #[[TIMES3:.+]](%[[WORD]])
+// CHECK-DAG: %[[FROM:.+]] = affine.apply #[[PLUS59:.+]](%[[LANE]])
+// CHECK-DAG: tensor.extract_slice %[[A]][0, %[[FROM]]] [1, 74] [1, 1]
+// CHECK-DAG: tensor.extract_slice %[[W]][%[[ROW]], 0] [3, 3] [1, 1]
+// CHECK-DAG: tensor.extract_slice %[[T]][%[[ROW]], 0] [3, 3] [1, 1]
+// CHECK-DAG: tensor.extract_slice %[[M]][%{{.+}}] [64] [1]
+// CHECK-DAG: tensor.extract_slice %{{.+}}[%[[WORD]], %[[BEGIN]]] [1, 64] [1, 1]
+// CHECK: hetprec.contract codes
+// CHECK-SAME: lane_begin = 0 : i64, lane_count = 64 : i64
+// CHECK-SAME: origin = 0 : i64
+// CHECK-SAME: taps = array<i64: 0, 5, 10>
+func.func @codes(%a: tensor<1x320xi8>, %w: tensor<6x3xi8>, %init: tensor<2x320xi8>, %t: tensor<6x3xi16>, %mask: tensor<320xi8>) -> tensor<2x320xi8> {
+  %r = hetprec.contract codes lanes(%a : tensor<1x320xi8>) rows(%w : tensor<6x3xi8>) thresholds(%t : tensor<6x3xi16>) mask(%mask : tensor<320xi8>) outs(%init : tensor<2x320xi8>)
+    {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0, 5, 10>, origin = -5, lane_begin = 64, lane_count = 192, out_level = 2, sum_bits = 16} -> tensor<2x320xi8>
+  return %r : tensor<2x320xi8>
+}
+
+// A lane bias is read by lanes, whole: `bias_rows` names its rows. A pixelwise
+// row bias is read by rows and lanes.
+// CHECK-LABEL: @biases
+// CHECK-SAME: %[[LB:[a-z0-9]+]]: tensor<2x64xi32>, %[[BR:[a-z0-9]+]]: tensor<4xi32>, %[[RB:[a-z0-9]+]]: tensor<4x64xi32>, %[[ST:[a-z0-9]+]]: tensor<4xi32>
+// CHECK: hetprec.contract accumulator lanes(%{{.+}} : tensor<2x64xi8>) rows(%{{.+}} : tensor<1x1xi8>) starts(%{{.+}} : tensor<1xi32>) lane_bias(%{{.+}} : tensor<2x64xi32>) bias_rows(%{{.+}} : tensor<1xi32>) row_bias(%{{.+}} : tensor<1x64xi32>)
+func.func @biases(%a: tensor<2x64xi8>, %w: tensor<4x1xi8>, %lb: tensor<2x64xi32>, %br: tensor<4xi32>, %rb: tensor<4x64xi32>, %st: tensor<4xi32>, %init: tensor<4x64xi32>) -> tensor<4x64xi32> {
+  %r = hetprec.contract accumulator lanes(%a : tensor<2x64xi8>) rows(%w : tensor<4x1xi8>) starts(%st : tensor<4xi32>) lane_bias(%lb : tensor<2x64xi32>) bias_rows(%br : tensor<4xi32>) row_bias(%rb : tensor<4x64xi32>) outs(%init : tensor<4x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<4x64xi32>
+  return %r : tensor<4x64xi32>
+}
+
+// Rows that read the same groups may share a tile: here the first two and the
+// last two, so that three or four at once would not do.
+// CHECK-LABEL: @shared_starts
+// CHECK: scf.for %{{.+}} = %c0 to %c4 step %c2
+// CHECK: hetprec.contract accumulator {{.+}} starts(%{{.+}} : tensor<2xi32>)
+// CHECK-SAME: shared_starts
+func.func @shared_starts(%a: tensor<2x64xi8>, %w: tensor<4x1xi8>, %init: tensor<4x64xi32>) -> tensor<4x64xi32> {
+  %st = arith.constant dense<[0, 0, 1, 1]> : tensor<4xi32>
+  %r = hetprec.contract accumulator lanes(%a : tensor<2x64xi8>) rows(%w : tensor<4x1xi8>) starts(%st : tensor<4xi32>) outs(%init : tensor<4x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<4x64xi32>
+  return %r : tensor<4x64xi32>
+}
+
+// CHECK-LABEL: @requantize
+// CHECK-SAME: %[[X:.+]]: tensor<5x256xi16>, %[[C:.+]]: tensor<6xi16>, %[[T:.+]]: tensor<6x3xi16>, %[[S:.+]]: tensor<6xi16>
+// CHECK: scf.for %[[WORD:.+]] = %c0 to %c2 step %c1
+// CHECK: scf.for %[[LANE:.+]] = %c0 to %c256 step %c128
+// CHECK-DAG: tensor.extract_slice %[[C]][%[[ROW:.+]]] [3] [1]
+// CHECK-DAG: tensor.extract_slice %[[T]][%[[ROW]], 0] [3, 3] [1, 1]
+// CHECK-DAG: tensor.extract_slice %[[S]][%[[ROW]]] [3] [1]
+// All planes: they are read by number.
+// CHECK-DAG: tensor.extract_slice %[[X]][0, %[[LANE]]] [5, 128] [1, 1]
+// CHECK: hetprec.requantize_lanes
+// CHECK-SAME: lane_begin = 0 : i64, lane_count = 128 : i64
+func.func @requantize(%x: tensor<5x256xi16>, %c: tensor<6xi16>, %t: tensor<6x3xi16>, %s: tensor<6xi16>, %mask: tensor<256xi8>, %init: tensor<2x256xi8>) -> tensor<2x256xi8> {
+  %r = hetprec.requantize_lanes %x channels(%c : tensor<6xi16>) thresholds(%t : tensor<6x3xi16>) signs(%s : tensor<6xi16>) mask(%mask : tensor<256xi8>) outs(%init : tensor<2x256xi8>) {out_level = 2, lane_begin = 0, lane_count = 256} : tensor<5x256xi16> -> tensor<2x256xi8>
+  return %r : tensor<2x256xi8>
+}
