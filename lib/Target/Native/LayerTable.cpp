@@ -37,14 +37,16 @@ void sysmol::nameLayers(func::FuncOp function) {
 /// How each level present is computed.
 static std::string getStrategy(Operation *op, ChannelsAttr channels,
                                const NativeTarget &target) {
-  if (isa<RequantizeOp>(op))
-    return "thresholds";
   bool isAVX512 = target.mac == MacLowering::AVX512;
   std::string strategy;
   for (int8_t level : channels.getLevels()) {
     if (!strategy.empty())
       strategy += ", ";
     strategy += std::to_string(level) + " bit ";
+    if (isa<RequantizeOp>(op)) {
+      strategy += level <= 2 ? "thresholds" : "float rule";
+      continue;
+    }
     if (level == 1)
       strategy += isAVX512 ? "VPOPCNTB" : "popcount";
     else if (level == 2)
