@@ -60,9 +60,26 @@ func.func @level2_largest() -> vector<64xi8> {
   return %s : vector<64xi8>
 }
 
-// Bytes 1, 2, 3, 15 times nibbles 15, 4, 2, 9: -1 + 15 + 8 + 6 + 135.
+// Bytes 1, 2, 3, 15 times nibbles 15, 4, 2, 9, two products at a time in 16 bits:
+// 0x00030001 by 0x0002000F and 0x000F0002 by 0x00090004; the halves' sum.
 // FOLDED-LABEL: @level4
-// FOLDED-NEXT: arith.constant dense<163> : vector<16xi32>
+// FOLDED-DAG: %[[ACC:.+]] = arith.constant dense<-1> : vector<16xi32>
+// FOLDED-DAG: %[[CA0:.+]] = arith.constant dense<196609> : vector<16xi32>
+// FOLDED-DAG: %[[CW0:.+]] = arith.constant dense<131087> : vector<16xi32>
+// FOLDED-DAG: %[[CA1:.+]] = arith.constant dense<983042> : vector<16xi32>
+// FOLDED-DAG: %[[CW1:.+]] = arith.constant dense<589828> : vector<16xi32>
+// FOLDED: %[[A0:.+]] = vector.bitcast %[[CA0]] : vector<16xi32> to vector<32xi16>
+// FOLDED: %[[W0:.+]] = vector.bitcast %[[CW0]] : vector<16xi32> to vector<32xi16>
+// FOLDED: %[[P0:.+]] = arith.muli %[[A0]], %[[W0]]
+// FOLDED: %[[A1:.+]] = vector.bitcast %[[CA1]] : vector<16xi32> to vector<32xi16>
+// FOLDED: %[[W1:.+]] = vector.bitcast %[[CW1]] : vector<16xi32> to vector<32xi16>
+// FOLDED: %[[P1:.+]] = arith.muli %[[A1]], %[[W1]]
+// FOLDED: %[[P:.+]] = arith.addi %[[P0]], %[[P1]] : vector<32xi16>
+// FOLDED: %[[BOTH:.+]] = vector.bitcast %[[P]] : vector<32xi16> to vector<16xi32>
+// FOLDED-DAG: %[[EVEN:.+]] = arith.andi %[[BOTH]]
+// FOLDED-DAG: %[[ODD:.+]] = arith.shrui %[[BOTH]]
+// FOLDED: %[[SUM:.+]] = arith.addi %[[EVEN]], %[[ODD]]
+// FOLDED: arith.addi %[[SUM]], %[[ACC]]
 func.func @level4() -> vector<16xi32> {
   %acc = arith.constant dense<-1> : vector<16xi32>
   %a = arith.constant dense<0x0F030201> : vector<16xi32>

@@ -89,7 +89,9 @@ class Network:
                         self.random.randint(-127, 127) if p == 8 else self.random.randrange(1 << p)
                     )
                     codes.append(draw % 256)
-        return self.constant(bytes(codes), self.codes_type(shape, bits, "midrise", "0.5", groups), shape)
+        return self.constant(
+            bytes(codes), self.codes_type(shape, bits, "midrise", "0.5", groups), shape
+        )
 
     def spread_of(self, x: Value, channels: int, taps: int) -> float:
         """Of a dot product with random weights over the first `channels` channels."""
@@ -372,9 +374,7 @@ def groups() -> dict[str, str]:
         for stride in (1, 2):
             net = Network(i)
             x = net.argument([1, channels, 6, 5], mixed(channels))
-            acc = net.conv(
-                x, outputs, (3, 3), (stride, stride), pads=(1, 1, 1, 1), groups=count
-            )
+            acc = net.conv(x, outputs, (3, 3), (stride, stride), pads=(1, 1, 1, 1), groups=count)
             y = net.requantize(acc, mixed(outputs, seed=1))
             # An ungrouped reader: its input must be sorted, the grouped rows stay.
             z = net.requantize(net.conv(y, 7, (1, 1)), mixed(7))
@@ -414,7 +414,15 @@ def large_k() -> dict[str, str]:
     """Accumulators that need 32 bits; byte sums that need 16, and more than 16."""
     files = {}
     # 65535 / 27 = 2427 words of three 2-bit channels, 8191 words of eight 1-bit ones.
-    cases = [(1, 1024, 8), (1, 1000, 8), (2, 150, 7), (2, 147, 7), (2, 600, 3), (4, 500, 3), (8, 90, 3)]
+    cases = [
+        (1, 1024, 8),
+        (1, 1000, 8),
+        (2, 150, 7),
+        (2, 147, 7),
+        (2, 600, 3),
+        (4, 500, 3),
+        (8, 90, 3),
+    ]
     for level, channels, side in cases:
         for grid in ("unsigned", "midrise"):
             net = Network(channels)
@@ -477,7 +485,9 @@ def residual() -> dict[str, str]:
     left, right = (net.carrier(net.conv(x, 6, (1, 1))) for _ in range(2))
     both = net.add(left, right)
     twice = net.add(both, both)
-    files["twice"] = net.text(net.requantize(twice, mixed(6)), net.requantize(left, mixed(6, (1, 8))))
+    files["twice"] = net.text(
+        net.requantize(twice, mixed(6)), net.requantize(left, mixed(6, (1, 8)))
+    )
 
     # The sum saturates at both ends (HP17).
     net = Network(4)
@@ -514,7 +524,9 @@ def pool() -> dict[str, str]:
             net = Network(level)
             x = net.argument([2, 9, 7, 6], [level] * 9)
             acc = net.pool(x, **options)  # type: ignore[arg-type]
-            files[f"{name}-{level}"] = net.text(net.requantize(acc, mixed(9, (1, 2, 8)), turned=0.3))
+            files[f"{name}-{level}"] = net.text(
+                net.requantize(acc, mixed(9, (1, 2, 8)), turned=0.3)
+            )
     net = Network(9)
     x = net.argument([1, 9, 7, 6], [4] * 9)
     files["sums-out"] = net.text(net.pool(x, (3, 3)), net.real(net.pool(x, (2, 2), (2, 2))))

@@ -20,8 +20,8 @@ namespace {
 class LaneLayoutTest : public testing::Test {
 protected:
   LaneLayoutTest() {
-    context.loadDialect<arith::ArithDialect, func::FuncDialect,
-                        HetprecDialect>();
+    context
+        .loadDialect<arith::ArithDialect, func::FuncDialect, HetprecDialect>();
   }
 
   func::FuncOp parse(const std::string &text) {
@@ -119,10 +119,9 @@ static void checkWindow(const Shape &s, const LaneLayout &layouts,
   for (int64_t ky = 0; ky < s.kh; ++ky)
     for (int64_t kx = 0; kx < s.kw; ++kx) {
       int64_t dy = ky * s.dilations[0], dx = kx * s.dilations[1];
-      int64_t shift = strided ? dy / s.strides[0] * phase.getRowStride() +
-                                    dx / s.strides[1]
-                              : (dy - s.pads[0]) * phase.getRowStride() + dx -
-                                    s.pads[1];
+      int64_t shift =
+          strided ? dy / s.strides[0] * phase.getRowStride() + dx / s.strides[1]
+                  : (dy - s.pads[0]) * phase.getRowStride() + dx - s.pads[1];
       // Whole blocks are read, also behind the last pixel.
       EXPECT_GE(out.getBase() + shift, 0);
       EXPECT_LE(out.getBase() + count + shift, phase.getSize());
@@ -146,20 +145,15 @@ static void checkWindow(const Shape &s, const LaneLayout &layouts,
 TEST_F(LaneLayoutTest, WindowsReadPixelsAndPads) {
   std::vector<Shape> shapes;
   for (int64_t n : {1, 2, 3})
-    for (auto [h, w] : {std::pair<int64_t, int64_t>{1, 1},
-                        {5, 7},
-                        {8, 8},
-                        {3, 64},
-                        {17, 33}})
+    for (auto [h, w] :
+         {std::pair<int64_t, int64_t>{1, 1}, {5, 7}, {8, 8}, {3, 64}, {17, 33}})
       for (int64_t stride : {1, 2, 3})
         for (auto pads : {std::array<int64_t, 4>{0, 0, 0, 0},
                           {1, 1, 1, 1},
                           {2, 0, 1, 3},
                           {0, 3, 4, 1}})
-          for (auto [k, d] : {std::pair<int64_t, int64_t>{1, 1},
-                              {3, 1},
-                              {3, 2},
-                              {5, 1}}) {
+          for (auto [k, d] :
+               {std::pair<int64_t, int64_t>{1, 1}, {3, 1}, {3, 2}, {5, 1}}) {
             Shape s{n, h, w, k, k, {stride, stride}, pads, {d, d}};
             if (h + pads[0] + pads[2] < d * (k - 1) + 1 ||
                 w + pads[1] + pads[3] < d * (k - 1) + 1)

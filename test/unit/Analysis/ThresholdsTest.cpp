@@ -27,8 +27,7 @@ static int64_t lawOf(int64_t acc, float m, float b, int64_t p, bool midrise) {
 
 static int64_t count(const llvm::SmallVector<int64_t> &thresholds,
                      int64_t acc) {
-  return std::ranges::count_if(thresholds,
-                               [&](int64_t t) { return acc > t; });
+  return std::ranges::count_if(thresholds, [&](int64_t t) { return acc > t; });
 }
 
 static void expectLaw(float m, float b, int64_t p, bool midrise,
@@ -82,8 +81,8 @@ TEST(Thresholds, LargeSumsAreRoundedFirst) {
   for (int i = 0; i < 200; ++i) {
     int64_t p = 1 << i % 3;
     bool midrise = i % 2;
-    float m = std::exp2(-float(random() % 30)) *
-              (1 + float(random() % 1000) / 1000);
+    float m =
+        std::exp2(-float(random() % 30)) * (1 + float(random() % 1000) / 1000);
     float b = float(int64_t(random() % 64)) - 32;
     auto thresholds = findThresholds(m, b, p, midrise, bound);
     // Around each threshold, and anywhere.
