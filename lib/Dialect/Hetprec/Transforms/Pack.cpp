@@ -346,7 +346,8 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
         makeZeroPlanes(loc, s.getNumWords(), layout.getSize(), s.level);
     s.plane = RequantizeLanesOp::create(
                   b, loc, TypeRange{init.getType()}, wide->plane,
-                  makeIntTable(b, loc, {numRows}, planeNumbers, 16),
+                  makeIntTable(b, loc, {numRows}, planeNumbers,
+                               wide->planeOf.size() > 65535 ? 32 : 16),
                   thresholdTable, signTable, multiplierTable, offsetTable,
                   makeMask(loc, layout), init, s.level, packed.isSigned(),
                   layout.getBase(), layouts.getLaneCount(result), getLayer(op))
@@ -418,7 +419,8 @@ LogicalResult Packer::visitAdd(AddOp op) {
     return success();
   }
   if (fused)
-    return op.emitOpError("cannot add onto a permuted carrier");
+    return op.emitOpError("cannot add onto a carrier whose channels were "
+                          "reordered; reorder the sum instead");
   FailureOr<WidePlanes> rhs = getPlanes(op, op.getRhs());
   if (failed(rhs))
     return failure();
