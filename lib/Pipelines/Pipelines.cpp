@@ -40,6 +40,9 @@ void sysmol::buildPackedPhase(OpPassManager &pm) {
 
 void sysmol::buildLoopsPhase(OpPassManager &pm,
                              const LoopsPhaseOptions &options) {
+  // Before tiling: once a layer, not once a tile.
+  if (options.spreadRows)
+    pm.addNestedPass<func::FuncOp>(createSpreadRowsPass());
   TileLanesPassOptions tile;
   tile.laneBlocks = options.laneBlocks;
   tile.rowTile = options.rowTile;

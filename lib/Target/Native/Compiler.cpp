@@ -323,6 +323,7 @@ static const struct {
        LoopsPhaseOptions options;
        options.laneBlocks = target.laneBlocks;
        options.rowTile = target.rowTile;
+       options.spreadRows = target.mac == MacLowering::AVX512;
        buildLoopsPhase(pm, options);
      }},
     {"vectors",

@@ -230,12 +230,14 @@ LogicalResult ContractOp::verify() {
        llvm::zip_equal(getLevels(), getLanes(), getRows())) {
     if (failed(verifyLevel(*this, level)))
       return failure();
-    for (Value v : {lanes, rows})
-      if (cast<ShapedType>(v.getType()).getElementTypeBitWidth() !=
-          getWordBits(level))
+    for (Value v : {lanes, rows}) {
+      int64_t bits = cast<ShapedType>(v.getType()).getElementTypeBitWidth();
+      bool isSpread = v == rows && level == 4 && bits == 32;
+      if (bits != getWordBits(level) && !isSpread)
         return emitOpError()
                << "words of level " << level << " have " << getWordBits(level)
                << " bits, found " << v.getType();
+    }
     if (getDim(rows, 0) != numRows && !ShapedType::isDynamic(numRows))
       return emitOpError("all segments must have the same rows");
     int64_t wordTaps = getUniformRows() ? 1 : taps;

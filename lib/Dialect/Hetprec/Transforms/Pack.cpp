@@ -2,6 +2,7 @@
 
 #include "PackUtils.h"
 
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -705,6 +706,7 @@ LogicalResult Packer::visitFlatten(FlattenOp op) {
 }
 
 LogicalResult Packer::visitReturn(func::ReturnOp op) {
+  SmallPtrSet<Value, 4> returned;
   for (OpOperand &operand : op->getOpOperands()) {
     Value value = operand.get();
     auto type = dyn_cast<RankedTensorType>(value.getType());
@@ -715,6 +717,11 @@ LogicalResult Packer::visitReturn(func::ReturnOp op) {
       operand.set(unpackCodes(op.getLoc(), *packed, type.getShape()));
     } else if (planes.contains(value)) {
       operand.set(unpackPlanes(op.getLoc(), planes[value], type.getShape()));
+    } else if (!returned.insert(value).second) {
+      // Each result is a buffer of its own to the caller.
+      operand.set(bufferization::AllocTensorOp::create(
+          b, op.getLoc(), type, /*dynamicSizes=*/ValueRange(),
+          /*copy=*/value));
     }
   }
   return success();

@@ -76,8 +76,9 @@ struct SortChannelsPass
     IRRewriter rewriter(&getContext());
     SmallVector<Value> activations;
     getOperation().walk([&](Operation *op) {
-      if (isa<RequantizeOp, QuantizeOp, FlattenOp>(op))
-        activations.push_back(op->getResult(0));
+      for (Value result : op->getResults())
+        if (getChannels(result.getType()))
+          activations.push_back(result);
     });
     for (BlockArgument arg : getOperation().getArguments())
       if (getChannels(arg.getType()))

@@ -344,6 +344,10 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
   int64_t level = op.getLevels()[segment];
   Value lanes = op.getLanes()[segment], rowWords = op.getRows()[segment];
   VectorType quarter = VectorType::get({kLaneBlock / 4}, b.getI32Type());
+  // Rows that hetprec-spread-rows has spread are bytes already.
+  bool rowsAreBytes =
+      cast<MemRefType>(rowWords.getType()).getElementTypeBitWidth() == 32;
+  int64_t rowLevel = rowsAreBytes ? 8 : level;
   Value start = getStart(segment, rows.first);
 
   // Nibbles 0, 2, 1, 3 of 16 bits to the low halves of four bytes: the order
@@ -400,7 +404,8 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
         Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
         for (int64_t i = 0; i < 4; ++i) {
           Value &acc = accs[4 * r + i];
-          acc = MacOp::create(b, loc, quarter, acc, registers[i], row, level);
+          acc =
+              MacOp::create(b, loc, quarter, acc, registers[i], row, rowLevel);
         }
       }
     }

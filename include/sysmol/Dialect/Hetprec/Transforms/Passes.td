@@ -65,11 +65,37 @@ def PackPass : Pass<"hetprec-pack", "::mlir::func::FuncOp"> {
     two becomes two `contract`s, one for each precision written.
   }];
   let dependentDialects = [
-    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
-    "::mlir::math::MathDialect", "::mlir::tensor::TensorDialect"];
+    "::mlir::arith::ArithDialect",
+    "::mlir::bufferization::BufferizationDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+    "::mlir::tensor::TensorDialect"];
   let statistics = [
     Statistic<"numContracts", "contracts", "Dot products written as contract">,
     Statistic<"numRepacked", "repacked", "Activations unpacked and packed again">];
+}
+
+def SpreadRowsPass : Pass<"hetprec-spread-rows", "::mlir::func::FuncOp"> {
+  let summary = "Spread 4-bit row words to bytes once a layer";
+  let description = [{
+    A level-4 row word is four nibbles (i16) that every tile of lanes would spread
+    to bytes again. This pass spreads them once in front of the `contract`, into
+    a buffer that stays in L1; the weights as stored stay packed. Worth it where
+    a multiply-accumulate takes its row straight from memory as bytes (VPDPBUSD).
+
+    ```mlir
+    %r = hetprec.contract codes lanes(%x : tensor<4x1024xi16>)
+        rows(%w : tensor<16x36xi16>) ...
+    ```
+    becomes
+    ```mlir
+    %b = linalg.generic ... ins(%w) outs(%e : tensor<16x36xi32>) {...}
+    %r = hetprec.contract codes lanes(%x : tensor<4x1024xi16>)
+        rows(%b : tensor<16x36xi32>) ...
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numSpread", "spread", "Row tables spread">];
 }
 
 def TileLanesPass : Pass<"hetprec-tile-lanes", "::mlir::func::FuncOp"> {
