@@ -33,6 +33,7 @@ static nb::tuple compileFile(const std::string &input,
                              int64_t batch, unsigned goldenPairs,
                              uint64_t seed) {
   std::vector<const char *> names;
+  names.reserve(targets.size());
   for (const std::string &target : targets)
     names.push_back(target.c_str());
   sysmol_compile_options options;

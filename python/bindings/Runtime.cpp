@@ -183,6 +183,8 @@ struct Pool {
 
 } // namespace
 
+// The macro takes the module by value.
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
 NB_MODULE(_sysmol, m) {
   m.attr("version") = sysmol_runtime_version();
 
