@@ -246,7 +246,8 @@ class Network:
         types = ", ".join(r.type for r in results)
         names = ", ".join(r.name for r in results)
         body = "\n".join(self.lines)
-        return f"func.func @main({arguments}) -> ({types}) {{\n{body}\n  return {names} : {types}\n}}\n"
+        head = f"func.func @main({arguments}) -> ({types})"
+        return f"{head} {{\n{body}\n  return {names} : {types}\n}}\n"
 
 
 def mixed(count: int, levels: Bits = (1, 2, 4), seed: int = 0) -> list[int]:
@@ -591,7 +592,8 @@ def boundary() -> dict[str, str]:
     a = net.carrier(net.conv(x, 4, (3, 3)))
     b = net.carrier(net.conv(z, 4, (3, 3)))
     s = net.requantize(net.add(a, b), mixed(4))
-    files["two-arguments"] = net.text(s, s)
+    d = net.dequantize(s)
+    files["two-arguments"] = net.text(s, s, d, d)
     return files
 
 

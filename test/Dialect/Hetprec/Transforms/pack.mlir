@@ -193,3 +193,13 @@ func.func @constant_codes() -> tensor<1x2xi8, #two> {
   %c = arith.constant dense<[[1, 2]]> : tensor<1x2xi8, #two>
   return %c : tensor<1x2xi8, #two>
 }
+
+// A value returned twice is two buffers to the caller.
+// CHECK-LABEL: @returned_twice
+// CHECK: %[[R:.+]] = linalg.generic
+// CHECK: %[[COPY:.+]] = bufferization.alloc_tensor() copy(%[[R]])
+// CHECK: return %[[R]], %[[COPY]]
+func.func @returned_twice(%x: tensor<1x2xi8, #in>) -> (tensor<1x2xf32>, tensor<1x2xf32>) {
+  %r = hetprec.dequantize %x : tensor<1x2xi8, #in> to tensor<1x2xf32>
+  return %r, %r : tensor<1x2xf32>, tensor<1x2xf32>
+}

@@ -143,3 +143,18 @@ func.func @untouched(%x: tensor<1x3x4x4xi8, #up>, %y: tensor<1x3x4x4xi8, #act>) 
   %s = hetprec.conv_2d %y, %g groups = 3 : tensor<1x3x4x4xi8, #act>, tensor<3x1x1x1xi8, #g> -> tensor<1x3x4x4xi32>
   return %r, %s : tensor<1x2x4x4xi32>, tensor<1x3x4x4xi32>
 }
+
+// A permute of the program's own feeds it: both become one, into the filter.
+// CHECK-LABEL: @permuted_input
+// CHECK-SAME: %[[X:[a-z0-9]+]]: tensor<1x3x4x4xi8
+// CHECK: %[[S:.+]] = hetprec.permute %[[X]] axis = 1 permutation = [1, 2, 0] : {{.+}} to tensor<1x3x4x4xi8, #[[SORTED]]>
+// CHECK-NOT: hetprec.permute
+// CHECK: hetprec.conv_2d %[[S]]
+#rev = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2, 2, 1]>
+#wrev = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2, 2, 1]>
+func.func @permuted_input(%x: tensor<1x3x4x4xi8, #act>) -> tensor<1x2x4x4xi32> {
+  %w = arith.constant dense<1> : tensor<2x3x1x1xi8, #wrev>
+  %p = hetprec.permute %x axis = 1 permutation = [2, 0, 1] : tensor<1x3x4x4xi8, #act> to tensor<1x3x4x4xi8, #rev>
+  %r = hetprec.conv_2d %p, %w : tensor<1x3x4x4xi8, #rev>, tensor<2x3x1x1xi8, #wrev> -> tensor<1x2x4x4xi32>
+  return %r : tensor<1x2x4x4xi32>
+}
