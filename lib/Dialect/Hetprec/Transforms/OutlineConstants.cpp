@@ -3,9 +3,9 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
-#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringSet.h"
+#include <map>
 
 namespace sysmol::hetprec {
 #define GEN_PASS_DEF_OUTLINECONSTANTSPASS
@@ -18,11 +18,13 @@ using namespace sysmol::hetprec;
 static constexpr int64_t kAlignment = 8;
 
 /// The raw little-endian bytes of a constant.
-static void appendBytes(DenseElementsAttr value, std::vector<char> &blob) {
+static std::string getBytes(DenseElementsAttr value) {
   ArrayRef<char> raw = value.getRawData();
   int64_t copies = value.isSplat() ? value.getNumElements() : 1;
+  std::string bytes;
   for (int64_t i = 0; i < copies; ++i)
-    blob.insert(blob.end(), raw.begin(), raw.end());
+    bytes.append(raw.begin(), raw.end());
+  return bytes;
 }
 
 namespace {
@@ -45,8 +47,7 @@ struct OutlineConstantsPass
       return signalPassFailure();
     }
 
-    std::vector<char> blob;
-    llvm::MapVector<Attribute, int64_t> offsets; // by content
+    DenseMap<Attribute, std::string> bytesOf;
     SmallVector<memref::GetGlobalOp> uses;
     SymbolTable symbols(module);
     llvm::SetVector<memref::GlobalOp> outlined;
@@ -65,13 +66,20 @@ struct OutlineConstantsPass
         return;
       uses.push_back(use);
       outlined.insert(global);
-      auto [entry, inserted] = offsets.try_emplace(value, 0);
-      if (!inserted)
-        return;
-      blob.resize(llvm::alignTo(blob.size(), kAlignment));
-      entry->second = blob.size();
-      appendBytes(value, blob);
+      if (auto [entry, inserted] = bytesOf.try_emplace(value); inserted)
+        entry->second = getBytes(value);
     });
+    // In the order of their bytes: the blob is the same for every target, in
+    // whatever order its code comes to read the constants.
+    std::map<std::string, int64_t> offsets;
+    for (auto &[value, bytes] : bytesOf)
+      offsets[bytes] = 0;
+    std::string blob;
+    for (auto &[bytes, offset] : offsets) {
+      blob.resize(llvm::alignTo(blob.size(), kAlignment));
+      offset = blob.size();
+      blob += bytes;
+    }
     // A network without constants still takes the argument.
     blob.resize(
         std::max<size_t>(llvm::alignTo(blob.size(), kAlignment), kAlignment));
@@ -86,7 +94,7 @@ struct OutlineConstantsPass
       auto global = symbols.lookup<memref::GlobalOp>(use.getName());
       b.setInsertionPoint(use);
       Value offset = arith::ConstantIndexOp::create(
-          b, use.getLoc(), offsets.lookup(*global.getInitialValue()));
+          b, use.getLoc(), offsets.at(bytesOf.at(*global.getInitialValue())));
       Value view = memref::ViewOp::create(b, use.getLoc(), use.getType(),
                                           weights, offset, ValueRange());
       use.replaceAllUsesWith(view);
@@ -98,7 +106,8 @@ struct OutlineConstantsPass
     auto blobType =
         RankedTensorType::get({int64_t(blob.size())}, b.getI8Type());
     module->setAttr("hetprec.weights",
-                    DenseElementsAttr::getFromRawBuffer(blobType, blob));
+                    DenseElementsAttr::getFromRawBuffer(
+                        blobType, ArrayRef<char>(blob.data(), blob.size())));
   }
 };
 } // namespace
