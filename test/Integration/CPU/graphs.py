@@ -1,0 +1,103 @@
+"""Random networks: ops on whatever values there are, until a few are made."""
+
+import random
+
+from networks import Bits, Network, Value
+
+LEVELS = [(1, 2, 4), (1, 2), (2, 4, 8), (1,), (2,), (8,), (4,), (1, 4, 8), (1, 2, 8)]
+
+
+class Graph:
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.net = Network(seed)
+        self.sums: list[Value] = []
+        self.carriers: list[Value] = []
+        self.reals: list[Value] = []
+        shape = [self.random.choice([1, 1, 2]), *(self.random.randint(1, n) for n in (13, 9, 9))]
+        make = self.random.choice([self.net.argument, self.net.quantized])
+        self.codes = [make(shape, self.bits(shape[1]), self.grid())]
+
+    def bits(self, channels: int) -> Bits:
+        levels = self.random.choice(LEVELS)
+        return [self.random.choice(levels) for _ in range(channels)]
+
+    def grid(self) -> str:
+        return self.random.choice(["unsigned", "unsigned", "midrise"])
+
+    def dot(self) -> None:
+        x = self.random.choice(self.codes)
+        if len(x.shape) == 2:
+            self.sums.append(self.net.matmul(x, self.random.randint(1, 12)))
+            return
+        _, channels, height, width = x.shape
+        choice = self.random.choice
+        kernel = (self.random.randint(1, min(height, 4)), self.random.randint(1, min(width, 4)))
+        strides = choice([(1, 1), (1, 1), (2, 2), (3, 1), (1, 2)])
+        pads = (choice([0, 0, 1]), choice([0, 1, 2]), choice([0, 0, 1]), choice([0, 1, 2]))
+        dilations = choice([(1, 1), (1, 1), (2, 1), (2, 2)])
+        spans = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
+        if spans[0] >= height + pads[0] + pads[2] or spans[1] >= width + pads[1] + pads[3]:
+            dilations = (1, 1)
+        groups = choice([g for g in range(1, channels + 1) if channels % g == 0] + [1] * 4)
+        outputs = groups * self.random.randint(1, max(1, 12 // groups))
+        self.sums.append(self.net.conv(x, outputs, kernel, strides, pads, dilations, groups))
+
+    def pool(self) -> None:
+        for x in self.codes:
+            if len(x.shape) == 4 and x.grid == "unsigned" and len(set(x.bits)) == 1:
+                kernel = (min(x.shape[2], 2), min(x.shape[3], 3))
+                self.sums.append(self.net.pool(x, kernel, self.random.choice([(1, 1), (2, 1)])))
+                return
+
+    def requantize(self) -> None:
+        if self.sums or self.carriers:
+            x = self.random.choice(self.sums + self.carriers)
+            self.codes.append(self.net.requantize(x, self.bits(x.shape[1]), self.grid()))
+
+    def carrier(self) -> None:
+        if self.sums:
+            self.carriers.append(self.net.carrier(self.random.choice(self.sums)))
+
+    def add(self) -> None:
+        if self.carriers:
+            x = self.random.choice(self.carriers)
+            y = self.random.choice([c for c in self.carriers if c.shape == x.shape])
+            self.carriers.append(self.net.add(x, y))
+
+    def real(self) -> None:
+        if self.sums or self.carriers:
+            self.reals.append(self.net.real(self.random.choice(self.sums + self.carriers)))
+
+    def dequantize(self) -> None:
+        self.reals.append(self.net.dequantize(self.random.choice(self.codes)))
+
+    def flatten(self) -> None:
+        x = self.random.choice(self.codes)
+        if len(x.shape) == 4 and x.shape[1] * x.shape[2] * x.shape[3] < 200:
+            if "scale = 1.0" in x.type:
+                self.codes.append(self.net.flatten(x))
+
+    def permute(self) -> None:
+        x = self.random.choice(self.codes)
+        order = self.random.sample(range(x.shape[1]), x.shape[1])
+        bits = [x.bits[i] for i in order]
+        type_ = self.net.codes_type(x.shape, bits, x.grid)
+        op = f"hetprec.permute {x.name} axis = 1 permutation = {order} : {x.type} to {type_}"
+        self.codes.append(self.net.emit(op, type_, x.shape, bits=bits, grid=x.grid))
+
+    def text(self) -> str:
+        ops = [self.dot, self.dot, self.requantize, self.requantize, self.pool, self.carrier]
+        ops += [self.add, self.real, self.dequantize, self.flatten, self.permute]
+        self.dot()
+        for _ in range(self.random.randint(2, 8)):
+            self.random.choice(ops)()
+        values = self.codes + self.sums + self.carriers + self.reals
+        body = "\n".join(self.net.lines)
+        # What nothing reads is a result, and anything else may be one, too.
+        results = [v for v in values if body.count(v.name + " ") + body.count(v.name + ",") < 2]
+        return self.net.text(*results, self.random.choice(values))
+
+
+def graphs(count: int) -> dict[str, str]:
+    return {f"graph-{seed}": Graph(seed).text() for seed in range(count)}
