@@ -38,14 +38,14 @@ int main(int argc, char **argv) {
     known += (known.empty() ? "" : ", ") + name;
   std::string targetHelp = "Targets, best first: " + known;
   cl::list<std::string> targets("target", cl::desc(targetHelp),
-                                cl::value_desc("name,..."),
-                                cl::CommaSeparated, cl::cat(category));
+                                cl::value_desc("name,..."), cl::CommaSeparated,
+                                cl::cat(category));
   cl::opt<std::string> phase(
       "phase",
       cl::desc("For --emit=mlir: model, plan, packed, loops, vectors or llvm"),
       cl::init(defaults.phase), cl::cat(category));
-  cl::opt<std::string> name("name", cl::desc("Model name (default: the file's)"),
-                            cl::cat(category));
+  cl::opt<std::string> name(
+      "name", cl::desc("Model name (default: the file's)"), cl::cat(category));
   cl::opt<unsigned> batch("batch", cl::desc("Images a call (default 1)"),
                           cl::init(1), cl::cat(category));
   cl::opt<unsigned> golden("golden",
@@ -62,7 +62,8 @@ int main(int argc, char **argv) {
           argc, argv,
           "Compiles a heterogeneous-precision network.\n\n"
           "  sysmol-compile net.onnx -o net.smol\n"
-          "  sysmol-compile net.onnx --emit=asm --target=x86-64-avx512 -o net.s\n",
+          "  sysmol-compile net.onnx --emit=asm --target=x86-64-avx512 -o "
+          "net.s\n",
           &complaints)) {
     errs() << complaints.str();
     return kUsage;

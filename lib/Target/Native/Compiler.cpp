@@ -356,12 +356,19 @@ lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
             const CodeGenOptions &codegen, Stopwatch &watch,
             std::vector<uint8_t> &weights, uint64_t &arenaBytes) {
   OwningOpRef<ModuleOp> module = packed.clone();
+  // One blob for all targets: each adds what the ones before it did not need.
+  if (!weights.empty()) {
+    Builder b(module->getContext());
+    auto type = RankedTensorType::get({int64_t(weights.size())}, b.getI8Type());
+    (*module)->setAttr(
+        "hetprec.weights",
+        DenseElementsAttr::getFromRawBuffer(
+            type, ArrayRef(reinterpret_cast<const char *>(weights.data()),
+                           weights.size())));
+  }
   if (llvm::Error error = lowerForTarget(*module, target, "llvm", watch))
     return error;
-  std::vector<uint8_t> blob = getWeights(*module);
-  if (!weights.empty() && blob != weights)
-    return makeError("targets disagree about the weights; please report this");
-  weights = std::move(blob);
+  weights = getWeights(*module);
   for (auto function : module->getOps<LLVM::LLVMFuncOp>())
     if (auto arena =
             function->getAttrOfType<IntegerAttr>("hetprec.arena_bytes"))

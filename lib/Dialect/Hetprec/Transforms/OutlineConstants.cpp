@@ -16,6 +16,7 @@ using namespace mlir;
 using namespace sysmol::hetprec;
 
 static constexpr int64_t kAlignment = 8;
+static constexpr StringLiteral kWeights = "hetprec.weights";
 
 /// The raw little-endian bytes of a constant.
 static std::string getBytes(DenseElementsAttr value) {
@@ -25,6 +26,14 @@ static std::string getBytes(DenseElementsAttr value) {
   for (int64_t i = 0; i < copies; ++i)
     bytes.append(raw.begin(), raw.end());
   return bytes;
+}
+
+/// The first aligned place of `bytes` in `blob`.
+static size_t findAligned(StringRef blob, StringRef bytes) {
+  size_t at = blob.find(bytes);
+  while (at != StringRef::npos && at % kAlignment != 0)
+    at = blob.find(bytes, at + 1);
+  return at;
 }
 
 namespace {
@@ -69,13 +78,21 @@ struct OutlineConstantsPass
       if (auto [entry, inserted] = bytesOf.try_emplace(value); inserted)
         entry->second = getBytes(value);
     });
-    // In the order of their bytes: the blob is the same for every target, in
-    // whatever order its code comes to read the constants.
+    // In the order of their bytes, whatever order the code comes to read them
+    // in; behind the blob of the targets before this one, which share it.
     std::map<std::string, int64_t> offsets;
     for (auto &[value, bytes] : bytesOf)
       offsets[bytes] = 0;
     std::string blob;
+    if (auto earlier = module->getAttrOfType<DenseElementsAttr>(kWeights))
+      blob = getBytes(earlier);
+    const size_t shared = blob.size();
     for (auto &[bytes, offset] : offsets) {
+      size_t found = findAligned(StringRef(blob).take_front(shared), bytes);
+      if (found != StringRef::npos) {
+        offset = found;
+        continue;
+      }
       blob.resize(llvm::alignTo(blob.size(), kAlignment));
       offset = blob.size();
       blob += bytes;
@@ -105,7 +122,7 @@ struct OutlineConstantsPass
         global.erase();
     auto blobType =
         RankedTensorType::get({int64_t(blob.size())}, b.getI8Type());
-    module->setAttr("hetprec.weights",
+    module->setAttr(kWeights,
                     DenseElementsAttr::getFromRawBuffer(
                         blobType, ArrayRef<char>(blob.data(), blob.size())));
   }

@@ -136,7 +136,8 @@ def OutlineConstantsPass
     Every constant `memref.global` of the module's one public function becomes a
     view of a new first argument, `memref<?xi8>` of the blob's size; the blob is
     left on the module as `hetprec.weights` (a dense i8 tensor). Equal constants
-    share their bytes. Tables are read word by word, so that 8 bytes of
+    share their bytes. A blob that is there already (of another target of the
+    same network) is kept and searched first, so that one blob serves all. Tables are read word by word, so that 8 bytes of
     alignment are enough.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect",
