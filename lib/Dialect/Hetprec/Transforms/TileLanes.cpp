@@ -69,8 +69,7 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
       SmallVector<Range> domain = op.getIterationDomain(rewriter);
       int64_t words = *getConstantIntValue(domain[0].size);
       int64_t lanes = *getConstantIntValue(domain[1].size);
-      int64_t laneTile =
-          lanes % (2 * kLaneBlock) == 0 ? 2 * kLaneBlock : kLaneBlock;
+      int64_t laneTile = getLaneTile(op, lanes, laneBlocks);
       auto contract = dyn_cast<ContractOp>(op.getOperation());
       int64_t wordTile = getWordTile(op, words, rowTile);
       if (contract && !contract.getStarts().empty())
