@@ -40,6 +40,9 @@ void sysmol::buildPackedPhase(OpPassManager &pm) {
 
 void sysmol::buildLoopsPhase(OpPassManager &pm,
                              const LoopsPhaseOptions &options) {
+  // Upstream float ops that stand between hetprec ops become linalg, which
+  // bufferizes.
+  pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   // Before tiling: once a layer, not once a tile.
   if (options.spreadRows)
     pm.addNestedPass<func::FuncOp>(createSpreadRowsPass());

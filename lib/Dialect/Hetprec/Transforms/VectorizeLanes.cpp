@@ -103,6 +103,49 @@ struct PixelLoops {
 };
 } // namespace
 
+namespace {
+/// The channels of one word: of slot `slot`, or null where it is empty.
+using ChannelOf = llvm::function_ref<Value(int64_t slot)>;
+} // namespace
+
+/// Runs `body` for every word. Words whose channels just count on share a loop;
+/// a permutation's are written out.
+static void forWords(OpBuilder &b, Location loc, ArrayRef<int64_t> channels,
+                     int64_t perWord,
+                     llvm::function_ref<void(Value word, ChannelOf)> body) {
+  constexpr int64_t kShortestLoop = 4;
+  int64_t numWords = channels.size() / perWord;
+  auto countsOn = [&](int64_t word) {
+    return llvm::all_of(llvm::seq(perWord), [&](int64_t slot) {
+      int64_t channel = channels[word * perWord + slot];
+      return channel >= 0 &&
+             channels[(word + 1) * perWord + slot] == channel + perWord;
+    });
+  };
+  for (int64_t first = 0; first < numWords;) {
+    int64_t last = first + 1;
+    while (last < numWords && countsOn(last - 1))
+      ++last;
+    if (last - first < kShortestLoop)
+      last = first + 1;
+    OpBuilder::InsertionGuard guard(b);
+    Value word;
+    if (last - first == 1)
+      word = arith::ConstantIndexOp::create(b, loc, first);
+    else
+      word = openLoop(b, loc, first, last);
+    body(word, [&](int64_t slot) -> Value {
+      int64_t channel = channels[first * perWord + slot];
+      if (channel < 0)
+        return {};
+      if (last - first == 1)
+        return arith::ConstantIndexOp::create(b, loc, channel);
+      return makeIndex(b, loc, {word}, {perWord}, channel - first * perWord);
+    });
+    first = last;
+  }
+}
+
 void sysmol::hetprec::lowerPackLanes(OpBuilder &b, PackLanesOp op) {
   b.setInsertionPoint(op);
   Location loc = op.getLoc();
@@ -113,29 +156,28 @@ void sysmol::hetprec::lowerPackLanes(OpBuilder &b, PackLanesOp op) {
   auto constant = [&](int64_t value) -> Value {
     return arith::ConstantOp::create(b, loc, b.getIntegerAttr(wordType, value));
   };
-  for (size_t first = 0; first < op.getChannels().size(); first += perWord) {
-    Value word = constant(0);
-    for (int64_t slot = 0; slot < perWord; ++slot) {
-      int64_t channel = op.getChannels()[first + slot];
-      if (channel < 0)
-        continue;
-      Value code = memref::LoadOp::create(
-          b, loc, op.getInput(),
-          loops.at(arith::ConstantIndexOp::create(b, loc, channel)));
-      if (level == 8 && op.getIsSigned()) {
-        Value offset =
-            arith::ConstantOp::create(b, loc, b.getI8IntegerAttr(-128));
-        code = arith::XOrIOp::create(b, loc, code, offset); // adds 128
-      }
-      if (wordType != code.getType())
-        code = arith::ExtUIOp::create(b, loc, wordType, code);
-      code = arith::ShLIOp::create(b, loc, code, constant(level * slot));
-      word = arith::OrIOp::create(b, loc, word, code);
-    }
-    Value plane = arith::ConstantIndexOp::create(b, loc, first / perWord);
-    memref::StoreOp::create(b, loc, word, op.getInit(),
-                            ValueRange{plane, loops.lane});
-  }
+  forWords(
+      b, loc, op.getChannels(), perWord, [&](Value plane, ChannelOf channelOf) {
+        Value word = constant(0);
+        for (int64_t slot = 0; slot < perWord; ++slot) {
+          Value channel = channelOf(slot);
+          if (!channel)
+            continue;
+          Value code =
+              memref::LoadOp::create(b, loc, op.getInput(), loops.at(channel));
+          if (level == 8 && op.getIsSigned()) {
+            Value offset =
+                arith::ConstantOp::create(b, loc, b.getI8IntegerAttr(-128));
+            code = arith::XOrIOp::create(b, loc, code, offset); // + 128
+          }
+          if (wordType != code.getType())
+            code = arith::ExtUIOp::create(b, loc, wordType, code);
+          code = arith::ShLIOp::create(b, loc, code, constant(level * slot));
+          word = arith::OrIOp::create(b, loc, word, code);
+        }
+        memref::StoreOp::create(b, loc, word, op.getInit(),
+                                ValueRange{plane, loops.lane});
+      });
   op.erase();
 }
 
@@ -160,12 +202,13 @@ void sysmol::hetprec::lowerUnpackLanes(OpBuilder &b, UnpackLanesOp op) {
         arith::OrIOp::create(b, loc, block,
                              arith::ShLIOp::create(b, loc, odd, index(5))),
         arith::ShRUIOp::create(b, loc, within, index(1)));
-    for (auto [plane, channel] : llvm::enumerate(op.getChannels())) {
-      Value value = memref::LoadOp::create(b, loc, op.getInput(),
-                                           ValueRange{index(plane), position});
-      memref::StoreOp::create(b, loc, value, op.getInit(),
-                              loops.at(index(channel)));
-    }
+    forWords(b, loc, op.getChannels(), /*perWord=*/1,
+             [&](Value plane, ChannelOf channelOf) {
+               Value value = memref::LoadOp::create(
+                   b, loc, op.getInput(), ValueRange{plane, position});
+               memref::StoreOp::create(b, loc, value, op.getInit(),
+                                       loops.at(channelOf(0)));
+             });
     op.erase();
     return;
   }
@@ -174,26 +217,29 @@ void sysmol::hetprec::lowerUnpackLanes(OpBuilder &b, UnpackLanesOp op) {
   auto constant = [&](int64_t value) -> Value {
     return arith::ConstantOp::create(b, loc, b.getIntegerAttr(wordType, value));
   };
-  for (size_t first = 0; first < op.getChannels().size(); first += perWord) {
-    Value word = memref::LoadOp::create(
-        b, loc, op.getInput(), ValueRange{index(first / perWord), loops.lane});
-    for (int64_t slot = 0; slot < perWord; ++slot) {
-      int64_t channel = op.getChannels()[first + slot];
-      if (channel < 0)
-        continue;
-      Value code = arith::ShRUIOp::create(b, loc, word, constant(level * slot));
-      code = arith::AndIOp::create(b, loc, code, constant((1 << level) - 1));
-      if (wordType != b.getI8Type())
-        code = arith::TruncIOp::create(b, loc, b.getI8Type(), code);
-      if (level == 8 && op.getIsSigned()) {
-        Value offset =
-            arith::ConstantOp::create(b, loc, b.getI8IntegerAttr(-128));
-        code = arith::XOrIOp::create(b, loc, code, offset);
-      }
-      memref::StoreOp::create(b, loc, code, op.getInit(),
-                              loops.at(index(channel)));
-    }
-  }
+  forWords(
+      b, loc, op.getChannels(), perWord, [&](Value plane, ChannelOf channelOf) {
+        Value word = memref::LoadOp::create(b, loc, op.getInput(),
+                                            ValueRange{plane, loops.lane});
+        for (int64_t slot = 0; slot < perWord; ++slot) {
+          Value channel = channelOf(slot);
+          if (!channel)
+            continue;
+          Value code =
+              arith::ShRUIOp::create(b, loc, word, constant(level * slot));
+          code =
+              arith::AndIOp::create(b, loc, code, constant((1 << level) - 1));
+          if (wordType != b.getI8Type())
+            code = arith::TruncIOp::create(b, loc, b.getI8Type(), code);
+          if (level == 8 && op.getIsSigned()) {
+            Value offset =
+                arith::ConstantOp::create(b, loc, b.getI8IntegerAttr(-128));
+            code = arith::XOrIOp::create(b, loc, code, offset);
+          }
+          memref::StoreOp::create(b, loc, code, op.getInit(),
+                                  loops.at(channel));
+        }
+      });
   op.erase();
 }
 
