@@ -207,7 +207,11 @@ def _comparison(results: Results) -> Table:
     )
     table.add_row("machine code", "", "", kib(sizes["ours_code"]))
     table.add_row("  times smaller with code", "", "", f"{_with_code(sizes):.1f}")
-    table.add_row("file", *(kib(sizes[name]) for name in ("float_file", "int8_file", "ours_file")))
+    targets = len(results.model.targets)
+    table.add_row(
+        f"file (ours: {targets} targets)",
+        *(kib(sizes[name]) for name in ("float_file", "int8_file", "ours_file")),
+    )
     table.add_row("latency, minimum", *(f"{latency[n].minimum:.4f} ms" for n in names))
     table.add_row("latency, median", *(f"{latency[n].median:.4f} ms" for n in names))
     table.add_row(
