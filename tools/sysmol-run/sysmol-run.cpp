@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Arrays.h"
+#include "Reference.h"
 #include "Report.h"
 
 #include "sysmol/Runtime/Model.h"
@@ -31,6 +32,7 @@ struct Options {
   std::vector<std::string> Inputs;
   std::vector<std::string> Outputs;
   std::string Target;
+  std::string Reference;
   unsigned Threads = 1;
   unsigned Runs = 200;
   bool Time = false;
@@ -131,6 +133,15 @@ static Status runFiles(const Model &M, const Options &O) {
           P->run(Batch->inputViews(), Batch->outputViews(), Batch->Count);
       !S)
     return S;
+  if (!O.Reference.empty()) {
+    if (Status S =
+            compareWithReference(O.Reference, Meta, Batch->Count,
+                                 Batch->inputViews(), Batch->outputViews());
+        !S)
+      return S;
+    std::cout << "equal to the reference: " << Batch->Count
+              << (Batch->Count == 1 ? " image" : " images") << ", every byte\n";
+  }
   for (size_t I = 0; I < O.Outputs.size(); ++I)
     if (Status S = writeArray(O.Outputs[I], Meta.Outputs[I], Batch->Count,
                               Batch->Outputs[I].bytes());
@@ -259,7 +270,7 @@ static Status perform(const Options &O) {
   if (O.Time)
     if (Status S = timeRuns(**M, O); !S)
       return S;
-  if (!O.Outputs.empty() || (!O.Verify && !O.Time))
+  if (!O.Outputs.empty() || !O.Reference.empty() || (!O.Verify && !O.Time))
     return runFiles(**M, O);
   return {};
 }
@@ -272,6 +283,8 @@ static int runTool(int Argc, char **Argv) {
   App.footer("Examples:\n"
              "  sysmol-run model.smol --inspect\n"
              "  sysmol-run model.smol --verify --time\n"
+             "  sysmol-run model.smol --input images.npy --reference "
+             "net.onnx\n"
              "  sysmol-run model.smol --input images.npy --output logits.npy "
              "--threads 2\n\n"
              "Exit codes: 0 done, 1 input refused, 2 wrong use, 3 resource "
@@ -307,6 +320,12 @@ static int runTool(int Argc, char **Argv) {
       ->check(CLI::Range(1u, 100000000u));
   Running.push_back(App.add_flag(
       "--verify", O.Verify, "run the golden pairs and compare every byte"));
+  Running.push_back(
+      App.add_option("--reference", O.Reference,
+                     "network the bundle was compiled from (.onnx, .mlir): run "
+                     "it through the reference interpreter as well and compare "
+                     "every byte")
+          ->type_name("FILE"));
   Running.push_back(App.add_option("--target", O.Target,
                                    "code to run, by name (default: the first "
                                    "that this CPU supports)")
