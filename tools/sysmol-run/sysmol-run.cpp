@@ -48,12 +48,14 @@ struct BatchData {
 
   std::vector<ConstBuffer> inputViews() const {
     std::vector<ConstBuffer> Views;
+    Views.reserve(Inputs.size());
     for (const Array &A : Inputs)
       Views.push_back(A.Storage.bytes());
     return Views;
   }
   std::vector<Buffer> outputViews() const {
     std::vector<Buffer> Views;
+    Views.reserve(Outputs.size());
     for (const PageBuffer &B : Outputs)
       Views.push_back(B.bytes());
     return Views;

@@ -556,6 +556,7 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   }
   // Each target has an LLVM context of its own: all of them at once.
   std::vector<std::future<llvm::Expected<llvm::SmallVector<char, 0>>>> objects;
+  objects.reserve(modules.size());
   for (TargetModule &ir : modules)
     objects.push_back(
         std::async(std::launch::async, [&ir] { return ir.generateCode(); }));
@@ -571,7 +572,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
       failures = llvm::joinErrors(std::move(failures), shared.takeError());
       continue;
     }
-    codes.push_back({{target->name, target->required}, std::move(*shared)});
+    codes.emplace_back(runtime::CodeInfo{target->name, target->required},
+                       std::move(*shared));
   }
   if (failures)
     return failures;

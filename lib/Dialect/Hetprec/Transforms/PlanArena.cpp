@@ -61,6 +61,7 @@ struct PlanArenaPass : sysmol::hetprec::impl::PlanArenaPassBase<PlanArenaPass> {
       return signalPassFailure();
 
     std::vector<Buffer *> order;
+    order.reserve(buffers.size());
     for (Buffer &buffer : buffers)
       order.push_back(&buffer);
     llvm::stable_sort(order, [](const Buffer *a, const Buffer *b) {

@@ -84,8 +84,9 @@ struct VerifyPhasePass
   using VerifyPhasePassBase::VerifyPhasePassBase;
 
   void runOnOperation() override {
+    const Phase current = phase;
     auto check = [&](Operation *op) {
-      switch (phase) {
+      switch (current) {
       case Phase::Model:
         return verifyModel(op);
       case Phase::Plan:
