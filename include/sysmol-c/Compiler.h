@@ -41,7 +41,8 @@ typedef enum sysmol_emit {
 /** Set every member by sysmol_compile_options_init() first; that keeps a
  *  program right when members are added. */
 typedef struct sysmol_compile_options {
-  /** Names of sysmol_target_name(), best first; NULL and 0: all of them. */
+  /** Names of sysmol_target_name(), best first; NULL and 0: the default,
+   *  x86-64-avx512 and x86-64-avx2. */
   const char *const *targets;
   size_t target_count;
   sysmol_emit emit;
@@ -81,7 +82,7 @@ SYSMOL_EXPORT const char *sysmol_compiler_version(void);
 SYSMOL_EXPORT size_t sysmol_target_count(void);
 SYSMOL_EXPORT const char *sysmol_target_name(size_t index);
 
-/** The defaults: a bundle for all targets, batch 1, two golden pairs. */
+/** The defaults: a bundle, batch 1, two golden pairs. */
 SYSMOL_EXPORT void sysmol_compile_options_init(sysmol_compile_options *options);
 
 /** Compiles the file `input` into the file `output`, which appears complete or

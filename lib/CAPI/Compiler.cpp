@@ -50,21 +50,9 @@ static void copyMessage(std::string_view text, char *message, size_t bytes) {
   message[length] = 0;
 }
 
-/// An error with no code of its own speaks of the input.
+/// The kinds and the statuses have the same numbers.
 static sysmol_status statusOf(std::error_code code) {
-  auto isAnyOf = [&](std::initializer_list<llvm::errc> known) {
-    return llvm::any_of(known, [&](llvm::errc e) {
-      return code == std::make_error_code(static_cast<std::errc>(e));
-    });
-  };
-  if (isAnyOf({llvm::errc::invalid_argument}))
-    return SYSMOL_USAGE;
-  if (isAnyOf({llvm::errc::not_enough_memory, llvm::errc::no_space_on_device,
-               llvm::errc::file_too_large, llvm::errc::too_many_files_open}))
-    return SYSMOL_LIMIT;
-  if (code == std::errc::state_not_recoverable)
-    return SYSMOL_INTERNAL;
-  return SYSMOL_REFUSED;
+  return static_cast<sysmol_status>(sysmol::getFailureKind(code));
 }
 
 static Error misused(const std::string &reason) {
@@ -133,7 +121,8 @@ convert(const sysmol_compile_options *given) {
     given = &defaults;
   }
   sysmol::CompileOptions options;
-  options.targets.clear();
+  if (given->target_count)
+    options.targets.clear();
   for (size_t i = 0; i < given->target_count; ++i) {
     std::string name =
         given->targets && given->targets[i] ? given->targets[i] : std::string();
@@ -144,8 +133,6 @@ convert(const sysmol_compile_options *given) {
       return misused("target '" + name + "' is given twice; give it once");
     options.targets.push_back(std::move(name));
   }
-  if (options.targets.empty())
-    options.targets = targetNames();
   if (given->emit < SYSMOL_EMIT_BUNDLE || given->emit > SYSMOL_EMIT_MLIR)
     return misused("there is no kind of output number " +
                    std::to_string(int(given->emit)) +

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from sysmol import data
 from sysmol.check_options import add_options
 from sysmol.compile import compile, reference
+from sysmol.compile import targets as known_targets
 from sysmol.errors import SysmolError
 from sysmol.runtime import Model, inspect, load
 
@@ -118,7 +119,7 @@ def compare(
     with tempfile.TemporaryDirectory(prefix="sysmol-") as folder:
         if bundle is None:
             bundle = Path(folder) / "network.smol"
-            compile(network, bundle, targets=targets)
+            compile(network, bundle, targets=targets or known_targets())
         if reference_images:
             start = time.perf_counter()
             few = reference(network, images[:reference_images])

@@ -73,7 +73,7 @@ or not at all."""
 
 _COMPILE_EPILOG = """\
 Kinds of output (--emit):
-  bundle    .smol: code for every target, weights, test vectors; 'sysmol run'
+  bundle    .smol: code for each target, weights, test vectors; 'sysmol run'
   object    .o for one target and a C header beside it, for your own program
   llvm      .ll, optimized
   asm       .s, assembly
@@ -227,7 +227,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add(
         "--target", action="append", default=[], metavar="NAME",
-        help="code for this target; give it several times, the best first (default: all)",
+        help="code for this target; several times: the best first (default: x86-64-avx512, "
+        "x86-64-avx2)",
     )  # fmt: skip
     add("--phase", default="packed", metavar="NAME", help="for --emit mlir (default: packed)")
     add("--name", default="", metavar="NAME", help="of the model (default: that of the file)")

@@ -118,8 +118,8 @@ def compile(
     output : path-like
         The file to write.
     targets : sequence of str, optional
-        Best first, from :func:`targets`. Default: all of them. Kinds other than a bundle take the
-        first.
+        Best first, from :func:`targets`. Default: ``x86-64-avx512`` and
+        ``x86-64-avx2``. Kinds other than a bundle take the first.
     emit : {"bundle", "object", "llvm", "asm", "mlir"}
         A bundle runs by :func:`sysmol.load`; an object comes with a C header beside it.
     phase : {"model", "plan", "packed", "loops", "vectors", "llvm"}

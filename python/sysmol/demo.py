@@ -16,7 +16,7 @@ from rich.text import Text
 
 from sysmol import data, picture, zoo
 from sysmol.bench import calibration, latencies
-from sysmol.compile import CompileReport, compile, targets
+from sysmol.compile import CompileReport, compile
 from sysmol.errors import SysmolError
 from sysmol.measure import Latency, environment
 from sysmol.peers import OnnxRuntime, quantize_int8
@@ -147,7 +147,7 @@ def measure(settings: Settings, console: Console) -> Results:
     doing(f"compiling {settings.network.name}")
     bundle = settings.output / f"{settings.network.stem}.smol"
     # The two best: code for processors without AVX2 takes as long as both, and runs nowhere here.
-    report = compile(settings.network, bundle, targets=targets()[:2])
+    report = compile(settings.network, bundle)
     model = load(bundle)
     model.verify()
 

@@ -47,7 +47,7 @@ def small_bundle(small_source: Path) -> Path:
     import sysmol
 
     path = small_source.with_suffix(".smol")
-    sysmol.compile(small_source, path, golden_pairs=3)
+    sysmol.compile(small_source, path, targets=sysmol.targets(), golden_pairs=3)
     return path
 
 
@@ -58,5 +58,5 @@ def zoo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sysmol import zoo
 
     path = tmp_path_factory.mktemp("zoo") / "preresnet20.smol"
-    sysmol.compile(zoo.NETWORK, path)
+    sysmol.compile(zoo.NETWORK, path, targets=sysmol.targets())
     return path

@@ -12,9 +12,6 @@ using namespace sysmol;
 
 namespace cl = llvm::cl;
 
-/// 0 ok, 1 input refused, 2 usage, 70 our own fault.
-enum ExitCode { kOk = 0, kRefused = 1, kUsage = 2 };
-
 int main(int argc, char **argv) {
   InitLLVM init(argc, argv);
   cl::OptionCategory category("sysmol-compile options");
@@ -66,7 +63,7 @@ int main(int argc, char **argv) {
           "net.s\n",
           &complaints)) {
     errs() << complaints.str();
-    return kUsage;
+    return int(FailureKind::Usage);
   }
 
   CompileOptions options;
@@ -85,15 +82,19 @@ int main(int argc, char **argv) {
     if (path == input) {
       WithColor::error() << "give the output file by -o: " << path
                          << " is the input\n";
-      return kUsage;
+      return int(FailureKind::Usage);
     }
   }
   // lld resets every cl::opt of the process when it links.
   bool printTimes = timing;
   Expected<CompileReport> report = compileFile(input, path, options);
   if (!report) {
-    WithColor::error(errs()) << toString(report.takeError()) << "\n";
-    return kRefused;
+    FailureKind kind = FailureKind::Refused;
+    handleAllErrors(report.takeError(), [&](const ErrorInfoBase &info) {
+      kind = getFailureKind(info.convertToErrorCode());
+      WithColor::error(errs()) << info.message() << "\n";
+    });
+    return int(kind);
   }
   if (printTimes) {
     for (const PhaseTime &time : report->times)
@@ -102,5 +103,5 @@ int main(int argc, char **argv) {
            << report->arenaBytes << " bytes, float parameters "
            << report->floatBytes << " bytes\n";
   }
-  return kOk;
+  return 0;
 }

@@ -16,7 +16,7 @@
 //     "golden_pairs": 2,                    pairs in the section `golden`
 //     "code": [{"target": "x86-64-avx512",  one per section code/<target>,
 //               "cpu_features": ["avx512f", "avx512bw"]}],     best first
-//     "layers": [{"name": "conv1", "op": "conv_2d", "shape": [16, 3, 3, 1],
+//     "layers": [{"name": "conv1", "op": "conv_2d", "shape": [1, 16, 28, 28],
 //                 "levels": {"1": 8, "2": 4, "4": 4},  bits -> input channels
 //                 "strategy": "popcount", "macs": 112896,
 //                 "weight_bytes": 144, "table_bytes": 64}]

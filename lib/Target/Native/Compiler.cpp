@@ -3,6 +3,7 @@
 #include "sysmol/Target/Native/Compiler.h"
 
 #include "LayerTable.h"
+#include "mlir/Bytecode/BytecodeReader.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/InitAllDialects.h"
@@ -14,6 +15,7 @@
 #include "sysmol/Runtime/Bundle.h"
 #include "sysmol/Runtime/Memory.h"
 #include "sysmol/Target/ONNX/Import.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
 #include <chrono>
@@ -27,9 +29,34 @@ using namespace sysmol;
 // Errors and time
 //===----------------------------------------------------------------------===//
 
-static llvm::Error makeError(const llvm::Twine &message) {
-  return llvm::createStringError(llvm::inconvertibleErrorCode(), "%s",
-                                 message.str().c_str());
+static llvm::Error makeError(const llvm::Twine &message,
+                             FailureKind kind = FailureKind::Refused) {
+  std::error_code code = llvm::inconvertibleErrorCode();
+  if (kind == FailureKind::Usage)
+    code = std::make_error_code(std::errc::invalid_argument);
+  else if (kind == FailureKind::Limit)
+    code = std::make_error_code(std::errc::not_enough_memory);
+  else if (kind == FailureKind::Internal)
+    code = std::make_error_code(std::errc::state_not_recoverable);
+  return llvm::createStringError(code, "%s", message.str().c_str());
+}
+
+/// The runtime's kinds have the same numbers.
+static llvm::Error makeError(const runtime::Error &error) {
+  return makeError(error.Message, static_cast<FailureKind>(error.Kind));
+}
+
+FailureKind sysmol::getFailureKind(std::error_code code) {
+  for (std::errc limit :
+       {std::errc::not_enough_memory, std::errc::no_space_on_device,
+        std::errc::file_too_large, std::errc::too_many_files_open})
+    if (code == limit)
+      return FailureKind::Limit;
+  if (code == std::errc::invalid_argument)
+    return FailureKind::Usage;
+  if (code == std::errc::state_not_recoverable)
+    return FailureKind::Internal;
+  return FailureKind::Refused; // an error with no code speaks of the input
 }
 
 namespace {
@@ -124,8 +151,18 @@ static llvm::Expected<Program> loadProgram(const std::string &input,
       return module.takeError();
     program.module = std::move(*module);
   } else if (extension == ".mlir") {
+    auto buffer = llvm::MemoryBuffer::getFile(input, /*IsText=*/true);
+    if (!buffer)
+      return makeError(input +
+                       ": cannot be read: " + buffer.getError().message());
+    // The bytecode reader crashes on hostile bytes; the text parser does not.
+    if (isBytecode(**buffer))
+      return makeError(input + ": MLIR bytecode is refused; give the text that "
+                               "sysmol-opt prints of it");
     ErrorCollector errors(program.context.get());
-    program.module = parseSourceFile<ModuleOp>(input, program.context.get());
+    llvm::SourceMgr sources;
+    sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
+    program.module = parseSourceFile<ModuleOp>(sources, program.context.get());
     if (!program.module)
       return errors.take(input + ": cannot be read as MLIR");
   } else {
@@ -310,7 +347,8 @@ static llvm::Expected<const NativeTarget *> findTarget(llvm::StringRef name) {
       return &target;
     known += (known.empty() ? "" : ", ") + target.name;
   }
-  return makeError("unknown target '" + name + "'; allowed are " + known);
+  return makeError("unknown target '" + name + "'; allowed are " + known,
+                   FailureKind::Usage);
 }
 
 /// What runs once for each target, in order.
@@ -350,6 +388,29 @@ static llvm::Error lowerForTarget(ModuleOp module, const NativeTarget &target,
   return llvm::Error::success();
 }
 
+static llvm::Error writeText(const std::string &path, llvm::StringRef text);
+
+static std::string printModule(ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  module.print(os);
+  return text;
+}
+
+/// What fails behind the packed phase is our own fault: the program was
+/// accepted. Leaves `packed` beside the output to reproduce it.
+static llvm::Error makeInternal(llvm::Error error, ModuleOp packed,
+                                const std::string &output) {
+  std::string path = output + ".reproducer.mlir";
+  std::string message = llvm::toString(std::move(error));
+  llvm::Error written = writeText(path, printModule(packed));
+  message += "; this is a fault of the compiler";
+  message += written ? "; no reproducer: " + llvm::toString(std::move(written))
+                     : "; please report it with '" + path +
+                           "' (sysmol-opt --hetprec-packed-to-loops ...)";
+  return makeError(message, FailureKind::Internal);
+}
+
 /// LLVM IR for one target, of a copy of the packed program.
 static llvm::Expected<TargetModule>
 lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
@@ -380,7 +441,7 @@ static llvm::Error writeText(const std::string &path, llvm::StringRef text) {
   runtime::Status status = runtime::writeFileAtomically(
       path,
       std::span(reinterpret_cast<const uint8_t *>(text.data()), text.size()));
-  return status ? llvm::Error::success() : makeError(status.error().Message);
+  return status ? llvm::Error::success() : makeError(status.error());
 }
 
 /// The C header beside an object file.
@@ -442,7 +503,7 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   CompileReport report;
   Stopwatch watch(report);
   if (options.targets.empty())
-    return makeError("no target given");
+    return makeError("no target given", FailureKind::Usage);
   std::vector<const NativeTarget *> targets;
   for (const std::string &name : options.targets) {
     auto target = findTarget(name);
@@ -485,10 +546,7 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     if (name == "packed")
       addLayerBytes(program->getFunction(), metadata.Layers);
     if (options.emit == EmitKind::MLIR && options.phase == name) {
-      std::string text;
-      llvm::raw_string_ostream os(text);
-      module.print(os);
-      if (llvm::Error error = writeText(output, text))
+      if (llvm::Error error = writeText(output, printModule(module)))
         return error;
       return report;
     }
@@ -498,15 +556,14 @@ sysmol::compileFile(const std::string &input, const std::string &output,
           return phase.name == options.phase;
         }))
       return makeError("unknown phase '" + options.phase +
-                       "'; allowed are model, plan, packed, loops, vectors, "
-                       "llvm");
+                           "'; allowed are model, plan, packed, loops, "
+                           "vectors, llvm",
+                       FailureKind::Usage);
+    OwningOpRef<ModuleOp> lowered = module.clone();
     if (llvm::Error error =
-            lowerForTarget(module, *targets.front(), options.phase, watch))
-      return error;
-    std::string text;
-    llvm::raw_string_ostream os(text);
-    module.print(os);
-    if (llvm::Error error = writeText(output, text))
+            lowerForTarget(*lowered, *targets.front(), options.phase, watch))
+      return makeInternal(std::move(error), module, output);
+    if (llvm::Error error = writeText(output, printModule(*lowered)))
       return error;
     return report;
   }
@@ -525,10 +582,10 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     auto ir = lowerTarget(module, numInputs, *targets.front(), codegen, watch,
                           weights, metadata.ArenaBytes);
     if (!ir)
-      return ir.takeError();
+      return makeInternal(ir.takeError(), module, output);
     auto code = ir->generateCode();
     if (!code)
-      return code.takeError();
+      return makeInternal(code.takeError(), module, output);
     watch.lap("machine code");
     report.weightBytes = weights.size();
     report.arenaBytes = metadata.ArenaBytes;
@@ -551,7 +608,7 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     auto ir = lowerTarget(module, numInputs, *target, CodeGenOptions(), watch,
                           weights, metadata.ArenaBytes);
     if (!ir)
-      return ir.takeError();
+      return makeInternal(ir.takeError(), module, output);
     modules.push_back(std::move(*ir));
   }
   // Each target has an LLVM context of its own: all of them at once.
@@ -576,7 +633,7 @@ sysmol::compileFile(const std::string &input, const std::string &output,
                        std::move(*shared));
   }
   if (failures)
-    return failures;
+    return makeInternal(std::move(failures), module, output);
   watch.lap("machine code");
   report.weightBytes = weights.size();
   report.arenaBytes = metadata.ArenaBytes;
@@ -591,7 +648,7 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   watch.lap("golden vectors");
   runtime::Status written = writer.writeFile(output);
   if (!written)
-    return makeError(written.error().Message);
+    return makeError(written.error());
   watch.lap("write");
   return report;
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace sysmol {
@@ -50,6 +51,16 @@ struct CompileReport {
   std::vector<PhaseTime> times;
   uint64_t arenaBytes = 0, weightBytes = 0, floatBytes = 0;
 };
+
+/// What an error of this file's functions means to a caller: the exit codes of
+/// the tools and the `sysmol_status` of the C API.
+enum class FailureKind : int {
+  Refused = 1,   ///< the input is not allowed
+  Usage = 2,     ///< an option is wrong
+  Limit = 3,     ///< memory, disk or files ran out
+  Internal = 70, ///< a fault of the compiler; a reproducer was written
+};
+FailureKind getFailureKind(std::error_code code);
 
 /// Names of the targets there are, best first.
 std::vector<std::string> getNativeTargets();

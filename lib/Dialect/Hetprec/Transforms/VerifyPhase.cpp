@@ -1,6 +1,10 @@
 //===- VerifyPhase.cpp - The contracts between phases ---------------------===//
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
 
@@ -22,7 +26,17 @@ static bool isModelOp(Operation *op) {
          !isa<MacOp>(op);
 }
 
+/// What a model is made of; the phases behind know how to lower no more.
+static bool isAllowedInModel(Operation *op) {
+  return isModelOp(op) || isa<func::FuncOp, func::ReturnOp>(op) ||
+         isa<arith::ArithDialect, math::MathDialect, tensor::TensorDialect,
+             linalg::LinalgDialect>(op->getDialect());
+}
+
 static LogicalResult verifyModel(Operation *op) {
+  if (!op->getDialect() || !isAllowedInModel(op))
+    return op->emitOpError("contract of phase model: only hetprec's model ops, "
+                           "arith, math, tensor and linalg are allowed");
   for (Value v : op->getResults())
     if (auto type = dyn_cast<RankedTensorType>(v.getType()))
       if (!type.hasStaticShape())

@@ -36,3 +36,20 @@ func.func @batch(%x: tensor<?x2xf32>) -> tensor<?x2xi8, #act> {
   %r = hetprec.quantize %x : tensor<?x2xf32> to tensor<?x2xi8, #act>
   return %r : tensor<?x2xi8, #act>
 }
+
+// -----
+
+func.func @foreign(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error @+1 {{contract of phase model: only hetprec's model ops, arith, math, tensor and linalg are allowed}}
+  %r = tosa.abs %x : (tensor<4xf32>) -> tensor<4xf32>
+  return %r : tensor<4xf32>
+}
+
+// -----
+
+func.func private @other(tensor<4xf32>) -> tensor<4xf32>
+func.func @call(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error @+1 {{contract of phase model: only hetprec's model ops}}
+  %r = call @other(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  return %r : tensor<4xf32>
+}
