@@ -44,8 +44,8 @@ void sysmol::buildLoopsPhase(OpPassManager &pm,
   // bufferizes.
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   // Before tiling: once a layer, not once a tile.
-  if (options.spreadRows)
-    pm.addNestedPass<func::FuncOp>(createSpreadRowsPass());
+  if (options.spreadNibbles)
+    pm.addNestedPass<func::FuncOp>(createSpreadNibblesPass());
   TileLanesPassOptions tile;
   tile.laneBlocks = options.laneBlocks;
   tile.rowTile = options.rowTile;

@@ -26,9 +26,9 @@ struct LoopsPhaseOptions : public mlir::PassPipelineOptions<LoopsPhaseOptions> {
   Option<int64_t> rowTile{*this, "row-tile",
                           llvm::cl::desc("rows of a tile that writes planes"),
                           llvm::cl::init(4)};
-  Option<bool> spreadRows{
-      *this, "spread-rows",
-      llvm::cl::desc("spread 4-bit row words to bytes once a layer"),
+  Option<bool> spreadNibbles{
+      *this, "spread-nibbles",
+      llvm::cl::desc("spread 4-bit words to bytes once a layer"),
       llvm::cl::init(false)};
 };
 

@@ -361,7 +361,7 @@ static const struct {
        LoopsPhaseOptions options;
        options.laneBlocks = target.laneBlocks;
        options.rowTile = target.rowTile;
-       options.spreadRows = target.mac == MacLowering::AVX512;
+       options.spreadNibbles = target.mac == MacLowering::AVX512;
        buildLoopsPhase(pm, options);
      }},
     {"vectors",

@@ -1,11 +1,11 @@
-"""Pre-activation ResNet for small images (He et al. 2016, *Identity Mappings*, §4, CIFAR form)."""
+"""Pre-activation ResNet (He et al. 2016, *Identity Mappings*), for small images and for ImageNet's."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-__all__ = ["Block", "PreResNet", "preresnet20"]
+__all__ = ["Block", "PreResNet", "preresnet18", "preresnet20"]
 
 
 class Block(nn.Module):
@@ -35,16 +35,19 @@ class Block(nn.Module):
 
 
 class PreResNet(nn.Module):
-    """Pre-activation ResNet of depth ``6 * blocks + 2``.
+    """Pre-activation ResNet of depth ``2 * stages * blocks + 2``.
 
     Parameters
     ----------
     blocks : int
-        Blocks in each of the three stages (3: ResNet-20).
+        Blocks in each stage (ResNet-20: 3, ResNet-18: 2).
     widths : tuple of int
-        Channels of the three stages.
+        Channels of the stages.
     channels, classes : int
         Channels of the image, number of logits.
+    large_images : bool
+        The stem of ImageNet's form, a quarter of the size: 7x7 with stride 2, BN, ReLU, and an
+        *average* pool 3x3 with stride 2 in the place of the maximum.
     """
 
     def __init__(
@@ -53,9 +56,17 @@ class PreResNet(nn.Module):
         widths: tuple[int, ...] = (16, 32, 64),
         channels: int = 1,
         classes: int = 10,
+        large_images: bool = False,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False)
+        self.conv: nn.Module = nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False)
+        if large_images:
+            self.conv = nn.Sequential(
+                nn.Conv2d(channels, widths[0], 7, 2, 3, bias=False),
+                nn.BatchNorm2d(widths[0]),
+                nn.ReLU(),
+                nn.AvgPool2d(3, 2, 1),
+            )
         layers: list[nn.Module] = []
         inputs = widths[0]
         for stage, width in enumerate(widths):
@@ -82,3 +93,8 @@ class PreResNet(nn.Module):
 def preresnet20() -> PreResNet:
     """The network of the demo: 28x28x1 images, ten classes, about 272,000 weights."""
     return PreResNet()
+
+
+def preresnet18(classes: int = 1000) -> PreResNet:
+    """ResNet-18 in its pre-activation form: 224x224x3 images, 11.7 million weights."""
+    return PreResNet(2, (64, 128, 256, 512), 3, classes, large_images=True)

@@ -232,7 +232,7 @@ LogicalResult ContractOp::verify() {
       return failure();
     for (Value v : {lanes, rows}) {
       int64_t bits = cast<ShapedType>(v.getType()).getElementTypeBitWidth();
-      bool isSpread = v == rows && level == 4 && bits == 32;
+      bool isSpread = level == 4 && bits == 32;
       if (bits != getWordBits(level) && !isSpread)
         return emitOpError()
                << "words of level " << level << " have " << getWordBits(level)

@@ -101,14 +101,19 @@ Value LaneVectors::countThresholds(Value value, Value thresholds, Value row) {
   auto type = cast<VectorType>(value.getType());
   int64_t count = cast<MemRefType>(thresholds.getType()).getDimSize(1);
   VectorType codeType = type.clone(b.getI16Type());
-  Value code;
+  Value code, one = splat(codeType, 1);
   for (int64_t t = 0; t < count; ++t) {
     Value threshold =
         broadcast(loadScalar(thresholds, row, index(t)), type.getDimSize(0));
     Value above = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt,
                                         value, threshold);
-    Value one = arith::ExtUIOp::create(b, loc, codeType, above);
-    code = code ? arith::AddIOp::create(b, loc, code, one).getResult() : one;
+    if (!code) {
+      code = arith::ExtUIOp::create(b, loc, codeType, above);
+      continue;
+    }
+    // A masked addition where there are masks.
+    Value more = arith::AddIOp::create(b, loc, code, one);
+    code = arith::SelectOp::create(b, loc, above, more, code);
   }
   return code;
 }

@@ -344,10 +344,12 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
   int64_t level = op.getLevels()[segment];
   Value lanes = op.getLanes()[segment], rowWords = op.getRows()[segment];
   VectorType quarter = VectorType::get({kLaneBlock / 4}, b.getI32Type());
-  // Rows that hetprec-spread-rows has spread are bytes already.
-  bool rowsAreBytes =
-      cast<MemRefType>(rowWords.getType()).getElementTypeBitWidth() == 32;
-  int64_t rowLevel = rowsAreBytes ? 8 : level;
+  // What hetprec-spread-nibbles has spread is bytes already.
+  auto areBytes = [](Value words) {
+    return cast<MemRefType>(words.getType()).getElementTypeBitWidth() == 32;
+  };
+  bool lanesAreBytes = areBytes(lanes);
+  int64_t rowLevel = areBytes(rowWords) ? 8 : level;
   Value start = getStart(segment, rows.first);
 
   // Nibbles 0, 2, 1, 3 of 16 bits to the low halves of four bytes: the order
@@ -358,14 +360,15 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
     Value both = arith::OrIOp::create(b, loc, x, moved);
     return arith::AndIOp::create(b, loc, both, v.splat(quarter, 0x0F0F0F0F));
   };
-  // The block's lanes as four registers: even lanes 0.. and 32.., odd ones.
+  // The block's lanes as four registers: of bytes in their order; of nibbles
+  // even lanes 0.. and 32.., odd ones.
   auto loadBlock = [&](Value plane, Value shift, int64_t lane) {
     SmallVector<Value, 4> registers(4);
     auto at = [&](int64_t offset) -> Value {
       return arith::AddIOp::create(b, loc, shift, v.index(lane + offset));
     };
     for (int64_t i : {0, 1}) {
-      if (level == 4) {
+      if (!lanesAreBytes) {
         Value pairs =
             v.loadVector(lanes, plane, at(i * kLaneBlock / 2), kLaneBlock / 2);
         Value both = vector::BitCastOp::create(b, loc, quarter, pairs);
@@ -376,18 +379,9 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
         registers[2 + i] = spread(odd);
         continue;
       }
-      Value halves[2];
       for (int64_t j : {0, 1})
-        halves[j] = v.loadVector(lanes, plane,
-                                 at(i * kLaneBlock / 2 + j * kLaneBlock / 4),
-                                 kLaneBlock / 4);
-      for (int64_t odd : {0, 1}) {
-        SmallVector<int64_t> picks;
-        for (int64_t k = 0; k < kLaneBlock / 4; ++k)
-          picks.push_back(2 * k + odd);
-        registers[2 * odd + i] =
-            vector::ShuffleOp::create(b, loc, halves[0], halves[1], picks);
-      }
+        registers[2 * i + j] = v.loadVector(
+            lanes, plane, at((2 * i + j) * kLaneBlock / 4), kLaneBlock / 4);
     }
     return registers;
   };
@@ -419,15 +413,29 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
                              });
       });
 
-  SmallVector<int64_t> whole = llvm::to_vector(llvm::seq(kLaneBlock / 2));
   for (int64_t r = 0; r < rows.count; ++r) {
-    auto join = [&](int64_t i) -> Value {
-      Value all = vector::ShuffleOp::create(b, loc, totals[4 * r + i],
-                                            totals[4 * r + i + 1], whole);
-      return v.resize(all, op.getSumBits());
+    // 16 bits first: fewer registers to shuffle.
+    SmallVector<Value, 4> parts;
+    for (Value total : ArrayRef(totals).slice(4 * r, 4))
+      parts.push_back(v.resize(total, op.getSumBits()));
+    auto join = [&](Value low, Value high, int64_t step,
+                    int64_t first) -> Value {
+      SmallVector<int64_t> picks;
+      for (int64_t lane = first; lane < first + step * kLaneBlock / 2;
+           lane += step)
+        picks.push_back(lane);
+      return vector::ShuffleOp::create(b, loc, low, high, picks);
     };
-    accumulate(sums[(rows.first - firstSum + r) * blocks + block],
-               {join(0), join(2)}, op.getCoefficients()[segment]);
+    LanePair sum;
+    if (lanesAreBytes) {
+      Value low = join(parts[0], parts[1], 1, 0);
+      Value high = join(parts[2], parts[3], 1, 0);
+      sum = {join(low, high, 2, 0), join(low, high, 2, 1)};
+    } else {
+      sum = {join(parts[0], parts[1], 1, 0), join(parts[2], parts[3], 1, 0)};
+    }
+    accumulate(sums[(rows.first - firstSum + r) * blocks + block], sum,
+               op.getCoefficients()[segment]);
   }
 }
 

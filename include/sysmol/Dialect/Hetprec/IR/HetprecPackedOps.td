@@ -76,8 +76,8 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     is fewer instructions than 15 compares; the codes of one group of rows
     packed into one word of level `out_level`, lanes outside `mask` zero).
 
-    Rows of level 4 may also be spread to bytes, one i32 a word
-    (`hetprec-spread-rows`). `uniform_rows`: a row has one word for each group, the same for all taps
+    Lanes and rows of level 4 may also be spread to bytes, one i32 a word
+    (`hetprec-spread-nibbles`). `uniform_rows`: a row has one word for each group, the same for all taps
     (sums). `shared_starts`: the rows of a tile read the same groups.
 
     *Wide planes* (i16, i32, f32) hold each block of 64 lanes with the even ones

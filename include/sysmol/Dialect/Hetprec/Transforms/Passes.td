@@ -74,13 +74,15 @@ def PackPass : Pass<"hetprec-pack", "::mlir::func::FuncOp"> {
     Statistic<"numRepacked", "repacked", "Activations unpacked and packed again">];
 }
 
-def SpreadRowsPass : Pass<"hetprec-spread-rows", "::mlir::func::FuncOp"> {
-  let summary = "Spread 4-bit row words to bytes once a layer";
+def SpreadNibblesPass : Pass<"hetprec-spread-nibbles", "::mlir::func::FuncOp"> {
+  let summary = "Spread 4-bit words to bytes once a layer";
   let description = [{
-    A level-4 row word is four nibbles (i16) that every tile of lanes would spread
-    to bytes again. This pass spreads them once in front of the `contract`, into
-    a buffer that stays in L1; the weights as stored stay packed. Worth it where
-    a multiply-accumulate takes its row straight from memory as bytes (VPDPBUSD).
+    A level-4 word is four nibbles (i16). A `contract` would spread a row's word
+    to bytes for every tile of lanes, and a lane's word for every tile of rows.
+    This pass spreads both once a layer, rows in front of the `contract` that
+    reads them, lanes behind their definition; what is stored between layers and
+    in the file stays packed. Worth it where a multiply-accumulate takes bytes
+    straight from memory (VPDPBUSD).
 
     ```mlir
     %r = hetprec.contract codes lanes(%x : tensor<4x1024xi16>)
@@ -88,14 +90,15 @@ def SpreadRowsPass : Pass<"hetprec-spread-rows", "::mlir::func::FuncOp"> {
     ```
     becomes
     ```mlir
+    %a = linalg.generic ... ins(%x) outs(%d : tensor<4x1024xi32>) {...}
     %b = linalg.generic ... ins(%w) outs(%e : tensor<16x36xi32>) {...}
-    %r = hetprec.contract codes lanes(%x : tensor<4x1024xi16>)
+    %r = hetprec.contract codes lanes(%a : tensor<4x1024xi32>)
         rows(%b : tensor<16x36xi32>) ...
     ```
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
-  let statistics = [Statistic<"numSpread", "spread", "Row tables spread">];
+  let statistics = [Statistic<"numSpread", "spread", "Tensors spread">];
 }
 
 def TileLanesPass : Pass<"hetprec-tile-lanes", "::mlir::func::FuncOp"> {

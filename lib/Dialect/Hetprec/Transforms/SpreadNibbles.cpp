@@ -1,0 +1,97 @@
+//===- SpreadNibbles.cpp - 4-bit words to bytes, once a layer -------------===//
+//
+// Linear in the number of ops.
+//
+//===----------------------------------------------------------------------===//
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
+#include "llvm/ADT/DenseMap.h"
+
+namespace sysmol::hetprec {
+#define GEN_PASS_DEF_SPREADNIBBLESPASS
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h.inc"
+} // namespace sysmol::hetprec
+
+using namespace mlir;
+using namespace sysmol::hetprec;
+
+namespace {
+
+/// Which nibble goes to byte i.
+enum class Order {
+  InTurn,      ///< nibble i: rows
+  MiddleTurned ///< nibbles 0, 2, 1, 3: lanes; two instructions
+};
+
+struct SpreadNibblesPass
+    : sysmol::hetprec::impl::SpreadNibblesPassBase<SpreadNibblesPass> {
+  void runOnOperation() override {
+    getOperation().walk([&](ContractOp op) {
+      for (auto [level, rows, lanes] : llvm::zip_equal(
+               op.getLevels(), op.getRowsMutable(), op.getLanesMutable())) {
+        if (level != 4)
+          continue;
+        // Tables in front of their only reader, to be short-lived.
+        rows.set(spread(rows.get(), op, Order::InTurn));
+        // Two contracts may read one activation.
+        Value &bytes = spreadLanes[lanes.get()];
+        if (!bytes)
+          bytes = spread(lanes.get(), nullptr, Order::MiddleTurned);
+        lanes.set(bytes);
+      }
+    });
+    spreadLanes.clear();
+  }
+
+private:
+  /// The i16 words of `words` as i32 words, made in front of `reader` or else
+  /// behind their definition.
+  Value spread(Value words, Operation *reader, Order order);
+
+  DenseMap<Value, Value> spreadLanes;
+};
+
+} // namespace
+
+Value SpreadNibblesPass::spread(Value words, Operation *reader, Order order) {
+  auto type = dyn_cast<RankedTensorType>(words.getType());
+  if (!type || type.getElementTypeBitWidth() != 16)
+    return words;
+  OpBuilder b(&getContext());
+  if (reader)
+    b.setInsertionPoint(reader);
+  else
+    b.setInsertionPointAfterValue(words);
+  Location loc = words.getLoc();
+  Value empty =
+      tensor::EmptyOp::create(b, loc, type.getShape(), b.getI32Type());
+  AffineMap identity = b.getMultiDimIdentityMap(2);
+  SmallVector<utils::IteratorType> parallel(2, utils::IteratorType::parallel);
+  auto generic = linalg::GenericOp::create(
+      b, loc, TypeRange{empty.getType()}, ValueRange{words}, ValueRange{empty},
+      {identity, identity}, parallel,
+      [order](OpBuilder &nb, Location loc, ValueRange args) {
+        auto constant = [&](int64_t value) -> Value {
+          return arith::ConstantOp::create(nb, loc,
+                                           nb.getI32IntegerAttr(value));
+        };
+        auto step = [&](Value x, int64_t shift, int64_t mask) -> Value {
+          Value moved = arith::ShLIOp::create(nb, loc, x, constant(shift));
+          Value both = arith::OrIOp::create(nb, loc, x, moved);
+          return arith::AndIOp::create(nb, loc, both, constant(mask));
+        };
+        Value word = arith::ExtUIOp::create(nb, loc, nb.getI32Type(), args[0]);
+        if (order == Order::MiddleTurned) {
+          word = step(word, 12, 0x0F0F0F0F);
+        } else {
+          // Bytes apart, then the nibbles in each.
+          word = step(word, 8, 0x00FF00FF);
+          word = step(word, 4, 0x0F0F0F0F);
+        }
+        linalg::YieldOp::create(nb, loc, word);
+      });
+  ++numSpread;
+  return generic.getResult(0);
+}

@@ -1,0 +1,39 @@
+// RUN: sysmol-opt %s --hetprec-spread-nibbles | FileCheck %s
+
+// Words of level 4 become bytes, rows in front of the contract and lanes once
+// for both contracts; level 2 stays as it is.
+
+// CHECK-LABEL: func @two_levels
+// CHECK-SAME: %[[X2:[^:]+]]: tensor<1x256xi8>, %[[X4:[^:]+]]: tensor<1x256xi16>
+// CHECK: %[[L:.+]] = linalg.generic {{.+}} ins(%[[X4]] : tensor<1x256xi16>) outs(%{{.+}} : tensor<1x256xi32>)
+// CHECK: %[[X:.+]] = arith.extui %{{.+}} : i16 to i32
+// CHECK: %[[M:.+]] = arith.shli %[[X]], %{{.+}} : i32
+// CHECK: %[[B:.+]] = arith.ori %[[X]], %[[M]] : i32
+// CHECK: arith.andi %[[B]], %{{.+}} : i32
+// CHECK-DAG: %[[W2:.+]] = arith.constant dense<21> : tensor<4x9xi8>
+// CHECK-DAG: %[[W4:.+]] = arith.constant dense<4660> : tensor<4x9xi16>
+// CHECK: %[[S:.+]] = linalg.generic {{.+}} ins(%[[W4]] : tensor<4x9xi16>) outs(%{{.+}} : tensor<4x9xi32>)
+// CHECK: arith.extui %{{.+}} : i16 to i32
+// CHECK: arith.andi %{{.+}}, %{{.+}} : i32
+// CHECK: arith.andi %{{.+}}, %{{.+}} : i32
+// CHECK: %[[R:.+]] = hetprec.contract accumulator lanes(%[[X2]], %[[L]] : tensor<1x256xi8>, tensor<1x256xi32>) rows(%[[W2]], %[[S]] : tensor<4x9xi8>, tensor<4x9xi32>)
+// CHECK: hetprec.contract accumulator lanes(%[[L]] : tensor<1x256xi32>) rows(%{{.+}} : tensor<4x9xi32>) outs(%[[R]] :
+func.func @two_levels(%x2: tensor<1x256xi8>, %x4: tensor<1x256xi16>,
+                      %init: tensor<4x256xi32>) -> tensor<4x256xi32> {
+  %w2 = arith.constant dense<21> : tensor<4x9xi8>
+  %w4 = arith.constant dense<0x1234> : tensor<4x9xi16>
+  %r = hetprec.contract accumulator
+      lanes(%x2, %x4 : tensor<1x256xi8>, tensor<1x256xi16>)
+      rows(%w2, %w4 : tensor<4x9xi8>, tensor<4x9xi16>)
+      outs(%init : tensor<4x256xi32>)
+      {levels = array<i64: 2, 4>, coefficients = array<i64: 40, 2>,
+       taps = array<i64: 0, 1, 2, 9, 10, 11, 18, 19, 20>, origin = -10 : i64,
+       lane_begin = 64 : i64, lane_count = 128 : i64} -> tensor<4x256xi32>
+  %again = hetprec.contract accumulator
+      lanes(%x4 : tensor<1x256xi16>) rows(%w4 : tensor<4x9xi16>)
+      outs(%r : tensor<4x256xi32>)
+      {levels = array<i64: 4>, coefficients = array<i64: 2>,
+       taps = array<i64: 0, 1, 2, 9, 10, 11, 18, 19, 20>, origin = -10 : i64,
+       lane_begin = 64 : i64, lane_count = 128 : i64} -> tensor<4x256xi32>
+  return %again : tensor<4x256xi32>
+}
