@@ -50,7 +50,7 @@ def export_mix(
     image_shape: tuple[int, int, int],
     seed: int = 0,
 ) -> None:
-    """Write ``model`` as it would be after training, with its learned precisions drawn from ``mix``.
+    """Write ``model`` as if trained, its learned precisions drawn from ``mix``.
 
     Parameters
     ----------

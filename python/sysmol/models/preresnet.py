@@ -1,4 +1,4 @@
-"""Pre-activation ResNet (He et al. 2016, *Identity Mappings*), for small images and for ImageNet's."""
+"""Pre-activation ResNet (He et al. 2016, *Identity Mappings*): small images and ImageNet's."""
 
 from __future__ import annotations
 
