@@ -403,11 +403,12 @@ static llvm::Error makeInternal(llvm::Error error, ModuleOp packed,
                                 const std::string &output) {
   std::string path = output + ".reproducer.mlir";
   std::string message = llvm::toString(std::move(error));
-  llvm::Error written = writeText(path, printModule(packed));
-  message += "; this is a fault of the compiler";
-  message += written ? "; no reproducer: " + llvm::toString(std::move(written))
-                     : "; please report it with '" + path +
-                           "' (sysmol-opt --hetprec-packed-to-loops ...)";
+  message += "; this is a fault of the compiler; ";
+  if (llvm::Error unwritten = writeText(path, printModule(packed)))
+    message += "no reproducer: " + llvm::toString(std::move(unwritten));
+  else
+    message += "please report it with '" + path +
+               "' (sysmol-opt --hetprec-packed-to-loops ...)";
   return makeError(message, FailureKind::Internal);
 }
 
