@@ -107,14 +107,17 @@ void sysmol::buildGPUPhase(OpPassManager &pm, const GPUPhaseOptions &options) {
   convert.kernel = options.kernel;
   convert.warps = options.warps;
   convert.unroll = options.unroll;
+  convert.stages = options.stages;
   pm.addPass(createConvertHetprecToGPUPass(convert));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }
 
 void sysmol::buildNVVMPhase(OpPassManager &pm) {
+  pm.addPass(createConvertNVGPUToNVVMPass());
   pm.addPass(createSCFToControlFlowPass());
   OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
+  kernels.addPass(createConvertMathToLLVMPass());
   ConvertGpuOpsToNVVMOpsOptions nvvm;
   nvvm.useBarePtrCallConv = true; // all arguments are pointers
   kernels.addPass(createConvertGpuOpsToNVVMOps(nvvm));

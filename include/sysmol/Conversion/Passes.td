@@ -53,6 +53,11 @@ def ConvertHetprecToGPUPass : Pass<"convert-hetprec-to-gpu", "::mlir::ModuleOp">
     which turn codes into level values, are one more MMA with a fragment of
     ones.
 
+    A `gemm` computes blocks of 128 x 128 from stages in shared memory; all
+    segments share one set of accumulators, multiplied by the ratio of product
+    counts between them. The sums of the activations' codes come from a small
+    kernel in front of it.
+
     A `gemv` streams the weights once, 16 bytes a lane, in the order of its
     fragments. The attribute `hetprec.launch` of a kernel says how to launch it
     and at which bit of which buffer each code lies.
@@ -78,11 +83,14 @@ def ConvertHetprecToGPUPass : Pass<"convert-hetprec-to-gpu", "::mlir::ModuleOp">
                    "tiles in shared memory"))}]>,
     Option<"warps", "warps", "int64_t", "8", "gemv: warps of a block, 4 to 32">,
     Option<"unroll", "unroll", "int64_t", "8",
-      "gemv: 16-byte loads of weights in flight in a thread, 1 to 32">
+      "gemv: 16-byte loads of weights in flight in a thread, 1 to 32">,
+    Option<"stages", "stages", "int64_t", "3",
+      "gemm: stages in shared memory (33 KiB each), 2 to 6">
   ];
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect",
-    "::mlir::memref::MemRefDialect", "::mlir::NVVM::NVVMDialect",
+    "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::nvgpu::NVGPUDialect", "::mlir::NVVM::NVVMDialect",
     "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 

@@ -8,17 +8,20 @@ using namespace mlir;
 using namespace sysmol;
 using namespace sysmol::hetprec;
 
-FragmentLayout FragmentLayout::get(ChannelsAttr activations, int64_t batch,
-                                   int64_t rows, int64_t rowTile,
-                                   int64_t batchTile) {
+FragmentLayout FragmentLayout::get(FragmentOrder order,
+                                   ChannelsAttr activations, int64_t batch,
+                                   int64_t rows) {
+  bool isStaged = order == FragmentOrder::Staged;
   FragmentLayout layout;
+  layout.order = order;
   layout.grid = activations.getGrid();
   layout.batch = batch;
   layout.rows = rows;
   layout.k = activations.getBits().size();
-  layout.paddedRows = llvm::alignTo(rows, rowTile);
-  layout.paddedBatch = llvm::alignTo(batch, batchTile);
-  layout.weightWords = layout.activationWords = 0;
+  layout.paddedRows =
+      llvm::alignTo(rows, isStaged ? kBlockRows : kFragmentRows);
+  layout.paddedBatch = isStaged ? llvm::alignTo(batch, kBlockColumns) : batch;
+  layout.weightWords = layout.activationWords = layout.stages = 0;
   int8_t finest = activations.getFinestLevel();
   for (int8_t level : activations.getLevels()) {
     FragmentSegment segment;
@@ -26,9 +29,20 @@ FragmentLayout FragmentLayout::get(ChannelsAttr activations, int64_t batch,
     segment.channels = activations.getNumChannels(level);
     segment.steps =
         llvm::divideCeil(segment.channels, segment.getChannelsPerStep());
-    segment.weightBase = layout.weightWords;
-    segment.activationBase = layout.activationWords;
+    segment.firstStage = segment.stages = 0;
     segment.productCount = getProductCount(layout.grid, level, finest);
+    if (isStaged) {
+      segment.firstStage = layout.stages;
+      segment.stages = llvm::divideCeil(segment.steps * segment.getNumPlanes(),
+                                        kStageSteps);
+      segment.steps = segment.stages * kStageSteps / segment.getNumPlanes();
+      layout.stages += segment.stages;
+      segment.weightBase = segment.firstStage * kStageWords;
+      segment.activationBase = segment.firstStage * kStageSteps * kStepWords;
+    } else {
+      segment.weightBase = layout.weightWords;
+      segment.activationBase = layout.activationWords;
+    }
     int64_t words = segment.steps * segment.getNumPlanes() * kStepWords;
     layout.weightWords += layout.paddedRows * words;
     layout.activationWords += layout.paddedBatch * words;
@@ -51,7 +65,7 @@ ArrayAttr FragmentLayout::describeSegments(MLIRContext *context) const {
   SmallVector<Attribute> list;
   for (const FragmentSegment &s : segments) {
     int64_t planes = s.getNumPlanes(), field = s.getFieldBits();
-    int64_t fragment = kFragmentWords * 32;
+    int64_t fragment = kFragmentWords * 32, step = kStepWords * 32;
     auto bit = [&](int64_t planeStride) {
       return s.level == 4 ? digits(b, {{4, 1}})
                           : digits(b, {{s.level, planeStride}});
@@ -59,25 +73,53 @@ ArrayAttr FragmentLayout::describeSegments(MLIRContext *context) const {
     auto entry = [&](StringRef name, Attribute value) {
       return b.getNamedAttr(name, value);
     };
-    DictionaryAttr weights = b.getDictionaryAttr(
-        {entry("buffer", b.getStringAttr("weights")),
-         entry("base", b.getI64IntegerAttr(s.weightBase * 32)),
-         entry("n", digits(b, {{8, 4 * 128},
-                               {2, 32},
-                               {paddedRows / kFragmentRows,
-                                s.steps * planes * fragment}})),
-         entry("k", digits(b, {{32 / field, field},
-                               {2, 64},
-                               {4, 128},
-                               {s.steps, planes * fragment}})),
-         entry("b", bit(fragment))});
-    int64_t plane = s.steps * kStepWords * 32;
-    DictionaryAttr activations = b.getDictionaryAttr(
-        {entry("buffer", b.getStringAttr("activations")),
-         entry("base", b.getI64IntegerAttr(s.activationBase * 32)),
-         entry("m", digits(b, {{paddedBatch, planes * plane}})),
-         entry("k", digits(b, {{s.steps * s.getChannelsPerStep(), field}})),
-         entry("b", bit(plane))});
+    auto place = [&](StringRef buffer, int64_t base, StringRef rowName,
+                     Attribute rows, Attribute k, Attribute bits) {
+      return b.getDictionaryAttr(
+          {entry("buffer", b.getStringAttr(buffer)),
+           entry("base", b.getI64IntegerAttr(base * 32)), entry(rowName, rows),
+           entry("k", k), entry("b", bits)});
+    };
+    DictionaryAttr weights, activations;
+    if (order == FragmentOrder::Staged) {
+      int64_t perStage = kStageSteps / planes;
+      weights = place(
+          "weights", s.weightBase, "n",
+          digits(b, {{8, 4 * 128},
+                     {2, 32},
+                     {kBlockRows / kFragmentRows, kStageSteps * fragment},
+                     {paddedRows / kBlockRows, stages * kStageWords * 32}}),
+          digits(b, {{32 / field, field},
+                     {2, 64},
+                     {4, 128},
+                     {perStage, planes * fragment},
+                     {s.stages, kStageWords * 32}}),
+          bit(fragment));
+      activations =
+          place("activations", s.activationBase, "m",
+                digits(b, {{paddedBatch, stages * kStageSteps * step}}),
+                digits(b, {{s.getChannelsPerStep(), field},
+                           {perStage, planes * step},
+                           {s.stages, kStageSteps * step}}),
+                bit(step));
+    } else {
+      weights =
+          place("weights", s.weightBase, "n",
+                digits(b, {{8, 4 * 128},
+                           {2, 32},
+                           {paddedRows / kFragmentRows,
+                            s.steps * planes * fragment}}),
+                digits(b, {{32 / field, field},
+                           {2, 64},
+                           {4, 128},
+                           {s.steps, planes * fragment}}),
+                bit(fragment));
+      activations =
+          place("activations", s.activationBase, "m",
+                digits(b, {{paddedBatch, planes * s.steps * step}}),
+                digits(b, {{s.steps * s.getChannelsPerStep(), field}}),
+                bit(s.steps * step));
+    }
     list.push_back(b.getDictionaryAttr(
         {entry("channels", b.getI64IntegerAttr(s.channels)),
          entry("weight_bits", b.getI64IntegerAttr(s.level)),

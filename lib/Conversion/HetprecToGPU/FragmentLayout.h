@@ -25,6 +25,18 @@ inline constexpr int64_t kFragmentRows = 16, kFragmentColumns = 8;
 /// 32-bit words of one A fragment: 4 for each of 32 lanes.
 inline constexpr int64_t kFragmentWords = 128;
 
+/// Of a gemm: rows of weights and of activations of a block, and the steps (of
+/// one plane each) that lie in shared memory together.
+inline constexpr int64_t kBlockRows = 128, kBlockColumns = 128, kStageSteps = 4;
+/// 32-bit words of a stage of weights: of all rows of a block.
+inline constexpr int64_t kStageWords =
+    kBlockRows / kFragmentRows * kStageSteps * kFragmentWords;
+
+enum class FragmentOrder {
+  Streamed, ///< a segment after the other
+  Staged,   ///< what a gemm's block needs of a stage is one piece
+};
+
 /// The channels of one precision.
 struct FragmentSegment {
   int8_t level;
@@ -33,6 +45,8 @@ struct FragmentSegment {
   int64_t steps;
   /// First 32-bit word in the buffer of weights and of activations.
   int64_t weightBase, activationBase;
+  /// Staged: first stage, and their number.
+  int64_t firstStage, stages;
   /// What one code product counts in the accumulator (HP11).
   int64_t productCount;
 
@@ -47,16 +61,19 @@ struct FragmentSegment {
 
 /// A product `[batch, k] x [rows, k]` and where its codes lie.
 struct FragmentLayout {
+  FragmentOrder order;
   hetprec::Grid grid;
   int64_t batch, rows, k;
   /// `rows` and `batch` padded to whole tiles of the kernel.
   int64_t paddedRows, paddedBatch;
   llvm::SmallVector<FragmentSegment, 3> segments;
   int64_t weightWords, activationWords;
+  int64_t stages; ///< of all segments; 0 unless staged
 
   /// Of sorted encodings with levels 1, 2 and 4.
-  static FragmentLayout get(hetprec::ChannelsAttr activations, int64_t batch,
-                            int64_t rows, int64_t rowTile, int64_t batchTile);
+  static FragmentLayout get(FragmentOrder order,
+                            hetprec::ChannelsAttr activations, int64_t batch,
+                            int64_t rows);
   /// Mid-rise activations leave over a number a row (see FragmentLayout.cpp).
   bool hasRowBias() const { return grid == hetprec::Grid::Midrise; }
   /// Bit positions of every code, as the launch description gives them.

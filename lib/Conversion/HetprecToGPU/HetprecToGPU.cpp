@@ -2,11 +2,14 @@
 
 #include "sysmol/Conversion/HetprecToGPU/HetprecToGPU.h"
 
+#include "GemmKernel.h"
 #include "GemvKernel.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -96,53 +99,105 @@ static MemRefType getBufferType(const Buffer &buffer) {
   return MemRefType::get({buffer.size}, buffer.element, AffineMap(), space);
 }
 
-/// `hetprec.launch`, as `writeLaunchDescription` prints it.
-static DictionaryAttr describeLaunch(StringRef name,
-                                     const FragmentLayout &layout,
-                                     ArrayRef<Buffer> buffers,
-                                     KernelResult result, int64_t gridSize,
-                                     int64_t blockSize) {
-  MLIRContext *context = buffers.front().element.getContext();
+namespace {
+
+/// One launch of a program.
+struct Launch {
+  std::string entry;
+  int64_t gridSize, blockSize, sharedBytes;
+  SmallVector<Buffer> arguments;
+};
+
+} // namespace
+
+static NamedAttribute entry(Builder &b, StringRef key, Attribute value) {
+  return b.getNamedAttr(key, value);
+}
+static NamedAttribute entry(Builder &b, StringRef key, int64_t value) {
+  return b.getNamedAttr(key, b.getI64IntegerAttr(value));
+}
+static NamedAttribute entry(Builder &b, StringRef key, StringRef value) {
+  return b.getNamedAttr(key, b.getStringAttr(value));
+}
+
+/// `hetprec.launch`, as Target/NVVM prints it.
+static DictionaryAttr describeLaunches(const FragmentLayout &layout,
+                                       ArrayRef<Launch> launches,
+                                       KernelResult result,
+                                       MLIRContext *context) {
   Builder b(context);
-  auto entry = [&](StringRef key, Attribute value) {
-    return b.getNamedAttr(key, value);
-  };
-  auto number = [&](StringRef key, int64_t value) {
-    return entry(key, b.getI64IntegerAttr(value));
-  };
-  auto text = [&](StringRef key, StringRef value) {
-    return entry(key, b.getStringAttr(value));
-  };
-  SmallVector<NamedAttribute> buffersOut;
-  SmallVector<Attribute> arguments;
   bool isReal = result == KernelResult::Real;
-  for (const Buffer &buffer : buffers) {
-    SmallVector<NamedAttribute> fields = {
-        number("bytes",
-               buffer.size * buffer.element.getIntOrFloatBitWidth() / 8),
-        text("role", buffer.role)};
-    if (buffer.role == "output") {
-      fields.push_back(text("element", isReal ? "f32" : "i32"));
-      fields.push_back(
-          entry("shape", b.getI64ArrayAttr({layout.batch, layout.rows})));
-      fields.push_back(entry("strides", b.getI64ArrayAttr({layout.rows, 1})));
+  NamedAttrList buffers;
+  SmallVector<Attribute> launchList;
+  for (const Launch &launch : launches) {
+    SmallVector<Attribute> arguments;
+    for (const Buffer &buffer : launch.arguments) {
+      NamedAttrList fields;
+      fields.append(entry(
+          b, "bytes",
+          buffer.size * buffer.element.getIntOrFloatBitWidth() / 8));
+      fields.append(entry(b, "role", buffer.role));
+      if (buffer.role == "output") {
+        fields.append(entry(b, "element", isReal ? "f32" : "i32"));
+        fields.append(entry(b, "shape",
+                            b.getI64ArrayAttr({layout.batch, layout.rows})));
+        fields.append(entry(b, "strides", b.getI64ArrayAttr({layout.rows, 1})));
+      }
+      buffers.set(buffer.name, fields.getDictionary(context));
+      arguments.push_back(b.getStringAttr(buffer.name));
     }
-    buffersOut.push_back(entry(buffer.name, b.getDictionaryAttr(fields)));
-    arguments.push_back(b.getStringAttr(buffer.name));
+    launchList.push_back(b.getDictionaryAttr(
+        {entry(b, "entry", launch.entry),
+         entry(b, "grid", b.getI64ArrayAttr({launch.gridSize, 1, 1})),
+         entry(b, "block", b.getI64ArrayAttr({launch.blockSize, 1, 1})),
+         entry(b, "shared_bytes", launch.sharedBytes),
+         entry(b, "arguments", b.getArrayAttr(arguments))}));
   }
-  DictionaryAttr launch = b.getDictionaryAttr(
-      {text("entry", name), entry("grid", b.getI64ArrayAttr({gridSize, 1, 1})),
-       entry("block", b.getI64ArrayAttr({blockSize, 1, 1})),
-       number("shared_bytes", 0), entry("arguments", b.getArrayAttr(arguments))});
   DictionaryAttr operation = b.getDictionaryAttr(
-      {text("kind", "gemm"), number("m", layout.batch),
-       number("n", layout.rows), number("k", layout.k),
-       text("activation_grid", stringifyGrid(layout.grid)),
-       text("weight_grid", "midrise"), text("result", isReal ? "f32" : "i32"),
-       entry("segments", layout.describeSegments(context))});
-  return b.getDictionaryAttr({entry("launches", b.getArrayAttr({launch})),
-                              entry("buffers", b.getDictionaryAttr(buffersOut)),
-                              entry("operation", operation)});
+      {entry(b, "kind", "gemm"), entry(b, "m", layout.batch),
+       entry(b, "n", layout.rows), entry(b, "k", layout.k),
+       entry(b, "activation_grid", stringifyGrid(layout.grid)),
+       entry(b, "weight_grid", "midrise"),
+       entry(b, "result", isReal ? "f32" : "i32"),
+       entry(b, "segments", layout.describeSegments(context))});
+  return b.getDictionaryAttr(
+      {entry(b, "launches", b.getArrayAttr(launchList)),
+       entry(b, "buffers", buffers.getDictionary(context)),
+       entry(b, "operation", operation)});
+}
+
+/// An empty kernel for `launch`, the builder inside it, and its arguments.
+static std::pair<gpu::GPUFuncOp, KernelArguments>
+createKernel(OpBuilder &b, Location loc, const Launch &launch,
+             TypeRange workgroup) {
+  SmallVector<Type> types;
+  for (const Buffer &buffer : launch.arguments)
+    types.push_back(getBufferType(buffer));
+  auto kernel = gpu::GPUFuncOp::create(
+      b, loc, launch.entry, b.getFunctionType(types, {}), workgroup);
+  kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
+  kernel.setKnownBlockSizeAttr(
+      b.getDenseI32ArrayAttr({int32_t(launch.blockSize), 1, 1}));
+  KernelArguments args;
+  std::pair<StringRef, Value *> places[] = {
+      {"weights", &args.weights},       {"activations", &args.activations},
+      {"row_bias", &args.rowBias},      {"multiplier", &args.multiplier},
+      {"offset", &args.offset},         {"sums", &args.sums},
+      {"output", &args.output}};
+  for (auto [i, buffer] : llvm::enumerate(launch.arguments)) {
+    kernel.setArgAttr(i, LLVM::LLVMDialect::getNoAliasAttrName(),
+                      b.getUnitAttr());
+    kernel.setArgAttr(i, LLVM::LLVMDialect::getAlignAttrName(),
+                      b.getI64IntegerAttr(16));
+    if (buffer.isRead)
+      kernel.setArgAttr(i, LLVM::LLVMDialect::getReadonlyAttrName(),
+                        b.getUnitAttr());
+    for (auto [name, place] : places)
+      if (name == buffer.name)
+        *place = kernel.getArgument(i);
+  }
+  b.setInsertionPointToStart(&kernel.getBody().front());
+  return {kernel, args};
 }
 
 LogicalResult ConvertHetprecToGPU::convert(func::FuncOp function,
@@ -150,88 +205,98 @@ LogicalResult ConvertHetprecToGPU::convert(func::FuncOp function,
   FailureOr<Product> product = matchProduct(function);
   if (failed(product))
     return failure();
-  auto lhs = product->matmul.getLhs().getType();
-  int64_t batch = lhs.getDimSize(0);
-  int64_t rows = product->matmul.getRhs().getType().getDimSize(0);
-  if (kernel == GPUKernelKind::Gemm ||
-      (kernel == GPUKernelKind::Auto && batch > kMaxGemvBatch))
-    return product->matmul.emitOpError("has no gemm kernel yet");
-  if (batch > kMaxGemvBatch)
-    return product->matmul.emitOpError()
-           << "has " << batch << " rows of activations; gemv takes at most "
-           << kMaxGemvBatch;
+  MatmulOp matmul = product->matmul;
+  ChannelsAttr channels = getChannels(matmul.getLhs().getType());
+  int64_t batch = matmul.getLhs().getType().getDimSize(0);
+  int64_t rows = matmul.getRhs().getType().getDimSize(0);
+  bool isGemm = kernel == GPUKernelKind::Gemm ||
+                (kernel == GPUKernelKind::Auto && batch > kMaxGemvBatch);
+  if (!isGemm && batch > kMaxGemvBatch)
+    return matmul.emitOpError() << "has " << batch
+                                << " rows of activations; gemv takes at most "
+                                << kMaxGemvBatch;
+  if (isGemm && channels.getNumChannels(4) > kMaxGemmNibbles)
+    return matmul.emitOpError()
+           << "has " << channels.getNumChannels(4)
+           << " channels of 4 bits; gemm takes at most " << kMaxGemmNibbles;
   KernelResult result =
       product->toReal ? KernelResult::Real : KernelResult::Accumulator;
-  GemvOptions gemv{warps, unroll};
   FragmentLayout layout = FragmentLayout::get(
-      getChannels(lhs), batch, rows, kFragmentRows, /*batchTile=*/1);
+      isGemm ? FragmentOrder::Staged : FragmentOrder::Streamed, channels, batch,
+      rows);
 
   OpBuilder b = OpBuilder::atBlockEnd(kernels.getBody());
+  Location loc = matmul.getLoc();
   Type i32 = b.getI32Type(), f32 = b.getF32Type();
-  SmallVector<Buffer> buffers = {
-      {"weights", i32, layout.weightWords, "weights", true},
-      {"activations", i32, layout.activationWords, "activations", true}};
+  std::string name = function.getName().str();
+  Buffer activations = {"activations", i32, layout.activationWords,
+                        "activations", true};
+  Launch main = {name, 0, 0, 0, {}};
+  main.arguments = {{"weights", i32, layout.weightWords, "weights", true},
+                    activations};
   if (layout.hasRowBias())
-    buffers.push_back({"row_bias", i32, rows, "row_bias", true});
+    main.arguments.push_back({"row_bias", i32, rows, "row_bias", true});
+  if (isGemm)
+    main.arguments.push_back({"sums", i32, layout.paddedBatch, "scratch", true});
   if (product->toReal) {
-    buffers.push_back({"multiplier", f32, rows, "multiplier", true});
-    buffers.push_back({"offset", f32, rows, "offset", true});
+    main.arguments.push_back({"multiplier", f32, rows, "multiplier", true});
+    main.arguments.push_back({"offset", f32, rows, "offset", true});
   }
-  buffers.push_back({"output", product->toReal ? f32 : i32, batch * rows,
-                     "output", false});
+  main.arguments.push_back({"output", product->toReal ? f32 : i32, batch * rows,
+                            "output", false});
 
-  Location loc = product->matmul.getLoc();
-  SmallVector<Type> types;
-  for (const Buffer &buffer : buffers)
-    types.push_back(getBufferType(buffer));
-  auto shared = MemRefType::get(
-      {getGemvSharedWords(layout, gemv)}, i32, AffineMap(),
-      gpu::AddressSpaceAttr::get(&getContext(), gpu::AddressSpace::Workgroup));
-  auto kernelFunc =
-      gpu::GPUFuncOp::create(b, loc, function.getName(),
-                             b.getFunctionType(types, {}), TypeRange(shared));
-  kernelFunc->setAttr(gpu::GPUDialect::getKernelFuncAttrName(),
-                      b.getUnitAttr());
-  int64_t blockSize = 32 * warps;
-  kernelFunc.setKnownBlockSizeAttr(
-      b.getDenseI32ArrayAttr({int32_t(blockSize), 1, 1}));
-  for (auto [i, buffer] : llvm::enumerate(buffers)) {
-    kernelFunc.setArgAttr(i, LLVM::LLVMDialect::getNoAliasAttrName(),
-                          b.getUnitAttr());
-    kernelFunc.setArgAttr(i, LLVM::LLVMDialect::getAlignAttrName(),
-                          b.getI64IntegerAttr(16));
-    if (buffer.isRead)
-      kernelFunc.setArgAttr(i, LLVM::LLVMDialect::getReadonlyAttrName(),
-                            b.getUnitAttr());
+  SmallVector<Launch> launches;
+  gpu::GPUFuncOp mainKernel;
+  if (isGemm) {
+    Launch sums = {name + "_sums", getSumsGridSize(layout), 32 * kSumRows, 0,
+                   {}};
+    sums.arguments = {activations,
+                      {"sums", i32, layout.paddedBatch, "scratch", false}};
+    launches.push_back(sums);
+    auto [sumsKernel, sumsArgs] = createKernel(b, loc, sums, {});
+    KernelBuilder sumsBuilder(b, loc);
+    emitSums(sumsBuilder, layout, sumsArgs);
+    gpu::ReturnOp::create(b, loc);
+    b.setInsertionPointAfter(sumsKernel);
+
+    GemmOptions gemm{stages};
+    main.gridSize = getGemmGridSize(layout);
+    main.blockSize = kGemmThreads;
+    main.sharedBytes = getGemmSharedBytes(gemm);
+    auto [kernelFunc, args] = createKernel(b, loc, main, {});
+    KernelBuilder k(b, loc);
+    emitGemm(k, layout, gemm, args, result);
+    mainKernel = kernelFunc;
+  } else {
+    GemvOptions gemv{warps, unroll};
+    main.gridSize = getGemvGridSize(layout);
+    main.blockSize = 32 * warps;
+    auto shared = MemRefType::get({getGemvSharedWords(layout, gemv)}, i32,
+                                  AffineMap(),
+                                  gpu::AddressSpaceAttr::get(
+                                      &getContext(),
+                                      gpu::AddressSpace::Workgroup));
+    auto [kernelFunc, args] = createKernel(b, loc, main, TypeRange(shared));
+    KernelBuilder k(b, loc);
+    emitGemv(k, layout, gemv, args, result,
+             kernelFunc.getWorkgroupAttributions().front());
+    mainKernel = kernelFunc;
   }
-  kernelFunc->setAttr(kLaunchAttr,
-                      describeLaunch(function.getName(), layout, buffers,
-                                     result, getGemvGridSize(layout),
-                                     blockSize));
-
-  b.setInsertionPointToStart(&kernelFunc.getBody().front());
-  KernelArguments args;
-  Value *places[] = {&args.weights,    &args.activations, &args.rowBias,
-                     &args.multiplier, &args.offset,      &args.output};
-  StringRef names[] = {"weights",    "activations", "row_bias",
-                       "multiplier", "offset",      "output"};
-  for (auto [i, buffer] : llvm::enumerate(buffers))
-    for (auto [place, name] : llvm::zip_equal(places, names))
-      if (name == buffer.name)
-        *place = kernelFunc.getArgument(i);
-  KernelBuilder k(b, loc);
-  emitGemv(k, layout, gemv, args, result,
-           kernelFunc.getWorkgroupAttributions().front());
   gpu::ReturnOp::create(b, loc);
+  launches.push_back(main);
+  mainKernel->setAttr(kLaunchAttr, describeLaunches(layout, launches, result,
+                                                    &getContext()));
   function.erase();
   return success();
 }
 
 void ConvertHetprecToGPU::runOnOperation() {
   ModuleOp module = getOperation();
-  if (warps < 4 || warps > 32 || unroll < 1 || unroll > 32) {
-    module.emitOpError() << "option warps must be 4 to 32 and unroll 1 to 32, "
-                         << "found " << warps << " and " << unroll;
+  if (warps < 4 || warps > 32 || unroll < 1 || unroll > 32 || stages < 2 ||
+      stages > 6) {
+    module.emitOpError()
+        << "options must be warps 4 to 32, unroll 1 to 32, stages 2 to 6; found "
+        << warps << ", " << unroll << ", " << stages;
     return signalPassFailure();
   }
   OpBuilder b = OpBuilder::atBlockEnd(module.getBody());

@@ -102,20 +102,25 @@ SmallVector<Value> KernelBuilder::mma(int8_t level, ValueRange a,
   if (level <= 2)
     return emitMMA(b, loc, a, operandB, c, /*k=*/256, NVVM::MMATypes::b1,
                    NVVM::MMAB1Op::and_popc, std::nullopt);
-  Value mask = i32(0x0f0f0f0f), four = i32(4);
   auto nibbles = [&](ValueRange words, bool high) {
     SmallVector<Value> bytes;
-    for (Value word : words) {
-      Value low = high ? arith::ShRUIOp::create(b, loc, word, four).getResult()
-                       : word;
-      bytes.push_back(arith::AndIOp::create(b, loc, low, mask));
-    }
+    for (Value word : words)
+      bytes.push_back(
+          bitAnd(high ? shiftRight(word, 4) : word, 0x0f0f0f0f));
     return bytes;
   };
   SmallVector<Value> sums(c);
   for (bool high : {false, true})
     sums = byteMMA(nibbles(a, high), nibbles(operandB, high), sums);
   return sums;
+}
+
+Value KernelBuilder::bitAnd(Value lhs, int64_t rhs) {
+  return arith::AndIOp::create(b, loc, lhs, constantLike(*this, lhs, rhs));
+}
+
+Value KernelBuilder::shiftRight(Value lhs, int64_t rhs) {
+  return arith::ShRUIOp::create(b, loc, lhs, constantLike(*this, lhs, rhs));
 }
 
 SmallVector<Value> KernelBuilder::ones(int8_t level) {

@@ -17,6 +17,8 @@ enum class KernelResult {
 /// Arguments of a kernel, all memrefs in global memory; null where not used.
 struct KernelArguments {
   mlir::Value weights, activations, rowBias, multiplier, offset, output;
+  /// Of a gemm: what every row of activations takes from its accumulators.
+  mlir::Value sums;
 };
 
 /// Emits index arithmetic, loads and MMAs at the builder's place.
@@ -45,6 +47,11 @@ public:
   /// the nibbles. Four words of A, two of B, four of C.
   llvm::SmallVector<mlir::Value> mma(int8_t level, mlir::ValueRange a,
                                      mlir::ValueRange b, mlir::ValueRange c);
+  /// The same of bytes.
+  llvm::SmallVector<mlir::Value> byteMMA(mlir::ValueRange a, mlir::ValueRange b,
+                                         mlir::ValueRange c);
+  mlir::Value bitAnd(mlir::Value lhs, int64_t rhs);
+  mlir::Value shiftRight(mlir::Value lhs, int64_t rhs);
   /// The A operand whose codes are all 1: its product is the sum of B's codes.
   llvm::SmallVector<mlir::Value> ones(int8_t level);
   /// `c (alpha S - beta A)`: a segment's part of the accumulator, from the sum
@@ -56,10 +63,6 @@ public:
   void store(const FragmentLayout &layout, const KernelArguments &args,
              KernelResult result, mlir::Value acc, mlir::Value batch,
              mlir::Value row);
-
-private:
-  llvm::SmallVector<mlir::Value> byteMMA(mlir::ValueRange a, mlir::ValueRange b,
-                                         mlir::ValueRange c);
 };
 
 } // namespace sysmol
