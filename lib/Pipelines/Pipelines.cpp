@@ -107,6 +107,7 @@ void sysmol::buildGPUPhase(OpPassManager &pm, const GPUPhaseOptions &options) {
   convert.kernel = options.kernel;
   convert.warps = options.warps;
   convert.unroll = options.unroll;
+  convert.threads = options.threads;
   convert.stages = options.stages;
   pm.addPass(createConvertHetprecToGPUPass(convert));
   pm.addPass(createCanonicalizerPass());

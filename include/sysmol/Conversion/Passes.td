@@ -84,6 +84,8 @@ def ConvertHetprecToGPUPass : Pass<"convert-hetprec-to-gpu", "::mlir::ModuleOp">
     Option<"warps", "warps", "int64_t", "8", "gemv: warps of a block, 4 to 32">,
     Option<"unroll", "unroll", "int64_t", "8",
       "gemv: 16-byte loads of weights in flight in a thread, 1 to 32">,
+    Option<"threads", "threads", "int64_t", "1024",
+      "gemv: threads that an SM must be able to hold, which bounds registers">,
     Option<"stages", "stages", "int64_t", "3",
       "gemm: stages in shared memory (33 KiB each), 2 to 6">
   ];

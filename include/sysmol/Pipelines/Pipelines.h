@@ -56,6 +56,9 @@ struct GPUPhaseOptions : public mlir::PassPipelineOptions<GPUPhaseOptions> {
   Option<int64_t> unroll{*this, "unroll",
                          llvm::cl::desc("gemv: loads in flight in a thread"),
                          llvm::cl::init(8)};
+  Option<int64_t> threads{*this, "threads",
+                          llvm::cl::desc("gemv: threads an SM must hold"),
+                          llvm::cl::init(1024)};
   Option<int64_t> stages{*this, "stages",
                          llvm::cl::desc("gemm: stages in shared memory"),
                          llvm::cl::init(3)};

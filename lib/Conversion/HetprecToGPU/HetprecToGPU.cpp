@@ -277,6 +277,10 @@ LogicalResult ConvertHetprecToGPU::convert(func::FuncOp function,
                                       &getContext(),
                                       gpu::AddressSpace::Workgroup));
     auto [kernelFunc, args] = createKernel(b, loc, main, TypeRange(shared));
+    // Or ptxas saves registers by having fewer loads in flight.
+    kernelFunc->setAttr(
+        NVVM::NVVMDialect::getMinctasmAttrName(),
+        b.getI32IntegerAttr(std::max<int64_t>(1, threads / main.blockSize)));
     KernelBuilder k(b, loc);
     emitGemv(k, layout, gemv, args, result,
              kernelFunc.getWorkgroupAttributions().front());
@@ -292,11 +296,12 @@ LogicalResult ConvertHetprecToGPU::convert(func::FuncOp function,
 
 void ConvertHetprecToGPU::runOnOperation() {
   ModuleOp module = getOperation();
-  if (warps < 4 || warps > 32 || unroll < 1 || unroll > 32 || stages < 2 ||
-      stages > 6) {
-    module.emitOpError()
-        << "options must be warps 4 to 32, unroll 1 to 32, stages 2 to 6; found "
-        << warps << ", " << unroll << ", " << stages;
+  if (warps < 4 || warps > 32 || unroll < 1 || unroll > 32 || threads < 128 ||
+      threads > 2048 || stages < 2 || stages > 6) {
+    module.emitOpError() << "options must be warps 4 to 32, unroll 1 to 32, "
+                            "threads 128 to 2048, stages 2 to 6; found "
+                         << warps << ", " << unroll << ", " << threads << ", "
+                         << stages;
     return signalPassFailure();
   }
   OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
