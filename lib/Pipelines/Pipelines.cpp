@@ -109,6 +109,7 @@ void sysmol::buildGPUPhase(OpPassManager &pm, const GPUPhaseOptions &options) {
   convert.unroll = options.unroll;
   convert.threads = options.threads;
   convert.stages = options.stages;
+  convert.warpgroups = options.warpgroups;
   pm.addPass(createConvertHetprecToGPUPass(convert));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

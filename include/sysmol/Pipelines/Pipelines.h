@@ -62,6 +62,9 @@ struct GPUPhaseOptions : public mlir::PassPipelineOptions<GPUPhaseOptions> {
   Option<int64_t> stages{*this, "stages",
                          llvm::cl::desc("gemm: stages in shared memory"),
                          llvm::cl::init(3)};
+  Option<bool> warpgroups{*this, "warpgroups",
+                          llvm::cl::desc("gemm: wgmma, sm_90a only"),
+                          llvm::cl::init(false)};
 };
 
 /// Model to plan: channels sorted into segments.

@@ -11,7 +11,7 @@ using namespace sysmol::hetprec;
 FragmentLayout FragmentLayout::get(FragmentOrder order,
                                    ChannelsAttr activations, int64_t batch,
                                    int64_t rows) {
-  bool isStaged = order == FragmentOrder::Staged;
+  bool isStaged = order != FragmentOrder::Streamed;
   FragmentLayout layout;
   layout.order = order;
   layout.grid = activations.getGrid();
@@ -81,7 +81,11 @@ ArrayAttr FragmentLayout::describeSegments(MLIRContext *context) const {
            entry("k", k), entry("b", bits)});
     };
     DictionaryAttr weights, activations;
-    if (order == FragmentOrder::Staged) {
+    if (order != FragmentOrder::Streamed) {
+      bool isApart = order == FragmentOrder::Warpgroup && s.level <= 2;
+      std::pair<int64_t, int64_t> word = {2, 64}, quad = {4, 128};
+      if (isApart)
+        std::swap(word, quad);
       int64_t perStage = kStageSteps / planes;
       weights = place(
           "weights", s.weightBase, "n",
@@ -90,8 +94,8 @@ ArrayAttr FragmentLayout::describeSegments(MLIRContext *context) const {
                      {kBlockRows / kFragmentRows, kStageSteps * fragment},
                      {paddedRows / kBlockRows, stages * kStageWords * 32}}),
           digits(b, {{32 / field, field},
-                     {2, 64},
-                     {4, 128},
+                     word,
+                     quad,
                      {perStage, planes * fragment},
                      {s.stages, kStageWords * 32}}),
           bit(fragment));

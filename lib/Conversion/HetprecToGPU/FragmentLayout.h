@@ -35,6 +35,9 @@ inline constexpr int64_t kStageWords =
 enum class FragmentOrder {
   Streamed, ///< a segment after the other
   Staged,   ///< what a gemm's block needs of a stage is one piece
+  /// Staged, and lane (g, t) owns words t and t + 4 of a step at levels 1 and
+  /// 2: a warpgroup's MMA reads activations from shared memory in their order.
+  Warpgroup,
 };
 
 /// The channels of one precision.

@@ -14,6 +14,7 @@
 #include "GemmKernel.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
@@ -22,12 +23,14 @@
 using namespace mlir;
 using namespace sysmol;
 
-/// A warp's tile, in fragments.
-static constexpr int64_t kRowTiles = 4, kColumnTiles = 4;
-static constexpr int64_t kTiles = kRowTiles * kColumnTiles;
+/// Fragments of a warp's tile.
+static constexpr int64_t kTiles = 16;
 /// In shared memory one step of all columns, and 32 bytes so that the copies of
 /// neighbouring steps fall into different banks.
 static constexpr int64_t kStepStride = kBlockColumns * kStepWords + 8;
+/// For wgmma a step's left and right halves (16 bytes a column) lie apart, in
+/// core matrices of eight columns; again 16 bytes more than a power of two.
+static constexpr int64_t kHalfStride = kStepStride / 2;
 static constexpr int64_t kSlotWords = kStageWords + kStageSteps * kStepStride;
 
 int64_t sysmol::getGemmGridSize(const FragmentLayout &layout) {
@@ -60,10 +63,16 @@ private:
     return level == 1 ? 1 : level == 2 ? 3 : 2;
   }
 
+  /// The same by wgmma, at levels 1 and 2.
+  SmallVector<Value> sumStageByWarpgroup(const FragmentSegment &segment,
+                                         ValueRange sums, Value slot);
+
   KernelBuilder &k;
   const FragmentLayout &layout;
   const GemmOptions &options;
   const KernelArguments &args;
+  /// A warp's tile: 64 x 32, or 16 x 128 as a warpgroup's MMA has it.
+  int64_t rowTiles, columnTiles;
   Value thread, rowBlock, columnBlock, warpRow, warpColumn, group, place, lane;
   Value shared;
 };
@@ -72,7 +81,9 @@ private:
 
 Gemm::Gemm(KernelBuilder &k, const FragmentLayout &layout,
            const GemmOptions &options, const KernelArguments &args)
-    : k(k), layout(layout), options(options), args(args) {
+    : k(k), layout(layout), options(options), args(args),
+      rowTiles(options.warpgroups ? 1 : 4),
+      columnTiles(options.warpgroups ? 16 : 4) {
   thread = gpu::ThreadIdOp::create(k.b, k.loc, gpu::Dimension::x);
   Value block = gpu::BlockIdOp::create(k.b, k.loc, gpu::Dimension::x);
   int64_t rowBlocks = layout.paddedRows / kBlockRows;
@@ -82,8 +93,9 @@ Gemm::Gemm(KernelBuilder &k, const FragmentLayout &layout,
   lane = k.rem(thread, 32);
   group = k.div(lane, 4);
   place = k.rem(lane, 4);
-  warpRow = k.rem(warp, 2);
-  warpColumn = k.div(warp, 2);
+  int64_t warpRows = kBlockRows / kFragmentRows / rowTiles;
+  warpRow = k.rem(warp, warpRows);
+  warpColumn = k.div(warp, warpRows);
   auto space = gpu::AddressSpaceAttr::get(k.b.getContext(),
                                           gpu::AddressSpace::Workgroup);
   auto bytes = MemRefType::get({ShapedType::kDynamic}, k.b.getI8Type(),
@@ -120,20 +132,24 @@ Value Gemm::copyStage(Value stage) {
   Value activations =
       k.add(k.mul(k.add(k.mul(column, layout.stages), real), columnWords),
             k.mul(unit, 4));
+  // Words between neighbouring columns, and between halves.
+  int64_t columnStride = options.warpgroups ? 4 : kStepWords;
+  int64_t halfStride = options.warpgroups ? kHalfStride : 4;
   to = k.add(k.add(slot, kStageWords),
              k.add(k.mul(k.div(unit, 2), kStepStride),
-                   k.add(k.mul(first, kStepWords), k.mul(k.rem(unit, 2), 4))));
+                   k.add(k.mul(first, columnStride),
+                         k.mul(k.rem(unit, 2), halfStride))));
   for (int64_t columns = 0; columns < kBlockColumns;
        columns += kGemmThreads / 8)
     copy(args.activations,
          k.add(activations, columns * layout.stages * columnWords),
-         k.add(to, columns * kStepWords));
+         k.add(to, columns * columnStride));
   return nvgpu::DeviceAsyncCreateGroupOp::create(
       k.b, k.loc, nvgpu::DeviceAsyncTokenType::get(k.b.getContext()), tokens);
 }
 
 SmallVector<Value> Gemm::loadA(Value slot, int64_t rowTile, int64_t step) {
-  Value at = k.add(k.add(k.mul(warpRow, kRowTiles * kStageSteps *
+  Value at = k.add(k.add(k.mul(warpRow, rowTiles * kStageSteps *
                                             kFragmentWords),
                          k.mul(lane, 4)),
                    slot);
@@ -142,12 +158,17 @@ SmallVector<Value> Gemm::loadA(Value slot, int64_t rowTile, int64_t step) {
 }
 
 SmallVector<Value> Gemm::loadB(Value slot, int64_t columnTile, int64_t step) {
-  Value column = k.add(k.mul(warpColumn, kColumnTiles * kFragmentColumns),
+  Value column = k.add(k.mul(warpColumn, columnTiles * kFragmentColumns),
                        group);
-  Value at = k.add(k.add(k.mul(column, kStepWords), k.mul(place, 2)), slot);
+  int64_t stride = options.warpgroups ? 4 : kStepWords;
+  Value words = k.mul(place, 2);
+  if (options.warpgroups)
+    words = k.add(k.mul(k.div(place, 2), kHalfStride),
+                  k.mul(k.rem(place, 2), 2));
+  Value at = k.add(k.add(k.mul(column, stride), words), slot);
   return k.load(shared,
                 k.add(at, kStageWords + step * kStepStride +
-                              columnTile * kFragmentColumns * kStepWords),
+                              columnTile * kFragmentColumns * stride),
                 2);
 }
 
@@ -158,7 +179,7 @@ SmallVector<Value> Gemm::sumStage(const FragmentSegment &segment,
   auto accumulate = [&](int64_t set, int64_t row, int64_t column, ValueRange a,
                         ValueRange b, bool bytes) {
     auto at = result.begin() +
-              4 * (set * kTiles + row * kColumnTiles + column);
+              4 * (set * kTiles + row * columnTiles + column);
     SmallVector<Value> c(at, at + 4);
     llvm::copy(bytes ? k.byteMMA(a, b, c) : k.mma(segment.level, a, b, c), at);
   };
@@ -171,7 +192,7 @@ SmallVector<Value> Gemm::sumStage(const FragmentSegment &segment,
   int64_t planes = segment.getNumPlanes();
   for (int64_t step = 0; step < kStageSteps; step += planes) {
     SmallVector<SmallVector<Value>> b, high;
-    for (int64_t column = 0; column < kColumnTiles; ++column)
+    for (int64_t column = 0; column < columnTiles; ++column)
       for (int64_t plane = 0; plane < planes; ++plane)
         b.push_back(loadB(slot, column, step + plane));
     if (segment.level == 4)
@@ -182,14 +203,14 @@ SmallVector<Value> Gemm::sumStage(const FragmentSegment &segment,
         high.push_back(shifted);
         words = mask(words, 0x0f0f0f0f);
       }
-    for (int64_t row = 0; row < kRowTiles; ++row) {
+    for (int64_t row = 0; row < rowTiles; ++row) {
       SmallVector<SmallVector<Value>> a;
       for (int64_t plane = 0; plane < planes; ++plane)
         a.push_back(loadA(slot, row, step + plane));
       if (segment.level == 4) {
         a.push_back(mask(a[0], int32_t(0xf0f0f0f0)));
         a[0] = mask(a[0], 0x0f0f0f0f);
-        for (int64_t column = 0; column < kColumnTiles; ++column) {
+        for (int64_t column = 0; column < columnTiles; ++column) {
           accumulate(0, row, column, a[0], b[column], /*bytes=*/true);
           accumulate(1, row, column, a[1], high[column], /*bytes=*/true);
         }
@@ -197,11 +218,70 @@ SmallVector<Value> Gemm::sumStage(const FragmentSegment &segment,
       }
       for (int64_t i = 0; i < planes; ++i)
         for (int64_t j = 0; j < planes; ++j)
-          for (int64_t column = 0; column < kColumnTiles; ++column)
+          for (int64_t column = 0; column < columnTiles; ++column)
             accumulate(i + j, row, column, a[i], b[column * planes + j],
                        /*bytes=*/false);
     }
   }
+  return result;
+}
+
+SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
+                                             ValueRange sums, Value slot) {
+  int64_t planes = segment.getNumPlanes(), count = sums.size();
+  SmallVector<Value> operands(sums);
+  for (int64_t step = 0; step < kStageSteps; ++step)
+    llvm::append_range(operands, loadA(slot, 0, step));
+  // Descriptor of the first step's activations, in units of 16 bytes: start,
+  // from one half to the other, from eight columns to the next; no swizzle.
+  constexpr int64_t strides = kHalfStride * 4 / 16 << 16 | int64_t(8) << 32;
+  Value base = memref::ExtractAlignedPointerAsIndexOp::create(k.b, k.loc,
+                                                              shared);
+  Value start = k.add(k.mul(k.add(slot, kStageWords), 4), base);
+  start = k.add(k.bitAnd(k.shiftRight(start, 4), 0x3fff), strides);
+  operands.push_back(arith::IndexCastOp::create(k.b, k.loc, k.b.getI64Type(),
+                                                start));
+  // All in one statement: nobody may touch a register before the wait.
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << "{ .reg .pred p; .reg .b64 d; setp.eq.b32 p, 0, 0; "
+        "wgmma.fence.sync.aligned; ";
+  int64_t firstA = 2 * count, descriptor = firstA + 4 * kStageSteps;
+  for (int64_t step = 0; step < kStageSteps; step += planes)
+    for (int64_t j = 0; j < planes; ++j) {
+      os << "add.s64 d, $" << descriptor << ", "
+         << (step + j) * kStepStride * 4 / 16 << "; ";
+      for (int64_t i = 0; i < planes; ++i) {
+        os << "wgmma.mma_async.sync.aligned.m64n128k256.s32.b1.b1.and.popc {";
+        for (int64_t r = 0; r < 4 * kTiles; ++r)
+          os << (r ? ", $" : "$") << (i + j) * 4 * kTiles + r;
+        os << "}, {";
+        for (int64_t r = 0; r < 4; ++r)
+          os << (r ? ", $" : "$") << firstA + 4 * (step + i) + r;
+        os << "}, d, p; ";
+      }
+    }
+  os << "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0; }";
+  std::string constraints;
+  for (int64_t i = 0; i < count; ++i)
+    constraints += "=r,";
+  for (int64_t i = 0; i < count; ++i)
+    constraints += std::to_string(i) + ",";
+  for (int64_t i = 0; i < 4 * kStageSteps; ++i)
+    constraints += "r,";
+  constraints += "l";
+  SmallVector<Type> words(count, k.b.getI32Type());
+  auto type = LLVM::LLVMStructType::getLiteral(k.b.getContext(), words);
+  auto statement = LLVM::InlineAsmOp::create(
+      k.b, k.loc, TypeRange(type), operands, text, constraints,
+      /*has_side_effects=*/true, /*is_align_stack=*/false,
+      LLVM::TailCallKind::None,
+      LLVM::AsmDialectAttr::get(k.b.getContext(), LLVM::AsmDialect::AD_ATT),
+      ArrayAttr());
+  SmallVector<Value> result;
+  for (int64_t i = 0; i < count; ++i)
+    result.push_back(LLVM::ExtractValueOp::create(
+        k.b, k.loc, statement.getResult(0), i));
   return result;
 }
 
@@ -226,11 +306,22 @@ void Gemm::emit(KernelResult result) {
         [&](OpBuilder &, Location, Value stage, ValueRange iterSums) {
           nvgpu::DeviceAsyncWaitOp::create(
               k.b, k.loc, token, k.b.getI32IntegerAttr(options.stages - 2));
+          if (options.warpgroups) // what copies wrote, wgmma will read
+            NVVM::FenceProxyOp::create(
+                k.b, k.loc,
+                NVVM::ProxyKindAttr::get(k.b.getContext(),
+                                         NVVM::ProxyKind::async_shared),
+                NVVM::SharedSpaceAttr::get(k.b.getContext(),
+                                           NVVM::SharedSpace::shared_cta));
           // Behind it everybody sees this stage, and nobody reads the last.
           gpu::BarrierOp::create(k.b, k.loc);
           copyStage(k.add(stage, options.stages - 1));
           Value slot = k.mul(k.rem(stage, options.stages), kSlotWords);
-          scf::YieldOp::create(k.b, k.loc, sumStage(segment, iterSums, slot));
+          bool asGroup = options.warpgroups && segment.level <= 2;
+          scf::YieldOp::create(
+              k.b, k.loc,
+              asGroup ? sumStageByWarpgroup(segment, iterSums, slot)
+                      : sumStage(segment, iterSums, slot));
         });
     auto set = [&](int64_t s, size_t i) -> Value {
       return loop.getResult(s * totals.size() + i);
@@ -246,19 +337,19 @@ void Gemm::emit(KernelResult result) {
 
   // Lane (g, t) holds rows g and g + 8, columns 2t and 2t + 1 of each tile.
   int64_t factor = layout.hasRowBias() ? 4 : 2;
-  for (int64_t column = 0; column < kColumnTiles; ++column)
+  for (int64_t column = 0; column < columnTiles; ++column)
     for (int64_t q = 0; q < 2; ++q) {
       Value batch = k.add(
           k.add(k.mul(columnBlock, kBlockColumns),
-                k.mul(warpColumn, kColumnTiles * kFragmentColumns)),
+                k.mul(warpColumn, columnTiles * kFragmentColumns)),
           k.add(k.mul(place, 2), column * kFragmentColumns + q));
       Value correction = memref::LoadOp::create(k.b, k.loc, args.sums, batch);
-      for (int64_t row = 0; row < kRowTiles; ++row)
+      for (int64_t row = 0; row < rowTiles; ++row)
         for (int64_t half = 0; half < 2; ++half) {
           Value n = k.add(k.add(k.mul(rowBlock, kBlockRows),
-                                k.mul(warpRow, kRowTiles * kFragmentRows)),
+                                k.mul(warpRow, rowTiles * kFragmentRows)),
                           k.add(group, row * kFragmentRows + 8 * half));
-          Value total = totals[4 * (row * kColumnTiles + column) + 2 * half + q];
+          Value total = totals[4 * (row * columnTiles + column) + 2 * half + q];
           Value acc = k.sub(k.mul(total, factor), correction);
           auto store = [&] { k.store(layout, args, result, acc, batch, n); };
           if (layout.rows == layout.paddedRows &&

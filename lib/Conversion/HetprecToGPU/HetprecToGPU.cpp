@@ -222,8 +222,10 @@ LogicalResult ConvertHetprecToGPU::convert(func::FuncOp function,
   KernelResult result =
       product->toReal ? KernelResult::Real : KernelResult::Accumulator;
   FragmentLayout layout = FragmentLayout::get(
-      isGemm ? FragmentOrder::Staged : FragmentOrder::Streamed, channels, batch,
-      rows);
+      !isGemm      ? FragmentOrder::Streamed
+      : warpgroups ? FragmentOrder::Warpgroup
+                   : FragmentOrder::Staged,
+      channels, batch, rows);
 
   OpBuilder b = OpBuilder::atBlockEnd(kernels.getBody());
   Location loc = matmul.getLoc();
@@ -259,7 +261,7 @@ LogicalResult ConvertHetprecToGPU::convert(func::FuncOp function,
     gpu::ReturnOp::create(b, loc);
     b.setInsertionPointAfter(sumsKernel);
 
-    GemmOptions gemm{stages};
+    GemmOptions gemm{stages, warpgroups};
     main.gridSize = getGemmGridSize(layout);
     main.blockSize = kGemmThreads;
     main.sharedBytes = getGemmSharedBytes(gemm);

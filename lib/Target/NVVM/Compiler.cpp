@@ -25,7 +25,8 @@ using namespace mlir;
 using namespace sysmol;
 
 /// Chips whose MMAs are those that the kernels use, native.
-static constexpr llvm::StringLiteral kChips[] = {"sm_90", "sm_89", "sm_80"};
+static constexpr llvm::StringLiteral kChips[] = {"sm_90a", "sm_90", "sm_89",
+                                              "sm_80"};
 
 std::vector<std::string> sysmol::getGPUTargets() {
   return {std::begin(kChips), std::end(kChips)};
@@ -186,6 +187,10 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
   if (failed(gpuOptions.parseFromString(options.kernelOptions, llvm::nulls())))
     return makeError("bad options of the kernels '" + options.kernelOptions +
                          "'; see sysmol-opt --help, convert-hetprec-to-gpu",
+                     FailureKind::Usage);
+  if (gpuOptions.warpgroups && options.chip != "sm_90a")
+    return makeError("option warpgroups needs target sm_90a, found " +
+                         options.chip,
                      FailureKind::Usage);
   buildGPUPhase(gpuPhase, gpuOptions);
   buildNVVMPhase(nvvmPhase);
