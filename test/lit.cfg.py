@@ -54,4 +54,16 @@ for module in ["onnx", "numpy", "torch"]:
         [config.python_executable, "-c", probe], capture_output=True, check=False
     ).returncode:
         config.available_features.add(module)
+# NVIDIA's assembler, of CUDA or of PyPI's nvidia-cuda-nvcc; without it its tests say UNSUPPORTED.
+probe = (
+    "import glob, shutil, sysconfig; "
+    "print(shutil.which('ptxas') or "
+    "(glob.glob(sysconfig.get_path('purelib') + '/nvidia/*/bin/ptxas') or [''])[-1])"
+)
+ptxas = subprocess.run(
+    [config.python_executable, "-c", probe], capture_output=True, check=False, text=True
+).stdout.strip()
+if ptxas:
+    config.available_features.add("ptxas")
+    config.substitutions.append(("%ptxas", ptxas))
 config.available_features.add(platform.machine().lower())

@@ -48,9 +48,9 @@ int main(int argc, char **argv) {
       "kernel-options",
       cl::desc("GPU: options of convert-hetprec-to-gpu, in quotes"),
       cl::cat(category));
-  cl::opt<std::string> ptxas(
-      "ptxas", cl::desc("GPU: the assembler for --emit=object"),
-      cl::value_desc("path"), cl::cat(category));
+  cl::opt<std::string> ptxas("ptxas",
+                             cl::desc("GPU: the assembler for --emit=object"),
+                             cl::value_desc("path"), cl::cat(category));
   cl::opt<std::string> name(
       "name", cl::desc("Model name (default: the file's)"), cl::cat(category));
   cl::opt<unsigned> batch("batch", cl::desc("Images a call (default 1)"),
@@ -113,9 +113,8 @@ int main(int argc, char **argv) {
     gpu.kernelOptions = kernelOptions;
     gpu.ptxas = ptxas;
   }
-  Expected<CompileReport> report = isGPU
-                                       ? compileGPUFile(input, path, gpu)
-                                       : compileFile(input, path, options);
+  Expected<CompileReport> report = isGPU ? compileGPUFile(input, path, gpu)
+                                         : compileFile(input, path, options);
   if (!report) {
     FailureKind kind = FailureKind::Refused;
     handleAllErrors(report.takeError(), [&](const ErrorInfoBase &info) {

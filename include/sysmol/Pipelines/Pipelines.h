@@ -51,7 +51,8 @@ struct GPUPhaseOptions : public mlir::PassPipelineOptions<GPUPhaseOptions> {
                      "gemv for at most 8 rows of activations, else gemm"),
           clEnumValN(GPUKernelKind::Gemv, "gemv", "stream the weights once"),
           clEnumValN(GPUKernelKind::Gemm, "gemm", "tiles in shared memory"))};
-  Option<int64_t> warps{*this, "warps", llvm::cl::desc("gemv: warps of a block"),
+  Option<int64_t> warps{*this, "warps",
+                        llvm::cl::desc("gemv: warps of a block"),
                         llvm::cl::init(8)};
   Option<int64_t> unroll{*this, "unroll",
                          llvm::cl::desc("gemv: loads in flight in a thread"),

@@ -33,8 +33,8 @@ FragmentLayout FragmentLayout::get(FragmentOrder order,
     segment.productCount = getProductCount(layout.grid, level, finest);
     if (isStaged) {
       segment.firstStage = layout.stages;
-      segment.stages = llvm::divideCeil(segment.steps * segment.getNumPlanes(),
-                                        kStageSteps);
+      segment.stages =
+          llvm::divideCeil(segment.steps * segment.getNumPlanes(), kStageSteps);
       segment.steps = segment.stages * kStageSteps / segment.getNumPlanes();
       layout.stages += segment.stages;
       segment.weightBase = segment.firstStage * kStageWords;
@@ -75,10 +75,10 @@ ArrayAttr FragmentLayout::describeSegments(MLIRContext *context) const {
     };
     auto place = [&](StringRef buffer, int64_t base, StringRef rowName,
                      Attribute rows, Attribute k, Attribute bits) {
-      return b.getDictionaryAttr(
-          {entry("buffer", b.getStringAttr(buffer)),
-           entry("base", b.getI64IntegerAttr(base * 32)), entry(rowName, rows),
-           entry("k", k), entry("b", bits)});
+      return b.getDictionaryAttr({entry("buffer", b.getStringAttr(buffer)),
+                                  entry("base", b.getI64IntegerAttr(base * 32)),
+                                  entry(rowName, rows), entry("k", k),
+                                  entry("b", bits)});
     };
     DictionaryAttr weights, activations;
     if (order != FragmentOrder::Streamed) {
@@ -107,17 +107,16 @@ ArrayAttr FragmentLayout::describeSegments(MLIRContext *context) const {
                            {s.stages, kStageSteps * step}}),
                 bit(step));
     } else {
-      weights =
-          place("weights", s.weightBase, "n",
-                digits(b, {{8, 4 * 128},
-                           {2, 32},
-                           {paddedRows / kFragmentRows,
-                            s.steps * planes * fragment}}),
-                digits(b, {{32 / field, field},
-                           {2, 64},
-                           {4, 128},
-                           {s.steps, planes * fragment}}),
-                bit(fragment));
+      weights = place("weights", s.weightBase, "n",
+                      digits(b, {{8, 4 * 128},
+                                 {2, 32},
+                                 {paddedRows / kFragmentRows,
+                                  s.steps * planes * fragment}}),
+                      digits(b, {{32 / field, field},
+                                 {2, 64},
+                                 {4, 128},
+                                 {s.steps, planes * fragment}}),
+                      bit(fragment));
       activations =
           place("activations", s.activationBase, "m",
                 digits(b, {{paddedBatch, planes * s.steps * step}}),

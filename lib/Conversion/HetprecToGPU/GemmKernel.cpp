@@ -103,8 +103,8 @@ Gemm::Gemm(KernelBuilder &k, const FragmentLayout &layout,
   auto words = MemRefType::get({options.stages * kSlotWords}, k.b.getI32Type(),
                                AffineMap(), space);
   Value raw = gpu::DynamicSharedMemoryOp::create(k.b, k.loc, bytes);
-  shared = memref::ViewOp::create(k.b, k.loc, words, raw, k.index(0),
-                                  ValueRange());
+  shared =
+      memref::ViewOp::create(k.b, k.loc, words, raw, k.index(0), ValueRange());
 }
 
 Value Gemm::copyStage(Value stage) {
@@ -118,9 +118,9 @@ Value Gemm::copyStage(Value stage) {
         k.b, k.loc, shared, to, from, at, llvm::APInt(64, 4),
         /*srcElements=*/Value(), k.b.getUnitAttr()));
   };
-  Value weights = k.add(
-      k.mul(k.add(k.mul(rowBlock, layout.stages), real), kStageWords),
-      k.mul(thread, 4));
+  Value weights =
+      k.add(k.mul(k.add(k.mul(rowBlock, layout.stages), real), kStageWords),
+            k.mul(thread, 4));
   Value to = k.add(slot, k.mul(thread, 4));
   for (int64_t at = 0; at < kStageWords; at += kGemmThreads * 4)
     copy(args.weights, k.add(weights, at), k.add(to, at));
@@ -149,22 +149,22 @@ Value Gemm::copyStage(Value stage) {
 }
 
 SmallVector<Value> Gemm::loadA(Value slot, int64_t rowTile, int64_t step) {
-  Value at = k.add(k.add(k.mul(warpRow, rowTiles * kStageSteps *
-                                            kFragmentWords),
-                         k.mul(lane, 4)),
-                   slot);
+  Value at =
+      k.add(k.add(k.mul(warpRow, rowTiles * kStageSteps * kFragmentWords),
+                  k.mul(lane, 4)),
+            slot);
   return k.load(shared,
                 k.add(at, (rowTile * kStageSteps + step) * kFragmentWords), 4);
 }
 
 SmallVector<Value> Gemm::loadB(Value slot, int64_t columnTile, int64_t step) {
-  Value column = k.add(k.mul(warpColumn, columnTiles * kFragmentColumns),
-                       group);
+  Value column =
+      k.add(k.mul(warpColumn, columnTiles * kFragmentColumns), group);
   int64_t stride = options.warpgroups ? 4 : kStepWords;
   Value words = k.mul(place, 2);
   if (options.warpgroups)
-    words = k.add(k.mul(k.div(place, 2), kHalfStride),
-                  k.mul(k.rem(place, 2), 2));
+    words =
+        k.add(k.mul(k.div(place, 2), kHalfStride), k.mul(k.rem(place, 2), 2));
   Value at = k.add(k.add(k.mul(column, stride), words), slot);
   return k.load(shared,
                 k.add(at, kStageWords + step * kStepStride +
@@ -178,8 +178,7 @@ SmallVector<Value> Gemm::sumStage(const FragmentSegment &segment,
   // Set `set` of the tile (row, column) += a x b.
   auto accumulate = [&](int64_t set, int64_t row, int64_t column, ValueRange a,
                         ValueRange b, bool bytes) {
-    auto at = result.begin() +
-              4 * (set * kTiles + row * columnTiles + column);
+    auto at = result.begin() + 4 * (set * kTiles + row * columnTiles + column);
     SmallVector<Value> c(at, at + 4);
     llvm::copy(bytes ? k.byteMMA(a, b, c) : k.mma(segment.level, a, b, c), at);
   };
@@ -235,12 +234,12 @@ SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
   // Descriptor of the first step's activations, in units of 16 bytes: start,
   // from one half to the other, from eight columns to the next; no swizzle.
   constexpr int64_t strides = kHalfStride * 4 / 16 << 16 | int64_t(8) << 32;
-  Value base = memref::ExtractAlignedPointerAsIndexOp::create(k.b, k.loc,
-                                                              shared);
+  Value base =
+      memref::ExtractAlignedPointerAsIndexOp::create(k.b, k.loc, shared);
   Value start = k.add(k.mul(k.add(slot, kStageWords), 4), base);
   start = k.add(k.bitAnd(k.shiftRight(start, 4), 0x3fff), strides);
-  operands.push_back(arith::IndexCastOp::create(k.b, k.loc, k.b.getI64Type(),
-                                                start));
+  operands.push_back(
+      arith::IndexCastOp::create(k.b, k.loc, k.b.getI64Type(), start));
   // All in one statement: nobody may touch a register before the wait.
   std::string text;
   llvm::raw_string_ostream os(text);
@@ -280,8 +279,8 @@ SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
       ArrayAttr());
   SmallVector<Value> result;
   for (int64_t i = 0; i < count; ++i)
-    result.push_back(LLVM::ExtractValueOp::create(
-        k.b, k.loc, statement.getResult(0), i));
+    result.push_back(
+        LLVM::ExtractValueOp::create(k.b, k.loc, statement.getResult(0), i));
   return result;
 }
 
@@ -339,10 +338,10 @@ void Gemm::emit(KernelResult result) {
   int64_t factor = layout.hasRowBias() ? 4 : 2;
   for (int64_t column = 0; column < columnTiles; ++column)
     for (int64_t q = 0; q < 2; ++q) {
-      Value batch = k.add(
-          k.add(k.mul(columnBlock, kBlockColumns),
-                k.mul(warpColumn, columnTiles * kFragmentColumns)),
-          k.add(k.mul(place, 2), column * kFragmentColumns + q));
+      Value batch =
+          k.add(k.add(k.mul(columnBlock, kBlockColumns),
+                      k.mul(warpColumn, columnTiles * kFragmentColumns)),
+                k.add(k.mul(place, 2), column * kFragmentColumns + q));
       Value correction = memref::LoadOp::create(k.b, k.loc, args.sums, batch);
       for (int64_t row = 0; row < rowTiles; ++row)
         for (int64_t half = 0; half < 2; ++half) {
@@ -405,8 +404,8 @@ void sysmol::emitSums(KernelBuilder &k, const FragmentLayout &layout,
   for (const FragmentSegment &segment : layout.segments) {
     int64_t first = segment.firstStage * units;
     auto loop = scf::ForOp::create(
-        k.b, k.loc, k.add(lane, first),
-        k.index(first + segment.stages * units), k.index(32), k.i32(0),
+        k.b, k.loc, k.add(lane, first), k.index(first + segment.stages * units),
+        k.index(32), k.i32(0),
         [&](OpBuilder &, Location, Value unit, ValueRange sums) {
           Value sum = sums.front();
           for (Value word :
@@ -416,8 +415,8 @@ void sysmol::emitSums(KernelBuilder &k, const FragmentLayout &layout,
         });
     Value sum = loop.getResult(0);
     if (segment.level == 2) {
-      Value plane = arith::IndexCastOp::create(
-          k.b, k.loc, k.b.getI32Type(), k.rem(k.div(lane, 2), 2));
+      Value plane = arith::IndexCastOp::create(k.b, k.loc, k.b.getI32Type(),
+                                               k.rem(k.div(lane, 2), 2));
       sum = arith::ShLIOp::create(k.b, k.loc, sum, plane);
     }
     // What `correct` subtracts: no products, minus the sums.

@@ -15,7 +15,7 @@ inline constexpr int64_t kSumRows = 8;
 inline constexpr int64_t kMaxGemmNibbles = (int64_t(1) << 31) / (16 * 225);
 
 struct GemmOptions {
-  int64_t stages; ///< in shared memory at a time
+  int64_t stages;  ///< in shared memory at a time
   bool warpgroups; ///< wgmma for levels 1 and 2: sm_90a only
 };
 

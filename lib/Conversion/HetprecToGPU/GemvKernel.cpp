@@ -87,11 +87,10 @@ SmallVector<Value> Gemv::sumSteps(const FragmentSegment &segment,
     Value step = k.add(first, u * options.warps);
     Value at = k.add(weightStart, k.mul(step, planes * kFragmentWords));
     for (int64_t plane = 0; plane < planes; ++plane)
-      a.push_back(
-          k.load(args.weights, k.add(at, plane * kFragmentWords), 4));
+      a.push_back(k.load(args.weights, k.add(at, plane * kFragmentWords), 4));
     for (Value start : columnStarts)
-      b.push_back(k.load(args.activations,
-                         k.add(start, k.mul(step, kStepWords)), 2));
+      b.push_back(
+          k.load(args.activations, k.add(start, k.mul(step, kStepWords)), 2));
   }
   SmallVector<Value> result(sums);
   SmallVector<Value> ones = k.ones(segment.level);
@@ -114,14 +113,13 @@ void Gemv::sumSegment(const FragmentSegment &segment,
   int64_t planes = segment.getNumPlanes();
   int64_t tiles = segment.level == 2 ? perLane : 1;
   int64_t planeWords = segment.steps * kStepWords;
-  weightStart = k.add(
-      k.mul(rowTile, segment.steps * planes * kFragmentWords),
-      k.add(k.mul(lane, 4), segment.weightBase));
+  weightStart = k.add(k.mul(rowTile, segment.steps * planes * kFragmentWords),
+                      k.add(k.mul(lane, 4), segment.weightBase));
   columnStarts.clear();
   for (int64_t tile = 0; tile < tiles; ++tile) {
     Value half = k.div(group, 2), odd = k.rem(group, 2);
-    Value row = segment.level == 2 ? k.add(half, 4 * tile)
-                                   : k.add(half, k.mul(odd, 4));
+    Value row =
+        segment.level == 2 ? k.add(half, 4 * tile) : k.add(half, k.mul(odd, 4));
     Value start = k.mul(k.min(row, layout.batch - 1), planes * planeWords);
     if (segment.level == 2)
       start = k.add(start, k.mul(odd, planeWords));
@@ -154,9 +152,7 @@ void Gemv::sumSegment(const FragmentSegment &segment,
           scf::YieldOp::create(k.b, k.loc,
                                sumSteps(segment, sums, k.add(warp, done), 1));
         },
-        [&](OpBuilder &, Location) {
-          scf::YieldOp::create(k.b, k.loc, sums);
-        });
+        [&](OpBuilder &, Location) { scf::YieldOp::create(k.b, k.loc, sums); });
     sums.assign(branch.getResults().begin(), branch.getResults().end());
   }
 
@@ -188,21 +184,19 @@ void Gemv::finish(ArrayRef<Value> totals, KernelResult result, Value shared) {
   for (int64_t half = 0; half < 2; ++half)
     for (int64_t e = 0; e < perLane; ++e) {
       Value column = k.add(place, 4 * e), row = k.add(group, 8 * half);
-      Value at = k.add(k.mul(k.add(k.mul(warp, columns), column),
-                             kFragmentRows),
-                       row);
+      Value at =
+          k.add(k.mul(k.add(k.mul(warp, columns), column), kFragmentRows), row);
       memref::StoreOp::create(k.b, k.loc, totals[half * perLane + e], shared,
                               at);
     }
   gpu::BarrierOp::create(k.b, k.loc);
   // One thread a result: rows are neighbours.
   Value batch = k.div(thread, kFragmentRows);
-  Value row = k.add(k.mul(rowTile, kFragmentRows),
-                    k.rem(thread, kFragmentRows));
+  Value row =
+      k.add(k.mul(rowTile, kFragmentRows), k.rem(thread, kFragmentRows));
   Value valid = k.less(thread, layout.batch * kFragmentRows);
   if (layout.rows != layout.paddedRows)
-    valid = arith::AndIOp::create(k.b, k.loc, valid,
-                                  k.less(row, layout.rows));
+    valid = arith::AndIOp::create(k.b, k.loc, valid, k.less(row, layout.rows));
   scf::IfOp::create(k.b, k.loc, valid, [&](OpBuilder &, Location) {
     Value acc;
     for (int64_t w = 0; w < options.warps; ++w) {

@@ -133,14 +133,14 @@ static DictionaryAttr describeLaunches(const FragmentLayout &layout,
     SmallVector<Attribute> arguments;
     for (const Buffer &buffer : launch.arguments) {
       NamedAttrList fields;
-      fields.append(entry(
-          b, "bytes",
-          buffer.size * buffer.element.getIntOrFloatBitWidth() / 8));
+      fields.append(
+          entry(b, "bytes",
+                buffer.size * buffer.element.getIntOrFloatBitWidth() / 8));
       fields.append(entry(b, "role", buffer.role));
       if (buffer.role == "output") {
         fields.append(entry(b, "element", isReal ? "f32" : "i32"));
-        fields.append(entry(b, "shape",
-                            b.getI64ArrayAttr({layout.batch, layout.rows})));
+        fields.append(
+            entry(b, "shape", b.getI64ArrayAttr({layout.batch, layout.rows})));
         fields.append(entry(b, "strides", b.getI64ArrayAttr({layout.rows, 1})));
       }
       buffers.set(buffer.name, fields.getDictionary(context));
@@ -173,16 +173,16 @@ createKernel(OpBuilder &b, Location loc, const Launch &launch,
   SmallVector<Type> types;
   for (const Buffer &buffer : launch.arguments)
     types.push_back(getBufferType(buffer));
-  auto kernel = gpu::GPUFuncOp::create(
-      b, loc, launch.entry, b.getFunctionType(types, {}), workgroup);
+  auto kernel = gpu::GPUFuncOp::create(b, loc, launch.entry,
+                                       b.getFunctionType(types, {}), workgroup);
   kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
   kernel.setKnownBlockSizeAttr(
       b.getDenseI32ArrayAttr({int32_t(launch.blockSize), 1, 1}));
   KernelArguments args;
   std::pair<StringRef, Value *> places[] = {
-      {"weights", &args.weights},       {"activations", &args.activations},
-      {"row_bias", &args.rowBias},      {"multiplier", &args.multiplier},
-      {"offset", &args.offset},         {"sums", &args.sums},
+      {"weights", &args.weights},  {"activations", &args.activations},
+      {"row_bias", &args.rowBias}, {"multiplier", &args.multiplier},
+      {"offset", &args.offset},    {"sums", &args.sums},
       {"output", &args.output}};
   for (auto [i, buffer] : llvm::enumerate(launch.arguments)) {
     kernel.setArgAttr(i, LLVM::LLVMDialect::getNoAliasAttrName(),
@@ -212,20 +212,20 @@ LogicalResult ConvertHetprecToGPU::convert(func::FuncOp function,
   bool isGemm = kernel == GPUKernelKind::Gemm ||
                 (kernel == GPUKernelKind::Auto && batch > kMaxGemvBatch);
   if (!isGemm && batch > kMaxGemvBatch)
-    return matmul.emitOpError() << "has " << batch
-                                << " rows of activations; gemv takes at most "
-                                << kMaxGemvBatch;
+    return matmul.emitOpError()
+           << "has " << batch << " rows of activations; gemv takes at most "
+           << kMaxGemvBatch;
   if (isGemm && channels.getNumChannels(4) > kMaxGemmNibbles)
     return matmul.emitOpError()
            << "has " << channels.getNumChannels(4)
            << " channels of 4 bits; gemm takes at most " << kMaxGemmNibbles;
   KernelResult result =
       product->toReal ? KernelResult::Real : KernelResult::Accumulator;
-  FragmentLayout layout = FragmentLayout::get(
-      !isGemm      ? FragmentOrder::Streamed
-      : warpgroups ? FragmentOrder::Warpgroup
-                   : FragmentOrder::Staged,
-      channels, batch, rows);
+  FragmentLayout layout =
+      FragmentLayout::get(!isGemm      ? FragmentOrder::Streamed
+                          : warpgroups ? FragmentOrder::Warpgroup
+                                       : FragmentOrder::Staged,
+                          channels, batch, rows);
 
   OpBuilder b = OpBuilder::atBlockEnd(kernels.getBody());
   Location loc = matmul.getLoc();
@@ -239,19 +239,20 @@ LogicalResult ConvertHetprecToGPU::convert(func::FuncOp function,
   if (layout.hasRowBias())
     main.arguments.push_back({"row_bias", i32, rows, "row_bias", true});
   if (isGemm)
-    main.arguments.push_back({"sums", i32, layout.paddedBatch, "scratch", true});
+    main.arguments.push_back(
+        {"sums", i32, layout.paddedBatch, "scratch", true});
   if (product->toReal) {
     main.arguments.push_back({"multiplier", f32, rows, "multiplier", true});
     main.arguments.push_back({"offset", f32, rows, "offset", true});
   }
-  main.arguments.push_back({"output", product->toReal ? f32 : i32, batch * rows,
-                            "output", false});
+  main.arguments.push_back(
+      {"output", product->toReal ? f32 : i32, batch * rows, "output", false});
 
   SmallVector<Launch> launches;
   gpu::GPUFuncOp mainKernel;
   if (isGemm) {
-    Launch sums = {name + "_sums", getSumsGridSize(layout), 32 * kSumRows, 0,
-                   {}};
+    Launch sums = {
+        name + "_sums", getSumsGridSize(layout), 32 * kSumRows, 0, {}};
     sums.arguments = {activations,
                       {"sums", i32, layout.paddedBatch, "scratch", false}};
     launches.push_back(sums);
@@ -273,11 +274,10 @@ LogicalResult ConvertHetprecToGPU::convert(func::FuncOp function,
     GemvOptions gemv{warps, unroll};
     main.gridSize = getGemvGridSize(layout);
     main.blockSize = 32 * warps;
-    auto shared = MemRefType::get({getGemvSharedWords(layout, gemv)}, i32,
-                                  AffineMap(),
-                                  gpu::AddressSpaceAttr::get(
-                                      &getContext(),
-                                      gpu::AddressSpace::Workgroup));
+    auto shared =
+        MemRefType::get({getGemvSharedWords(layout, gemv)}, i32, AffineMap(),
+                        gpu::AddressSpaceAttr::get(
+                            &getContext(), gpu::AddressSpace::Workgroup));
     auto [kernelFunc, args] = createKernel(b, loc, main, TypeRange(shared));
     // Or ptxas saves registers by having fewer loads in flight.
     kernelFunc->setAttr(
@@ -290,8 +290,8 @@ LogicalResult ConvertHetprecToGPU::convert(func::FuncOp function,
   }
   gpu::ReturnOp::create(b, loc);
   launches.push_back(main);
-  mainKernel->setAttr(kLaunchAttr, describeLaunches(layout, launches, result,
-                                                    &getContext()));
+  mainKernel->setAttr(
+      kLaunchAttr, describeLaunches(layout, launches, result, &getContext()));
   function.erase();
   return success();
 }
@@ -302,8 +302,8 @@ void ConvertHetprecToGPU::runOnOperation() {
       threads > 2048 || stages < 2 || stages > 6) {
     module.emitOpError() << "options must be warps 4 to 32, unroll 1 to 32, "
                             "threads 128 to 2048, stages 2 to 6; found "
-                         << warps << ", " << unroll << ", " << threads << ", "
-                         << stages;
+                         << int64_t(warps) << ", " << int64_t(unroll) << ", "
+                         << int64_t(threads) << ", " << int64_t(stages);
     return signalPassFailure();
   }
   OpBuilder b = OpBuilder::atBlockEnd(module.getBody());

@@ -37,10 +37,10 @@ Value KernelBuilder::sub(Value lhs, Value rhs) {
 }
 
 Value KernelBuilder::mul(Value lhs, int64_t rhs) {
-  return rhs == 1 ? lhs
-                  : arith::MulIOp::create(b, loc, lhs,
-                                          constantLike(*this, lhs, rhs))
-                        .getResult();
+  return rhs == 1
+             ? lhs
+             : arith::MulIOp::create(b, loc, lhs, constantLike(*this, lhs, rhs))
+                   .getResult();
 }
 
 Value KernelBuilder::div(Value lhs, int64_t rhs) {
@@ -105,8 +105,7 @@ SmallVector<Value> KernelBuilder::mma(int8_t level, ValueRange a,
   auto nibbles = [&](ValueRange words, bool high) {
     SmallVector<Value> bytes;
     for (Value word : words)
-      bytes.push_back(
-          bitAnd(high ? shiftRight(word, 4) : word, 0x0f0f0f0f));
+      bytes.push_back(bitAnd(high ? shiftRight(word, 4) : word, 0x0f0f0f0f));
     return bytes;
   };
   SmallVector<Value> sums(c);
@@ -148,8 +147,8 @@ void KernelBuilder::store(const FragmentLayout &layout,
     Value real = arith::SIToFPOp::create(b, loc, b.getF32Type(), acc);
     Value m = memref::LoadOp::create(b, loc, args.multiplier, row);
     Value o = memref::LoadOp::create(b, loc, args.offset, row);
-    acc = arith::AddFOp::create(
-        b, loc, arith::MulFOp::create(b, loc, real, m), o);
+    acc = arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, real, m),
+                                o);
   }
   memref::StoreOp::create(b, loc, acc, args.output,
                           add(mul(batch, layout.rows), row));

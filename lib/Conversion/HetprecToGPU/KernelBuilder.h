@@ -1,4 +1,5 @@
-//===- KernelBuilder.h - Short names for what kernels are made of *- C++ -*-===//
+//===- KernelBuilder.h - Short names for what kernels are made of *- C++
+//-*-===//
 
 #ifndef SYSMOL_CONVERSION_HETPRECTOGPU_KERNELBUILDER_H
 #define SYSMOL_CONVERSION_HETPRECTOGPU_KERNELBUILDER_H

@@ -26,7 +26,7 @@ using namespace sysmol;
 
 /// Chips whose MMAs are those that the kernels use, native.
 static constexpr llvm::StringLiteral kChips[] = {"sm_90a", "sm_90", "sm_89",
-                                              "sm_80"};
+                                                 "sm_80"};
 
 std::vector<std::string> sysmol::getGPUTargets() {
   return {std::begin(kChips), std::end(kChips)};
@@ -119,9 +119,10 @@ static llvm::Error assemble(const std::string &ptx, const std::string &output,
                      ? llvm::sys::findProgramByName("ptxas")
                      : llvm::ErrorOr<std::string>(options.ptxas);
   if (!program)
-    return makeError("ptxas, which makes cubins of PTX, is not in PATH; install "
-                     "nvidia-cuda-nvcc from PyPI or give its path by --ptxas",
-                     FailureKind::Usage);
+    return makeError(
+        "ptxas, which makes cubins of PTX, is not in PATH; install "
+        "nvidia-cuda-nvcc from PyPI or give its path by --ptxas",
+        FailureKind::Usage);
   std::string source = output + ".tmp.ptx", cubin = output + ".tmp.cubin",
               log = output + ".tmp.log";
   llvm::FileRemover removeSource(source), removeCubin(cubin), removeLog(log);
@@ -248,7 +249,8 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
 
   // The description last: who sees it sees the files it names.
   if (launches.size() != 1)
-    return makeError(input + ": a launch description is of one function, found " +
+    return makeError(input +
+                     ": a launch description is of one function, found " +
                      llvm::Twine(launches.size()));
   llvm::SmallString<128> ptx(output), ir(output);
   llvm::sys::path::replace_extension(ptx, ".ptx");

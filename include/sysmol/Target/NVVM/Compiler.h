@@ -50,9 +50,9 @@ struct GPUCompileOptions {
 
 /// Compiles `input` (`.mlir`, functions that `convert-hetprec-to-gpu` takes)
 /// into `output`. Errors as those of `compileFile`.
-llvm::Expected<CompileReport>
-compileGPUFile(const std::string &input, const std::string &output,
-               const GPUCompileOptions &options);
+llvm::Expected<CompileReport> compileGPUFile(const std::string &input,
+                                             const std::string &output,
+                                             const GPUCompileOptions &options);
 
 } // namespace sysmol
 
