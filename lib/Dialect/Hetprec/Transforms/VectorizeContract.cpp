@@ -30,7 +30,10 @@ public:
   ContractVectorizer(OpBuilder &b, ContractOp op)
       : b(b), op(op), loc(op.getLoc()), v(b, loc),
         blocks(op.getLaneCount() / kLaneBlock),
-        taps(op.getTaps().begin(), op.getTaps().end()) {
+        taps(op.getTaps().begin(), op.getTaps().end()),
+        tapPhases(op.getTapPhases().begin(), op.getTapPhases().end()) {
+    if (tapPhases.empty())
+      tapPhases.assign(taps.size(), 0);
     findWindowRows();
   }
 
@@ -43,14 +46,21 @@ private:
   };
   using Sums = SmallVector<LanePair>; // [row * blocks + block]
 
+  /// Where one row of the window lies.
+  struct WindowRow {
+    Value lane;   // lanes on from the first row's
+    Value phase;  // phases on; null: the same
+    Value column; // of its first row word
+  };
+
   /// A window's taps are `rowTaps` taps, `windowRows` times over, each time
-  /// `rowShift` lanes on: what lets a loop run over the window's rows.
+  /// `laneStep` lanes and `phaseStep` phases on: what lets a loop run over the
+  /// window's rows.
   void findWindowRows();
-  /// Runs `body(first tap of a window row, its lane shift, first column,
-  /// carried)` for every row of the window.
+  /// Runs `body` for every row of the window.
   SmallVector<Value> forWindowRows(
       Value word, ValueRange carried,
-      function_ref<SmallVector<Value>(Value, Value, ValueRange)> body);
+      function_ref<SmallVector<Value>(const WindowRow &, ValueRange)> body);
 
   Sums makeSums(RowRange rows);
   void addByteSegment(int64_t segment, RowRange rows, Sums &sums);
@@ -60,13 +70,14 @@ private:
   void finish(RowRange rows, const Sums &sums);
 
   Value getStart(int64_t segment, int64_t row);
-  /// Column of tap `tap` of a window row whose words begin at `first`.
-  Value getColumn(Value first, int64_t tap) {
+  /// Column of tap `tap` of a window row.
+  Value getColumn(const WindowRow &row, int64_t tap) {
     if (op.getUniformRows())
-      return first;
-    return arith::AddIOp::create(b, loc, first, v.index(tap));
+      return row.column;
+    return arith::AddIOp::create(b, loc, row.column, v.index(tap));
   }
-  Value getPlane(int64_t segment, int64_t tap, Value start, Value word);
+  Value getPlane(int64_t segment, const WindowRow &row, int64_t tap,
+                 Value start, Value word);
   /// `sum += coefficient * part`, in the op's width of sums.
   void accumulate(LanePair &sum, LanePair part, int64_t coefficient);
   int64_t getNumWords(int64_t segment) {
@@ -85,7 +96,8 @@ private:
   LaneVectors v;
   int64_t blocks;
   SmallVector<int64_t> taps;
-  int64_t rowTaps = 0, windowRows = 1, rowShift = 0;
+  SmallVector<int64_t> tapPhases;
+  int64_t rowTaps = 0, windowRows = 1, laneStep = 0, phaseStep = 0;
   SmallVector<LanePair> words; // of codes, per block
 };
 
@@ -109,36 +121,39 @@ SmallVector<Value> ContractVectorizer::repeat(
 void ContractVectorizer::findWindowRows() {
   int64_t count = taps.size();
   rowTaps = count;
-  if (!op.getTapPhases().empty())
-    return; // a strided window's rows lie in different phases
   for (int64_t inner = 1; inner < count; ++inner) {
     if (count % inner != 0)
       continue;
-    int64_t shift = taps[inner] - taps[0];
+    int64_t lanes = taps[inner] - taps[0];
+    int64_t phases = tapPhases[inner] - tapPhases[0];
     bool alike = llvm::all_of(llvm::seq(count), [&](int64_t t) {
-      return taps[t] == taps[t % inner] + t / inner * shift;
+      return taps[t] == taps[t % inner] + t / inner * lanes &&
+             tapPhases[t] == tapPhases[t % inner] + t / inner * phases;
     });
     // The longest run not longer than what is unrolled; else the shortest.
     if (alike && (inner <= kUnrolledTaps || rowTaps == count)) {
       rowTaps = inner;
       windowRows = count / inner;
-      rowShift = shift;
+      laneStep = lanes;
+      phaseStep = phases;
     }
   }
 }
 
 SmallVector<Value> ContractVectorizer::forWindowRows(
     Value word, ValueRange carried,
-    function_ref<SmallVector<Value>(Value, Value, ValueRange)> body) {
+    function_ref<SmallVector<Value>(const WindowRow &, ValueRange)> body) {
   Value column =
       arith::MulIOp::create(b, loc, word, v.index(int64_t(taps.size())));
   return repeat(0, windowRows, 1, carried, [&](Value i, ValueRange args) {
-    Value shift = arith::MulIOp::create(b, loc, i, v.index(rowShift));
-    Value skipped = arith::MulIOp::create(b, loc, i, v.index(rowTaps));
-    Value first = word; // one word for all taps
+    auto times = [&](int64_t step) -> Value {
+      return arith::MulIOp::create(b, loc, i, v.index(step));
+    };
+    WindowRow row{times(laneStep), phaseStep ? times(phaseStep) : Value(),
+                  word}; // one word for all taps
     if (!op.getUniformRows())
-      first = arith::AddIOp::create(b, loc, column, skipped);
-    return body(shift, first, args);
+      row.column = arith::AddIOp::create(b, loc, column, times(rowTaps));
+    return body(row, args);
   });
 }
 
@@ -149,18 +164,22 @@ Value ContractVectorizer::getStart(int64_t segment, int64_t row) {
   return arith::IndexCastOp::create(b, loc, b.getIndexType(), start);
 }
 
-Value ContractVectorizer::getPlane(int64_t segment, int64_t tap, Value start,
-                                   Value word) {
-  Value plane = word;
-  if (start)
-    plane = arith::AddIOp::create(b, loc, plane, start);
-  int64_t phase = op.getTapPhases().empty() ? 0 : op.getTapPhases()[tap];
-  if (phase == 0)
-    return plane;
+Value ContractVectorizer::getPlane(int64_t segment, const WindowRow &row,
+                                   int64_t tap, Value start, Value word) {
   int64_t planes =
       cast<MemRefType>(op.getLanes()[segment].getType()).getDimSize(0);
-  return arith::AddIOp::create(b, loc, plane,
-                               v.index(phase * (planes / op.getPhases())));
+  Value phasePlanes = v.index(planes / int64_t(op.getPhases()));
+  Value plane = word;
+  auto add = [&](Value more) {
+    plane = arith::AddIOp::create(b, loc, plane, more);
+  };
+  if (start)
+    add(start);
+  if (row.phase)
+    add(arith::MulIOp::create(b, loc, row.phase, phasePlanes));
+  if (tapPhases[tap] != 0)
+    add(arith::MulIOp::create(b, loc, v.index(tapPhases[tap]), phasePlanes));
+  return plane;
 }
 
 void ContractVectorizer::accumulate(LanePair &sum, LanePair part,
@@ -222,18 +241,16 @@ void ContractVectorizer::addByteSegment(int64_t segment, RowRange rows,
   VectorType wideType = v.half(b.getIntegerType(wide ? 32 : 16));
 
   SmallVector<Value> zeroBytes(numSums, v.splat(byteType, 0));
-  // Tap `tap` of a window's row whose lanes are `shift` on and whose words
-  // begin at column `first`.
-  auto mac = [&](Value word, int64_t tap, Value shift, Value first,
+  auto mac = [&](Value word, const WindowRow &windowRow, int64_t tap,
                  SmallVector<Value> &bytes) {
-    Value plane = getPlane(segment, tap, start, word);
+    Value plane = getPlane(segment, windowRow, tap, start, word);
     SmallVector<Value> registers;
     for (int64_t block = 0; block < blocks; ++block) {
       Value lane = arith::AddIOp::create(
-          b, loc, shift, v.index(taps[tap] + block * kLaneBlock));
+          b, loc, windowRow.lane, v.index(taps[tap] + block * kLaneBlock));
       registers.push_back(v.loadVector(lanes, plane, lane, kLaneBlock));
     }
-    Value column = getColumn(first, tap);
+    Value column = getColumn(windowRow, tap);
     for (int64_t r = 0; r < rows.count; ++r) {
       Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
       for (int64_t block = 0; block < blocks; ++block) {
@@ -266,12 +283,12 @@ void ContractVectorizer::addByteSegment(int64_t segment, RowRange rows,
     // A large window: widen after each of its rows, and within them.
     totals = repeat(0, numWords, 1, totals, [&](Value word, ValueRange args) {
       return forWindowRows(
-          word, args, [&](Value shift, Value first, ValueRange inner) {
+          word, args, [&](const WindowRow &row, ValueRange inner) {
             SmallVector<Value> carried(inner);
             for (int64_t tap = 0; tap < rowTaps; tap += limit) {
               SmallVector<Value> bytes = zeroBytes;
               for (int64_t t = tap; t < std::min(rowTaps, tap + limit); ++t)
-                mac(word, t, shift, first, bytes);
+                mac(word, row, t, bytes);
               widen(bytes, carried);
             }
             return carried;
@@ -289,10 +306,10 @@ void ContractVectorizer::addByteSegment(int64_t segment, RowRange rows,
         if (i > 0)
           word = arith::AddIOp::create(b, loc, firstWord, v.index(i));
         bytes = forWindowRows(word, bytes,
-                              [&](Value shift, Value first, ValueRange inner) {
+                              [&](const WindowRow &row, ValueRange inner) {
                                 SmallVector<Value> carried(inner);
                                 for (int64_t tap = 0; tap < rowTaps; ++tap)
-                                  mac(word, tap, shift, first, carried);
+                                  mac(word, row, tap, carried);
                                 return carried;
                               });
       }
@@ -387,13 +404,13 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
   };
 
   SmallVector<Value> zero(4 * rows.count, v.splat(quarter, 0));
-  auto macRow = [&](Value word, Value shift, Value first, ValueRange args) {
+  auto macRow = [&](Value word, const WindowRow &windowRow, ValueRange args) {
     SmallVector<Value> accs(args);
     for (int64_t tap = 0; tap < rowTaps; ++tap) {
-      Value plane = getPlane(segment, tap, start, word);
+      Value plane = getPlane(segment, windowRow, tap, start, word);
       SmallVector<Value, 4> registers =
-          loadBlock(plane, shift, taps[tap] + block * kLaneBlock);
-      Value column = getColumn(first, tap);
+          loadBlock(plane, windowRow.lane, taps[tap] + block * kLaneBlock);
+      Value column = getColumn(windowRow, tap);
       for (int64_t r = 0; r < rows.count; ++r) {
         Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
         for (int64_t i = 0; i < 4; ++i) {
@@ -408,8 +425,8 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
   SmallVector<Value> totals = repeat(
       0, getNumWords(segment), 1, zero, [&](Value word, ValueRange args) {
         return forWindowRows(word, args,
-                             [&](Value shift, Value first, ValueRange inner) {
-                               return macRow(word, shift, first, inner);
+                             [&](const WindowRow &row, ValueRange inner) {
+                               return macRow(word, row, inner);
                              });
       });
 

@@ -260,30 +260,30 @@ void sysmol::hetprec::lowerSplitPhases(OpBuilder &b, SplitPhasesOp op) {
                        : int64_t(llvm::divideCeil(size + pad - phase, stride)));
     return std::pair(first, std::max(first, last));
   };
-  for (int64_t py = 0; py < strideY; ++py)
-    for (int64_t px = 0; px < strideX; ++px) {
-      b.setInsertionPoint(op);
-      auto [y0, y1] =
-          inside(py, strideY, padTop, from.getHeight(), to.getHeight());
-      auto [x0, x1] =
-          inside(px, strideX, padLeft, from.getWidth(), to.getWidth());
-      Value g = openLoop(b, loc, 0, planes);
-      Value n = openLoop(b, loc, 0, from.getImages());
-      Value y = openLoop(b, loc, y0, y1);
-      Value x = openLoop(b, loc, x0, x1);
-      Value source = makeIndex(
-          b, loc, {n, y, x},
-          {from.getImageStride(), strideY * from.getRowStride(), strideX},
-          from.getBase() + (py - padTop) * from.getRowStride() + px - padLeft);
-      Value target =
-          makeIndex(b, loc, {n, y, x},
-                    {to.getImageStride(), to.getRowStride(), 1}, to.getBase());
-      Value plane = makeIndex(b, loc, {g}, {1}, (py * strideX + px) * planes);
-      Value word =
-          memref::LoadOp::create(b, loc, op.getInput(), ValueRange{g, source});
-      memref::StoreOp::create(b, loc, word, op.getInit(),
-                              ValueRange{plane, target});
-    }
+  for (auto [i, phase] : llvm::enumerate(op.getPhases())) {
+    b.setInsertionPoint(op);
+    int64_t py = phase / strideX, px = phase % strideX;
+    auto [y0, y1] =
+        inside(py, strideY, padTop, from.getHeight(), to.getHeight());
+    auto [x0, x1] =
+        inside(px, strideX, padLeft, from.getWidth(), to.getWidth());
+    Value g = openLoop(b, loc, 0, planes);
+    Value n = openLoop(b, loc, 0, from.getImages());
+    Value y = openLoop(b, loc, y0, y1);
+    Value x = openLoop(b, loc, x0, x1);
+    Value source = makeIndex(
+        b, loc, {n, y, x},
+        {from.getImageStride(), strideY * from.getRowStride(), strideX},
+        from.getBase() + (py - padTop) * from.getRowStride() + px - padLeft);
+    Value target =
+        makeIndex(b, loc, {n, y, x},
+                  {to.getImageStride(), to.getRowStride(), 1}, to.getBase());
+    Value plane = makeIndex(b, loc, {g}, {1}, int64_t(i) * planes);
+    Value word =
+        memref::LoadOp::create(b, loc, op.getInput(), ValueRange{g, source});
+    memref::StoreOp::create(b, loc, word, op.getInit(),
+                            ValueRange{plane, target});
+  }
   op.erase();
 }
 

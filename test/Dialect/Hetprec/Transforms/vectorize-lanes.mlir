@@ -75,7 +75,20 @@ func.func @unpack_wide(%p: memref<1x128xf32>, %x: memref<2x1x4x3xf32>) {
 #to = #hetprec.lanes<1 x 3 x 3, row_stride = 3, image_stride = 9, base = 0, size = 64>
 func.func @split(%p: memref<1x128xi8>, %q: memref<4x64xi8>) {
   hetprec.split_phases %p : memref<1x128xi8> outs(%q : memref<4x64xi8>)
-    {strides = array<i64: 2, 2>, pads = array<i64: 1, 1, 0, 0>, from = #from, to = #to}
+    {strides = array<i64: 2, 2>, pads = array<i64: 1, 1, 0, 0>, phases = array<i64: 0, 1, 2, 3>, from = #from, to = #to}
+  return
+}
+
+// A phase that no tap reads is not made: phase 2 alone is one plane.
+// CHECK-LABEL: @one_phase
+// CHECK: scf.for %{{.+}} = %c0 to %c2
+// CHECK-NEXT: scf.for %{{.+}} = %c1 to %c3
+// CHECK: memref.store
+// CHECK-NOT: memref.store
+// CHECK: return
+func.func @one_phase(%p: memref<1x128xi8>, %q: memref<1x64xi8>) {
+  hetprec.split_phases %p : memref<1x128xi8> outs(%q : memref<1x64xi8>)
+    {strides = array<i64: 2, 2>, pads = array<i64: 1, 1, 0, 0>, phases = array<i64: 2>, from = #from, to = #to}
   return
 }
 

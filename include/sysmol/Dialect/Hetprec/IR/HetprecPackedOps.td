@@ -194,13 +194,14 @@ def Hetprec_UnpackLanesOp : Hetprec_LaneOp<"unpack_lanes"> {
 def Hetprec_SplitPhasesOp : Hetprec_LaneOp<"split_phases"> {
   let summary = "padded planes to one plane for each phase of a strided window";
   let description = [{
-    Plane `(py * strides[1] + px) * G + g` of the result holds pixel `(y *
-    strides[0] + py - pads[0], x * strides[1] + px - pads[1])` of plane `g` at `(y,
-    x)`, 0 outside the image. A strided window is then an unstrided one.
+    Plane `i * G + g` of the result holds pixel `(y * strides[0] + py - pads[0],
+    x * strides[1] + px - pads[1])` of plane `g` at `(y, x)`, 0 outside the image,
+    where `phases[i] = py * strides[1] + px`. A strided window is then an
+    unstrided one.
   }];
   let arguments = (ins Hetprec_Packed:$input, Hetprec_Packed:$init,
     DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads,
-    Hetprec_LanesAttr:$from, Hetprec_LanesAttr:$to);
+    DenseI64ArrayAttr:$phases, Hetprec_LanesAttr:$from, Hetprec_LanesAttr:$to);
   let assemblyFormat = [{
     $input `:` type($input) `outs` `(` $init `:` type($init) `)` attr-dict
     (`->` type($results)^)?
