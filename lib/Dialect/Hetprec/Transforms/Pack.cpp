@@ -65,6 +65,8 @@ private:
   Value makeMask(Location loc, LanesAttr layout);
   Value makeZeroPlanes(Location loc, int64_t words, int64_t lanes,
                        int64_t level);
+  /// Planes for codes of `value`: zero where no op writes them.
+  Value makeCodePlanes(Location loc, int64_t words, Value value, int64_t level);
   Value makeEmpty(Location loc, int64_t planes, int64_t lanes, Type element) {
     return tensor::EmptyOp::create(b, loc, {planes, lanes}, element);
   }
@@ -160,6 +162,31 @@ Value Packer::makeZeroPlanes(Location loc, int64_t words, int64_t lanes,
   Value empty = makeEmpty(loc, words, lanes, element);
   Value zero = arith::ConstantOp::create(b, loc, b.getIntegerAttr(element, 0));
   return linalg::FillOp::create(b, loc, zero, empty).getResult(0);
+}
+
+Value Packer::makeCodePlanes(Location loc, int64_t words, Value value,
+                             int64_t level) {
+  LanesAttr layout = layouts.getLayout(value);
+  Type element = b.getIntegerType(getWordBits(level));
+  Value planes = makeEmpty(loc, words, layout.getSize(), element);
+  Value zero = arith::ConstantOp::create(b, loc, b.getIntegerAttr(element, 0));
+  auto fill = [&](int64_t first, int64_t last) {
+    if (first == last)
+      return;
+    SmallVector<OpFoldResult> offsets = {b.getIndexAttr(0),
+                                         b.getIndexAttr(first)},
+                              sizes = {b.getIndexAttr(words),
+                                       b.getIndexAttr(last - first)},
+                              strides(2, b.getIndexAttr(1));
+    Value border =
+        tensor::ExtractSliceOp::create(b, loc, planes, offsets, sizes, strides);
+    border = linalg::FillOp::create(b, loc, zero, border).getResult(0);
+    planes = tensor::InsertSliceOp::create(b, loc, border, planes, offsets,
+                                           sizes, strides);
+  };
+  fill(0, layout.getBase());
+  fill(layout.getBase() + layouts.getLaneCount(value), layout.getSize());
+  return planes;
 }
 
 PackedCodes Packer::packCodes(Location loc, Value value, ChannelsAttr encoding,
@@ -298,7 +325,7 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
       s.plane = builder->makeCodes(
           s.channels, s.level, encoding, op.getMultiplier(), op.getOffset(),
           makeMask(loc, layout),
-          makeZeroPlanes(loc, s.getNumWords(), layout.getSize(), s.level));
+          makeCodePlanes(loc, s.getNumWords(), result, s.level));
     codes[result] = packed;
     return success();
   }
@@ -342,8 +369,7 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
           makeIntTable(b, loc, {numRows, numThresholds}, thresholds, bits);
       signTable = makeIntTable(b, loc, {numRows}, signs, bits);
     }
-    Value init =
-        makeZeroPlanes(loc, s.getNumWords(), layout.getSize(), s.level);
+    Value init = makeCodePlanes(loc, s.getNumWords(), result, s.level);
     s.plane = RequantizeLanesOp::create(
                   b, loc, TypeRange{init.getType()}, wide->plane,
                   makeIntTable(b, loc, {numRows}, planeNumbers,

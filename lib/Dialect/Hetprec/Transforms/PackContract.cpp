@@ -326,7 +326,7 @@ Value ContractBuilder::makeLaneBias() {
       /*mask=*/Value(), init, biasLevels, biasCoefficients, taps, tapPhases,
       phases, origin, imageLayout.getBase(), laneCount, Epilogue::Accumulator,
       /*out_level=*/0, /*out_signed=*/false, bits, /*uniform_rows=*/true,
-      /*shared_starts=*/false, layer);
+      /*shared_starts=*/false, /*prefetch_rows=*/false, layer);
   return laneBias = op->getResult(0);
 }
 
@@ -344,7 +344,8 @@ ContractOp ContractBuilder::create(const RowTables &tables, Epilogue epilogue,
       thresholds, multiplier, offset, mask, init, levels, coefficients, taps,
       tapPhases, phases, origin, imageLayout.getBase(), laneCount, epilogue,
       /*out_level=*/0, /*out_signed=*/false, bits,
-      /*uniform_rows=*/!dot.filter, /*shared_starts=*/false, layer);
+      /*uniform_rows=*/!dot.filter, /*shared_starts=*/false,
+      /*prefetch_rows=*/false, layer);
 }
 
 Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,

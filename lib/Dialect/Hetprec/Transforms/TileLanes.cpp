@@ -75,6 +75,11 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
       if (contract && !contract.getStarts().empty())
         contract.setSharedStarts(
             haveSharedStarts(contract, wordTile * contract.getRowsPerWord()));
+      // Rows that many tiles of lanes read come from the first level cache.
+      constexpr int64_t kFewTiles = 2;
+      if (contract && !contract.getUniformRows())
+        contract.setPrefetchRows(words > wordTile &&
+                                 lanes <= kFewTiles * laneTile);
       scf::SCFTilingOptions options;
       options.setTileSizes(
           {rewriter.getIndexAttr(wordTile), rewriter.getIndexAttr(laneTile)});

@@ -35,16 +35,28 @@ void sysmol::hetprec::vectorizeRequantizeLanes(OpBuilder &b,
         Value channel = arith::IndexCastUIOp::create(
             b, loc, b.getIndexType(), v.loadScalar(op.getChannels(), row));
         LanePair x = v.loadPair(op.getPlanes(), channel, block);
-        LanePair codes = x.map([&](Value value) -> Value {
-          if (level > 2)
+        LanePair codes;
+        if (level > 2) {
+          codes = v.shiftToSlot(x.map([&](Value value) {
             return v.requantizeByRule(value, op.getMultiplier(), op.getOffset(),
                                       row, level, op.getOutSigned());
+          }),
+                                level, v.index(slot));
+        } else {
           Value sign =
               v.broadcast(v.loadScalar(op.getSigns(), row), kLaneBlock / 2);
-          Value turned = arith::MulIOp::create(b, loc, value, sign);
-          return v.countThresholds(turned, op.getThresholds(), row);
-        });
-        words = v.insertSlot(words, codes, level, slot);
+          codes =
+              v.countThresholds(x.map([&](Value value) -> Value {
+                return arith::MulIOp::create(b, loc, value, sign);
+              }),
+                                op.getThresholds(), row, level, v.index(slot));
+        }
+        if (slot == 0) {
+          words = codes;
+          continue;
+        }
+        words = {arith::OrIOp::create(b, loc, words.even, codes.even),
+                 arith::OrIOp::create(b, loc, words.odd, codes.odd)};
       }
       v.storeWords(words, level, op.getMask(), op.getInit(), v.index(word),
                    block);
@@ -292,6 +304,7 @@ struct VectorizeLanesPass
     : sysmol::hetprec::impl::VectorizeLanesPassBase<VectorizeLanesPass> {
   void runOnOperation() override {
     OpBuilder b(&getContext());
+    LaneScratch scratch;
     SmallVector<Operation *> ops;
     WalkResult walk = getOperation().walk([&](Operation *op) {
       if (!isa<ContractOp, RequantizeLanesOp, PackLanesOp, UnpackLanesOp,
@@ -308,12 +321,13 @@ struct VectorizeLanesPass
       return signalPassFailure();
     for (Operation *op : ops)
       llvm::TypeSwitch<Operation *>(op)
-          .Case<ContractOp>([&](auto o) { vectorizeContract(b, o); })
+          .Case<ContractOp>([&](auto o) { vectorizeContract(b, o, scratch); })
           .Case<RequantizeLanesOp>(
               [&](auto o) { vectorizeRequantizeLanes(b, o); })
           .Case<PackLanesOp>([&](auto o) { lowerPackLanes(b, o); })
           .Case<UnpackLanesOp>([&](auto o) { lowerUnpackLanes(b, o); })
           .Case<SplitPhasesOp>([&](auto o) { lowerSplitPhases(b, o); });
+    scratch.finish();
   }
 };
 } // namespace

@@ -111,15 +111,17 @@ func.func @requantize(%x: memref<5x64xi16>, %c: memref<8xi16>, %t: memref<8x1xi1
   return
 }
 
-// 8 bits: the float rule, clamped before it is rounded (HP15).
+// 8 bits: the float rule, clamped before it is rounded (HP15), which an addition
+// does: the integer is in the low bits.
 // CHECK-LABEL: @requantize8
 // CHECK-DAG: %[[TOP:.+]] = arith.constant dense<2.550000e+02> : vector<32xf32>
 // CHECK: arith.sitofp
 // CHECK: arith.mulf
 // CHECK: arith.addf
-// CHECK: arith.cmpf olt, %{{.+}}, %[[TOP]]
-// CHECK: math.roundeven
-// CHECK: arith.fptosi
+// CHECK: arith.minnumf %{{.+}}, %[[TOP]] fastmath<nnan>
+// CHECK: arith.addf
+// CHECK: arith.bitcast
+// CHECK: arith.andi
 func.func @requantize8(%x: memref<5x64xi16>, %c: memref<4xi16>, %m: memref<4xf32>, %o: memref<4xf32>, %mask: memref<64xi8>, %init: memref<1x64xi32>) {
   hetprec.requantize_lanes %x channels(%c : memref<4xi16>) multiplier(%m : memref<4xf32>) offset(%o : memref<4xf32>) mask(%mask : memref<64xi8>) outs(%init : memref<1x64xi32>) {out_level = 8, lane_begin = 0, lane_count = 64} : memref<5x64xi16>
   return

@@ -79,6 +79,8 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     Lanes and rows of level 4 may also be spread to bytes, one i32 a word
     (`hetprec-spread-nibbles`). `uniform_rows`: a row has one word for each group, the same for all taps
     (sums). `shared_starts`: the rows of a tile read the same groups.
+    `prefetch_rows`: few tiles of lanes read a row, which then comes from far
+    memory; that of the next tile is asked for while this one is used.
 
     *Wide planes* (i16, i32, f32) hold each block of 64 lanes with the even ones
     first: unpacking bytes into 16 bits then costs an AND and a shift, and
@@ -101,7 +103,7 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     DefaultValuedAttr<I64Attr, "0">:$out_level,
     DefaultValuedAttr<BoolAttr, "false">:$out_signed,
     DefaultValuedAttr<I64Attr, "32">:$sum_bits,
-    UnitAttr:$uniform_rows, UnitAttr:$shared_starts,
+    UnitAttr:$uniform_rows, UnitAttr:$shared_starts, UnitAttr:$prefetch_rows,
     OptionalAttr<StrAttr>:$layer);
   let assemblyFormat = [{
     $epilogue `lanes` `(` $lanes `:` type($lanes) `)`
