@@ -22,6 +22,8 @@ int64_t getMacsPerByte(int64_t level) { return 255 / getLargestProduct(level); }
 constexpr int64_t kUnrolledWords = 3;
 /// Taps that a loop body unrolls at most, where rows of a window are alike.
 constexpr int64_t kUnrolledTaps = 3;
+/// Byte sums that are in registers at once, each with two totals.
+constexpr int64_t kByteSumsAtOnce = 8;
 /// Sums of level 4 and 8 that are in registers at once; a register holds a
 /// quarter of a block.
 constexpr int64_t kDotSumsAtOnce = 16;
@@ -302,8 +304,12 @@ ContractVectorizer::sumBytes(int64_t segment, ArrayRef<RowRange> ranges) {
                   65535;
   Value memory = scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
                               b.getIntegerType(wide ? 32 : 16));
-  for (RowRange rows : ranges)
-    sumBytes(segment, rows, memory);
+  int64_t atOnce = std::max<int64_t>(1, kByteSumsAtOnce / blocks);
+  for (RowRange range : ranges)
+    for (int64_t done = 0; done < range.count; done += atOnce)
+      sumBytes(segment,
+               {range.first + done, std::min(atOnce, range.count - done)},
+               memory);
   return {memory, SumOrder::Wide};
 }
 
