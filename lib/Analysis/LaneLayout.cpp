@@ -29,6 +29,21 @@ Window Window::get(Operation *op) {
       });
 }
 
+int64_t Window::getPhase(int64_t ky, int64_t kx) const {
+  return ky * dilations[0] % strides[0] * strides[1] +
+         kx * dilations[1] % strides[1];
+}
+
+SmallVector<int64_t> Window::getPhases() const {
+  SmallVector<int64_t> phases;
+  for (int64_t ky = 0; ky < kernel[0]; ++ky)
+    for (int64_t kx = 0; kx < kernel[1]; ++kx)
+      phases.push_back(getPhase(ky, kx));
+  llvm::sort(phases);
+  phases.erase(llvm::unique(phases), phases.end());
+  return phases;
+}
+
 namespace {
 /// `[N, C, H, W]`, or `[N, C]` as images of one pixel.
 struct ImageShape {

@@ -22,6 +22,11 @@ struct Window {
   llvm::SmallVector<int64_t, 4> pads;
 
   bool isStrided() const { return strides[0] != 1 || strides[1] != 1; }
+  /// Of a strided window, the phase (`y % strides[0] * strides[1] + x %
+  /// strides[1]`) that tap `(ky, kx)` reads.
+  int64_t getPhase(int64_t ky, int64_t kx) const;
+  /// The phases that some tap reads, in order.
+  llvm::SmallVector<int64_t> getPhases() const;
   /// The window of `op` (conv_2d, sum_pool_2d; matmul: a single tap).
   static Window get(mlir::Operation *op);
 };

@@ -25,7 +25,7 @@ struct LoopsPhaseOptions : public mlir::PassPipelineOptions<LoopsPhaseOptions> {
                              llvm::cl::desc("lanes of a tile (blocks of 64)"),
                              llvm::cl::init(2)};
   Option<int64_t> rowTile{*this, "row-tile",
-                          llvm::cl::desc("rows of a tile that writes planes"),
+                          llvm::cl::desc("rows of a tile of all its blocks"),
                           llvm::cl::init(4)};
   Option<bool> spreadNibbles{
       *this, "spread-nibbles",

@@ -142,6 +142,9 @@ TargetModule::create(mlir::ModuleOp module, unsigned numInputs,
   for (unsigned i : {0u, 1u})
     network->getArg(i)->addAttr(
         llvm::Attribute::getWithAlignment(context, llvm::Align(64)));
+  // Else spilled registers straddle cache lines, and reloads wait for stores.
+  network->addFnAttr(
+      llvm::Attribute::getWithStackAlignment(context, llvm::Align(64)));
   createEntry(*ir, network, numInputs, options.entryName);
   for (llvm::Function &function : *ir) {
     if (function.isDeclaration())

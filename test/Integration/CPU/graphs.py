@@ -86,9 +86,17 @@ class Graph:
         op = f"hetprec.permute {x.name} axis = 1 permutation = {order} : {x.type} to {type_}"
         self.codes.append(self.net.emit(op, type_, x.shape, bits=bits, grid=x.grid))
 
+    def permute_carrier(self) -> None:
+        if self.carriers:
+            x = self.random.choice(self.carriers)
+            order = self.random.sample(range(x.shape[1]), x.shape[1])
+            op = f"hetprec.permute {x.name} axis = 1 permutation = {order} : {x.type} to {x.type}"
+            self.carriers.append(self.net.emit(op, x.type, x.shape))
+
     def text(self) -> str:
         ops = [self.dot, self.dot, self.requantize, self.requantize, self.pool, self.carrier]
         ops += [self.add, self.real, self.dequantize, self.flatten, self.permute]
+        ops += [self.permute_carrier]
         self.dot()
         for _ in range(self.random.randint(2, 8)):
             self.random.choice(ops)()

@@ -172,6 +172,25 @@ TEST_F(LaneLayoutTest, WindowsReadPixelsAndPads) {
   }
 }
 
+// The phases of a strided window: those of its taps, each once, in order.
+TEST_F(LaneLayoutTest, PhasesAreThoseOfTheTaps) {
+  auto phasesOf = [](int64_t kernel, int64_t stride, int64_t dilation) {
+    Window window{{kernel, kernel}, {stride, stride}, {dilation, dilation}, {}};
+    SmallVector<int64_t> phases = window.getPhases();
+    std::set<int64_t> read;
+    for (int64_t ky = 0; ky < kernel; ++ky)
+      for (int64_t kx = 0; kx < kernel; ++kx)
+        read.insert(window.getPhase(ky, kx));
+    EXPECT_TRUE(llvm::equal(phases, read));
+    return list(phases);
+  };
+  EXPECT_EQ(phasesOf(1, 2, 1), "[0]");
+  EXPECT_EQ(phasesOf(2, 2, 1), "[0, 1, 2, 3]");
+  EXPECT_EQ(phasesOf(3, 2, 2), "[0]");
+  EXPECT_EQ(phasesOf(2, 3, 1), "[0, 1, 3, 4]");
+  EXPECT_EQ(phasesOf(7, 3, 2), "[0, 1, 2, 3, 4, 5, 6, 7, 8]");
+}
+
 // Two readers of one value: its rows are far enough apart for both.
 TEST_F(LaneLayoutTest, ReadersShareALayout) {
   func::FuncOp function = parse(R"(

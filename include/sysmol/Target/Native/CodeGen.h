@@ -28,7 +28,7 @@ struct NativeTarget {
   std::vector<std::string> required; ///< all features the loader must see
   MacLowering mac;
   int64_t laneBlocks; ///< blocks of 64 lanes in a tile: what its registers hold
-  int64_t rowTile;    ///< rows of a tile that writes planes
+  int64_t rowTile;    ///< rows of a tile of all its blocks
 };
 
 /// All targets, best first.

@@ -5,7 +5,9 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 
 using namespace mlir;
 using namespace sysmol::hetprec;
@@ -87,35 +89,54 @@ Value LaneVectors::toReal(Value value) {
 
 Value LaneVectors::clampReal(Value value, float lo, float hi) {
   auto type = cast<VectorType>(value.getType());
-  auto bound = [&](arith::CmpFPredicate predicate, float limit) {
-    Value l = splatReal(type, limit);
-    Value inside = arith::CmpFOp::create(b, loc, predicate, value, l);
-    value = arith::SelectOp::create(b, loc, inside, value, l);
-  };
-  bound(arith::CmpFPredicate::OGT, lo);
-  bound(arith::CmpFPredicate::OLT, hi);
-  return value;
+  // No NaN comes here: sums and multipliers are finite.
+  auto nnan = arith::FastMathFlags::nnan;
+  value = arith::MaxNumFOp::create(b, loc, value, splatReal(type, lo), nnan);
+  return arith::MinNumFOp::create(b, loc, value, splatReal(type, hi), nnan);
 }
 
-Value LaneVectors::countThresholds(Value value, Value thresholds, Value row) {
+Value LaneVectors::roundReal(Value value) {
+  // Behind 1.5 * 2^23 binary32 has no fraction: the addition rounds half to
+  // even, and the low bits are the integer's.
   auto type = cast<VectorType>(value.getType());
+  Value moved =
+      arith::AddFOp::create(b, loc, value, splatReal(type, 0x1.8p23f));
+  return arith::BitcastOp::create(b, loc, type.clone(b.getI32Type()), moved);
+}
+
+Value LaneVectors::getShift(int64_t level, Value slot, int64_t width) {
+  Type type = b.getIntegerType(width);
+  Value shift = arith::IndexCastUIOp::create(b, loc, type, slot);
+  return arith::MulIOp::create(
+      b, loc, shift,
+      arith::ConstantOp::create(b, loc, b.getIntegerAttr(type, level)));
+}
+
+LanePair LaneVectors::countThresholds(LanePair values, Value thresholds,
+                                      Value row, int64_t level, Value slot) {
   int64_t count = cast<MemRefType>(thresholds.getType()).getDimSize(1);
-  VectorType codeType = type.clone(b.getI16Type());
-  Value code, one = splat(codeType, 1);
+  VectorType codeType = half(b.getI16Type());
+  // What a threshold counts in this slot.
+  Value one = arith::ConstantOp::create(b, loc, b.getI16IntegerAttr(1));
+  Value unit =
+      broadcast(arith::ShLIOp::create(b, loc, one, getShift(level, slot, 16)),
+                codeType.getDimSize(0));
+  LanePair codes;
   for (int64_t t = 0; t < count; ++t) {
-    Value threshold =
-        broadcast(loadScalar(thresholds, row, index(t)), type.getDimSize(0));
-    Value above = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt,
-                                        value, threshold);
-    if (!code) {
-      code = arith::ExtUIOp::create(b, loc, codeType, above);
-      continue;
-    }
-    // A masked addition where there are masks.
-    Value more = arith::AddIOp::create(b, loc, code, one);
-    code = arith::SelectOp::create(b, loc, above, more, code);
+    Value threshold = broadcast(loadScalar(thresholds, row, index(t)),
+                                codeType.getDimSize(0));
+    auto add = [&](Value value, Value code) -> Value {
+      Value above = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt,
+                                          value, threshold);
+      if (!code)
+        return arith::SelectOp::create(b, loc, above, unit, splat(codeType, 0));
+      // A masked addition where there are masks.
+      Value more = arith::AddIOp::create(b, loc, code, unit);
+      return arith::SelectOp::create(b, loc, above, more, code);
+    };
+    codes = {add(values.even, codes.even), add(values.odd, codes.odd)};
   }
-  return code;
+  return codes;
 }
 
 Value LaneVectors::requantizeByRule(Value value, Value multiplier, Value offset,
@@ -140,12 +161,18 @@ Value LaneVectors::requantizeByRule(Value value, Value multiplier, Value offset,
   } else {
     x = clampReal(x, 0, highest);
   }
-  x = floors ? math::FloorOp::create(b, loc, x).getResult()
-             : math::RoundEvenOp::create(b, loc, x).getResult();
   auto type = cast<VectorType>(x.getType()).clone(b.getI32Type());
-  Value code = arith::FPToSIOp::create(b, loc, type, x);
+  Value code;
+  if (floors) {
+    x = math::FloorOp::create(b, loc, x);
+    code = arith::FPToSIOp::create(b, loc, type, x);
+  } else {
+    code = roundReal(x);
+  }
   if (shift)
     code = arith::AddIOp::create(b, loc, code, splat(type, shift));
+  if (!floors) // bits of the mantissa above the integer
+    code = arith::AndIOp::create(b, loc, code, splat(type, 255));
   return resize(code, getWordBits(level));
 }
 
@@ -154,21 +181,16 @@ Value LaneVectors::toCarrier(Value value, Value multiplier, Value row) {
   int64_t lanes = cast<VectorType>(x.getType()).getDimSize(0);
   x = arith::MulFOp::create(b, loc, x,
                             broadcast(loadScalar(multiplier, row), lanes));
-  x = math::RoundEvenOp::create(b, loc, clampReal(x, -32767, 32767));
-  auto type = cast<VectorType>(x.getType()).clone(b.getI32Type());
-  return resize(arith::FPToSIOp::create(b, loc, type, x), 16);
+  return resize(roundReal(clampReal(x, -32767, 32767)), 16);
 }
 
-LanePair LaneVectors::insertSlot(LanePair words, LanePair codes, int64_t level,
-                                 int64_t slot) {
-  auto insert = [&](Value word, Value code) -> Value {
-    if (slot > 0) {
-      auto type = cast<VectorType>(code.getType());
-      code = arith::ShLIOp::create(b, loc, code, splat(type, level * slot));
-    }
-    return word ? arith::OrIOp::create(b, loc, word, code).getResult() : code;
-  };
-  return {insert(words.even, codes.even), insert(words.odd, codes.odd)};
+LanePair LaneVectors::shiftToSlot(LanePair codes, int64_t level, Value slot) {
+  auto type = cast<VectorType>(codes.even.getType());
+  Value shift = broadcast(getShift(level, slot, type.getElementTypeBitWidth()),
+                          type.getDimSize(0));
+  return codes.map([&](Value code) -> Value {
+    return arith::ShLIOp::create(b, loc, code, shift);
+  });
 }
 
 void LaneVectors::storeWords(LanePair words, int64_t level, Value mask,
@@ -188,4 +210,36 @@ void LaneVectors::storeWords(LanePair words, int64_t level, Value mask,
   }
   all = arith::AndIOp::create(b, loc, all, resize(bytes, getWordBits(level)));
   storeVector(all, init, word, lane);
+}
+
+//===----------------------------------------------------------------------===//
+// LaneScratch
+//===----------------------------------------------------------------------===//
+
+Value LaneScratch::take(OpBuilder &b, Location loc, int64_t rows, int64_t lanes,
+                        Type element) {
+  // Where a thread begins: the body of a parallel loop, or the function.
+  Block *block = b.getInsertionBlock();
+  while (!isa<FunctionOpInterface, scf::ForallOp, scf::ParallelOp>(
+      block->getParentOp()))
+    block = block->getParentOp()->getBlock();
+  Region &region = regions[block];
+  if (!region.memory) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(block);
+    region.memory = memref::AllocaOp::create(
+        b, loc, MemRefType::get({0}, b.getI8Type()), b.getI64IntegerAttr(64));
+  }
+  Value offset = arith::ConstantIndexOp::create(b, loc, used);
+  used += llvm::alignTo(rows * lanes * element.getIntOrFloatBitWidth() / 8, 64);
+  region.size = std::max(region.size, used);
+  return memref::ViewOp::create(b, loc, MemRefType::get({rows, lanes}, element),
+                                region.memory, offset, ValueRange());
+}
+
+void LaneScratch::finish() {
+  for (auto &[block, region] : regions)
+    region.memory.getResult().setType(MemRefType::get(
+        {region.size},
+        cast<MemRefType>(region.memory.getType()).getElementType()));
 }

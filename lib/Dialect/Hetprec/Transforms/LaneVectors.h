@@ -8,8 +8,10 @@
 #ifndef SYSMOL_LIB_DIALECT_HETPREC_TRANSFORMS_LANEVECTORS_H
 #define SYSMOL_LIB_DIALECT_HETPREC_TRANSFORMS_LANEVECTORS_H
 
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/PatternMatch.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+#include "llvm/ADT/MapVector.h"
 
 namespace sysmol::hetprec {
 
@@ -49,13 +51,16 @@ public:
   /// `value` with its elements sign-extended or truncated to `bits`.
   mlir::Value resize(mlir::Value value, int64_t bits);
   mlir::Value toReal(mlir::Value value);
-  /// Clamps reals to [lo, hi]; then rounds half to even, or down.
+  /// Clamps reals, none of them NaN, to [lo, hi].
   mlir::Value clampReal(mlir::Value value, float lo, float hi);
+  /// Rounds reals of magnitude below 2^22 half to even; the low 22 bits of the
+  /// i32 results are the integers', the others are not.
+  mlir::Value roundReal(mlir::Value value);
 
-  /// HP15 by thresholds: the number of `thresholds[row, ...]` below `value`, as
-  /// i16 lanes.
-  mlir::Value countThresholds(mlir::Value value, mlir::Value thresholds,
-                              mlir::Value row);
+  /// HP15 by thresholds: the number of `thresholds[row, ...]` below each value,
+  /// in slot `slot` of i16 lanes.
+  LanePair countThresholds(LanePair values, mlir::Value thresholds,
+                           mlir::Value row, int64_t level, mlir::Value slot);
   /// HP15 by the float rule, 4 or 8 bits: what the lane's word holds, as lanes
   /// of 16 or 32 bits (symmetric codes with 128 added).
   mlir::Value requantizeByRule(mlir::Value value, mlir::Value multiplier,
@@ -65,20 +70,43 @@ public:
   mlir::Value toCarrier(mlir::Value value, mlir::Value multiplier,
                         mlir::Value row);
 
-  /// Adds the codes of slot `slot` to the words of a block (none yet: null).
-  LanePair insertSlot(LanePair words, LanePair codes, int64_t level,
-                      int64_t slot);
+  /// Codes in the lowest slot, moved to slot `slot` of their words.
+  LanePair shiftToSlot(LanePair codes, int64_t level, mlir::Value slot);
   /// Writes a block of finished words, those outside the mask as 0.
   void storeWords(LanePair words, int64_t level, mlir::Value mask,
                   mlir::Value init, mlir::Value word, int64_t block);
 
 private:
+  /// `slot * level`, as an integer of `width` bits.
+  mlir::Value getShift(int64_t level, mlir::Value slot, int64_t width);
+
   mlir::OpBuilder &b;
   mlir::Location loc;
 };
 
+/// Memory of a function (or of a parallel loop's body) for the sums of one tile
+/// at a time: on the stack, so that every thread has its own.
+class LaneScratch {
+public:
+  /// Begins the next tile.
+  void reset() { used = 0; }
+  /// `rows x lanes` elements that belong to the tile.
+  mlir::Value take(mlir::OpBuilder &b, mlir::Location loc, int64_t rows,
+                   int64_t lanes, mlir::Type element);
+  /// Makes the memory as large as the largest tile needs.
+  void finish();
+
+private:
+  struct Region {
+    mlir::memref::AllocaOp memory;
+    int64_t size = 0;
+  };
+  llvm::MapVector<mlir::Block *, Region> regions;
+  int64_t used = 0;
+};
+
 /// Lowerings of one op each; the op is replaced.
-void vectorizeContract(mlir::OpBuilder &b, ContractOp op);
+void vectorizeContract(mlir::OpBuilder &b, ContractOp op, LaneScratch &scratch);
 void vectorizeRequantizeLanes(mlir::OpBuilder &b, RequantizeLanesOp op);
 void lowerPackLanes(mlir::OpBuilder &b, PackLanesOp op);
 void lowerUnpackLanes(mlir::OpBuilder &b, UnpackLanesOp op);

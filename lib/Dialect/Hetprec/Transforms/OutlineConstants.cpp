@@ -28,6 +28,9 @@ static std::string getBytes(DenseElementsAttr value) {
   return bytes;
 }
 
+/// Bytes behind the last table that may be read.
+constexpr size_t kReadBehind = 4;
+
 /// The first aligned place of `bytes` in `blob`.
 static size_t findAligned(StringRef blob, StringRef bytes) {
   size_t at = blob.find(bytes);
@@ -97,9 +100,11 @@ struct OutlineConstantsPass
       offset = blob.size();
       blob += bytes;
     }
-    // A network without constants still takes the argument.
-    blob.resize(
-        std::max<size_t>(llvm::alignTo(blob.size(), kAlignment), kAlignment));
+    // Row words are loaded several at a time (hetprec-vectorize-lanes): what a
+    // load reads behind the last ones must exist. A network without constants
+    // still takes the argument.
+    if (blob.size() > shared || blob.empty())
+      blob.resize(llvm::alignTo(blob.size() + kReadBehind, kAlignment));
     numBytes += blob.size();
 
     OpBuilder b(function);

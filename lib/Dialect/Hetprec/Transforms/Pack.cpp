@@ -65,6 +65,8 @@ private:
   Value makeMask(Location loc, LanesAttr layout);
   Value makeZeroPlanes(Location loc, int64_t words, int64_t lanes,
                        int64_t level);
+  /// Planes for codes of `value`: zero where no op writes them.
+  Value makeCodePlanes(Location loc, int64_t words, Value value, int64_t level);
   Value makeEmpty(Location loc, int64_t planes, int64_t lanes, Type element) {
     return tensor::EmptyOp::create(b, loc, {planes, lanes}, element);
   }
@@ -162,6 +164,31 @@ Value Packer::makeZeroPlanes(Location loc, int64_t words, int64_t lanes,
   return linalg::FillOp::create(b, loc, zero, empty).getResult(0);
 }
 
+Value Packer::makeCodePlanes(Location loc, int64_t words, Value value,
+                             int64_t level) {
+  LanesAttr layout = layouts.getLayout(value);
+  Type element = b.getIntegerType(getWordBits(level));
+  Value planes = makeEmpty(loc, words, layout.getSize(), element);
+  Value zero = arith::ConstantOp::create(b, loc, b.getIntegerAttr(element, 0));
+  auto fill = [&](int64_t first, int64_t last) {
+    if (first == last)
+      return;
+    SmallVector<OpFoldResult> offsets = {b.getIndexAttr(0),
+                                         b.getIndexAttr(first)},
+                              sizes = {b.getIndexAttr(words),
+                                       b.getIndexAttr(last - first)},
+                              strides(2, b.getIndexAttr(1));
+    Value border =
+        tensor::ExtractSliceOp::create(b, loc, planes, offsets, sizes, strides);
+    border = linalg::FillOp::create(b, loc, zero, border).getResult(0);
+    planes = tensor::InsertSliceOp::create(b, loc, border, planes, offsets,
+                                           sizes, strides);
+  };
+  fill(0, layout.getBase());
+  fill(layout.getBase() + layouts.getLaneCount(value), layout.getSize());
+  return planes;
+}
+
 PackedCodes Packer::packCodes(Location loc, Value value, ChannelsAttr encoding,
                               LanesAttr layout) {
   PackedCodes packed{makeSegments(encoding), encoding, layout};
@@ -189,15 +216,12 @@ Value Packer::unpackCodes(Location loc, const PackedCodes &packed,
 
 Value Packer::unpackPlanes(Location loc, const WidePlanes &wide,
                            ArrayRef<int64_t> shape) {
-  SmallVector<int64_t> channelOf(wide.planeOf.size());
-  for (auto [channel, plane] : llvm::enumerate(wide.planeOf))
-    channelOf[plane] = channel;
   Value init = tensor::EmptyOp::create(
       b, loc, shape,
       cast<RankedTensorType>(wide.plane.getType()).getElementType());
   return UnpackLanesOp::create(b, loc, TypeRange{init.getType()}, wide.plane,
-                               init, /*level=*/0, /*is_signed=*/true, channelOf,
-                               wide.layout)
+                               init, /*level=*/0, /*is_signed=*/true,
+                               wide.getChannelOfPlanes(), wide.layout)
       ->getResult(0);
 }
 
@@ -235,28 +259,30 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
     return ContractBuilder(b, dot, *input, imageLayout,
                            layouts.getLaneCount(result), getLayer(dot.op));
 
-  // Readers with the same phases share them.
+  // Readers with the same phases share them. Those that no tap reads are not
+  // made: a 1x1 window of stride 2 reads one of four.
+  SmallVector<int64_t> read = dot.window.getPhases();
   LanesAttr phaseLayout = layouts.getPhaseLayout(dot.op);
-  Attribute key =
-      b.getArrayAttr({b.getDenseI64ArrayAttr(dot.window.strides),
-                      b.getDenseI64ArrayAttr(dot.window.pads), phaseLayout});
+  Attribute key = b.getArrayAttr({b.getDenseI64ArrayAttr(dot.window.strides),
+                                  b.getDenseI64ArrayAttr(dot.window.pads),
+                                  b.getDenseI64ArrayAttr(read), phaseLayout});
   auto [entry, inserted] =
       phases.try_emplace({dot.getInput(), key}, PackedCodes());
   if (inserted) {
     PackedCodes split = *input;
     split.layout = phaseLayout;
-    int64_t numPhases = dot.window.strides[0] * dot.window.strides[1];
     // Right behind the input, where every reader can see it.
     OpBuilder::InsertionGuard guard(b);
     for (Segment &s : split.segments) {
       b.setInsertionPointAfterValue(s.plane);
-      Value init = makeZeroPlanes(dot.op->getLoc(), numPhases * s.getNumWords(),
-                                  phaseLayout.getSize(), s.level);
-      s.plane =
-          SplitPhasesOp::create(b, dot.op->getLoc(), TypeRange{init.getType()},
-                                s.plane, init, dot.window.strides,
-                                dot.window.pads, input->layout, phaseLayout)
-              ->getResult(0);
+      Value init =
+          makeZeroPlanes(dot.op->getLoc(), read.size() * s.getNumWords(),
+                         phaseLayout.getSize(), s.level);
+      s.plane = SplitPhasesOp::create(b, dot.op->getLoc(),
+                                      TypeRange{init.getType()}, s.plane, init,
+                                      dot.window.strides, dot.window.pads, read,
+                                      input->layout, phaseLayout)
+                    ->getResult(0);
     }
     entry->second = split;
   }
@@ -299,7 +325,7 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
       s.plane = builder->makeCodes(
           s.channels, s.level, encoding, op.getMultiplier(), op.getOffset(),
           makeMask(loc, layout),
-          makeZeroPlanes(loc, s.getNumWords(), layout.getSize(), s.level));
+          makeCodePlanes(loc, s.getNumWords(), result, s.level));
     codes[result] = packed;
     return success();
   }
@@ -343,8 +369,7 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
           makeIntTable(b, loc, {numRows, numThresholds}, thresholds, bits);
       signTable = makeIntTable(b, loc, {numRows}, signs, bits);
     }
-    Value init =
-        makeZeroPlanes(loc, s.getNumWords(), layout.getSize(), s.level);
+    Value init = makeCodePlanes(loc, s.getNumWords(), result, s.level);
     s.plane = RequantizeLanesOp::create(
                   b, loc, TypeRange{init.getType()}, wide->plane,
                   makeIntTable(b, loc, {numRows}, planeNumbers,
@@ -406,7 +431,7 @@ LogicalResult Packer::visitAdd(AddOp op) {
   FailureOr<WidePlanes> base = getPlanes(op, fused ? other : op.getLhs());
   if (failed(base))
     return failure();
-  if (fused && llvm::is_sorted(base->planeOf)) {
+  if (fused) {
     FailureOr<DotProduct> dot =
         DotProduct::get(fused.getInput().getDefiningOp());
     if (failed(dot))
@@ -414,36 +439,57 @@ LogicalResult Packer::visitAdd(AddOp op) {
     FailureOr<ContractBuilder> builder = makeBuilder(*dot);
     if (failed(builder))
       return failure();
-    setPlanes(op.getResult(),
-              builder->makePlanes(Epilogue::CarrierAdd, fused.getMultiplier(),
-                                  {}, base->plane));
+    // Its rows in the order of the planes that it adds onto.
+    Value sum =
+        builder->makePlanes(Epilogue::CarrierAdd, fused.getMultiplier(), {},
+                            base->plane, base->getChannelOfPlanes());
+    planes[op.getResult()] = {sum, base->planeOf,
+                              layouts.getLayout(op.getResult())};
     return success();
   }
-  if (fused)
-    return op.emitOpError("cannot add onto a carrier whose channels were "
-                          "reordered; reorder the sum instead");
   FailureOr<WidePlanes> rhs = getPlanes(op, op.getRhs());
   if (failed(rhs))
     return failure();
-  if (rhs->planeOf != base->planeOf)
-    return op.emitOpError("cannot add carriers in different channel orders");
-  // Neither side is a dot product of its own: add plane by plane (HP17).
+  // Neither side is a dot product of its own: add plane by plane (HP17), the
+  // right one's found by number where the orders differ.
+  bool inOrder = rhs->planeOf == base->planeOf;
+  SmallVector<Value> inputs = {base->plane};
+  SmallVector<int64_t> rhsPlane;
+  for (int64_t channel : base->getChannelOfPlanes())
+    rhsPlane.push_back(rhs->planeOf[channel]);
+  Value numbers;
+  if (inOrder)
+    inputs.push_back(rhs->plane);
+  else
+    numbers = makeIntTable(b, op.getLoc(), {int64_t(rhsPlane.size())}, rhsPlane,
+                           /*bits=*/32);
   auto type = cast<RankedTensorType>(base->plane.getType());
   AffineMap identity = b.getMultiDimIdentityMap(2);
   SmallVector<utils::IteratorType> parallel(2, utils::IteratorType::parallel);
   Value empty = makeEmpty(op.getLoc(), type.getDimSize(0), type.getDimSize(1),
                           b.getI16Type());
   auto sum = linalg::GenericOp::create(
-      b, op.getLoc(), TypeRange{type}, ValueRange{base->plane, rhs->plane},
-      ValueRange{empty}, {identity, identity, identity}, parallel,
-      [](OpBuilder &nb, Location loc, ValueRange args) {
+      b, op.getLoc(), TypeRange{type}, inputs, ValueRange{empty},
+      SmallVector<AffineMap>(inputs.size() + 1, identity), parallel,
+      [&](OpBuilder &nb, Location loc, ValueRange args) {
+        Value other = args[1];
+        if (!inOrder) {
+          Value plane = linalg::IndexOp::create(nb, loc, 0);
+          Value lane = linalg::IndexOp::create(nb, loc, 1);
+          Value number =
+              tensor::ExtractOp::create(nb, loc, numbers, ValueRange{plane});
+          number =
+              arith::IndexCastUIOp::create(nb, loc, nb.getIndexType(), number);
+          other = tensor::ExtractOp::create(nb, loc, rhs->plane,
+                                            ValueRange{number, lane});
+        }
         Type wide = nb.getI32Type();
         auto constant = [&](int64_t v) -> Value {
           return arith::ConstantOp::create(nb, loc, nb.getI32IntegerAttr(v));
         };
         Value lhs = arith::ExtSIOp::create(nb, loc, wide, args[0]);
-        Value rhs = arith::ExtSIOp::create(nb, loc, wide, args[1]);
-        Value sum = arith::AddIOp::create(nb, loc, lhs, rhs);
+        Value sum = arith::AddIOp::create(
+            nb, loc, lhs, arith::ExtSIOp::create(nb, loc, wide, other));
         sum = arith::MaxSIOp::create(nb, loc, sum, constant(-32767));
         sum = arith::MinSIOp::create(nb, loc, sum, constant(32767));
         Value narrow = arith::TruncIOp::create(nb, loc, nb.getI16Type(), sum);

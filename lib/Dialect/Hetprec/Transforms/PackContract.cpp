@@ -77,13 +77,16 @@ ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
   // phases, which hold the padding already.
   const Window &w = dot.window;
   bool strided = w.isStrided();
-  phases = strided ? w.strides[0] * w.strides[1] : 1;
+  SmallVector<int64_t> read = strided ? w.getPhases() : SmallVector<int64_t>{0};
+  phases = read.size();
   int64_t rowStride = this->input.layout.getRowStride();
   for (int64_t ky = 0; ky < w.kernel[0]; ++ky)
     for (int64_t kx = 0; kx < w.kernel[1]; ++kx) {
       int64_t y = ky * w.dilations[0], x = kx * w.dilations[1];
       if (strided) {
-        tapPhases.push_back(y % w.strides[0] * w.strides[1] + x % w.strides[1]);
+        if (phases > 1)
+          tapPhases.push_back(llvm::find(read, w.getPhase(ky, kx)) -
+                              read.begin());
         taps.push_back(y / w.strides[0] * rowStride + x / w.strides[1]);
       } else {
         taps.push_back((y - w.pads[0]) * rowStride + x - w.pads[1]);
@@ -323,7 +326,7 @@ Value ContractBuilder::makeLaneBias() {
       /*mask=*/Value(), init, biasLevels, biasCoefficients, taps, tapPhases,
       phases, origin, imageLayout.getBase(), laneCount, Epilogue::Accumulator,
       /*out_level=*/0, /*out_signed=*/false, bits, /*uniform_rows=*/true,
-      /*shared_starts=*/false, layer);
+      /*shared_starts=*/false, /*prefetch_rows=*/false, layer);
   return laneBias = op->getResult(0);
 }
 
@@ -341,7 +344,8 @@ ContractOp ContractBuilder::create(const RowTables &tables, Epilogue epilogue,
       thresholds, multiplier, offset, mask, init, levels, coefficients, taps,
       tapPhases, phases, origin, imageLayout.getBase(), laneCount, epilogue,
       /*out_level=*/0, /*out_signed=*/false, bits,
-      /*uniform_rows=*/!dot.filter, /*shared_starts=*/false, layer);
+      /*uniform_rows=*/!dot.filter, /*shared_starts=*/false,
+      /*prefetch_rows=*/false, layer);
 }
 
 Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
@@ -390,14 +394,19 @@ Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
 }
 
 Value ContractBuilder::makePlanes(Epilogue epilogue, ArrayRef<float> multiplier,
-                                  ArrayRef<float> offset, Value init) {
-  SmallVector<int64_t> rows = llvm::to_vector(llvm::seq(dot.outputs));
+                                  ArrayRef<float> offset, Value init,
+                                  ArrayRef<int64_t> channels) {
+  SmallVector<int64_t> rows = channels.empty()
+                                  ? llvm::to_vector(llvm::seq(dot.outputs))
+                                  : llvm::to_vector(channels);
   RowTables tables = makeRows(rows, SmallVector<bool>(rows.size(), false));
   auto table = [&](ArrayRef<float> values) {
-    SmallVector<float> all(values);
-    if (all.size() == 1)
-      all.resize(dot.outputs, values[0]);
-    return all.empty() ? Value() : makeTable<float>(b, loc, {dot.outputs}, all);
+    SmallVector<float> all;
+    if (values.empty())
+      return Value();
+    for (int64_t channel : rows)
+      all.push_back(values.size() == 1 ? values[0] : values[channel]);
+    return makeTable<float>(b, loc, {dot.outputs}, all);
   };
   ContractOp op =
       create(tables, epilogue, /*thresholds=*/Value(), table(multiplier),

@@ -39,6 +39,13 @@ struct WidePlanes {
   mlir::Value plane;                  // tensor<rows x lanes x T>
   llvm::SmallVector<int64_t> planeOf; // channel -> plane
   LanesAttr layout;
+
+  llvm::SmallVector<int64_t> getChannelOfPlanes() const {
+    llvm::SmallVector<int64_t> channels(planeOf.size());
+    for (auto [channel, plane] : llvm::enumerate(planeOf))
+      channels[plane] = channel;
+    return channels;
+  }
 };
 
 /// Segments (without planes) of an encoding, each padded to whole words.
@@ -75,9 +82,11 @@ public:
                         ChannelsAttr encoding, llvm::ArrayRef<float> multiplier,
                         llvm::ArrayRef<float> offset, mlir::Value mask,
                         mlir::Value init);
-  /// Any other epilogue, one plane for each output channel in order.
+  /// Any other epilogue: one plane for each output channel, in the order of
+  /// `channels` (empty: as they are).
   mlir::Value makePlanes(Epilogue epilogue, llvm::ArrayRef<float> multiplier,
-                         llvm::ArrayRef<float> offset, mlir::Value init);
+                         llvm::ArrayRef<float> offset, mlir::Value init,
+                         llvm::ArrayRef<int64_t> channels = {});
 
 private:
   struct RowTables {

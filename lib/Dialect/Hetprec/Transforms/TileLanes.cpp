@@ -28,25 +28,40 @@ static bool haveSharedStarts(ContractOp op, int64_t rows) {
   return true;
 }
 
-/// Words (or planes) of a tile, such that tiles divide the op evenly.
-static int64_t getWordTile(Operation *op, int64_t words, int64_t rowTile) {
-  auto contract = dyn_cast<ContractOp>(op);
-  if (!contract || contract.getEpilogue() == Epilogue::Codes)
-    return 1; // a word of codes is a tile
-  while (words % rowTile != 0 || !haveSharedStarts(contract, rowTile))
-    --rowTile;
-  return rowTile;
+/// Blocks of a tile. An op's last block that would leave a tile short is split
+/// off: the tiles before it keep their width.
+static int64_t getBlockTile(int64_t lanes, int64_t blocks) {
+  return std::min(blocks, lanes / kLaneBlock);
 }
 
-/// Lanes of a tile: two blocks load each row word once for both, unless the
-/// eight rows of a 1-bit word fill the registers with one.
-static int64_t getLaneTile(Operation *op, int64_t lanes, int64_t blocks) {
+/// Splits the lanes of `op` behind the last whole tile.
+static void splitLanes(OpBuilder &b, ContractOp op, int64_t laneTile,
+                       SmallVectorImpl<TilingInterface> &ops) {
+  int64_t rest = op.getLaneCount() % laneTile;
+  if (rest == 0)
+    return;
+  b.setInsertionPointAfter(op);
+  auto last = cast<ContractOp>(b.clone(*op));
+  op->getResult(0).replaceAllUsesExcept(last->getResult(0), last);
+  op.setLaneCount(op.getLaneCount() - rest);
+  last.setLaneBegin(op.getLaneBegin() + op.getLaneCount());
+  last.setLaneCount(rest);
+  last.getInitMutable().assign(op->getResult(0));
+  ops.push_back(last);
+}
+
+/// Words (or planes) of a tile of at most `rows` rows (one word at least), such
+/// that tiles divide the op evenly.
+static int64_t getWordTile(Operation *op, int64_t words, int64_t rows) {
   auto contract = dyn_cast<ContractOp>(op);
-  if (contract && contract.getRowsPerWord() > 4)
-    blocks = 1;
-  while (lanes % (blocks * kLaneBlock) != 0)
-    --blocks;
-  return blocks * kLaneBlock;
+  if (!contract)
+    return 1;
+  int64_t perWord = contract.getRowsPerWord();
+  int64_t tile = std::max<int64_t>(1, rows / perWord);
+  while (tile > 1 &&
+         (words % tile != 0 || !haveSharedStarts(contract, tile * perWord)))
+    --tile;
+  return tile;
 }
 
 namespace {
@@ -64,17 +79,32 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
       if (isa<ContractOp, RequantizeLanesOp>(op))
         ops.push_back(op);
     });
-    for (TilingInterface op : ops) {
+    for (size_t i = 0; i < ops.size(); ++i) {
+      TilingInterface op = ops[i];
+      auto contract = dyn_cast<ContractOp>(op.getOperation());
+      if (contract)
+        splitLanes(rewriter, contract,
+                   getBlockTile(contract.getLaneCount(), laneBlocks) *
+                       kLaneBlock,
+                   ops);
       rewriter.setInsertionPoint(op);
       SmallVector<Range> domain = op.getIterationDomain(rewriter);
       int64_t words = *getConstantIntValue(domain[0].size);
       int64_t lanes = *getConstantIntValue(domain[1].size);
-      int64_t laneTile = getLaneTile(op, lanes, laneBlocks);
-      auto contract = dyn_cast<ContractOp>(op.getOperation());
-      int64_t wordTile = getWordTile(op, words, rowTile);
+      int64_t blocks = getBlockTile(lanes, laneBlocks);
+      while (lanes % (blocks * kLaneBlock) != 0)
+        --blocks; // requantize_lanes
+      int64_t laneTile = blocks * kLaneBlock;
+      // As many sums as the options ask for, with fewer blocks in more rows.
+      int64_t wordTile = getWordTile(op, words, rowTile * laneBlocks / blocks);
       if (contract && !contract.getStarts().empty())
         contract.setSharedStarts(
             haveSharedStarts(contract, wordTile * contract.getRowsPerWord()));
+      // Rows that many tiles of lanes read come from the first level cache.
+      constexpr int64_t kFewTiles = 2;
+      if (contract && !contract.getUniformRows())
+        contract.setPrefetchRows(words > wordTile &&
+                                 lanes <= kFewTiles * laneTile);
       scf::SCFTilingOptions options;
       options.setTileSizes(
           {rewriter.getIndexAttr(wordTile), rewriter.getIndexAttr(laneTile)});

@@ -22,15 +22,24 @@ int64_t getMacsPerByte(int64_t level) { return 255 / getLargestProduct(level); }
 constexpr int64_t kUnrolledWords = 3;
 /// Taps that a loop body unrolls at most, where rows of a window are alike.
 constexpr int64_t kUnrolledTaps = 3;
-/// Level 4 and 8 sums take four registers for a row and block: 4 rows fill 16.
-constexpr int64_t kDotRowsAtOnce = 4;
+/// Byte sums that are in registers at once, each with two totals.
+constexpr int64_t kByteSumsAtOnce = 8;
+/// Sums of level 4 and 8 that are in registers at once; a register holds a
+/// quarter of a block.
+constexpr int64_t kDotSumsAtOnce = 16;
 
+/// The sums of a tile take turns in registers: each segment leaves its own in
+/// scratch memory (a few KiB, which stay in the L1 cache), and a loop over the
+/// rows adds them up and runs the epilogue.
 class ContractVectorizer {
 public:
-  ContractVectorizer(OpBuilder &b, ContractOp op)
-      : b(b), op(op), loc(op.getLoc()), v(b, loc),
+  ContractVectorizer(OpBuilder &b, ContractOp op, LaneScratch &scratch)
+      : b(b), op(op), loc(op.getLoc()), v(b, loc), scratch(scratch),
         blocks(op.getLaneCount() / kLaneBlock),
-        taps(op.getTaps().begin(), op.getTaps().end()) {
+        taps(op.getTaps().begin(), op.getTaps().end()),
+        tapPhases(op.getTapPhases().begin(), op.getTapPhases().end()) {
+    if (tapPhases.empty())
+      tapPhases.assign(taps.size(), 0);
     findWindowRows();
   }
 
@@ -41,34 +50,69 @@ private:
   struct RowRange {
     int64_t first, count;
   };
-  using Sums = SmallVector<LanePair>; // [row * blocks + block]
+  /// How a segment's sums lie in scratch memory, `[row, lane]`.
+  enum class SumOrder {
+    Wide,   ///< as wide planes: even lanes of a block first
+    InTurn, ///< as they come
+  };
+  struct SegmentSums {
+    Value memory;
+    SumOrder order;
+  };
+
+  /// Where one row of the window lies.
+  struct WindowRow {
+    Value lane;   // lanes on from the first row's
+    Value phase;  // phases on; null: the same
+    Value column; // of its first row word
+  };
 
   /// A window's taps are `rowTaps` taps, `windowRows` times over, each time
-  /// `rowShift` lanes on: what lets a loop run over the window's rows.
+  /// `laneStep` lanes and `phaseStep` phases on: what lets a loop run over the
+  /// window's rows.
   void findWindowRows();
-  /// Runs `body(first tap of a window row, its lane shift, first column,
-  /// carried)` for every row of the window.
+  /// Runs `body` for every row of the window.
   SmallVector<Value> forWindowRows(
       Value word, ValueRange carried,
-      function_ref<SmallVector<Value>(Value, Value, ValueRange)> body);
+      function_ref<SmallVector<Value>(const WindowRow &, ValueRange)> body);
 
-  Sums makeSums(RowRange rows);
-  void addByteSegment(int64_t segment, RowRange rows, Sums &sums);
-  /// `sums` begin at row `firstSum`.
-  void addDotSegment(int64_t segment, RowRange rows, int64_t firstSum,
-                     int64_t block, Sums &sums);
-  void finish(RowRange rows, const Sums &sums);
+  SegmentSums sumBytes(int64_t segment, ArrayRef<RowRange> ranges);
+  void sumBytes(int64_t segment, RowRange rows, Value memory);
+  /// What a column of row words is multiplied with: a register for each block.
+  struct MacColumn {
+    Value column;
+    SmallVector<Value> lanes;
+  };
+  /// Asks for the words of the next tile's rows.
+  void prefetchRows(int64_t segment, RowRange rows, Value column);
+  /// Adds the products of consecutive columns to `bytes`.
+  void macColumns(int64_t segment, RowRange rows, ArrayRef<MacColumn> columns,
+                  SmallVector<Value> &bytes);
+  /// Adds `count` words of a window with one tap.
+  void macWords(int64_t segment, RowRange rows, Value firstWord, int64_t count,
+                Value start, SmallVector<Value> &bytes);
+  SegmentSums sumDots(int64_t segment, ArrayRef<RowRange> ranges);
+  void sumDots(int64_t segment, RowRange rows, Value part, int64_t quarters,
+               SegmentSums sums);
+
+  /// The biases of a row's sums.
+  LanePair makeBias(Value row, int64_t block);
+  /// `coefficient` times a segment's sums, in the op's width of sums.
+  LanePair loadSums(const SegmentSums &sums, Value row, int64_t block,
+                    int64_t coefficient);
+  LanePair addUp(ArrayRef<SegmentSums> segments, Value row, int64_t block);
+  void writeCodes(ArrayRef<SegmentSums> segments);
+  void writeRow(Value row, int64_t block, LanePair sum);
 
   Value getStart(int64_t segment, int64_t row);
-  /// Column of tap `tap` of a window row whose words begin at `first`.
-  Value getColumn(Value first, int64_t tap) {
+  /// Column of tap `tap` of a window row.
+  Value getColumn(const WindowRow &row, int64_t tap) {
     if (op.getUniformRows())
-      return first;
-    return arith::AddIOp::create(b, loc, first, v.index(tap));
+      return row.column;
+    return arith::AddIOp::create(b, loc, row.column, v.index(tap));
   }
-  Value getPlane(int64_t segment, int64_t tap, Value start, Value word);
-  /// `sum += coefficient * part`, in the op's width of sums.
-  void accumulate(LanePair &sum, LanePair part, int64_t coefficient);
+  Value getPlane(int64_t segment, const WindowRow &row, int64_t tap,
+                 Value start, Value word);
   int64_t getNumWords(int64_t segment) {
     int64_t size =
         cast<MemRefType>(op.getRows()[segment].getType()).getDimSize(1);
@@ -83,10 +127,11 @@ private:
   ContractOp op;
   Location loc;
   LaneVectors v;
+  LaneScratch &scratch;
   int64_t blocks;
   SmallVector<int64_t> taps;
-  int64_t rowTaps = 0, windowRows = 1, rowShift = 0;
-  SmallVector<LanePair> words; // of codes, per block
+  SmallVector<int64_t> tapPhases;
+  int64_t rowTaps = 0, windowRows = 1, laneStep = 0, phaseStep = 0;
 };
 
 } // namespace
@@ -109,36 +154,39 @@ SmallVector<Value> ContractVectorizer::repeat(
 void ContractVectorizer::findWindowRows() {
   int64_t count = taps.size();
   rowTaps = count;
-  if (!op.getTapPhases().empty())
-    return; // a strided window's rows lie in different phases
   for (int64_t inner = 1; inner < count; ++inner) {
     if (count % inner != 0)
       continue;
-    int64_t shift = taps[inner] - taps[0];
+    int64_t lanes = taps[inner] - taps[0];
+    int64_t phases = tapPhases[inner] - tapPhases[0];
     bool alike = llvm::all_of(llvm::seq(count), [&](int64_t t) {
-      return taps[t] == taps[t % inner] + t / inner * shift;
+      return taps[t] == taps[t % inner] + t / inner * lanes &&
+             tapPhases[t] == tapPhases[t % inner] + t / inner * phases;
     });
     // The longest run not longer than what is unrolled; else the shortest.
     if (alike && (inner <= kUnrolledTaps || rowTaps == count)) {
       rowTaps = inner;
       windowRows = count / inner;
-      rowShift = shift;
+      laneStep = lanes;
+      phaseStep = phases;
     }
   }
 }
 
 SmallVector<Value> ContractVectorizer::forWindowRows(
     Value word, ValueRange carried,
-    function_ref<SmallVector<Value>(Value, Value, ValueRange)> body) {
+    function_ref<SmallVector<Value>(const WindowRow &, ValueRange)> body) {
   Value column =
       arith::MulIOp::create(b, loc, word, v.index(int64_t(taps.size())));
   return repeat(0, windowRows, 1, carried, [&](Value i, ValueRange args) {
-    Value shift = arith::MulIOp::create(b, loc, i, v.index(rowShift));
-    Value skipped = arith::MulIOp::create(b, loc, i, v.index(rowTaps));
-    Value first = word; // one word for all taps
+    auto times = [&](int64_t step) -> Value {
+      return arith::MulIOp::create(b, loc, i, v.index(step));
+    };
+    WindowRow row{times(laneStep), phaseStep ? times(phaseStep) : Value(),
+                  word}; // one word for all taps
     if (!op.getUniformRows())
-      first = arith::AddIOp::create(b, loc, column, skipped);
-    return body(shift, first, args);
+      row.column = arith::AddIOp::create(b, loc, column, times(rowTaps));
+    return body(row, args);
   });
 }
 
@@ -149,129 +197,182 @@ Value ContractVectorizer::getStart(int64_t segment, int64_t row) {
   return arith::IndexCastOp::create(b, loc, b.getIndexType(), start);
 }
 
-Value ContractVectorizer::getPlane(int64_t segment, int64_t tap, Value start,
-                                   Value word) {
-  Value plane = word;
-  if (start)
-    plane = arith::AddIOp::create(b, loc, plane, start);
-  int64_t phase = op.getTapPhases().empty() ? 0 : op.getTapPhases()[tap];
-  if (phase == 0)
-    return plane;
+Value ContractVectorizer::getPlane(int64_t segment, const WindowRow &row,
+                                   int64_t tap, Value start, Value word) {
   int64_t planes =
       cast<MemRefType>(op.getLanes()[segment].getType()).getDimSize(0);
-  return arith::AddIOp::create(b, loc, plane,
-                               v.index(phase * (planes / op.getPhases())));
-}
-
-void ContractVectorizer::accumulate(LanePair &sum, LanePair part,
-                                    int64_t coefficient) {
-  auto add = [&](Value total, Value value) -> Value {
-    auto type = cast<VectorType>(value.getType());
-    if (coefficient != 1)
-      value = arith::MulIOp::create(b, loc, value, v.splat(type, coefficient));
-    return arith::AddIOp::create(b, loc, total, value);
+  Value phasePlanes = v.index(planes / int64_t(op.getPhases()));
+  Value plane = word;
+  auto add = [&](Value more) {
+    plane = arith::AddIOp::create(b, loc, plane, more);
   };
-  sum = {add(sum.even, part.even), add(sum.odd, part.odd)};
+  if (start)
+    add(start);
+  if (row.phase)
+    add(arith::MulIOp::create(b, loc, row.phase, phasePlanes));
+  if (tapPhases[tap] != 0)
+    add(arith::MulIOp::create(b, loc, v.index(tapPhases[tap]), phasePlanes));
+  return plane;
 }
 
-ContractVectorizer::Sums ContractVectorizer::makeSums(RowRange rows) {
-  VectorType type = v.half(b.getIntegerType(op.getSumBits()));
-  Sums sums;
-  for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
-    Value row = v.index(r), biasRow = v.index(0);
-    if (op.getBiasRows())
-      biasRow = arith::IndexCastOp::create(b, loc, b.getIndexType(),
-                                           v.loadScalar(op.getBiasRows(), row));
-    for (int64_t block = 0; block < blocks; ++block) {
-      LanePair sum = {v.splat(type, 0), v.splat(type, 0)};
-      auto add = [&](LanePair bias) {
-        sum = {arith::AddIOp::create(b, loc, sum.even,
-                                     v.resize(bias.even, op.getSumBits())),
-               arith::AddIOp::create(b, loc, sum.odd,
-                                     v.resize(bias.odd, op.getSumBits()))};
-      };
-      if (op.getLaneBias())
-        add(v.loadPair(op.getLaneBias(), biasRow, block));
-      if (Value bias = op.getRowBias()) {
-        if (cast<MemRefType>(bias.getType()).getRank() == 2) {
-          add(v.loadPair(bias, row, block));
-        } else {
-          Value all = v.broadcast(v.loadScalar(bias, row), kLaneBlock / 2);
-          add({all, all});
-        }
+//===----------------------------------------------------------------------===//
+// Sums of a segment
+//===----------------------------------------------------------------------===//
+
+void ContractVectorizer::prefetchRows(int64_t segment, RowRange rows,
+                                      Value column) {
+  if (!op.getPrefetchRows())
+    return;
+  for (int64_t r = rows.first; r < rows.first + rows.count; ++r)
+    memref::PrefetchOp::create(b, loc, op.getRows()[segment],
+                               ValueRange{v.index(r + op.getNumRows()), column},
+                               /*isWrite=*/false, /*localityHint=*/3,
+                               /*isDataCache=*/true);
+}
+
+void ContractVectorizer::macColumns(int64_t segment, RowRange rows,
+                                    ArrayRef<MacColumn> columns,
+                                    SmallVector<Value> &bytes) {
+  int64_t level = op.getLevels()[segment];
+  Value rowWords = op.getRows()[segment];
+  // Scalar loads of level 2 take turns with those of the product table: one
+  // load for up to eight columns. It may read up to three bytes behind them.
+  constexpr size_t kMostBytes = 8;
+  if (columns.size() > kMostBytes && level == 2 && !op.getUniformRows()) {
+    macColumns(segment, rows, columns.take_front(kMostBytes), bytes);
+    return macColumns(segment, rows, columns.drop_front(kMostBytes), bytes);
+  }
+  bool together = level == 2 && columns.size() > 1 && !op.getUniformRows();
+  int64_t width = llvm::PowerOf2Ceil(columns.size());
+  Type wideType = b.getIntegerType(8 * width);
+  prefetchRows(segment, rows, columns.front().column);
+  for (int64_t r = 0; r < rows.count; ++r) {
+    Value row = v.index(rows.first + r), wide;
+    if (together) {
+      Value all = v.loadVector(rowWords, row, columns.front().column, width);
+      wide = vector::ExtractOp::create(
+          b, loc,
+          vector::BitCastOp::create(b, loc, VectorType::get({1}, wideType),
+                                    all),
+          0);
+    }
+    for (auto [i, column] : llvm::enumerate(columns)) {
+      Value word;
+      if (together) {
+        Value by = arith::ConstantOp::create(
+            b, loc, b.getIntegerAttr(wideType, int64_t(8 * i)));
+        word = arith::TruncIOp::create(
+            b, loc, b.getI8Type(), arith::ShRUIOp::create(b, loc, wide, by));
+      } else {
+        word = v.loadScalar(rowWords, row, column.column);
       }
-      sums.push_back(sum);
+      for (int64_t block = 0; block < blocks; ++block) {
+        Value &acc = bytes[r * blocks + block];
+        acc = MacOp::create(b, loc, acc.getType(), acc, column.lanes[block],
+                            word, level);
+      }
     }
   }
-  return sums;
+}
+
+void ContractVectorizer::macWords(int64_t segment, RowRange rows,
+                                  Value firstWord, int64_t count, Value start,
+                                  SmallVector<Value> &bytes) {
+  Value lanes = op.getLanes()[segment];
+  SmallVector<MacColumn> columns;
+  for (int64_t i = 0; i < count; ++i) {
+    Value word = firstWord;
+    if (i > 0)
+      word = arith::AddIOp::create(b, loc, firstWord, v.index(i));
+    WindowRow only{v.index(0), Value(), word};
+    Value plane = getPlane(segment, only, 0, start, word);
+    MacColumn column{word, {}};
+    for (int64_t block = 0; block < blocks; ++block)
+      column.lanes.push_back(v.loadVector(
+          lanes, plane, v.index(taps[0] + block * kLaneBlock), kLaneBlock));
+    columns.push_back(std::move(column));
+  }
+  macColumns(segment, rows, columns, bytes);
+}
+
+ContractVectorizer::SegmentSums
+ContractVectorizer::sumBytes(int64_t segment, ArrayRef<RowRange> ranges) {
+  // 16 bits hold the level's sum, unless K is large and the total needs 32.
+  bool wide = op.getSumBits() == 32 &&
+              getNumWords(segment) * int64_t(taps.size()) *
+                      getLargestProduct(op.getLevels()[segment]) >
+                  65535;
+  Value memory = scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
+                              b.getIntegerType(wide ? 32 : 16));
+  int64_t atOnce = std::max<int64_t>(1, kByteSumsAtOnce / blocks);
+  for (RowRange range : ranges)
+    for (int64_t done = 0; done < range.count; done += atOnce)
+      sumBytes(segment,
+               {range.first + done, std::min(atOnce, range.count - done)},
+               memory);
+  return {memory, SumOrder::Wide};
 }
 
 /// Levels 1 and 2: sums in bytes, widened before they can overflow.
-void ContractVectorizer::addByteSegment(int64_t segment, RowRange rows,
-                                        Sums &sums) {
+void ContractVectorizer::sumBytes(int64_t segment, RowRange rows,
+                                  Value memory) {
   int64_t level = op.getLevels()[segment];
   Value lanes = op.getLanes()[segment], rowWords = op.getRows()[segment];
   int64_t numWords = getNumWords(segment), numTaps = taps.size();
   int64_t numSums = rows.count * blocks;
   VectorType byteType = VectorType::get({kLaneBlock}, b.getI8Type());
+  VectorType shortType = v.half(b.getI16Type());
   Value start = getStart(segment, rows.first);
-
-  // 16 bits hold the level's sum, unless K is large and the total needs 32.
-  bool wide = op.getSumBits() == 32 &&
-              numWords * numTaps * getLargestProduct(level) > 65535;
-  VectorType wideType = v.half(b.getIntegerType(wide ? 32 : 16));
+  int64_t bits = cast<MemRefType>(memory.getType()).getElementTypeBitWidth();
+  VectorType sumType = v.half(b.getIntegerType(bits));
 
   SmallVector<Value> zeroBytes(numSums, v.splat(byteType, 0));
-  // Tap `tap` of a window's row whose lanes are `shift` on and whose words
-  // begin at column `first`.
-  auto mac = [&](Value word, int64_t tap, Value shift, Value first,
-                 SmallVector<Value> &bytes) {
-    Value plane = getPlane(segment, tap, start, word);
-    SmallVector<Value> registers;
-    for (int64_t block = 0; block < blocks; ++block) {
-      Value lane = arith::AddIOp::create(
-          b, loc, shift, v.index(taps[tap] + block * kLaneBlock));
-      registers.push_back(v.loadVector(lanes, plane, lane, kLaneBlock));
-    }
-    Value column = getColumn(first, tap);
-    for (int64_t r = 0; r < rows.count; ++r) {
-      Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
+  // Adds taps `[tap, tap + count)` of a window row.
+  auto macTaps = [&](Value word, const WindowRow &windowRow, int64_t tap,
+                     int64_t count, SmallVector<Value> &bytes) {
+    SmallVector<MacColumn> columns;
+    for (int64_t t = tap; t < tap + count; ++t) {
+      MacColumn column{getColumn(windowRow, t), {}};
+      Value plane = getPlane(segment, windowRow, t, start, word);
       for (int64_t block = 0; block < blocks; ++block) {
-        Value &acc = bytes[r * blocks + block];
-        acc =
-            MacOp::create(b, loc, byteType, acc, registers[block], row, level);
+        Value lane = arith::AddIOp::create(
+            b, loc, windowRow.lane, v.index(taps[t] + block * kLaneBlock));
+        column.lanes.push_back(v.loadVector(lanes, plane, lane, kLaneBlock));
       }
+      columns.push_back(std::move(column));
     }
+    macColumns(segment, rows, columns, bytes);
   };
-  // Bytes to the 16-bit (or 32-bit) sums, even lanes and odd ones.
+  // Two totals for each register of bytes. In 16 bits, of all bits and of the
+  // odd lanes (the high bytes): what the odd lanes add to the former is known,
+  // so no AND is needed until the end. In 32 bits, even lanes and odd ones.
   auto widen = [&](ValueRange bytes, SmallVector<Value> &totals) {
-    VectorType shortType = v.half(b.getI16Type());
     for (int64_t i = 0; i < numSums; ++i) {
       Value both = vector::BitCastOp::create(b, loc, shortType, bytes[i]);
-      Value parts[2] = {
-          arith::AndIOp::create(b, loc, both, v.splat(shortType, 255)),
-          arith::ShRUIOp::create(b, loc, both, v.splat(shortType, 8))};
-      for (int64_t odd : {0, 1}) {
-        if (wide)
-          parts[odd] = arith::ExtUIOp::create(b, loc, wideType, parts[odd]);
-        Value &total = totals[2 * i + odd];
-        total = arith::AddIOp::create(b, loc, total, parts[odd]);
+      Value odd = arith::ShRUIOp::create(b, loc, both, v.splat(shortType, 8));
+      Value first = both;
+      if (bits == 32) {
+        first = arith::ExtUIOp::create(
+            b, loc, sumType,
+            arith::AndIOp::create(b, loc, both, v.splat(shortType, 255)));
+        odd = arith::ExtUIOp::create(b, loc, sumType, odd);
       }
+      totals[2 * i] = arith::AddIOp::create(b, loc, totals[2 * i], first);
+      totals[2 * i + 1] = arith::AddIOp::create(b, loc, totals[2 * i + 1], odd);
     }
   };
 
   int64_t limit = getMacsPerByte(level);
-  SmallVector<Value> totals(2 * numSums, v.splat(wideType, 0));
+  SmallVector<Value> totals(2 * numSums, v.splat(sumType, 0));
   if (numTaps > limit) {
     // A large window: widen after each of its rows, and within them.
     totals = repeat(0, numWords, 1, totals, [&](Value word, ValueRange args) {
       return forWindowRows(
-          word, args, [&](Value shift, Value first, ValueRange inner) {
+          word, args, [&](const WindowRow &row, ValueRange inner) {
             SmallVector<Value> carried(inner);
             for (int64_t tap = 0; tap < rowTaps; tap += limit) {
               SmallVector<Value> bytes = zeroBytes;
-              for (int64_t t = tap; t < std::min(rowTaps, tap + limit); ++t)
-                mac(word, t, shift, first, bytes);
+              macTaps(word, row, tap, std::min(limit, rowTaps - tap), bytes);
               widen(bytes, carried);
             }
             return carried;
@@ -284,15 +385,18 @@ void ContractVectorizer::addByteSegment(int64_t segment, RowRange rows,
     int64_t chunks = numWords / wordsPerChunk;
     auto body = [&](Value firstWord, int64_t count, ValueRange args) {
       SmallVector<Value> bytes(args);
+      if (numTaps == 1) {
+        macWords(segment, rows, firstWord, count, start, bytes);
+        return bytes;
+      }
       for (int64_t i = 0; i < count; ++i) {
         Value word = firstWord;
         if (i > 0)
           word = arith::AddIOp::create(b, loc, firstWord, v.index(i));
         bytes = forWindowRows(word, bytes,
-                              [&](Value shift, Value first, ValueRange inner) {
+                              [&](const WindowRow &row, ValueRange inner) {
                                 SmallVector<Value> carried(inner);
-                                for (int64_t tap = 0; tap < rowTaps; ++tap)
-                                  mac(word, tap, shift, first, carried);
+                                macTaps(word, row, 0, rowTaps, carried);
                                 return carried;
                               });
       }
@@ -326,80 +430,108 @@ void ContractVectorizer::addByteSegment(int64_t segment, RowRange rows,
     }
   }
 
-  int64_t coefficient = op.getCoefficients()[segment];
   for (int64_t i = 0; i < numSums; ++i) {
-    LanePair part{totals[2 * i], totals[2 * i + 1]};
-    if (op.getSumBits() == 32 && !wide)
-      part = part.map([&](Value x) -> Value {
-        return arith::ExtUIOp::create(b, loc, v.half(b.getI32Type()), x);
-      });
-    accumulate(sums[i], part, coefficient);
+    LanePair sum{totals[2 * i], totals[2 * i + 1]};
+    if (bits == 16)
+      sum.even = arith::SubIOp::create(
+          b, loc, sum.even,
+          arith::ShLIOp::create(b, loc, sum.odd, v.splat(shortType, 8)));
+    v.storePair(sum, memory, v.index(rows.first + i / blocks), i % blocks);
   }
 }
 
-/// Levels 4 and 8: four bytes a 32-bit lane.
-void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
-                                       int64_t firstSum, int64_t block,
-                                       Sums &sums) {
+/// What hetprec-spread-nibbles has spread is bytes already.
+static bool areBytes(Value words) {
+  return cast<MemRefType>(words.getType()).getElementTypeBitWidth() == 32;
+}
+
+ContractVectorizer::SegmentSums
+ContractVectorizer::sumDots(int64_t segment, ArrayRef<RowRange> ranges) {
+  constexpr int64_t quarter = kLaneBlock / 4;
+  bool inTurn = areBytes(op.getLanes()[segment]);
+  // Unsigned sums that fit, and what is exact modulo 2^16, are kept in 16 bits.
+  bool narrow =
+      op.getSumBits() == 16 ||
+      (op.getLevels()[segment] == 4 &&
+       getNumWords(segment) * int64_t(taps.size()) * 4 * 225 <= 65535);
+  SegmentSums sums{scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
+                                b.getIntegerType(narrow ? 16 : 32)),
+                   inTurn ? SumOrder::InTurn : SumOrder::Wide};
+  for (RowRange range : ranges) {
+    // All rows for half a block where they fit; nibbles come a block at a time.
+    int64_t quarters = inTurn && range.count > kDotSumsAtOnce / 4 ? 2 : 4;
+    int64_t atOnce = kDotSumsAtOnce / quarters;
+    for (int64_t done = 0; done < range.count; done += atOnce) {
+      RowRange rows{range.first + done, std::min(atOnce, range.count - done)};
+      repeat(0, op.getLaneCount() / (quarters * quarter), 1, {},
+             [&](Value part, ValueRange) {
+               sumDots(segment, rows, part, quarters, sums);
+               return SmallVector<Value>();
+             });
+    }
+  }
+  return sums;
+}
+
+/// Levels 4 and 8: four bytes a 32-bit lane, `quarters` registers at once, the
+/// `part`-th of them.
+void ContractVectorizer::sumDots(int64_t segment, RowRange rows, Value part,
+                                 int64_t quarters, SegmentSums sums) {
+  constexpr int64_t quarter = kLaneBlock / 4;
   int64_t level = op.getLevels()[segment];
   Value lanes = op.getLanes()[segment], rowWords = op.getRows()[segment];
-  VectorType quarter = VectorType::get({kLaneBlock / 4}, b.getI32Type());
-  // What hetprec-spread-nibbles has spread is bytes already.
-  auto areBytes = [](Value words) {
-    return cast<MemRefType>(words.getType()).getElementTypeBitWidth() == 32;
-  };
-  bool lanesAreBytes = areBytes(lanes);
+  VectorType type = VectorType::get({quarter}, b.getI32Type());
   int64_t rowLevel = areBytes(rowWords) ? 8 : level;
   Value start = getStart(segment, rows.first);
+  Value firstLane =
+      arith::MulIOp::create(b, loc, part, v.index(quarters * quarter));
+  auto add = [&](Value x, int64_t y) -> Value {
+    return arith::AddIOp::create(b, loc, x, v.index(y));
+  };
 
   // Nibbles 0, 2, 1, 3 of 16 bits to the low halves of four bytes: the order
   // rows are packed in.
   auto spread = [&](Value x) -> Value {
     // Bits 0-3 and 8-11 are in place; 4-7 and 12-15 move to 16 and 24.
-    Value moved = arith::ShLIOp::create(b, loc, x, v.splat(quarter, 12));
+    Value moved = arith::ShLIOp::create(b, loc, x, v.splat(type, 12));
     Value both = arith::OrIOp::create(b, loc, x, moved);
-    return arith::AndIOp::create(b, loc, both, v.splat(quarter, 0x0F0F0F0F));
+    return arith::AndIOp::create(b, loc, both, v.splat(type, 0x0F0F0F0F));
   };
-  // The block's lanes as four registers: of bytes in their order; of nibbles
-  // even lanes 0.. and 32.., odd ones.
-  auto loadBlock = [&](Value plane, Value shift, int64_t lane) {
-    SmallVector<Value, 4> registers(4);
-    auto at = [&](int64_t offset) -> Value {
-      return arith::AddIOp::create(b, loc, shift, v.index(lane + offset));
-    };
+  // Of bytes, registers in their order; of nibbles, even lanes 0.. and 32..,
+  // then odd ones.
+  auto loadLanes = [&](Value plane, Value lane) {
+    SmallVector<Value, 4> registers(quarters);
+    if (sums.order == SumOrder::InTurn) {
+      for (auto [i, loaded] : llvm::enumerate(registers))
+        loaded = v.loadVector(lanes, plane, add(lane, i * quarter), quarter);
+      return registers;
+    }
     for (int64_t i : {0, 1}) {
-      if (!lanesAreBytes) {
-        Value pairs =
-            v.loadVector(lanes, plane, at(i * kLaneBlock / 2), kLaneBlock / 2);
-        Value both = vector::BitCastOp::create(b, loc, quarter, pairs);
-        Value even =
-            arith::AndIOp::create(b, loc, both, v.splat(quarter, 0xFFFF));
-        Value odd = arith::ShRUIOp::create(b, loc, both, v.splat(quarter, 16));
-        registers[i] = spread(even);
-        registers[2 + i] = spread(odd);
-        continue;
-      }
-      for (int64_t j : {0, 1})
-        registers[2 * i + j] = v.loadVector(
-            lanes, plane, at((2 * i + j) * kLaneBlock / 4), kLaneBlock / 4);
+      Value pairs =
+          v.loadVector(lanes, plane, add(lane, i * 2 * quarter), 2 * quarter);
+      Value both = vector::BitCastOp::create(b, loc, type, pairs);
+      Value even = arith::AndIOp::create(b, loc, both, v.splat(type, 0xFFFF));
+      Value odd = arith::ShRUIOp::create(b, loc, both, v.splat(type, 16));
+      registers[i] = spread(even);
+      registers[2 + i] = spread(odd);
     }
     return registers;
   };
 
-  SmallVector<Value> zero(4 * rows.count, v.splat(quarter, 0));
-  auto macRow = [&](Value word, Value shift, Value first, ValueRange args) {
+  SmallVector<Value> zero(quarters * rows.count, v.splat(type, 0));
+  auto macRow = [&](Value word, const WindowRow &windowRow, ValueRange args) {
     SmallVector<Value> accs(args);
+    prefetchRows(segment, rows, getColumn(windowRow, 0));
     for (int64_t tap = 0; tap < rowTaps; ++tap) {
-      Value plane = getPlane(segment, tap, start, word);
-      SmallVector<Value, 4> registers =
-          loadBlock(plane, shift, taps[tap] + block * kLaneBlock);
-      Value column = getColumn(first, tap);
+      Value plane = getPlane(segment, windowRow, tap, start, word);
+      Value lane = arith::AddIOp::create(b, loc, windowRow.lane, firstLane);
+      SmallVector<Value, 4> registers = loadLanes(plane, add(lane, taps[tap]));
+      Value column = getColumn(windowRow, tap);
       for (int64_t r = 0; r < rows.count; ++r) {
         Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
-        for (int64_t i = 0; i < 4; ++i) {
-          Value &acc = accs[4 * r + i];
-          acc =
-              MacOp::create(b, loc, quarter, acc, registers[i], row, rowLevel);
+        for (int64_t i = 0; i < quarters; ++i) {
+          Value &acc = accs[quarters * r + i];
+          acc = MacOp::create(b, loc, type, acc, registers[i], row, rowLevel);
         }
       }
     }
@@ -408,129 +540,209 @@ void ContractVectorizer::addDotSegment(int64_t segment, RowRange rows,
   SmallVector<Value> totals = repeat(
       0, getNumWords(segment), 1, zero, [&](Value word, ValueRange args) {
         return forWindowRows(word, args,
-                             [&](Value shift, Value first, ValueRange inner) {
-                               return macRow(word, shift, first, inner);
+                             [&](const WindowRow &row, ValueRange inner) {
+                               return macRow(word, row, inner);
                              });
       });
 
-  for (int64_t r = 0; r < rows.count; ++r) {
-    // 16 bits first: fewer registers to shuffle.
-    SmallVector<Value, 4> parts;
-    for (Value total : ArrayRef(totals).slice(4 * r, 4))
-      parts.push_back(v.resize(total, op.getSumBits()));
-    auto join = [&](Value low, Value high, int64_t step,
-                    int64_t first) -> Value {
+  int64_t bits =
+      cast<MemRefType>(sums.memory.getType()).getElementTypeBitWidth();
+  for (auto [i, total] : llvm::enumerate(totals))
+    v.storeVector(v.resize(total, bits), sums.memory,
+                  v.index(rows.first + i / quarters),
+                  add(firstLane, i % quarters * quarter));
+}
+
+//===----------------------------------------------------------------------===//
+// Epilogue
+//===----------------------------------------------------------------------===//
+
+LanePair ContractVectorizer::makeBias(Value row, int64_t block) {
+  VectorType type = v.half(b.getIntegerType(op.getSumBits()));
+  LanePair sum = {v.splat(type, 0), v.splat(type, 0)};
+  auto add = [&](LanePair bias) {
+    sum = {arith::AddIOp::create(b, loc, sum.even,
+                                 v.resize(bias.even, op.getSumBits())),
+           arith::AddIOp::create(b, loc, sum.odd,
+                                 v.resize(bias.odd, op.getSumBits()))};
+  };
+  if (op.getLaneBias()) {
+    Value biasRow = v.index(0);
+    if (op.getBiasRows())
+      biasRow = arith::IndexCastOp::create(b, loc, b.getIndexType(),
+                                           v.loadScalar(op.getBiasRows(), row));
+    add(v.loadPair(op.getLaneBias(), biasRow, block));
+  }
+  if (Value bias = op.getRowBias()) {
+    if (cast<MemRefType>(bias.getType()).getRank() == 2) {
+      add(v.loadPair(bias, row, block));
+    } else {
+      Value all = v.broadcast(v.loadScalar(bias, row), kLaneBlock / 2);
+      add({all, all});
+    }
+  }
+  return sum;
+}
+
+LanePair ContractVectorizer::loadSums(const SegmentSums &sums, Value row,
+                                      int64_t block, int64_t coefficient) {
+  auto memory = cast<MemRefType>(sums.memory.getType());
+  int64_t bits = memory.getElementTypeBitWidth();
+  VectorType type = v.half(b.getIntegerType(op.getSumBits()));
+  constexpr int64_t half = kLaneBlock / 2;
+  LanePair sum;
+  if (sums.order == SumOrder::Wide) {
+    sum = v.loadPair(sums.memory, row, block);
+  } else {
+    Value low =
+        v.loadVector(sums.memory, row, v.index(block * kLaneBlock), half);
+    Value high = v.loadVector(sums.memory, row,
+                              v.index(block * kLaneBlock + half), half);
+    auto everyOther = [&](int64_t first) -> Value {
       SmallVector<int64_t> picks;
-      for (int64_t lane = first; lane < first + step * kLaneBlock / 2;
-           lane += step)
+      for (int64_t lane = first; lane < kLaneBlock; lane += 2)
         picks.push_back(lane);
       return vector::ShuffleOp::create(b, loc, low, high, picks);
     };
-    LanePair sum;
-    if (lanesAreBytes) {
-      Value low = join(parts[0], parts[1], 1, 0);
-      Value high = join(parts[2], parts[3], 1, 0);
-      sum = {join(low, high, 2, 0), join(low, high, 2, 1)};
+    if (bits == 16 && op.getSumBits() == 32) {
+      // Two lanes are the halves of 32 bits: no shuffle.
+      auto pairs = VectorType::get({half / 2}, b.getI32Type());
+      auto join = [&](function_ref<Value(Value)> f) -> Value {
+        Value parts[2];
+        for (auto [part, lanes] : llvm::zip_equal(parts, ArrayRef{low, high}))
+          part = f(vector::BitCastOp::create(b, loc, pairs, lanes));
+        return vector::ShuffleOp::create(
+            b, loc, parts[0], parts[1],
+            llvm::to_vector(llvm::seq<int64_t>(half)));
+      };
+      sum = {join([&](Value x) -> Value {
+               return arith::AndIOp::create(b, loc, x, v.splat(pairs, 0xFFFF));
+             }),
+             join([&](Value x) -> Value {
+               return arith::ShRUIOp::create(b, loc, x, v.splat(pairs, 16));
+             })};
     } else {
-      sum = {join(parts[0], parts[1], 1, 0), join(parts[2], parts[3], 1, 0)};
+      sum = {everyOther(0), everyOther(1)};
     }
-    accumulate(sums[(rows.first - firstSum + r) * blocks + block], sum,
-               op.getCoefficients()[segment]);
   }
+  return sum.map([&](Value x) -> Value {
+    if (x.getType() != type)
+      x = arith::ExtUIOp::create(b, loc, type, x);
+    if (coefficient != 1)
+      x = arith::MulIOp::create(b, loc, x, v.splat(type, coefficient));
+    return x;
+  });
 }
 
-/// The epilogue, on sums in registers.
-void ContractVectorizer::finish(RowRange rows, const Sums &sums) {
-  for (int64_t r = 0; r < rows.count; ++r) {
-    Value row = v.index(rows.first + r);
-    for (int64_t block = 0; block < blocks; ++block) {
-      LanePair sum = sums[r * blocks + block];
-      auto store = [&](LanePair pair) {
-        v.storePair(pair, op.getInit(), row, block);
-      };
-      switch (op.getEpilogue()) {
-      case Epilogue::Accumulator: {
-        int64_t bits =
-            cast<MemRefType>(op.getInit().getType()).getElementTypeBitWidth();
-        store(sum.map([&](Value x) { return v.resize(x, bits); }));
-        break;
-      }
-      case Epilogue::Real:
-        store(sum.map([&](Value x) -> Value {
-          Value m = v.broadcast(v.loadScalar(op.getMultiplier(), row),
-                                kLaneBlock / 2);
-          Value o =
-              v.broadcast(v.loadScalar(op.getOffset(), row), kLaneBlock / 2);
-          Value scaled = arith::MulFOp::create(b, loc, v.toReal(x), m);
-          return arith::AddFOp::create(b, loc, scaled, o);
-        }));
-        break;
-      case Epilogue::Carrier:
-        store(sum.map(
-            [&](Value x) { return v.toCarrier(x, op.getMultiplier(), row); }));
-        break;
-      case Epilogue::CarrierAdd: {
-        LanePair base = v.loadPair(op.getInit(), row, block);
-        VectorType type = v.half(b.getI16Type());
-        auto add = [&](Value x, Value onto) -> Value {
-          Value carrier = v.toCarrier(x, op.getMultiplier(), row);
-          Value total = LLVM::SAddSat::create(b, loc, type, onto, carrier);
-          // HP17 is symmetric; the instruction's lowest value is one less.
-          return arith::MaxSIOp::create(b, loc, total, v.splat(type, -32767));
-        };
-        store({add(sum.even, base.even), add(sum.odd, base.odd)});
-        break;
-      }
-      case Epilogue::Codes: {
-        int64_t level = op.getOutLevel();
-        LanePair codes = sum.map([&](Value x) {
-          return level > 2
-                     ? v.requantizeByRule(x, op.getMultiplier(), op.getOffset(),
-                                          row, level, op.getOutSigned())
-                     : v.countThresholds(x, op.getThresholds(), row);
+LanePair ContractVectorizer::addUp(ArrayRef<SegmentSums> segments, Value row,
+                                   int64_t block) {
+  LanePair sum = makeBias(row, block);
+  for (auto [sums, coefficient] :
+       llvm::zip_equal(segments, op.getCoefficients())) {
+    LanePair part = loadSums(sums, row, block, coefficient);
+    sum = {arith::AddIOp::create(b, loc, sum.even, part.even),
+           arith::AddIOp::create(b, loc, sum.odd, part.odd)};
+  }
+  return sum;
+}
+
+void ContractVectorizer::writeCodes(ArrayRef<SegmentSums> segments) {
+  int64_t level = op.getOutLevel(), perWord = getChannelsPerWord(level);
+  Type wordType = b.getIntegerType(level <= 2 ? 16 : getWordBits(level));
+  SmallVector<Value> empty(2 * blocks, v.splat(v.half(wordType), 0));
+  auto writeWord = [&](Value word, ValueRange) {
+    Value firstRow = arith::MulIOp::create(b, loc, word, v.index(perWord));
+    SmallVector<Value> words =
+        repeat(0, perWord, 1, empty, [&](Value slot, ValueRange args) {
+          Value row = arith::AddIOp::create(b, loc, firstRow, slot);
+          SmallVector<Value> carried(args);
+          for (int64_t block = 0; block < blocks; ++block) {
+            LanePair sum = addUp(segments, row, block);
+            LanePair codes = level > 2 ? v.shiftToSlot(sum.map([&](Value x) {
+              return v.requantizeByRule(x, op.getMultiplier(), op.getOffset(),
+                                        row, level, op.getOutSigned());
+            }),
+                                                       level, slot)
+                                       : v.countThresholds(sum,
+                                                           op.getThresholds(),
+                                                           row, level, slot);
+            Value &even = carried[2 * block], &odd = carried[2 * block + 1];
+            even = arith::OrIOp::create(b, loc, even, codes.even);
+            odd = arith::OrIOp::create(b, loc, odd, codes.odd);
+          }
+          return carried;
         });
-        int64_t slot = (rows.first + r) % getChannelsPerWord(level);
-        if (slot == 0)
-          words[block] = LanePair{};
-        words[block] = v.insertSlot(words[block], codes, level, slot);
-        if (slot == getChannelsPerWord(level) - 1)
-          v.storeWords(words[block], level, op.getMask(), op.getInit(),
-                       v.index((rows.first + r) / getChannelsPerWord(level)),
-                       block);
-        break;
-      }
-      }
-    }
+    for (int64_t block = 0; block < blocks; ++block)
+      v.storeWords({words[2 * block], words[2 * block + 1]}, level,
+                   op.getMask(), op.getInit(), word, block);
+    return SmallVector<Value>();
+  };
+  repeat(0, op.getNumRows() / perWord, 1, {}, writeWord);
+}
+
+/// Every epilogue but `codes`.
+void ContractVectorizer::writeRow(Value row, int64_t block, LanePair sum) {
+  auto store = [&](LanePair pair) {
+    v.storePair(pair, op.getInit(), row, block);
+  };
+  switch (op.getEpilogue()) {
+  case Epilogue::Accumulator: {
+    int64_t bits =
+        cast<MemRefType>(op.getInit().getType()).getElementTypeBitWidth();
+    return store(sum.map([&](Value x) { return v.resize(x, bits); }));
+  }
+  case Epilogue::Real:
+    return store(sum.map([&](Value x) -> Value {
+      Value m =
+          v.broadcast(v.loadScalar(op.getMultiplier(), row), kLaneBlock / 2);
+      Value o = v.broadcast(v.loadScalar(op.getOffset(), row), kLaneBlock / 2);
+      Value scaled = arith::MulFOp::create(b, loc, v.toReal(x), m);
+      return arith::AddFOp::create(b, loc, scaled, o);
+    }));
+  case Epilogue::Carrier:
+    return store(sum.map(
+        [&](Value x) { return v.toCarrier(x, op.getMultiplier(), row); }));
+  case Epilogue::CarrierAdd: {
+    LanePair base = v.loadPair(op.getInit(), row, block);
+    VectorType type = v.half(b.getI16Type());
+    auto add = [&](Value x, Value onto) -> Value {
+      Value carrier = v.toCarrier(x, op.getMultiplier(), row);
+      Value total = LLVM::SAddSat::create(b, loc, type, onto, carrier);
+      // HP17 is symmetric; the instruction's lowest value is one less.
+      return arith::MaxSIOp::create(b, loc, total, v.splat(type, -32767));
+    };
+    return store({add(sum.even, base.even), add(sum.odd, base.odd)});
+  }
+  case Epilogue::Codes:
+    llvm_unreachable("codes are written a word at a time");
   }
 }
 
 void ContractVectorizer::run() {
   int64_t numRows = op.getNumRows();
-  words.resize(blocks);
   // Rows of a grouped window read different lanes.
   bool grouped = !op.getStarts().empty() && !op.getSharedStarts();
   int64_t atOnce = grouped ? 1 : numRows;
-  int64_t dotAtOnce = grouped ? 1 : kDotRowsAtOnce;
-  for (int64_t first = 0; first < numRows; first += atOnce) {
-    RowRange rows{first, std::min(atOnce, numRows - first)};
-    Sums sums = makeSums(rows);
-    for (auto [segment, level] : llvm::enumerate(op.getLevels())) {
-      if (level <= 2) {
-        addByteSegment(segment, rows, sums);
-        continue;
-      }
-      int64_t end = rows.first + rows.count;
-      for (int64_t r = rows.first; r < end; r += dotAtOnce)
-        for (int64_t block = 0; block < blocks; ++block)
-          addDotSegment(segment, {r, std::min(dotAtOnce, end - r)}, rows.first,
-                        block, sums);
-    }
-    finish(rows, sums);
-  }
+  SmallVector<RowRange> ranges;
+  for (int64_t first = 0; first < numRows; first += atOnce)
+    ranges.push_back({first, atOnce});
+  SmallVector<SegmentSums> segments;
+  scratch.reset();
+  for (auto [segment, level] : llvm::enumerate(op.getLevels()))
+    segments.push_back(level <= 2 ? sumBytes(segment, ranges)
+                                  : sumDots(segment, ranges));
+  if (op.getEpilogue() == Epilogue::Codes)
+    return writeCodes(segments);
+  repeat(0, numRows, 1, {}, [&](Value row, ValueRange) {
+    for (int64_t block = 0; block < blocks; ++block)
+      writeRow(row, block, addUp(segments, row, block));
+    return SmallVector<Value>();
+  });
 }
 
-void sysmol::hetprec::vectorizeContract(OpBuilder &b, ContractOp op) {
+void sysmol::hetprec::vectorizeContract(OpBuilder &b, ContractOp op,
+                                        LaneScratch &scratch) {
   b.setInsertionPoint(op);
-  ContractVectorizer(b, op).run();
+  ContractVectorizer(b, op, scratch).run();
   op.erase();
 }

@@ -35,16 +35,28 @@ void sysmol::hetprec::vectorizeRequantizeLanes(OpBuilder &b,
         Value channel = arith::IndexCastUIOp::create(
             b, loc, b.getIndexType(), v.loadScalar(op.getChannels(), row));
         LanePair x = v.loadPair(op.getPlanes(), channel, block);
-        LanePair codes = x.map([&](Value value) -> Value {
-          if (level > 2)
+        LanePair codes;
+        if (level > 2) {
+          codes = v.shiftToSlot(x.map([&](Value value) {
             return v.requantizeByRule(value, op.getMultiplier(), op.getOffset(),
                                       row, level, op.getOutSigned());
+          }),
+                                level, v.index(slot));
+        } else {
           Value sign =
               v.broadcast(v.loadScalar(op.getSigns(), row), kLaneBlock / 2);
-          Value turned = arith::MulIOp::create(b, loc, value, sign);
-          return v.countThresholds(turned, op.getThresholds(), row);
-        });
-        words = v.insertSlot(words, codes, level, slot);
+          codes =
+              v.countThresholds(x.map([&](Value value) -> Value {
+                return arith::MulIOp::create(b, loc, value, sign);
+              }),
+                                op.getThresholds(), row, level, v.index(slot));
+        }
+        if (slot == 0) {
+          words = codes;
+          continue;
+        }
+        words = {arith::OrIOp::create(b, loc, words.even, codes.even),
+                 arith::OrIOp::create(b, loc, words.odd, codes.odd)};
       }
       v.storeWords(words, level, op.getMask(), op.getInit(), v.index(word),
                    block);
@@ -260,30 +272,30 @@ void sysmol::hetprec::lowerSplitPhases(OpBuilder &b, SplitPhasesOp op) {
                        : int64_t(llvm::divideCeil(size + pad - phase, stride)));
     return std::pair(first, std::max(first, last));
   };
-  for (int64_t py = 0; py < strideY; ++py)
-    for (int64_t px = 0; px < strideX; ++px) {
-      b.setInsertionPoint(op);
-      auto [y0, y1] =
-          inside(py, strideY, padTop, from.getHeight(), to.getHeight());
-      auto [x0, x1] =
-          inside(px, strideX, padLeft, from.getWidth(), to.getWidth());
-      Value g = openLoop(b, loc, 0, planes);
-      Value n = openLoop(b, loc, 0, from.getImages());
-      Value y = openLoop(b, loc, y0, y1);
-      Value x = openLoop(b, loc, x0, x1);
-      Value source = makeIndex(
-          b, loc, {n, y, x},
-          {from.getImageStride(), strideY * from.getRowStride(), strideX},
-          from.getBase() + (py - padTop) * from.getRowStride() + px - padLeft);
-      Value target =
-          makeIndex(b, loc, {n, y, x},
-                    {to.getImageStride(), to.getRowStride(), 1}, to.getBase());
-      Value plane = makeIndex(b, loc, {g}, {1}, (py * strideX + px) * planes);
-      Value word =
-          memref::LoadOp::create(b, loc, op.getInput(), ValueRange{g, source});
-      memref::StoreOp::create(b, loc, word, op.getInit(),
-                              ValueRange{plane, target});
-    }
+  for (auto [i, phase] : llvm::enumerate(op.getPhases())) {
+    b.setInsertionPoint(op);
+    int64_t py = phase / strideX, px = phase % strideX;
+    auto [y0, y1] =
+        inside(py, strideY, padTop, from.getHeight(), to.getHeight());
+    auto [x0, x1] =
+        inside(px, strideX, padLeft, from.getWidth(), to.getWidth());
+    Value g = openLoop(b, loc, 0, planes);
+    Value n = openLoop(b, loc, 0, from.getImages());
+    Value y = openLoop(b, loc, y0, y1);
+    Value x = openLoop(b, loc, x0, x1);
+    Value source = makeIndex(
+        b, loc, {n, y, x},
+        {from.getImageStride(), strideY * from.getRowStride(), strideX},
+        from.getBase() + (py - padTop) * from.getRowStride() + px - padLeft);
+    Value target =
+        makeIndex(b, loc, {n, y, x},
+                  {to.getImageStride(), to.getRowStride(), 1}, to.getBase());
+    Value plane = makeIndex(b, loc, {g}, {1}, int64_t(i) * planes);
+    Value word =
+        memref::LoadOp::create(b, loc, op.getInput(), ValueRange{g, source});
+    memref::StoreOp::create(b, loc, word, op.getInit(),
+                            ValueRange{plane, target});
+  }
   op.erase();
 }
 
@@ -292,6 +304,7 @@ struct VectorizeLanesPass
     : sysmol::hetprec::impl::VectorizeLanesPassBase<VectorizeLanesPass> {
   void runOnOperation() override {
     OpBuilder b(&getContext());
+    LaneScratch scratch;
     SmallVector<Operation *> ops;
     WalkResult walk = getOperation().walk([&](Operation *op) {
       if (!isa<ContractOp, RequantizeLanesOp, PackLanesOp, UnpackLanesOp,
@@ -308,12 +321,13 @@ struct VectorizeLanesPass
       return signalPassFailure();
     for (Operation *op : ops)
       llvm::TypeSwitch<Operation *>(op)
-          .Case<ContractOp>([&](auto o) { vectorizeContract(b, o); })
+          .Case<ContractOp>([&](auto o) { vectorizeContract(b, o, scratch); })
           .Case<RequantizeLanesOp>(
               [&](auto o) { vectorizeRequantizeLanes(b, o); })
           .Case<PackLanesOp>([&](auto o) { lowerPackLanes(b, o); })
           .Case<UnpackLanesOp>([&](auto o) { lowerUnpackLanes(b, o); })
           .Case<SplitPhasesOp>([&](auto o) { lowerSplitPhases(b, o); });
+    scratch.finish();
   }
 };
 } // namespace

@@ -47,7 +47,7 @@ func.func @read_later(%p: tensor<1x64xi8>, %w: tensor<2x1xi8>, %c: tensor<2x64xi
 func.func @others(%p: tensor<1x64xi8>, %c: tensor<2x64xi16>, %n: tensor<3xi16>, %t: tensor<3x3xi16>, %s: tensor<3xi16>, %mask: tensor<64xi8>) -> (tensor<4x64xi8>, tensor<1x3x4x4xi8>) {
   %e = tensor.empty() : tensor<4x64xi8>
   %f = hetprec.split_phases %p : tensor<1x64xi8> outs(%e : tensor<4x64xi8>)
-    {strides = array<i64: 2, 2>, pads = array<i64: 0, 0, 0, 0>, from = #lanes, to = #hetprec.lanes<1 x 2 x 2, row_stride = 2, image_stride = 4, base = 0, size = 64>} -> tensor<4x64xi8>
+    {strides = array<i64: 2, 2>, pads = array<i64: 0, 0, 0, 0>, phases = array<i64: 0, 1, 2, 3>, from = #lanes, to = #hetprec.lanes<1 x 2 x 2, row_stride = 2, image_stride = 4, base = 0, size = 64>} -> tensor<4x64xi8>
   %g = tensor.empty() : tensor<1x64xi8>
   %q = hetprec.requantize_lanes %c channels(%n : tensor<3xi16>) thresholds(%t : tensor<3x3xi16>) signs(%s : tensor<3xi16>) mask(%mask : tensor<64xi8>) outs(%g : tensor<1x64xi8>) {out_level = 2, lane_begin = 0, lane_count = 64} : tensor<2x64xi16> -> tensor<1x64xi8>
   %h = tensor.empty() : tensor<1x3x4x4xi8>

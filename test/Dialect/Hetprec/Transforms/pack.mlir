@@ -67,16 +67,19 @@ func.func @split_output(%x: tensor<2x2x4x3xi8, #two>) -> tensor<2x3x4x3xi8, #out
   return %q : tensor<2x3x4x3xi8, #out>
 }
 
-// Two strided readers with the same phases share them; another stride does not.
+// Strided readers of the same phases share them. A 1x1 window reads one phase of
+// four and makes no other; another stride has phases of its own.
 // CHECK-LABEL: @shared_phases
-// CHECK-COUNT-2: hetprec.split_phases
-// CHECK-COUNT-2: hetprec.split_phases
+// CHECK: hetprec.split_phases {{.+}} phases = array<i64: 0>, strides = array<i64: 3, 3>
+// CHECK: hetprec.split_phases {{.+}} phases = array<i64: 0, 1, 2, 3>, strides = array<i64: 2, 2>
+// CHECK: hetprec.split_phases {{.+}} phases = array<i64: 0>, strides = array<i64: 3, 3>
+// CHECK: hetprec.split_phases {{.+}} phases = array<i64: 0, 1, 2, 3>, strides = array<i64: 2, 2>
 // CHECK-NOT: hetprec.split_phases
 // CHECK: return
 func.func @shared_phases(%x: tensor<1x2x6x6xi8, #two>) -> (tensor<1x1x3x3xi32>, tensor<1x1x3x3xi32>, tensor<1x1x2x2xi32>) {
   %w = arith.constant dense<1> : tensor<1x2x1x1xi8, #wtwo>
   %v = arith.constant dense<1> : tensor<1x2x2x2xi8, #wtwo>
-  %a = hetprec.conv_2d %x, %w strides = [2, 2] : tensor<1x2x6x6xi8, #two>, tensor<1x2x1x1xi8, #wtwo> -> tensor<1x1x3x3xi32>
+  %a = hetprec.conv_2d %x, %v strides = [2, 2] : tensor<1x2x6x6xi8, #two>, tensor<1x2x2x2xi8, #wtwo> -> tensor<1x1x3x3xi32>
   %b = hetprec.conv_2d %x, %v strides = [2, 2] : tensor<1x2x6x6xi8, #two>, tensor<1x2x2x2xi8, #wtwo> -> tensor<1x1x3x3xi32>
   %c = hetprec.conv_2d %x, %w strides = [3, 3] : tensor<1x2x6x6xi8, #two>, tensor<1x2x1x1xi8, #wtwo> -> tensor<1x1x2x2xi32>
   return %a, %b, %c : tensor<1x1x3x3xi32>, tensor<1x1x3x3xi32>, tensor<1x1x2x2xi32>
@@ -202,4 +205,23 @@ func.func @constant_codes() -> tensor<1x2xi8, #two> {
 func.func @returned_twice(%x: tensor<1x2xi8, #in>) -> (tensor<1x2xf32>, tensor<1x2xf32>) {
   %r = hetprec.dequantize %x : tensor<1x2xi8, #in> to tensor<1x2xf32>
   return %r, %r : tensor<1x2xf32>, tensor<1x2xf32>
+}
+
+// Onto a reordered carrier: a dot product writes its rows in that order (2, 0,
+// 1, as its multipliers show); planes are found by number.
+// CHECK-LABEL: @permuted_carriers
+// CHECK-DAG: %[[ORDER:.+]] = arith.constant dense<[3.000000e+00, 1.000000e+00, 2.000000e+00]> : tensor<3xf32>
+// CHECK-DAG: %[[BASE:.+]] = hetprec.contract carrier lanes
+// CHECK: hetprec.contract carrier_add {{.+}} multiplier(%[[ORDER]] : {{.+}} outs(%[[BASE]] :
+// CHECK: tensor.extract %[[BASE]]
+func.func @permuted_carriers(%x: tensor<1x2x1x1xi8, #two>) -> (tensor<1x3x1x1xi16, #carrier>, tensor<1x3x1x1xi16, #carrier>) {
+  %w = arith.constant dense<1> : tensor<3x2x1x1xi8, #wtwo>
+  %b = hetprec.conv_2d %x, %w : tensor<1x2x1x1xi8, #two>, tensor<3x2x1x1xi8, #wtwo> -> tensor<1x3x1x1xi32>
+  %c = hetprec.to_carrier %b multiplier = [0.5] : tensor<1x3x1x1xi32> to tensor<1x3x1x1xi16, #carrier>
+  %p = hetprec.permute %c axis = 1 permutation = [1, 2, 0] : tensor<1x3x1x1xi16, #carrier> to tensor<1x3x1x1xi16, #carrier>
+  %a = hetprec.conv_2d %x, %w : tensor<1x2x1x1xi8, #two>, tensor<3x2x1x1xi8, #wtwo> -> tensor<1x3x1x1xi32>
+  %ca = hetprec.to_carrier %a multiplier = [1.0, 2.0, 3.0] : tensor<1x3x1x1xi32> to tensor<1x3x1x1xi16, #carrier>
+  %s = hetprec.add %p, %ca : tensor<1x3x1x1xi16, #carrier>
+  %t = hetprec.add %c, %p : tensor<1x3x1x1xi16, #carrier>
+  return %s, %t : tensor<1x3x1x1xi16, #carrier>, tensor<1x3x1x1xi16, #carrier>
 }

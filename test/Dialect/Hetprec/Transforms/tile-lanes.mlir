@@ -4,8 +4,8 @@
 
 // ZERO: error: row-tile and lane-blocks must be at least 1
 
-// Planes: the largest number of rows up to four that divides them; two blocks of
-// lanes where they are even.
+// Planes: the largest number of rows up to four that divides them, and two blocks
+// of lanes.
 // CHECK-LABEL: @planes
 // CHECK-SAME: %[[A:.+]]: tensor<4x256xi8>, %[[W:.+]]: tensor<6x4xi8>, %[[INIT:.+]]: tensor<6x256xi32>
 // CHECK: scf.for %[[R:.+]] = %c0 to %c6 step %c3 iter_args(%[[OUT:.+]] = %[[INIT]])
@@ -24,25 +24,28 @@ func.func @planes(%a: tensor<4x256xi8>, %w: tensor<6x4xi8>, %init: tensor<6x256x
   return %r : tensor<6x256xi32>
 }
 
-// Codes: one word, its three rows with their thresholds; one block where the
-// blocks are odd. The lanes begin at the window's origin and reach as far as its
-// last tap: 64 - 5 = 59, 64 + 10.
+// Codes: one word, its three rows with their thresholds. Of three blocks the last
+// is split off, so that the tile before it has two. The lanes begin at the
+// window's origin and reach as far as its last tap: 64 - 5 = 59, 128 + 10.
 // CHECK-LABEL: @codes
 // CHECK-SAME: %[[A:.+]]: tensor<1x320xi8>, %[[W:.+]]: tensor<6x3xi8>, %[[INIT:.+]]: tensor<2x320xi8>, %[[T:.+]]: tensor<6x3xi16>, %[[M:.+]]: tensor<320xi8>
-// CHECK: scf.for %[[WORD:.+]] = %c0 to %c2 step %c1
-// CHECK: scf.for %[[LANE:.+]] = %c0 to %c192 step %c64
-// CHECK-DAG: %[[BEGIN:.+]] = affine.apply #[[PLUS64:.+]](%[[LANE]])
+// CHECK: %[[FIRST:.+]] = scf.for %[[WORD:.+]] = %c0 to %c2 step %c1 iter_args(%{{.+}} = %[[INIT]])
 // CHECK-DAG: %[[ROW:.+]] = affine.apply #[[TIMES3:.+]](%[[WORD]])
-// CHECK-DAG: %[[FROM:.+]] = affine.apply #[[PLUS59:.+]](%[[LANE]])
-// CHECK-DAG: tensor.extract_slice %[[A]][0, %[[FROM]]] [1, 74] [1, 1]
+// CHECK-DAG: tensor.extract_slice %[[A]][0, 59] [1, 138] [1, 1]
 // CHECK-DAG: tensor.extract_slice %[[W]][%[[ROW]], 0] [3, 3] [1, 1]
 // CHECK-DAG: tensor.extract_slice %[[T]][%[[ROW]], 0] [3, 3] [1, 1]
-// CHECK-DAG: tensor.extract_slice %[[M]][%{{.+}}] [64] [1]
-// CHECK-DAG: tensor.extract_slice %{{.+}}[%[[WORD]], %[[BEGIN]]] [1, 64] [1, 1]
+// CHECK-DAG: tensor.extract_slice %[[M]][64] [128] [1]
+// CHECK-DAG: tensor.extract_slice %{{.+}}[%[[WORD]], 64] [1, 128] [1, 1]
 // CHECK: hetprec.contract codes
-// CHECK-SAME: lane_begin = 0 : i64, lane_count = 64 : i64
+// CHECK-SAME: lane_begin = 0 : i64, lane_count = 128 : i64
 // CHECK-SAME: origin = 0 : i64
 // CHECK-SAME: taps = array<i64: 0, 5, 10>
+// The last block alone: both words at once.
+// CHECK: scf.yield
+// CHECK-DAG: tensor.extract_slice %[[A]][0, 187] [1, 74] [1, 1]
+// CHECK-DAG: tensor.extract_slice %[[FIRST]][0, 192] [2, 64] [1, 1]
+// CHECK: hetprec.contract codes
+// CHECK-SAME: lane_begin = 0 : i64, lane_count = 64 : i64
 func.func @codes(%a: tensor<1x320xi8>, %w: tensor<6x3xi8>, %init: tensor<2x320xi8>, %t: tensor<6x3xi16>, %mask: tensor<320xi8>) -> tensor<2x320xi8> {
   %r = hetprec.contract codes lanes(%a : tensor<1x320xi8>) rows(%w : tensor<6x3xi8>) thresholds(%t : tensor<6x3xi16>) mask(%mask : tensor<320xi8>) outs(%init : tensor<2x320xi8>)
     {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0, 5, 10>, origin = -5, lane_begin = 64, lane_count = 192, out_level = 2, sum_bits = 16} -> tensor<2x320xi8>
@@ -87,4 +90,15 @@ func.func @shared_starts(%a: tensor<2x64xi8>, %w: tensor<4x1xi8>, %init: tensor<
 func.func @requantize(%x: tensor<5x256xi16>, %c: tensor<6xi16>, %t: tensor<6x3xi16>, %s: tensor<6xi16>, %mask: tensor<256xi8>, %init: tensor<2x256xi8>) -> tensor<2x256xi8> {
   %r = hetprec.requantize_lanes %x channels(%c : tensor<6xi16>) thresholds(%t : tensor<6x3xi16>) signs(%s : tensor<6xi16>) mask(%mask : tensor<256xi8>) outs(%init : tensor<2x256xi8>) {out_level = 2, lane_begin = 0, lane_count = 256} : tensor<5x256xi16> -> tensor<2x256xi8>
   return %r : tensor<2x256xi8>
+}
+
+// One block of lanes: twice the rows, which are prefetched.
+// CHECK-LABEL: @one_block
+// CHECK: scf.for %{{.+}} = %c0 to %c16 step %c8
+// CHECK: hetprec.contract accumulator
+// CHECK-SAME: prefetch_rows
+func.func @one_block(%a: tensor<1x64xi8>, %w: tensor<16x1xi8>, %init: tensor<16x64xi32>) -> tensor<16x64xi32> {
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<16x1xi8>) outs(%init : tensor<16x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<16x64xi32>
+  return %r : tensor<16x64xi32>
 }

@@ -1,30 +1,38 @@
 // RUN: sysmol-opt %s --hetprec-vectorize-lanes --canonicalize --cse | FileCheck %s
 
-// A vector of lanes is loaded once for both rows; byte sums are widened once;
-// odd lanes (the high bytes) go to the second half of a wide plane.
+// A vector of lanes is loaded once for both rows, two columns of row words at
+// once. Byte sums are widened once: into the sum of all bits and that of the odd
+// lanes (the high bytes), which leave for scratch memory as even and odd lanes. A
+// loop over the rows writes them out.
 // CHECK-LABEL: @registers
 // CHECK-SAME: %[[A:[a-z0-9]+]]: memref<2x64xi8>, %[[W:[a-z0-9]+]]: memref<2x2xi8>, %[[OUT:[a-z0-9]+]]: memref<2x64xi32>
 // CHECK-DAG: %[[ZERO:.+]] = arith.constant dense<0> : vector<64xi8>
-// CHECK-DAG: %[[LOW:.+]] = arith.constant dense<255> : vector<32xi16>
 // CHECK-DAG: %[[EIGHT:.+]] = arith.constant dense<8> : vector<32xi16>
 // CHECK-DAG: %[[SIX:.+]] = arith.constant dense<6> : vector<32xi16>
+// CHECK: %[[SCRATCH:.+]] = memref.alloca() {alignment = 64 : i64} : memref<256xi8>
+// CHECK: %[[SUMS:.+]] = memref.view %[[SCRATCH]][%c0][] : memref<256xi8> to memref<2x64xi16>
 // CHECK: %[[L0:.+]] = vector.load %[[A]][%c0, %c0]
-// CHECK: %[[W00:.+]] = memref.load %[[W]][%c0, %c0]
-// CHECK: %[[S0:.+]] = hetprec.mac %[[ZERO]], %[[L0]], %[[W00]] level = 2
-// CHECK: %[[W10:.+]] = memref.load %[[W]][%c1, %c0]
-// CHECK: %[[S1:.+]] = hetprec.mac %[[ZERO]], %[[L0]], %[[W10]] level = 2
 // CHECK: %[[L1:.+]] = vector.load %[[A]][%c1, %c0]
-// CHECK: %[[W01:.+]] = memref.load %[[W]][%c0, %c1]
-// CHECK: %[[T0:.+]] = hetprec.mac %[[S0]], %[[L1]], %[[W01]] level = 2
-// CHECK: %[[B0:.+]] = vector.bitcast %[[T0]] : vector<64xi8> to vector<32xi16>
-// CHECK-DAG: %[[EVEN:.+]] = arith.andi %[[B0]], %[[LOW]]
-// CHECK-DAG: %[[ODD:.+]] = arith.shrui %[[B0]], %[[EIGHT]]
-// CHECK-DAG: %[[E6:.+]] = arith.muli %[[EVEN]], %[[SIX]]
-// CHECK-DAG: %[[O6:.+]] = arith.muli %[[ODD]], %[[SIX]]
+// CHECK: vector.load %[[W]][%c0, %c0] : memref<2x2xi8>, vector<2xi8>
+// CHECK: %[[S0:.+]] = hetprec.mac %[[ZERO]], %[[L0]], %{{.+}} level = 2
+// CHECK: %[[T0:.+]] = hetprec.mac %[[S0]], %[[L1]], %{{.+}} level = 2
+// CHECK: vector.load %[[W]][%c1, %c0] : memref<2x2xi8>, vector<2xi8>
+// CHECK-COUNT-2: hetprec.mac
+// CHECK: %[[ALL:.+]] = vector.bitcast %[[T0]] : vector<64xi8> to vector<32xi16>
+// CHECK: %[[ODD:.+]] = arith.shrui %[[ALL]], %[[EIGHT]]
+// CHECK: %[[HIGH:.+]] = arith.shli %[[ODD]], %[[EIGHT]]
+// CHECK: %[[EVEN:.+]] = arith.subi %[[ALL]], %[[HIGH]]
+// CHECK: vector.store %[[EVEN]], %[[SUMS]][%c0, %c0]
+// CHECK: vector.store %[[ODD]], %[[SUMS]][%c0, %c32]
+// CHECK: scf.for %[[ROW:.+]] = %c0 to %c2
+// CHECK: %[[E:.+]] = vector.load %[[SUMS]][%[[ROW]], %c0]
+// CHECK: %[[O:.+]] = vector.load %[[SUMS]][%[[ROW]], %c32]
+// CHECK-DAG: %[[E6:.+]] = arith.muli %[[E]], %[[SIX]]
+// CHECK-DAG: %[[O6:.+]] = arith.muli %[[O]], %[[SIX]]
 // CHECK-DAG: %[[E32:.+]] = arith.extsi %[[E6]] : vector<32xi16> to vector<32xi32>
 // CHECK-DAG: %[[O32:.+]] = arith.extsi %[[O6]] : vector<32xi16> to vector<32xi32>
-// CHECK-DAG: vector.store %[[E32]], %[[OUT]][%c0, %c0]
-// CHECK-DAG: vector.store %[[O32]], %[[OUT]][%c0, %c32]
+// CHECK-DAG: vector.store %[[E32]], %[[OUT]][%[[ROW]], %c0]
+// CHECK-DAG: vector.store %[[O32]], %[[OUT]][%[[ROW]], %c32]
 func.func @registers(%a: memref<2x64xi8>, %w: memref<2x2xi8>, %out: memref<2x64xi32>) {
   hetprec.contract accumulator lanes(%a : memref<2x64xi8>) rows(%w : memref<2x2xi8>) outs(%out : memref<2x64xi32>)
     {levels = array<i64: 2>, coefficients = array<i64: 6>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, sum_bits = 16}
@@ -88,13 +96,18 @@ func.func @window(%a: memref<1x74xi8>, %w: memref<1x9xi8>, %out: memref<1x64xi32
   return
 }
 
-// Level 8: four registers a block; saturation at -32767, not -32768 (HP17).
+// Level 8: four registers a block, whose sums are put in order behind the loop.
+// Rounding is an addition; saturation at -32767, not -32768 (HP17).
 // CHECK-LABEL: @carrier_add
 // CHECK-DAG: %[[LOWEST:.+]] = arith.constant dense<-32767> : vector<32xi16>
+// CHECK-DAG: %[[MAGIC:.+]] = arith.constant dense<0x4B400000> : vector<32xf32>
 // CHECK-COUNT-4: hetprec.mac {{.+}} level = 8 : vector<16xi32>, vector<16xi32>, i32
 // CHECK-NOT: hetprec.mac
+// CHECK: vector.shuffle
 // CHECK: %[[SCALED:.+]] = arith.mulf
-// CHECK: math.roundeven
+// CHECK: %[[LOW:.+]] = arith.maxnumf %[[SCALED]], {{.+}} fastmath<nnan>
+// CHECK: %[[CLAMPED:.+]] = arith.minnumf %[[LOW]], {{.+}} fastmath<nnan>
+// CHECK: arith.addf %[[CLAMPED]], %[[MAGIC]]
 // CHECK: %[[SUM:.+]] = llvm.intr.sadd.sat
 // CHECK: %[[RESULT:.+]] = arith.maxsi %[[SUM]], %[[LOWEST]]
 // CHECK: vector.store
@@ -104,17 +117,59 @@ func.func @carrier_add(%a: memref<2x64xi32>, %w: memref<1x2xi32>, %out: memref<1
   return
 }
 
-// Codes: each threshold one compare; lanes that are no pixel stay zero.
+// Codes: each threshold one compare, even lanes and odd ones, which counts in the
+// row's slot; lanes that are no pixel stay zero.
 // CHECK-LABEL: @codes
 // CHECK-SAME: %[[M:[a-z0-9]+]]: memref<64xi8>, %[[OUT:[a-z0-9]+]]: memref<1x64xi8>
-// Three rows of three thresholds, even lanes and odd ones.
-// CHECK-COUNT-18: arith.cmpi sgt
+// CHECK: %[[WORDS:.+]]:2 = scf.for %[[SLOT:.+]] = %c0 to %c3
+// CHECK: %[[SHIFT:.+]] = arith.muli %{{.+}}, %c2_i16
+// CHECK: arith.shli %c1_i16, %[[SHIFT]]
+// CHECK-COUNT-6: arith.cmpi sgt
 // CHECK-NOT: arith.cmpi
+// CHECK: scf.yield
 // CHECK: %[[MASK:.+]] = vector.load %[[M]]
 // CHECK: %[[CODES:.+]] = arith.andi %{{.+}}, %[[MASK]] : vector<64xi8>
 // CHECK: vector.store %[[CODES]], %[[OUT]][%c0, %c0]
 func.func @codes(%a: memref<1x64xi8>, %w: memref<3x1xi8>, %t: memref<3x3xi16>, %m: memref<64xi8>, %out: memref<1x64xi8>) {
   hetprec.contract codes lanes(%a : memref<1x64xi8>) rows(%w : memref<3x1xi8>) thresholds(%t : memref<3x3xi16>) mask(%m : memref<64xi8>) outs(%out : memref<1x64xi8>)
     {levels = array<i64: 2>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 2, sum_bits = 16}
+  return
+}
+
+// Eight rows of level 4 in bytes: half a block at a time, sums in 16 bits and in
+// the order of the lanes, of which 32 bits hold an even one and an odd one.
+// CHECK-LABEL: @nibbles_in_turn
+// CHECK: memref.view %{{.+}} to memref<8x64xi16>
+// CHECK: scf.for %{{.+}} = %c0 to %c2
+// CHECK-COUNT-16: hetprec.mac {{.+}} level = 8
+// CHECK-NOT: hetprec.mac
+// CHECK: scf.for
+// CHECK: arith.andi %{{.+}} : vector<16xi32>
+// CHECK: arith.shrui %{{.+}} : vector<16xi32>
+func.func @nibbles_in_turn(%a: memref<1x64xi32>, %w: memref<8x1xi32>, %out: memref<8x64xi32>) {
+  hetprec.contract accumulator lanes(%a : memref<1x64xi32>) rows(%w : memref<8x1xi32>) outs(%out : memref<8x64xi32>)
+    {levels = array<i64: 4>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
+  return
+}
+
+// The words of the next tile's rows are asked for.
+// CHECK-LABEL: @prefetched
+// CHECK: memref.prefetch %{{.+}}[%c2, %{{.+}}], read, locality<3>, data
+// CHECK: memref.prefetch %{{.+}}[%c3, %{{.+}}], read, locality<3>, data
+func.func @prefetched(%a: memref<1x64xi8>, %w: memref<2x1xi8>, %out: memref<2x64xi32>) {
+  hetprec.contract accumulator lanes(%a : memref<1x64xi8>) rows(%w : memref<2x1xi8>) outs(%out : memref<2x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, prefetch_rows}
+  return
+}
+
+// The scratch memory of a parallel loop's body is its own.
+// CHECK-LABEL: @parallel
+// CHECK: scf.forall
+// CHECK: memref.alloca() {alignment = 64 : i64} : memref<128xi8>
+func.func @parallel(%a: memref<1x64xi8>, %w: memref<1x1xi8>, %out: memref<1x64xi32>) {
+  scf.forall (%i) in (2) {
+    hetprec.contract accumulator lanes(%a : memref<1x64xi8>) rows(%w : memref<1x1xi8>) outs(%out : memref<1x64xi32>)
+      {levels = array<i64: 1>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
+  }
   return
 }

@@ -75,7 +75,20 @@ func.func @unpack_wide(%p: memref<1x128xf32>, %x: memref<2x1x4x3xf32>) {
 #to = #hetprec.lanes<1 x 3 x 3, row_stride = 3, image_stride = 9, base = 0, size = 64>
 func.func @split(%p: memref<1x128xi8>, %q: memref<4x64xi8>) {
   hetprec.split_phases %p : memref<1x128xi8> outs(%q : memref<4x64xi8>)
-    {strides = array<i64: 2, 2>, pads = array<i64: 1, 1, 0, 0>, from = #from, to = #to}
+    {strides = array<i64: 2, 2>, pads = array<i64: 1, 1, 0, 0>, phases = array<i64: 0, 1, 2, 3>, from = #from, to = #to}
+  return
+}
+
+// A phase that no tap reads is not made: phase 2 alone is one plane.
+// CHECK-LABEL: @one_phase
+// CHECK: scf.for %{{.+}} = %c0 to %c2
+// CHECK-NEXT: scf.for %{{.+}} = %c1 to %c3
+// CHECK: memref.store
+// CHECK-NOT: memref.store
+// CHECK: return
+func.func @one_phase(%p: memref<1x128xi8>, %q: memref<1x64xi8>) {
+  hetprec.split_phases %p : memref<1x128xi8> outs(%q : memref<1x64xi8>)
+    {strides = array<i64: 2, 2>, pads = array<i64: 1, 1, 0, 0>, phases = array<i64: 2>, from = #from, to = #to}
   return
 }
 
@@ -98,15 +111,17 @@ func.func @requantize(%x: memref<5x64xi16>, %c: memref<8xi16>, %t: memref<8x1xi1
   return
 }
 
-// 8 bits: the float rule, clamped before it is rounded (HP15).
+// 8 bits: the float rule, clamped before it is rounded (HP15), which an addition
+// does: the integer is in the low bits.
 // CHECK-LABEL: @requantize8
 // CHECK-DAG: %[[TOP:.+]] = arith.constant dense<2.550000e+02> : vector<32xf32>
 // CHECK: arith.sitofp
 // CHECK: arith.mulf
 // CHECK: arith.addf
-// CHECK: arith.cmpf olt, %{{.+}}, %[[TOP]]
-// CHECK: math.roundeven
-// CHECK: arith.fptosi
+// CHECK: arith.minnumf %{{.+}}, %[[TOP]] fastmath<nnan>
+// CHECK: arith.addf
+// CHECK: arith.bitcast
+// CHECK: arith.andi
 func.func @requantize8(%x: memref<5x64xi16>, %c: memref<4xi16>, %m: memref<4xf32>, %o: memref<4xf32>, %mask: memref<64xi8>, %init: memref<1x64xi32>) {
   hetprec.requantize_lanes %x channels(%c : memref<4xi16>) multiplier(%m : memref<4xf32>) offset(%o : memref<4xf32>) mask(%mask : memref<64xi8>) outs(%init : memref<1x64xi32>) {out_level = 8, lane_begin = 0, lane_count = 64} : memref<5x64xi16>
   return

@@ -79,6 +79,8 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     Lanes and rows of level 4 may also be spread to bytes, one i32 a word
     (`hetprec-spread-nibbles`). `uniform_rows`: a row has one word for each group, the same for all taps
     (sums). `shared_starts`: the rows of a tile read the same groups.
+    `prefetch_rows`: few tiles of lanes read a row, which then comes from far
+    memory; that of the next tile is asked for while this one is used.
 
     *Wide planes* (i16, i32, f32) hold each block of 64 lanes with the even ones
     first: unpacking bytes into 16 bits then costs an AND and a shift, and
@@ -101,7 +103,7 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     DefaultValuedAttr<I64Attr, "0">:$out_level,
     DefaultValuedAttr<BoolAttr, "false">:$out_signed,
     DefaultValuedAttr<I64Attr, "32">:$sum_bits,
-    UnitAttr:$uniform_rows, UnitAttr:$shared_starts,
+    UnitAttr:$uniform_rows, UnitAttr:$shared_starts, UnitAttr:$prefetch_rows,
     OptionalAttr<StrAttr>:$layer);
   let assemblyFormat = [{
     $epilogue `lanes` `(` $lanes `:` type($lanes) `)`
@@ -194,13 +196,14 @@ def Hetprec_UnpackLanesOp : Hetprec_LaneOp<"unpack_lanes"> {
 def Hetprec_SplitPhasesOp : Hetprec_LaneOp<"split_phases"> {
   let summary = "padded planes to one plane for each phase of a strided window";
   let description = [{
-    Plane `(py * strides[1] + px) * G + g` of the result holds pixel `(y *
-    strides[0] + py - pads[0], x * strides[1] + px - pads[1])` of plane `g` at `(y,
-    x)`, 0 outside the image. A strided window is then an unstrided one.
+    Plane `i * G + g` of the result holds pixel `(y * strides[0] + py - pads[0],
+    x * strides[1] + px - pads[1])` of plane `g` at `(y, x)`, 0 outside the image,
+    where `phases[i] = py * strides[1] + px`. A strided window is then an
+    unstrided one.
   }];
   let arguments = (ins Hetprec_Packed:$input, Hetprec_Packed:$init,
     DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads,
-    Hetprec_LanesAttr:$from, Hetprec_LanesAttr:$to);
+    DenseI64ArrayAttr:$phases, Hetprec_LanesAttr:$from, Hetprec_LanesAttr:$to);
   let assemblyFormat = [{
     $input `:` type($input) `outs` `(` $init `:` type($init) `)` attr-dict
     (`->` type($results)^)?

@@ -104,12 +104,14 @@ def SpreadNibblesPass : Pass<"hetprec-spread-nibbles", "::mlir::func::FuncOp"> {
 def TileLanesPass : Pass<"hetprec-tile-lanes", "::mlir::func::FuncOp"> {
   let summary = "Tile packed ops to what fits into registers";
   let description = [{
-    Tiles `contract` and `requantize_lanes` through `TilingInterface`: rows to one
-    word of codes (or `row-tile` planes), lanes to one or two blocks of 64.
+    Tiles `contract` and `requantize_lanes` through `TilingInterface`: lanes to
+    `lane-blocks` blocks of 64, rows to `row-tile` rows, to more where there are
+    fewer blocks, and to whole words of codes. The lanes of a `contract` that
+    would leave its last tile short are split off before.
   }];
   let options = [
     Option<"rowTile", "row-tile", "int64_t", "4",
-           "rows of a tile that writes planes (rows)">,
+           "rows of a tile of all its blocks (rows)">,
     Option<"laneBlocks", "lane-blocks", "int64_t", "2",
            "lanes of a tile (blocks of 64)">];
   let dependentDialects = ["::mlir::scf::SCFDialect",
@@ -122,9 +124,11 @@ def VectorizeLanesPass : Pass<"hetprec-vectorize-lanes", "::mlir::func::FuncOp">
   let description = [{
     A `contract` tile becomes loops over groups and the window's rows whose
     body, the taps of one row, is unrolled: per tap one vector load of lanes for
-    each block and one `mac` for each row and block. Level-1 and level-2 products are summed in bytes
-    and widened to 16 bits before a byte can overflow (31 and 9 products). The
-    epilogue runs on the sums in registers.
+    each block and one `mac` for each row and block. Level-1 and level-2 products
+    are summed in bytes and widened to 16 bits before a byte can overflow (31 and
+    9 products). One segment after the other leaves its sums in scratch memory (a
+    `memref.alloca` of the function, or of a parallel loop's body), so that each
+    has all registers; the epilogue is a loop over the rows that adds them up.
   }];
   let dependentDialects = ["::mlir::scf::SCFDialect",
     "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect",
