@@ -16,7 +16,7 @@ from sysmol.errors import InputRefused, UsageError
 from sysmol.gpu.driver import ATTRIBUTES, Driver, driver, elapsed_ms
 from sysmol.gpu.foreign import device_pointer
 
-__all__ = ["Buffer", "Device", "Event", "Function", "Module", "Stream"]
+__all__ = ["Buffer", "Device", "Event", "Function", "Launch", "Module", "Stream"]
 
 Array = npt.NDArray[Any]
 

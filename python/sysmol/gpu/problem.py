@@ -83,7 +83,8 @@ def _values(codes: Tensor, bits: int, grid: str) -> Tensor:
     if bits == 8:
         return torch.where(wide > 127, wide - 256, wide)
     if grid == "midrise":
-        return 2 * wide + 1 - 2**bits
+        odd: Tensor = wide * 2 + (1 - 2**bits)
+        return odd
     raise InputRefused(f"grid '{grid}' has no codes of {bits} bits")
 
 
@@ -103,7 +104,8 @@ def _row_bias(segment: Segment, weights: Tensor) -> Tensor:
     """What the unsigned products of a mid-rise segment lack: (2a - q)(2w - q) - 4aw + 2qa."""
     q = 2**segment.weight_bits - 1
     total: Tensor = 2 * q * weights.to(torch.int64).sum(1)
-    return (segment.channels * q * q - total) * segment.multiplier
+    bias: Tensor = (segment.channels * q * q - total) * segment.multiplier
+    return bias
 
 
 def _epilogue(
