@@ -9,14 +9,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sysmol.errors import InputRefused, InternalError, SysmolError
 from sysmol.gpu import kernel as kernels
 
-__all__ = ["bench", "find", "table", "write"]
+__all__ = ["HEADING", "bench", "find", "table", "write"]
+
+Report = Callable[[str], None]
 
 _WORKER = (sys.executable, "-m", "sysmol.gpu.worker")
 #: Seconds without a word after which a worker hangs.
@@ -95,19 +97,23 @@ def _worker(arguments: Sequence[str], until: float) -> Iterator[dict[str, Any]]:
         child.wait()
 
 
-def _simple(task: str, until: float, result: dict[str, Any]) -> None:
-    """A task without kernels: its events go where they belong."""
-    for event in _worker([task], until):
+def _simple(tasks: Sequence[str], until: float, result: dict[str, Any], report: Report) -> None:
+    """Tasks without kernels: their events go where they belong."""
+    for event in _worker(tasks, until):
         kind = event.pop("event")
         if kind in ("ceiling", "rate"):
             result[f"{kind}s"].append(event)
+            report(_ceiling_line(event) if kind == "ceiling" else _rate_line(event))
         elif kind in ("environment", "self_test", "smi"):
             result[kind] = event
         else:
-            result["errors"].append({"task": task, **event})
+            result["errors"].append({"tasks": list(tasks), **event})
+            report(f"{', '.join(tasks)}: {event.get('error')}")
 
 
-def _kernels(groups: list[list[str]], rounds: int, until: float, result: dict[str, Any]) -> None:
+def _kernels(
+    groups: list[list[str]], rounds: int, until: float, result: dict[str, Any], report: Report
+) -> None:
     """All groups; a worker that dies is replaced, without the kernel that it died of."""
     left = [list(group) for group in groups]
     while any(left) and time.monotonic() < until:
@@ -123,6 +129,7 @@ def _kernels(groups: list[list[str]], rounds: int, until: float, result: dict[st
             elif kind in ("row", "failed"):
                 finished.add(event["path"])
                 result["rows"].append(event)
+                report(_row_line(event))
             else:
                 over = bool(event.pop("over", False))
                 if over:
@@ -131,6 +138,7 @@ def _kernels(groups: list[list[str]], rounds: int, until: float, result: dict[st
                     if path not in finished:
                         finished.add(path)
                         result["rows"].append({"path": path, **event})
+                        report(_row_line(result["rows"][-1]))
         left = [[path for path in group if path not in finished] for group in left]
         left = [group for group in left if group]
         if over or not finished:
@@ -144,6 +152,7 @@ def bench(
     seconds: float = 600.0,
     rounds: int = 15,
     rates: bool = True,
+    report: Report = lambda line: None,
 ) -> dict[str, Any]:
     """Check and time kernels on this machine's first GPU.
 
@@ -157,6 +166,8 @@ def bench(
         Turns of the interleaved timing.
     rates : bool
         Whether to measure the rates of single instructions too.
+    report : callable
+        Called with a line for people as soon as something is measured.
 
     Returns
     -------
@@ -177,59 +188,58 @@ def bench(
     result: dict[str, Any] = {
         "suite": "gpu", "ceilings": [], "rates": [], "rows": bad, "errors": [],
     }  # fmt: skip
-    _simple("environment", until, result)
+    _simple(["environment", "ceilings", *(["rates"] if rates else [])], until, result, report)
     if result.get("self_test", {}).get("result") != "ok":
         raise InternalError(
             f"the GPU's self-test fails: {result.get('self_test') or result['errors']}"
         )
-    _simple("ceilings", until, result)
-    if rates:
-        _simple("rates", until, result)
-    _kernels(groups, rounds, until, result)
+    _kernels(groups, rounds, until, result, report)
     return result
 
 
-def _ceiling_lines(result: dict[str, Any]) -> Iterator[str]:
-    for row in result["ceilings"]:
-        rate = (
-            f"{row['tb_per_second']:8.2f} TB/s"
-            if "tb_per_second" in row
-            else f"{row['tera_ops_per_second']:8.0f} T/s"
-        )
-        yield f"{row['name']:<28} {row['minimum']:10.1f} us {rate}"
-    for row in result["rates"]:
-        if "error" in row:
-            yield f"{row['name']:<60} {row['error'][:60]}"
-        else:
-            yield (
-                f"{row['name']:<60} {row['per_cycle']:9.0f} /cycle/SM "
-                f"{row['tera_per_second']:8.1f} T/s"
-            )
+def _ceiling_line(row: dict[str, Any]) -> str:
+    rate = (
+        f"{row['tb_per_second']:8.2f} TB/s"
+        if "tb_per_second" in row
+        else f"{row['tera_ops_per_second']:8.0f} T/s"
+    )
+    return f"{row['name']:<28} {row['minimum']:10.1f} us {rate}"
+
+
+def _rate_line(row: dict[str, Any]) -> str:
+    if "error" in row:
+        return f"{row['name']:<60} {row['error'][:100]}"
+    return f"{row['name']:<60} {row['per_cycle']:9.0f} /cycle/SM {row['tera_per_second']:8.1f} T/s"
+
+
+def _row_line(row: dict[str, Any]) -> str:
+    name = row.get("name", Path(row.get("path", "?")).stem)
+    if "error" in row:
+        return f"{name:<40} {row['error'][:100]}"
+    fp16 = min(v["minimum"] for k, v in row["peers"].items() if k.startswith("fp16"))
+    int8 = f"{row['ratio_int8']:7.2f}" if "ratio_int8" in row else "      -"
+    line = (
+        f"{name:<40} {'exact' if row['check'] == 'exact' else 'WRONG':<6} "
+        f"{row['times']['minimum']:9.2f} {row['times']['median']:9.2f} "
+        f"{row['weights_tb_per_second']:7.2f} {row['tera_ops_per_second']:7.0f} "
+        f"{fp16:9.2f} {row['ratio_fp16']:7.2f} {int8}"
+    )
+    return line if row["check"] == "exact" else f"{line}\n    {row['check'][:110]}"
+
+
+#: Above the lines of kernels: microseconds, bandwidth of the weights, operations, ratios.
+HEADING = (
+    f"{'kernel':<40} {'check':<6} {'us min':>9} {'median':>9} {'TB/s w':>7} {'T/s':>7} "
+    f"{'fp16 us':>9} {'x fp16':>7} {'x int8':>7}"
+)
 
 
 def table(result: dict[str, Any]) -> str:
     """Lines for people: ceilings, rates, kernels."""
-    lines = list(_ceiling_lines(result))
-    lines.append(
-        f"{'kernel':<40} {'check':<6} {'us min':>9} {'median':>9} {'TB/s w':>7} {'T/s':>7} "
-        f"{'fp16 us':>9} {'x fp16':>7} {'x int8':>7}"
-    )
-    for row in result["rows"]:
-        name = row.get("name", Path(row.get("path", "?")).stem)
-        if "error" in row:
-            lines.append(f"{name:<40} {row['error'][:90]}")
-            continue
-        fp16 = min(v["minimum"] for k, v in row["peers"].items() if k.startswith("fp16"))
-        int8 = f"{row['ratio_int8']:7.2f}" if "ratio_int8" in row else "      -"
-        lines.append(
-            f"{name:<40} {'exact' if row['check'] == 'exact' else 'WRONG':<6} "
-            f"{row['times']['minimum']:9.2f} {row['times']['median']:9.2f} "
-            f"{row['weights_tb_per_second']:7.2f} {row['tera_ops_per_second']:7.0f} "
-            f"{fp16:9.2f} {row['ratio_fp16']:7.2f} {int8}"
-        )
-        if row["check"] != "exact":
-            lines.append(f"    {row['check'][:110]}")
-    lines += [f"{entry['task']}: {entry.get('error')}" for entry in result["errors"]]
+    lines = [_ceiling_line(row) for row in result["ceilings"]]
+    lines += [_rate_line(row) for row in result["rates"]]
+    lines += [HEADING, *(_row_line(row) for row in result["rows"])]
+    lines += [f"{', '.join(x['tasks'])}: {x.get('error')}" for x in result["errors"]]
     return "\n".join(lines)
 
 

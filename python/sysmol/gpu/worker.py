@@ -225,20 +225,22 @@ def _group(device: Device, paths: Sequence[str], rounds: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``environment``, ``ceilings``, ``rates``, or ``kernels`` and one JSON list of groups."""
+    """Tasks in order: ``environment``, ``ceilings``, ``rates``, or ``kernels`` with a JSON list of
+    groups and the number of rounds."""
     try:
         device = Device()
-        task = arguments[0]
-        if task == "environment":
-            _say("environment", **environment(device))
-            _say("self_test", result=self_test(device))
-        elif task == "ceilings":
-            _ceilings(device)
-        elif task == "rates":
-            _rates(device)
-        else:
+        if arguments[0] == "kernels":
             for group in json.loads(arguments[1]):
                 _group(device, group, int(arguments[2]))
+            return 0
+        for task in arguments:
+            if task == "environment":
+                _say("environment", **environment(device))
+                _say("self_test", result=self_test(device))
+            elif task == "ceilings":
+                _ceilings(device)
+            else:
+                _rates(device)
     except SysmolError as error:
         _say("error", error=str(error))
         return error.exit_code
