@@ -60,7 +60,7 @@ Emulator::fromIR(llvm::StringRef text, llvm::StringRef name) {
   if (!target)
     return target.takeError();
   // Kernels run once for a moment: compiling is most of the time.
-  target->setCodeGenOptLevel(llvm::CodeGenOptLevel::Less);
+  target->setCodeGenOptLevel(llvm::CodeGenOptLevel::None);
   auto jit = llvm::orc::LLJITBuilder()
                  .setJITTargetMachineBuilder(*target)
                  .create();

@@ -15,6 +15,7 @@
 #include "llvm/ADT/StringExtras.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <limits>
 
@@ -57,34 +58,75 @@ static int64_t element(uint32_t word, unsigned index, ElementType type) {
   return code;
 }
 
-static int64_t dotOfWords(uint32_t a, uint32_t b, const MmaShape &shape) {
-  if (shape.a.bits == 1)
-    return std::popcount(shape.isXor ? a ^ b : a & b);
+/// The words of one row of A or column of B, in the order of k.
+using Words = std::array<uint32_t, 8>;
+
+namespace {
+/// Elements of all rows (or columns), widened once: each takes part in many
+/// products.
+struct Elements {
+  /// At most 256 bits of 4-bit elements.
+  std::array<std::array<int16_t, 64>, 16> values;
+
+  void set(unsigned row, const Words &words, unsigned count, ElementType type) {
+    unsigned perWord = 32 / type.bits;
+    for (unsigned i = 0; i < count; ++i)
+      for (unsigned j = 0; j < perWord; ++j)
+        values[row][i * perWord + j] =
+            static_cast<int16_t>(element(words[i], j, type));
+  }
+};
+} // namespace
+
+static int64_t dotOfBits(const Words &a, const Words &b, unsigned count,
+                         bool isXor) {
   int64_t sum = 0;
-  for (unsigned i = 0; i < 32 / shape.a.bits; ++i)
-    sum += element(a, i, shape.a) * element(b, i, shape.b);
+  for (unsigned i = 0; i < count; ++i)
+    sum += std::popcount(isXor ? a[i] ^ b[i] : a[i] & b[i]);
+  return sum;
+}
+
+static int64_t dotOfElements(const std::array<int16_t, 64> &a,
+                             const std::array<int16_t, 64> &b,
+                             unsigned count) {
+  int32_t sum = 0;
+  for (unsigned i = 0; i < count; ++i)
+    sum += int32_t(a[i]) * b[i];
   return sum;
 }
 
 static void multiply(const MmaShape &shape, Team &team) {
-  unsigned registersA = shape.registersA(), registersB = shape.registersB();
-  unsigned rowBlocks = shape.m / 8;
   // Arguments: A, B, C.
+  unsigned registersA = shape.registersA(), registersB = shape.registersB();
+  unsigned rowBlocks = shape.m / 8, words = shape.k / 32;
+  std::array<Words, 16> a;
+  std::array<Words, 8> b;
+  for (unsigned word = 0; word < words; ++word) {
+    unsigned lane = word % 4, block = word / 4;
+    for (unsigned row = 0; row < shape.m; ++row)
+      a[row][word] =
+          team[row % 8 * 4 + lane].arguments[block * rowBlocks + row / 8];
+    for (unsigned column = 0; column < 8; ++column)
+      b[column][word] = team[column * 4 + lane].arguments[registersA + block];
+  }
+  Elements elementsA, elementsB;
+  unsigned count = shape.k / shape.a.bits;
+  if (shape.a.bits != 1) {
+    for (unsigned row = 0; row < shape.m; ++row)
+      elementsA.set(row, a[row], words, shape.a);
+    for (unsigned column = 0; column < 8; ++column)
+      elementsB.set(column, b[column], words, shape.b);
+  }
   for (unsigned row = 0; row < shape.m; ++row) {
     for (unsigned column = 0; column < 8; ++column) {
-      int64_t sum = 0;
-      for (unsigned word = 0; word < shape.k / 32; ++word) {
-        unsigned lane = word % 4, block = word / 4;
-        uint32_t a = team[row % 8 * 4 + lane]
-                         .arguments[block * rowBlocks + row / 8];
-        uint32_t b = team[column * 4 + lane].arguments[registersA + block];
-        sum += dotOfWords(a, b, shape);
-      }
+      int64_t sum = shape.a.bits == 1
+                        ? dotOfBits(a[row], b[column], words, shape.isXor)
+                        : dotOfElements(elementsA.values[row],
+                                        elementsB.values[column], count);
       unsigned index = row / 8 * 2 + column % 2;
       Participant &owner = team[row % 8 * 4 + column / 2];
-      auto start = static_cast<int32_t>(
+      sum += static_cast<int32_t>(
           owner.arguments[registersA + registersB + index]);
-      sum += start;
       if (shape.saturates)
         sum = std::clamp<int64_t>(sum, std::numeric_limits<int32_t>::min(),
                                   std::numeric_limits<int32_t>::max());
