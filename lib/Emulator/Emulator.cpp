@@ -5,11 +5,11 @@
 #include "Lowering.h"
 #include "Machine.h"
 
+#include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Verifier.h"
 #include "llvm/IRReader/IRReader.h"
-#include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/TargetSelect.h"
@@ -61,9 +61,8 @@ Emulator::fromIR(llvm::StringRef text, llvm::StringRef name) {
     return target.takeError();
   // Kernels run once for a moment: compiling is most of the time.
   target->setCodeGenOptLevel(llvm::CodeGenOptLevel::None);
-  auto jit = llvm::orc::LLJITBuilder()
-                 .setJITTargetMachineBuilder(*target)
-                 .create();
+  auto jit =
+      llvm::orc::LLJITBuilder().setJITTargetMachineBuilder(*target).create();
   if (!jit)
     return jit.takeError();
   impl->jit = std::move(*jit);
@@ -75,8 +74,8 @@ Emulator::fromIR(llvm::StringRef text, llvm::StringRef name) {
   impl->lowered = std::move(*lowered);
   for (const LoweredKernel &kernel : impl->lowered.kernels)
     impl->kernels.push_back(kernel.info);
-  if (llvm::Error error = impl->jit->addIRModule(llvm::orc::ThreadSafeModule(
-          std::move(module), std::move(context))))
+  if (llvm::Error error = impl->jit->addIRModule(
+          llvm::orc::ThreadSafeModule(std::move(module), std::move(context))))
     return std::move(error);
   return std::unique_ptr<Emulator>(new Emulator(std::move(impl)));
 }
@@ -95,20 +94,19 @@ llvm::Expected<Statistics>
 Emulator::launch(llvm::StringRef name, const LaunchConfig &config,
                  llvm::ArrayRef<const void *> parameters,
                  llvm::ArrayRef<Buffer> buffers) {
-  auto kernel = llvm::find_if(impl->lowered.kernels,
-                              [&](const LoweredKernel &candidate) {
-                                return candidate.info.name == name;
-                              });
+  auto kernel =
+      llvm::find_if(impl->lowered.kernels, [&](const LoweredKernel &candidate) {
+        return candidate.info.name == name;
+      });
   if (kernel == impl->lowered.kernels.end())
     return llvm::make_error<EmulatorError>(
         FaultKind::Usage, ("there is no kernel '" + name + "'").str());
   if (parameters.size() != kernel->info.parameterBytes.size())
     return llvm::make_error<EmulatorError>(
-        FaultKind::Usage,
-        ("kernel '" + name + "' takes " +
-         llvm::Twine(kernel->info.parameterBytes.size()) + " parameters, not " +
-         llvm::Twine(parameters.size()))
-            .str());
+        FaultKind::Usage, ("kernel '" + name + "' takes " +
+                           llvm::Twine(kernel->info.parameterBytes.size()) +
+                           " parameters, not " + llvm::Twine(parameters.size()))
+                              .str());
   auto symbol = impl->jit->lookup(kernel->wrapper);
   if (!symbol)
     return symbol.takeError();

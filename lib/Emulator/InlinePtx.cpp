@@ -62,7 +62,8 @@ llvm::Error Parser::number(int64_t &into) {
   llvm::StringRef bare = digits;
   bare.consume_back("U");
   if (bare.empty() || bare.getAsInteger(0, magnitude))
-    return refuse("'" + rest.take_front(12) + "' is no operand that the "
+    return refuse("'" + rest.take_front(12) +
+                  "' is no operand that the "
                   "emulator knows; allowed are $N, numbers, [$N + number] and "
                   "{...} of these");
   rest = rest.drop_front(digits.size());
@@ -95,8 +96,7 @@ llvm::Error Parser::address(PtxOperand &into) {
   return consume(']') ? llvm::Error::success() : refuse("a '[' without ']'");
 }
 
-llvm::Error
-Parser::operandGroup(llvm::SmallVector<PtxOperand, 4> &into) {
+llvm::Error Parser::operandGroup(llvm::SmallVector<PtxOperand, 4> &into) {
   if (consume('[')) {
     return address(into.emplace_back());
   }

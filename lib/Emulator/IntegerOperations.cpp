@@ -18,8 +18,7 @@ static Operation pure(llvm::StringRef name, unsigned arguments,
   operation.arguments = arguments;
   operation.results = 1;
   operation.run = [value = std::move(value)](Machine &, Thread &,
-                                             const Slot *given,
-                                             Slot *results) {
+                                             const Slot *given, Slot *results) {
     results[0] = value(given);
   };
   return operation;
@@ -80,14 +79,13 @@ static uint32_t extract(uint32_t value, uint32_t start, uint32_t length,
                         bool isSigned) {
   start &= 255;
   length &= 255;
-  uint64_t wide = isSigned
-                      ? static_cast<uint64_t>(int64_t(int32_t(value)))
-                      : uint64_t(value);
+  uint64_t wide = isSigned ? static_cast<uint64_t>(int64_t(int32_t(value)))
+                           : uint64_t(value);
   if (!length)
     return 0;
-  uint64_t shifted = start > 31 ? (isSigned && value >> 31 ? ~uint64_t(0) : 0)
-                                : static_cast<uint64_t>(
-                                      static_cast<int64_t>(wide) >> start);
+  uint64_t shifted =
+      start > 31 ? (isSigned && value >> 31 ? ~uint64_t(0) : 0)
+                 : static_cast<uint64_t>(static_cast<int64_t>(wide) >> start);
   if (length >= 32)
     return static_cast<uint32_t>(shifted);
   if (!isSigned)
@@ -107,16 +105,18 @@ std::optional<Operation>
 sysmol::emulator::integerForIntrinsic(llvm::StringRef name) {
   llvm::StringRef rest = name;
   if (rest.consume_front("idp4a.") && rest.size() == 3)
-    return pure(name, 3, [a = rest[0] == 's', b = rest[2] == 's'](
-                             const Slot *given) -> uint64_t {
-      return dot4(given[0], given[1], given[2], a, b);
-    });
+    return pure(name, 3,
+                [a = rest[0] == 's',
+                 b = rest[2] == 's'](const Slot *given) -> uint64_t {
+                  return dot4(given[0], given[1], given[2], a, b);
+                });
   if (rest.consume_front("idp2a.") && rest.size() == 3)
     // Its third argument says which half, the sum comes last.
-    return pure(name, 4, [a = rest[0] == 's', b = rest[2] == 's'](
-                             const Slot *given) -> uint64_t {
-      return dot2(given[0], given[1], given[3], given[2] & 1, a, b);
-    });
+    return pure(name, 4,
+                [a = rest[0] == 's',
+                 b = rest[2] == 's'](const Slot *given) -> uint64_t {
+                  return dot2(given[0], given[1], given[3], given[2] & 1, a, b);
+                });
   if (name == "prmt")
     return pure(name, 3, [](const Slot *given) -> uint64_t {
       return permute(given[0], given[1], given[2]);
@@ -134,10 +134,11 @@ sysmol::emulator::integerForPtx(llvm::StringRef mnemonic, size_t) {
     };
     if (!known(a) || !known(b))
       return std::nullopt;
-    return pure(mnemonic, 3, [signedA = a[0] == 's', signedB = b[0] == 's'](
-                                 const Slot *given) -> uint64_t {
-      return dot4(given[0], given[1], given[2], signedA, signedB);
-    });
+    return pure(mnemonic, 3,
+                [signedA = a[0] == 's',
+                 signedB = b[0] == 's'](const Slot *given) -> uint64_t {
+                  return dot4(given[0], given[1], given[2], signedA, signedB);
+                });
   }
   if (mnemonic == "prmt.b32")
     return pure(mnemonic, 3, [](const Slot *given) -> uint64_t {
@@ -148,21 +149,22 @@ sysmol::emulator::integerForPtx(llvm::StringRef mnemonic, size_t) {
       return lop3(given[0], given[1], given[2], given[3]);
     });
   if (mnemonic == "bfe.u32" || mnemonic == "bfe.s32")
-    return pure(mnemonic, 3,
-                [isSigned = mnemonic == "bfe.s32"](
-                    const Slot *given) -> uint64_t {
-                  return extract(given[0], given[1], given[2], isSigned);
-                });
+    return pure(
+        mnemonic, 3,
+        [isSigned = mnemonic == "bfe.s32"](const Slot *given) -> uint64_t {
+          return extract(given[0], given[1], given[2], isSigned);
+        });
   if (rest.consume_front("shf.")) {
     bool left = rest.consume_front("l.");
     if (!left && !rest.consume_front("r."))
       return std::nullopt;
     if (rest != "wrap.b32" && rest != "clamp.b32")
       return std::nullopt;
-    return pure(mnemonic, 3, [left, clamps = rest == "clamp.b32"](
-                                 const Slot *given) -> uint64_t {
-      return funnel(given[0], given[1], given[2], left, clamps);
-    });
+    return pure(
+        mnemonic, 3,
+        [left, clamps = rest == "clamp.b32"](const Slot *given) -> uint64_t {
+          return funnel(given[0], given[1], given[2], left, clamps);
+        });
   }
   if (mnemonic == "popc.b32")
     return pure(mnemonic, 1, [](const Slot *given) -> uint64_t {
@@ -182,8 +184,8 @@ sysmol::emulator::integerForPtx(llvm::StringRef mnemonic, size_t) {
 using Read = std::function<uint64_t(Machine &, Thread &)>;
 
 /// tid.x and the like: `values` names the triple.
-static Read ofTriple(llvm::StringRef name, const Dim3 &(*values)(Machine &,
-                                                                 Thread &)) {
+static Read ofTriple(llvm::StringRef name,
+                     const Dim3 &(*values)(Machine &, Thread &)) {
   unsigned axis = llvm::StringSwitch<unsigned>(name)
                       .Case("x", 0)
                       .Case("y", 1)
@@ -239,8 +241,8 @@ static Read readOf(llvm::StringRef name) {
             })
       .Case("lanemask.gt",
             [](Machine &, Thread &thread) -> uint64_t {
-              return static_cast<uint32_t>(~((uint64_t(2) << thread.lane()) -
-                                             1));
+              return static_cast<uint32_t>(
+                  ~((uint64_t(2) << thread.lane()) - 1));
             })
       .Case("lanemask.ge",
             [](Machine &, Thread &thread) -> uint64_t {

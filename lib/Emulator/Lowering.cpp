@@ -126,8 +126,8 @@ Lowering::emitCall(llvm::IRBuilder<> &builder, Operation operation,
   Site &site = lowered.sites.emplace_back();
   site.operation = std::move(operation);
   for (auto [index, argument] : llvm::enumerate(arguments))
-    builder.CreateStore(argument, builder.CreateConstGEP1_32(
-                                      word, argumentRoom, index));
+    builder.CreateStore(argument,
+                        builder.CreateConstGEP1_32(word, argumentRoom, index));
   auto *type = llvm::FunctionType::get(
       builder.getVoidTy(), {pointer, pointer, pointer, pointer}, false);
   builder.CreateCall(
@@ -157,8 +157,8 @@ llvm::Error Lowering::replace(llvm::IRBuilder<> &builder, llvm::CallInst &call,
       auto value = fromSlot(builder, slot, types[index]);
       if (!value)
         return value.takeError();
-      whole = structure ? builder.CreateInsertValue(whole, *value, index)
-                        : *value;
+      whole =
+          structure ? builder.CreateInsertValue(whole, *value, index) : *value;
     }
     call.replaceAllUsesWith(whole);
   }
@@ -196,7 +196,8 @@ llvm::Error Lowering::lowerIntrinsic(llvm::CallInst &call,
       return slot.takeError();
     slots.push_back(*slot);
   }
-  return replace(builder, call, emitCall(builder, std::move(*operation), slots));
+  return replace(builder, call,
+                 emitCall(builder, std::move(*operation), slots));
 }
 
 llvm::Error Lowering::lowerAssembly(llvm::CallInst &call) {
@@ -220,8 +221,7 @@ llvm::Error Lowering::lowerAssembly(llvm::CallInst &call) {
       values.push_back(nullptr);
       ++outputs;
     } else if (constraint.Type == llvm::InlineAsm::isInput) {
-      auto slot =
-          toSlot(builder, call.getArgOperand(values.size() - outputs));
+      auto slot = toSlot(builder, call.getArgOperand(values.size() - outputs));
       if (!slot)
         return slot.takeError();
       values.push_back(*slot);
@@ -232,8 +232,8 @@ llvm::Error Lowering::lowerAssembly(llvm::CallInst &call) {
     auto operation =
         operationForPtx(instruction.mnemonic, instruction.operands.size());
     if (!operation)
-      return refuseHere("the emulator does not know '" +
-                        instruction.mnemonic + "'");
+      return refuseHere("the emulator does not know '" + instruction.mnemonic +
+                        "'");
     llvm::ArrayRef<llvm::SmallVector<PtxOperand, 4>> groups =
         instruction.operands;
     llvm::ArrayRef<PtxOperand> targets;

@@ -105,9 +105,8 @@ bool Machine::checkShared(const Thread &thread, uint64_t address,
                           uint64_t bytes, AccessKind kind) {
   uint64_t offset = address - reinterpret_cast<uint64_t>(shared.data());
   if (offset + bytes > sharedLimit) {
-    fail(thread, verb(kind) + " " + llvm::Twine(bytes) +
-                     " bytes at byte " + llvm::Twine(offset) +
-                     " of shared memory; the block has " +
+    fail(thread, verb(kind) + " " + llvm::Twine(bytes) + " bytes at byte " +
+                     llvm::Twine(offset) + " of shared memory; the block has " +
                      llvm::Twine(sharedLimit));
     return false;
   }
@@ -157,8 +156,7 @@ uint8_t *Machine::access(Thread &thread, uint64_t address, uint64_t bytes,
                             reinterpret_cast<uint64_t>(near->bytes.data())) +
              " from the start of '" + near->name.str() + "', which has " +
              std::to_string(near->bytes.size()) + ")";
-  fail(thread,
-       verb(kind) + " " + llvm::Twine(bytes) + " bytes " + where);
+  fail(thread, verb(kind) + " " + llvm::Twine(bytes) + " bytes " + where);
   return nullptr;
 }
 
@@ -187,8 +185,8 @@ void Machine::startCopy(Thread &thread, const AsyncCopy &copy) {
                      llvm::Twine(sharedLimit));
     return;
   }
-  if (copy.sourceBytes && !access(thread, copy.source, copy.sourceBytes, 1,
-                                  AccessKind::Read))
+  if (copy.sourceBytes &&
+      !access(thread, copy.source, copy.sourceBytes, 1, AccessKind::Read))
     return;
   if (auto finding = shadow.startCopy(offset, copy.bytes, stamp(thread))) {
     reportRace(thread, *finding);
@@ -378,8 +376,8 @@ void Machine::reportDeadlock() {
   });
   uint32_t begin = stuck->warp() * 32;
   std::map<std::string, llvm::SmallVector<uint32_t>> places;
-  for (uint32_t i = begin;
-       i < std::min<uint32_t>(begin + 32, threads.size()); ++i) {
+  for (uint32_t i = begin; i < std::min<uint32_t>(begin + 32, threads.size());
+       ++i) {
     const Thread &thread = threads[i];
     std::string where = thread.state == Thread::State::Done
                             ? "have returned"
@@ -408,10 +406,10 @@ void Machine::reportDeadlock() {
            thread.state == Thread::State::Done;
   });
   if (others)
-    message += "; " + std::to_string(others) +
-               " threads of other warps have returned";
-  fail(*stuck, "waits forever in warp " + llvm::Twine(stuck->warp()) + ": " +
-                   message);
+    message +=
+        "; " + std::to_string(others) + " threads of other warps have returned";
+  fail(*stuck,
+       "waits forever in warp " + llvm::Twine(stuck->warp()) + ": " + message);
 }
 
 //===----------------------------------------------------------------------===//
@@ -463,8 +461,7 @@ void Machine::runBlock() {
 
 llvm::Error Machine::run(Kernel entry, llvm::StringRef name,
                          const LaunchConfig &launchConfig,
-                         uint64_t staticSharedBytes,
-                         const void *const *values,
+                         uint64_t staticSharedBytes, const void *const *values,
                          llvm::ArrayRef<Buffer> launchBuffers) {
   auto usage = [&](const llvm::Twine &message) {
     return llvm::make_error<EmulatorError>(
@@ -474,8 +471,8 @@ llvm::Error Machine::run(Kernel entry, llvm::StringRef name,
   for (const Dim3 &dim : {config.grid, config.block})
     if (llvm::is_contained(dim, 0u))
       return usage("a grid and a block have at least one in each direction");
-  uint64_t count = uint64_t(config.block[0]) * config.block[1] *
-                   config.block[2];
+  uint64_t count =
+      uint64_t(config.block[0]) * config.block[1] * config.block[2];
   if (config.block[0] > MaxThreads || config.block[1] > MaxThreads ||
       config.block[2] > 64 || count > MaxThreads)
     return usage("a block of " + llvm::Twine(count) +
@@ -509,8 +506,7 @@ llvm::Error Machine::run(Kernel entry, llvm::StringRef name,
   for (uint32_t i = 0; i < count; ++i) {
     threads[i].machine = this;
     threads[i].index = i;
-    threads[i].id = {i % config.block[0],
-                     i / config.block[0] % config.block[1],
+    threads[i].id = {i % config.block[0], i / config.block[0] % config.block[1],
                      i / config.block[0] / config.block[1]};
   }
   uint32_t warps = (count + 31) / 32;
@@ -519,19 +515,17 @@ llvm::Error Machine::run(Kernel entry, llvm::StringRef name,
   for (uint32_t i = 0; i < warps; ++i)
     warpOrder[i] = i;
 
-  uint64_t blocks =
-      uint64_t(config.grid[0]) * config.grid[1] * config.grid[2];
+  uint64_t blocks = uint64_t(config.grid[0]) * config.grid[1] * config.grid[2];
   std::vector<uint64_t> order(config.scheduleSeed ? blocks : 0);
   for (uint64_t i = 0; i < order.size(); ++i)
     order[i] = i;
   std::shuffle(order.begin(), order.end(), random);
   for (uint64_t i = 0; i < blocks; ++i) {
     uint64_t block = order.empty() ? i : order[i];
-    blockIndex = {static_cast<uint32_t>(block % config.grid[0]),
-                  static_cast<uint32_t>(block / config.grid[0] %
-                                        config.grid[1]),
-                  static_cast<uint32_t>(block / config.grid[0] /
-                                        config.grid[1])};
+    blockIndex = {
+        static_cast<uint32_t>(block % config.grid[0]),
+        static_cast<uint32_t>(block / config.grid[0] % config.grid[1]),
+        static_cast<uint32_t>(block / config.grid[0] / config.grid[1])};
     runBlock();
     if (failed())
       return llvm::make_error<EmulatorError>(FaultKind::Kernel, fault);

@@ -100,13 +100,13 @@ static std::optional<VectorAccess> vectorAccess(llvm::StringRef rest) {
     parts.pop_back();
   // What else may stand there changes when or how fast, not what.
   for (llvm::StringRef part : parts) {
-    bool known = llvm::StringSwitch<bool>(part)
-                     .Cases({"global", "shared", "shared::cta", "weak", "nc",
-                             "relaxed", "volatile", "cta", "gpu", "ca", "cg",
-                             "cs", "lu", "cv", "wb", "wt"},
-                            true)
-                     .Default(part.starts_with("L1::") ||
-                              part.starts_with("L2::"));
+    bool known =
+        llvm::StringSwitch<bool>(part)
+            .Cases({"global", "shared", "shared::cta", "weak", "nc", "relaxed",
+                    "volatile", "cta", "gpu", "ca", "cg", "cs", "lu", "cv",
+                    "wb", "wt"},
+                   true)
+            .Default(part.starts_with("L1::") || part.starts_with("L2::"));
     if (!known)
       return std::nullopt;
   }

@@ -87,8 +87,7 @@ static int64_t dotOfBits(const Words &a, const Words &b, unsigned count,
 }
 
 static int64_t dotOfElements(const std::array<int16_t, 64> &a,
-                             const std::array<int16_t, 64> &b,
-                             unsigned count) {
+                             const std::array<int16_t, 64> &b, unsigned count) {
   int32_t sum = 0;
   for (unsigned i = 0; i < count; ++i)
     sum += int32_t(a[i]) * b[i];
@@ -186,8 +185,8 @@ sysmol::emulator::mmaForIntrinsic(llvm::StringRef name) {
 }
 
 /// mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.and.popc
-std::optional<Operation>
-sysmol::emulator::mmaForPtx(llvm::StringRef mnemonic, size_t) {
+std::optional<Operation> sysmol::emulator::mmaForPtx(llvm::StringRef mnemonic,
+                                                     size_t) {
   llvm::SmallVector<llvm::StringRef> parts;
   mnemonic.split(parts, '.');
   if (parts.size() < 10 || parts[0] != "mma" || parts[1] != "sync" ||

@@ -76,9 +76,11 @@ std::optional<Operation> mmaForPtx(llvm::StringRef mnemonic, size_t operands);
 std::optional<Operation> warpForIntrinsic(llvm::StringRef name);
 std::optional<Operation> warpForPtx(llvm::StringRef mnemonic, size_t operands);
 std::optional<Operation> memoryForIntrinsic(llvm::StringRef name);
-std::optional<Operation> memoryForPtx(llvm::StringRef mnemonic, size_t operands);
+std::optional<Operation> memoryForPtx(llvm::StringRef mnemonic,
+                                      size_t operands);
 std::optional<Operation> integerForIntrinsic(llvm::StringRef name);
-std::optional<Operation> integerForPtx(llvm::StringRef mnemonic, size_t operands);
+std::optional<Operation> integerForPtx(llvm::StringRef mnemonic,
+                                       size_t operands);
 std::optional<Operation> specialRegister(llvm::StringRef name);
 
 } // namespace sysmol::emulator

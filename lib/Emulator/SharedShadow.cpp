@@ -41,9 +41,10 @@ SharedShadow::check(size_t offset, size_t bytes, bool writes, bool atomic,
   return std::nullopt;
 }
 
-std::optional<SharedShadow::Finding>
-SharedShadow::access(size_t offset, size_t bytes, SharedAccess kind,
-                     const Stamp &now) {
+std::optional<SharedShadow::Finding> SharedShadow::access(size_t offset,
+                                                          size_t bytes,
+                                                          SharedAccess kind,
+                                                          const Stamp &now) {
   bool writes = kind != SharedAccess::Read;
   bool atomic = kind == SharedAccess::Atomic;
   auto finding = check(offset, bytes, writes, atomic, now);
@@ -59,8 +60,7 @@ SharedShadow::access(size_t offset, size_t bytes, SharedAccess kind,
     }
     Stamp before = cell.read;
     cell.read = now;
-    if (cell.readers == Readers::None ||
-        before.blockEpoch != now.blockEpoch)
+    if (cell.readers == Readers::None || before.blockEpoch != now.blockEpoch)
       cell.readers = Readers::OneLane;
     else if (cell.readers == Readers::Many || before.warp != now.warp)
       cell.readers = Readers::Many;
@@ -94,6 +94,4 @@ void SharedShadow::finishCopy(size_t offset, size_t bytes, const Stamp &now) {
   }
 }
 
-void SharedShadow::reset() {
-  std::fill(cells.begin(), cells.end(), Cell());
-}
+void SharedShadow::reset() { std::fill(cells.begin(), cells.end(), Cell()); }

@@ -70,8 +70,8 @@ static std::pair<int, bool> shuffleSource(Shuffle mode, int lane, uint32_t b,
 
 /// Where the arguments stand differs: the intrinsic has the mask first, PTX
 /// last.
-static Operation makeShuffle(llvm::StringRef name, Shuffle mode,
-                             bool maskFirst, bool givesPredicate) {
+static Operation makeShuffle(llvm::StringRef name, Shuffle mode, bool maskFirst,
+                             bool givesPredicate) {
   Operation operation =
       withMask(name, 4, givesPredicate ? 2 : 1, maskFirst ? 0 : 3);
   unsigned first = maskFirst ? 1 : 0;
@@ -81,9 +81,8 @@ static Operation makeShuffle(llvm::StringRef name, Shuffle mode,
       Participant &mine = team[lane];
       if (!mine)
         continue;
-      auto [source, inRange] =
-          shuffleSource(mode, lane, mine.arguments[first + 1],
-                        mine.arguments[first + 2]);
+      auto [source, inRange] = shuffleSource(
+          mode, lane, mine.arguments[first + 1], mine.arguments[first + 2]);
       if (!team[source]) {
         machine.fail(*mine.thread, llvm::Twine(name) + " reads lane " +
                                        llvm::Twine(source) +
@@ -155,11 +154,9 @@ static Reduction reduction(llvm::StringRef name) {
   return llvm::StringSwitch<Reduction>(name)
       .Cases({"add", "add.s32", "add.u32"},
              [](uint32_t a, uint32_t b) { return a + b; })
-      .Cases({"and", "and.b32"},
-             [](uint32_t a, uint32_t b) { return a & b; })
+      .Cases({"and", "and.b32"}, [](uint32_t a, uint32_t b) { return a & b; })
       .Cases({"or", "or.b32"}, [](uint32_t a, uint32_t b) { return a | b; })
-      .Cases({"xor", "xor.b32"},
-             [](uint32_t a, uint32_t b) { return a ^ b; })
+      .Cases({"xor", "xor.b32"}, [](uint32_t a, uint32_t b) { return a ^ b; })
       .Cases({"min", "min.s32"},
              [](uint32_t a, uint32_t b) {
                return static_cast<uint32_t>(
@@ -265,7 +262,8 @@ struct MatrixMove {
 };
 } // namespace
 
-/// x4.trans.b16 or x4.b16; PTX puts the state space between: x4.trans.shared.b16.
+/// x4.trans.b16 or x4.b16; PTX puts the state space between:
+/// x4.trans.shared.b16.
 static std::optional<MatrixMove> matrixMove(llvm::StringRef rest) {
   MatrixMove move;
   if (!rest.consume_front("m8n8.x") || rest.consumeInteger(10, move.count) ||
@@ -280,9 +278,8 @@ static std::optional<MatrixMove> matrixMove(llvm::StringRef rest) {
 }
 
 /// Where element `half` of lane `lane`'s register lies in its matrix.
-static std::pair<unsigned, unsigned> rowAndColumn(const MatrixMove &move,
-                                                  unsigned lane,
-                                                  unsigned half) {
+static std::pair<unsigned, unsigned>
+rowAndColumn(const MatrixMove &move, unsigned lane, unsigned half) {
   unsigned outer = lane / 4, inner = lane % 4 * 2 + half;
   return move.transposed ? std::pair(inner, outer) : std::pair(outer, inner);
 }
@@ -393,8 +390,8 @@ sysmol::emulator::warpForIntrinsic(llvm::StringRef name) {
   return std::nullopt;
 }
 
-std::optional<Operation>
-sysmol::emulator::warpForPtx(llvm::StringRef mnemonic, size_t operands) {
+std::optional<Operation> sysmol::emulator::warpForPtx(llvm::StringRef mnemonic,
+                                                      size_t operands) {
   llvm::StringRef rest = mnemonic;
   if (rest.consume_front("shfl.sync.")) {
     auto [mode, type] = rest.split('.');

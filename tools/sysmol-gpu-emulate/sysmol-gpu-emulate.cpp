@@ -80,8 +80,7 @@ static Failure failureOf(llvm::Error error) {
         failure.message = problem.getMessage();
       },
       [&](const llvm::ErrorInfoBase &problem) {
-        failure.message =
-            llvm::join(llvm::split(problem.message(), '\n'), " ");
+        failure.message = llvm::join(llvm::split(problem.message(), '\n'), " ");
       });
   return failure;
 }
@@ -92,15 +91,14 @@ static std::optional<Failure> readInto(llvm::StringRef path,
   auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
                                           /*RequiresNullTerminator=*/false);
   if (!file)
-    return Failure{Refused, (path + ": cannot read: " +
-                             file.getError().message())
-                                .str()};
+    return Failure{
+        Refused, (path + ": cannot read: " + file.getError().message()).str()};
   if ((*file)->getBufferSize() != bytes.size())
-    return Failure{Refused, (path + ": has " +
-                             llvm::Twine((*file)->getBufferSize()) +
-                             " bytes; buffer '" + name + "' has " +
-                             llvm::Twine(bytes.size()))
-                                .str()};
+    return Failure{Refused,
+                   (path + ": has " + llvm::Twine((*file)->getBufferSize()) +
+                    " bytes; buffer '" + name + "' has " +
+                    llvm::Twine(bytes.size()))
+                       .str()};
   llvm::copy((*file)->getBuffer(), bytes.begin());
   return std::nullopt;
 }
@@ -116,8 +114,7 @@ static std::optional<Failure> writeFile(llvm::StringRef path,
     file.os().clear_error();
   }
   if (code)
-    return Failure{Refused,
-                   (path + ": cannot write: " + code.message()).str()};
+    return Failure{Refused, (path + ": cannot write: " + code.message()).str()};
   file.keep();
   return std::nullopt;
 }
@@ -128,9 +125,9 @@ static std::optional<Failure> split(llvm::StringRef option,
                                     std::string &name, std::string &file) {
   auto [left, right] = option.split('=');
   if (right.empty() || !description.buffers.count(left.str()))
-    return Failure{Usage, ("'" + option +
-                           "' must be NAME=FILE with the name of a buffer")
-                              .str()};
+    return Failure{
+        Usage,
+        ("'" + option + "' must be NAME=FILE with the name of a buffer").str()};
   name = left.str();
   file = right.str();
   return std::nullopt;
@@ -201,8 +198,8 @@ struct Options {
 static std::optional<Failure> emulate(const Options &options) {
   auto text = llvm::MemoryBuffer::getFile(options.input);
   if (!text)
-    return Failure{Refused,
-                   options.input + ": cannot read: " + text.getError().message()};
+    return Failure{Refused, options.input +
+                                ": cannot read: " + text.getError().message()};
   auto description = parseDescription((*text)->getBuffer(), options.input);
   if (!description)
     return failureOf(description.takeError());
@@ -217,8 +214,8 @@ static std::optional<Failure> emulate(const Options &options) {
   }
   auto ir = llvm::MemoryBuffer::getFile(path);
   if (!ir)
-    return Failure{Refused, (path + ": cannot read: " + ir.getError().message())
-                                .str()};
+    return Failure{Refused,
+                   (path + ": cannot read: " + ir.getError().message()).str()};
 
   Memories memories;
   for (const auto &[name, buffer] : description->buffers) {
@@ -289,8 +286,12 @@ int main(int argc, char **argv) {
       argc, argv,
       "Runs a GPU kernel, by its launch description and LLVM IR, on the CPU\n");
 
-  auto failure = emulate({input, llvmIR, {set.begin(), set.end()},
-                          {get.begin(), get.end()}, statistics, seed});
+  auto failure = emulate({input,
+                          llvmIR,
+                          {set.begin(), set.end()},
+                          {get.begin(), get.end()},
+                          statistics,
+                          seed});
   if (!failure)
     return Done;
   llvm::errs() << "sysmol-gpu-emulate: error: " << failure->message << "\n";

@@ -101,8 +101,8 @@ public:
   ~Emulator();
 
   /// Parses textual or binary LLVM IR.
-  static llvm::Expected<std::unique_ptr<Emulator>>
-  fromIR(llvm::StringRef text, llvm::StringRef name);
+  static llvm::Expected<std::unique_ptr<Emulator>> fromIR(llvm::StringRef text,
+                                                          llvm::StringRef name);
 
   /// Compiles a copy of `module`.
   static llvm::Expected<std::unique_ptr<Emulator>>

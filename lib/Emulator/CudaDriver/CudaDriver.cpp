@@ -120,8 +120,8 @@ static void writeLog(const std::string &text, unsigned count,
 
 /// The allocations, if every pointer among the parameters points into one;
 /// else, for memory of other libraries, all that there is.
-static std::vector<Buffer>
-buffersFor(const KernelInfo &kernel, void *const *parameters) {
+static std::vector<Buffer> buffersFor(const KernelInfo &kernel,
+                                      void *const *parameters) {
   const auto &allocations = state().allocations;
   bool ours = true;
   for (size_t i = 0; i < kernel.parameterBytes.size(); ++i) {
@@ -363,10 +363,10 @@ SYSMOL_DRIVER cuEventRecord(void *event, void *) {
 SYSMOL_DRIVER cuEventSynchronize(void *) { return Success; }
 
 SYSMOL_DRIVER cuEventElapsedTime(float *milliseconds, void *start, void *end) {
-  *milliseconds = std::chrono::duration<float, std::milli>(
-                      static_cast<Event *>(end)->when -
-                      static_cast<Event *>(start)->when)
-                      .count();
+  *milliseconds =
+      std::chrono::duration<float, std::milli>(
+          static_cast<Event *>(end)->when - static_cast<Event *>(start)->when)
+          .count();
   return Success;
 }
 

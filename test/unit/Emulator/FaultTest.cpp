@@ -41,18 +41,19 @@ TEST(Fault, ReadBehindABuffer) {
 }
 
 TEST(Fault, WriteInFrontOfABuffer) {
-  auto outcome = runWarp(
-      kernel("  %one = add i32 0, 1\n" + store("one", "-1")), {}, 1);
-  expectFault(outcome, FaultKind::Kernel, "writes 4 bytes outside every buffer");
+  auto outcome =
+      runWarp(kernel("  %one = add i32 0, 1\n" + store("one", "-1")), {}, 1);
+  expectFault(outcome, FaultKind::Kernel,
+              "writes 4 bytes outside every buffer");
 }
 
 TEST(Fault, MisalignedVector) {
-  auto outcome = runWarp(
-      kernel("  %p = getelementptr i32, ptr addrspace(1) %in, i32 1\n"
-             "  %x = load <4 x i32>, ptr addrspace(1) %p, align 16\n"
-             "  %v = extractelement <4 x i32> %x, i32 0\n" +
-             store("v", "%lane")),
-      randomWords(32, 2), 32);
+  auto outcome =
+      runWarp(kernel("  %p = getelementptr i32, ptr addrspace(1) %in, i32 1\n"
+                     "  %x = load <4 x i32>, ptr addrspace(1) %p, align 16\n"
+                     "  %v = extractelement <4 x i32> %x, i32 0\n" +
+                     store("v", "%lane")),
+              randomWords(32, 2), 32);
   expectFault(outcome, FaultKind::Kernel, "no multiple of 16");
 }
 
@@ -132,13 +133,13 @@ TEST(Fault, MmaInAWarpThatIsNotFull) {
 TEST(Fault, BarrierThatNotAllReach) {
   LaunchConfig config;
   config.block = {64, 1, 1};
-  auto outcome = run(
-      kernel("  %c = icmp ult i32 %tid, 32\n  br i1 %c, label %with, label "
-             "%end\nwith:\n  call void "
-             "@llvm.nvvm.barrier.cta.sync.aligned.all(i32 0)\n  br label "
-             "%end\nend:\n",
-             Shared),
-      {}, 1, config);
+  auto outcome =
+      run(kernel("  %c = icmp ult i32 %tid, 32\n  br i1 %c, label %with, label "
+                 "%end\nwith:\n  call void "
+                 "@llvm.nvvm.barrier.cta.sync.aligned.all(i32 0)\n  br label "
+                 "%end\nend:\n",
+                 Shared),
+          {}, 1, config);
   expectFault(outcome, FaultKind::Kernel,
               "lanes 0-31 wait at barrier.cta.sync.aligned.all; 32 threads of "
               "other warps have returned");
@@ -147,7 +148,8 @@ TEST(Fault, BarrierThatNotAllReach) {
 TEST(Fault, MaskWithoutItsOwnLane) {
   auto outcome = runWarp(
       kernel("  call void @llvm.nvvm.bar.warp.sync(i32 1)\n", Shared), {}, 1);
-  expectFault(outcome, FaultKind::Kernel, "a mask that leaves out its own lane");
+  expectFault(outcome, FaultKind::Kernel,
+              "a mask that leaves out its own lane");
 }
 
 TEST(Fault, ShuffleFromALaneOutsideTheMask) {
@@ -166,12 +168,12 @@ TEST(Fault, ShuffleFromALaneOutsideTheMask) {
 //===----------------------------------------------------------------------===//
 
 TEST(Race, ReadOfAnothersWrite) {
-  auto outcome = runWarp(
-      kernel(sharedStore("%tid") + "  %p = add i32 %tid, 31\n  %o = and i32 "
+  auto outcome = runWarp(kernel(sharedStore("%tid") +
+                                    "  %p = add i32 %tid, 31\n  %o = and i32 "
                                     "%p, 31\n" +
-                 sharedLoad("%o"),
-             Shared),
-      {}, 32);
+                                    sharedLoad("%o"),
+                                Shared),
+                         {}, 32);
   expectFault(outcome, FaultKind::Kernel,
               "reads where no barrier since orders a write by warp 0 lane");
 }
@@ -247,11 +249,12 @@ TEST(Refused, WhatIsNoKernelForThisMachine) {
                              "3)\n",
                              "declare i32 @llvm.nvvm.fns(i32, i32, i32)"),
                       {}, 1),
-              FaultKind::Refused, "does not know the intrinsic 'llvm.nvvm.fns'");
-  expectFault(runWarp(kernel("  call void @printf()\n",
-                             "declare void @printf()"),
-                      {}, 1),
-              FaultKind::Refused, "calls 'printf'");
+              FaultKind::Refused,
+              "does not know the intrinsic 'llvm.nvvm.fns'");
+  expectFault(
+      runWarp(kernel("  call void @printf()\n", "declare void @printf()"), {},
+              1),
+      FaultKind::Refused, "calls 'printf'");
 }
 
 TEST(Refused, LaunchesThatNoGpuAllows) {

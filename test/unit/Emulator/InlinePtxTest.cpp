@@ -67,12 +67,11 @@ TEST(InlinePtx, SmallLoadsExtend) {
   %b = call i32 asm sideeffect "ld.global.u8 $0, [$1 + 1];", "=r,l"(ptr addrspace(1) %in)
   %c = call i32 asm sideeffect "ld.global.s16 $0, [$1 + 2];", "=r,l"(ptr addrspace(1) %in)
 )";
-  auto outcome = runWarp(kernel(body + store("a", "0") + store("b", "1") +
-                                store("c", "2")),
-                         in, 3);
+  auto outcome = runWarp(
+      kernel(body + store("a", "0") + store("b", "1") + store("c", "2")), in,
+      3);
   ASSERT_EQ(outcome.fault, "");
-  EXPECT_EQ(outcome.out,
-            (std::vector<uint32_t>{0xffffff80, 0xff, 0xffff8001}));
+  EXPECT_EQ(outcome.out, (std::vector<uint32_t>{0xffffff80, 0xff, 0xffff8001}));
 }
 
 TEST(InlinePtx, SharedAddressesOf32Bits) {
@@ -107,7 +106,8 @@ TEST(InlinePtx, AsyncCopyWithASize) {
   %p1 = getelementptr i32, ptr addrspace(3) %p, i32 1
   %w = load i32, ptr addrspace(3) %p1, align 4
   %l1 = add i32 %lane, 32
-)" + store("v", "%lane") + store("w", "%l1");
+)" + store("v", "%lane") +
+                     store("w", "%l1");
   auto outcome =
       runWarp(kernel(body, "@s = internal addrspace(3) global [128 x i32] "
                            "undef, align 16"),

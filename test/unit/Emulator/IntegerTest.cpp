@@ -11,12 +11,12 @@ static void expectOfThree(
     const std::string &lines, const std::string &globals, uint64_t seed,
     const std::function<uint32_t(uint32_t, uint32_t, uint32_t)> &expected) {
   auto in = randomWords(96, seed);
-  auto outcome = runWarp(
-      kernel(load("a", "%lane") + "  %l1 = add i32 %lane, 32\n" +
-                 load("b", "%l1") + "  %l2 = add i32 %lane, 64\n" +
-                 load("c", "%l2") + lines + store("v", "%lane"),
-             globals),
-      in, 32);
+  auto outcome =
+      runWarp(kernel(load("a", "%lane") + "  %l1 = add i32 %lane, 32\n" +
+                         load("b", "%l1") + "  %l2 = add i32 %lane, 64\n" +
+                         load("c", "%l2") + lines + store("v", "%lane"),
+                     globals),
+              in, 32);
   ASSERT_EQ(outcome.fault, "");
   for (unsigned lane = 0; lane < 32; ++lane)
     EXPECT_EQ(outcome.out[lane],
@@ -52,7 +52,8 @@ TEST(Integer, Dp4aOfEverySignedness) {
 TEST(Integer, Dp2a) {
   for (bool high : {false, true})
     expectOfThree(
-        std::string("  %v = call i32 @llvm.nvvm.idp2a.s.u(i32 %a, i32 %b, i1 ") +
+        std::string(
+            "  %v = call i32 @llvm.nvvm.idp2a.s.u(i32 %a, i32 %b, i1 ") +
             (high ? "true" : "false") + ", i32 %c)\n",
         "declare i32 @llvm.nvvm.idp2a.s.u(i32, i32, i1, i32)", 3,
         [=](uint32_t x, uint32_t y, uint32_t z) {
@@ -134,8 +135,7 @@ TEST(Integer, Bfe) {
         expectOfThree(std::string("  %v = call i32 asm \"bfe.") +
                           (isSigned ? "s32" : "u32") + " $0, $1, " +
                           std::to_string(start) + ", " +
-                          std::to_string(length) +
-                          ";\", \"=r,r\"(i32 %a)\n",
+                          std::to_string(length) + ";\", \"=r,r\"(i32 %a)\n",
                       "", start * 7 + length, expected);
       }
 }

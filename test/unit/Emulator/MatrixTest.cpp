@@ -64,10 +64,10 @@ TEST_P(MatrixTest, Load) {
             store(n, "%" + n + ".o");
   }
   auto in = randomWords(128, 10 + count);
-  auto outcome = runWarp(
-      kernel(body, std::string(Globals) + "declare " + resultType() + " " +
-                       name + "(ptr addrspace(3))"),
-      in, 32 * count);
+  auto outcome =
+      runWarp(kernel(body, std::string(Globals) + "declare " + resultType() +
+                               " " + name + "(ptr addrspace(3))"),
+              in, 32 * count);
   ASSERT_EQ(outcome.fault, "");
   for (unsigned lane = 0; lane < 32; ++lane)
     for (unsigned matrix = 0; matrix < count; ++matrix)
@@ -75,9 +75,9 @@ TEST_P(MatrixTest, Load) {
         unsigned row = lane / 4, column = lane % 4 * 2 + h;
         uint16_t expected = transposed ? half(in, matrix, column, row)
                                        : half(in, matrix, row, column);
-        EXPECT_EQ(static_cast<uint16_t>(outcome.out[matrix * 32 + lane] >>
-                                        (16 * h)),
-                  expected)
+        EXPECT_EQ(
+            static_cast<uint16_t>(outcome.out[matrix * 32 + lane] >> (16 * h)),
+            expected)
             << "lane " << lane << " matrix " << matrix;
       }
 }
@@ -89,8 +89,7 @@ TEST_P(MatrixTest, StoreIsTheInverseOfLoad) {
   std::string body = fill() + "  %m = call " + resultType() + " " + loadName +
                      "(ptr addrspace(3) %row)\n"
                      "  call void @llvm.nvvm.bar.warp.sync(i32 -1)\n";
-  std::string arguments = "ptr addrspace(3) %row2",
-              types = "ptr addrspace(3)";
+  std::string arguments = "ptr addrspace(3) %row2", types = "ptr addrspace(3)";
   body += "  %row2 = getelementptr i32, ptr addrspace(3) @t, i32 %f0\n";
   for (unsigned i = 0; i < count; ++i) {
     std::string n = "v" + std::to_string(i);

@@ -146,8 +146,8 @@ protected:
       }
       for (unsigned i = 0; i < registersB() * 32 / c.bits; ++i) {
         Place p = placeOfB(c, lane, i);
-        b[p.row][p.column] = elementAt(in, lane * stride() + registersA(), i,
-                                       c.bits, c.signedB);
+        b[p.row][p.column] =
+            elementAt(in, lane * stride() + registersA(), i, c.bits, c.signedB);
       }
     }
     auto outcome = runWarp(ir, in, size_t(32) * registersC());
@@ -210,8 +210,8 @@ static std::vector<Case> cases() {
       std::string shape = "m" + std::to_string(m) + "n8k" + std::to_string(k);
       std::string op = isXor ? "xor" : "and";
       all.push_back({op + ".popc." + shape + ".row.col.b1",
-                     "mma.sync.aligned." + shape +
-                         ".row.col.s32.b1.b1.s32." + op + ".popc",
+                     "mma.sync.aligned." + shape + ".row.col.s32.b1.b1.s32." +
+                         op + ".popc",
                      m, k, 1, false, false, isXor});
     }
   struct Shape {
@@ -227,12 +227,12 @@ static std::vector<Case> cases() {
           std::string bits = std::to_string(s.bits);
           std::string satfinite = saturates ? "satfinite." : "";
           std::string typeA = a + bits, typeB = b + bits;
-          all.push_back(
-              {shape + ".row.col." + satfinite + typeA +
-                   (a == b ? "" : "." + typeB),
-               "mma.sync.aligned." + shape + ".row.col." + satfinite + "s32." +
-                   typeA + "." + typeB + ".s32",
-               s.m, s.k, s.bits, a == 's', b == 's', false, saturates});
+          all.push_back({shape + ".row.col." + satfinite + typeA +
+                             (a == b ? "" : "." + typeB),
+                         "mma.sync.aligned." + shape + ".row.col." + satfinite +
+                             "s32." + typeA + "." + typeB + ".s32",
+                         s.m, s.k, s.bits, a == 's', b == 's', false,
+                         saturates});
         }
   return all;
 }

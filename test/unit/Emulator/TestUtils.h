@@ -1,4 +1,5 @@
-//===- TestUtils.h - Kernels written by hand ---------------------*- C++ -*-===//
+//===- TestUtils.h - Kernels written by hand ---------------------*- C++
+//-*-===//
 
 #ifndef SYSMOL_TEST_UNIT_EMULATOR_TESTUTILS_H
 #define SYSMOL_TEST_UNIT_EMULATOR_TESTUTILS_H

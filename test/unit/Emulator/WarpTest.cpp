@@ -77,10 +77,10 @@ TEST(SpecialRegisters, LaneMasks) {
         {"ge", [](uint32_t l) { return ~0u << l; }}}) {
     std::string full =
         std::string("@llvm.nvvm.read.ptx.sreg.lanemask.") + name + "()";
-    auto outcome = runWarp(
-        kernel("  %m = call i32 " + full + "\n" + store("m", "%tid"),
-               "declare i32 " + full),
-        {}, 32);
+    auto outcome =
+        runWarp(kernel("  %m = call i32 " + full + "\n" + store("m", "%tid"),
+                       "declare i32 " + full),
+                {}, 32);
     ASSERT_EQ(outcome.fault, "");
     for (uint32_t lane = 0; lane < 32; ++lane)
       EXPECT_EQ(outcome.out[lane], expected(lane)) << name;
@@ -148,8 +148,9 @@ TEST(Shuffle, OfAFloatWithoutPredicate) {
   for (uint32_t &word : in)
     word = (word & 0x007fffff) | 0x3f800000;
   auto outcome = runWarp(
-      kernel(load("x", "%lane") + "  %f = bitcast i32 %x to float\n  %s = "
-                                  "call float " +
+      kernel(load("x", "%lane") +
+                 "  %f = bitcast i32 %x to float\n  %s = "
+                 "call float " +
                  name + "(i32 -1, float %f, i32 1, i32 31)\n" +
                  "  %v = bitcast float %s to i32\n" + store("v", "%lane"),
              "declare float " + name + "(i32, float, i32, i32)"),
@@ -196,9 +197,8 @@ static uint32_t voteOf(const std::string &mode, uint32_t votes, uint32_t mask) {
       (type == "i1" ? "  %v = zext i1 %v0 to i32\n"
                     : "  %v = add i32 %v0, 0\n") +
       store("v", "%lane") + "  br label %end\nend:\n";
-  auto outcome =
-      runWarp(kernel(body, "declare " + type + " " + name + "(i32, i1)"), {},
-              32);
+  auto outcome = runWarp(
+      kernel(body, "declare " + type + " " + name + "(i32, i1)"), {}, 32);
   EXPECT_EQ(outcome.fault, "");
   if (outcome.out.empty())
     return ~0u;
@@ -235,16 +235,17 @@ TEST(Reduce, EveryOperation) {
       {"xor", fold([](uint32_t a, uint32_t b) { return a ^ b; })},
       {"umin", fold([](uint32_t a, uint32_t b) { return std::min(a, b); })},
       {"umax", fold([](uint32_t a, uint32_t b) { return std::max(a, b); })},
-      {"min", fold([&](uint32_t a, uint32_t b) { return s(a) < s(b) ? a : b; })},
+      {"min",
+       fold([&](uint32_t a, uint32_t b) { return s(a) < s(b) ? a : b; })},
       {"max",
        fold([&](uint32_t a, uint32_t b) { return s(a) > s(b) ? a : b; })}};
   for (auto &[operation, value] : expected) {
     std::string name = "@llvm.nvvm.redux.sync." + operation;
-    auto outcome = runWarp(
-        kernel(load("x", "%lane") + "  %v = call i32 " + name +
-                   "(i32 %x, i32 -1)\n" + store("v", "%lane"),
-               "declare i32 " + name + "(i32, i32)"),
-        in, 32);
+    auto outcome =
+        runWarp(kernel(load("x", "%lane") + "  %v = call i32 " + name +
+                           "(i32 %x, i32 -1)\n" + store("v", "%lane"),
+                       "declare i32 " + name + "(i32, i32)"),
+                in, 32);
     ASSERT_EQ(outcome.fault, "");
     for (unsigned lane = 0; lane < 32; ++lane)
       EXPECT_EQ(outcome.out[lane], value) << operation;
@@ -318,18 +319,18 @@ TEST(Barrier, StaticAndDynamicSharedMemory) {
 TEST(Barrier, Reduces) {
   for (auto [name, type, expected] :
        {std::tuple("popc", "i32", 10u), {"and", "i1", 0u}, {"or", "i1", 1u}}) {
-    std::string full = std::string("@llvm.nvvm.barrier.cta.red.") + name +
-                       ".aligned.all";
+    std::string full =
+        std::string("@llvm.nvvm.barrier.cta.red.") + name + ".aligned.all";
     LaunchConfig config;
     config.block = {64, 1, 1};
     std::string body = "  %p = icmp ult i32 %tid, 10\n  %b = call " +
                        std::string(type) + " " + full + "(i32 0, i1 %p)\n";
     body += std::string(type) == "i1" ? "  %v = zext i1 %b to i32\n"
                                       : "  %v = add i32 %b, 0\n";
-    auto outcome = run(kernel(body + store("v", "%tid"),
-                              "declare " + std::string(type) + " " + full +
-                                  "(i32, i1)"),
-                       {}, 64, config);
+    auto outcome =
+        run(kernel(body + store("v", "%tid"),
+                   "declare " + std::string(type) + " " + full + "(i32, i1)"),
+            {}, 64, config);
     ASSERT_EQ(outcome.fault, "");
     for (uint32_t value : outcome.out)
       EXPECT_EQ(value, expected) << name;
