@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sysmol.errors import InputRefused, InternalError, SysmolError
+from sysmol.errors import InputRefused, SysmolError
 from sysmol.gpu import kernel as kernels
 
 __all__ = ["HEADING", "bench", "find", "table", "write"]
@@ -22,7 +22,7 @@ Report = Callable[[str], None]
 
 _WORKER = (sys.executable, "-m", "sysmol.gpu.worker")
 #: Seconds without a word after which a worker hangs.
-_PATIENCE = 60.0
+_PATIENCE = 75.0
 
 
 def find(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -130,6 +130,9 @@ def _kernels(
                 finished.add(event["path"])
                 result["rows"].append(event)
                 report(_row_line(event))
+            elif kind == "error":
+                result["errors"].append({"tasks": ["kernels"], **event})
+                report(f"kernels: {event.get('error')}")
             else:
                 over = bool(event.pop("over", False))
                 if over:
@@ -178,7 +181,7 @@ def bench(
     Raises
     ------
     ResourceLimit
-        There is no GPU.
+        There is no driver.
     """
     from sysmol.gpu.driver import driver
 
@@ -189,10 +192,11 @@ def bench(
         "suite": "gpu", "ceilings": [], "rates": [], "rows": bad, "errors": [],
     }  # fmt: skip
     _simple(["environment", "ceilings", *(["rates"] if rates else [])], until, result, report)
-    if result.get("self_test", {}).get("result") != "ok":
-        raise InternalError(
-            f"the GPU's self-test fails: {result.get('self_test') or result['errors']}"
-        )
+    # Its failure is told, but what the kernels compute is checked anyway.
+    tested = result.setdefault("self_test", {"result": "did not run"})["result"]
+    if tested != "ok":
+        result["errors"].append({"tasks": ["self-test"], "error": tested})
+        report(f"self-test: {tested}")
     _kernels(groups, rounds, until, result, report)
     return result
 
@@ -216,7 +220,7 @@ def _row_line(row: dict[str, Any]) -> str:
     name = row.get("name", Path(row.get("path", "?")).stem)
     if "error" in row:
         return f"{name:<40} {row['error'][:100]}"
-    fp16 = min(v["minimum"] for k, v in row["peers"].items() if k.startswith("fp16"))
+    fp16 = min((v["minimum"] for k, v in row["peers"].items() if k.startswith("fp16")), default=0.0)
     int8 = f"{row['ratio_int8']:7.2f}" if "ratio_int8" in row else "      -"
     line = (
         f"{name:<40} {'exact' if row['check'] == 'exact' else 'WRONG':<6} "

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sysmol.errors import SysmolError
 from sysmol.gpu.device import Device, Function, Launch
 from sysmol.gpu.kernel import Kernel
 
@@ -37,15 +38,30 @@ Cases = Mapping[str, Sequence[Call]]
 
 @dataclass(frozen=True)
 class Times:
-    """Microseconds of one call: the smallest and the median over the rounds."""
+    """Microseconds of one call: the smallest and the median over the rounds.
+
+    ``graph`` says whether calls were captured; else Python starts each, which small kernels feel.
+    """
 
     minimum: float
     median: float
     rounds: int
+    graph: bool
 
 
-def _graph(calls: Sequence[Call]) -> torch.cuda.CUDAGraph:
-    """Capture calls; they have run once before, so that no allocation or load is captured."""
+class _Plain:
+    """Stands for a graph where a capture is refused."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self.calls = calls
+
+    def replay(self) -> None:
+        for call in self.calls:
+            call()
+
+
+def _graph(calls: Sequence[Call]) -> torch.cuda.CUDAGraph | _Plain:
+    """Capture calls; they run once before, so that no allocation or load is captured."""
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -54,9 +70,13 @@ def _graph(calls: Sequence[Call]) -> torch.cuda.CUDAGraph:
     torch.cuda.current_stream().wait_stream(side)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for call in calls:
-            call()
+    try:
+        with torch.cuda.graph(graph):
+            for call in calls:
+                call()
+    except (RuntimeError, SysmolError):
+        torch.cuda.synchronize()
+        return _Plain(calls)
     return graph
 
 
@@ -81,7 +101,7 @@ def interleaved(cases: Cases, rounds: int = 15, milliseconds: float = 4.0) -> di
         for _ in range(2)
     )
 
-    def timed(graph: torch.cuda.CUDAGraph, repeats: int) -> float:
+    def timed(graph: torch.cuda.CUDAGraph | _Plain, repeats: int) -> float:
         graph.replay()
         start.record()
         for _ in range(repeats):
@@ -90,7 +110,7 @@ def interleaved(cases: Cases, rounds: int = 15, milliseconds: float = 4.0) -> di
         end.synchronize()
         return float(start.elapsed_time(end))
 
-    graphs: dict[str, tuple[torch.cuda.CUDAGraph, int, int]] = {}
+    graphs: dict[str, tuple[torch.cuda.CUDAGraph | _Plain, int, int]] = {}
     for name, calls in cases.items():
         graph = _graph(calls)
         once = max(timed(graph, 1), 1e-3)
@@ -106,7 +126,9 @@ def interleaved(cases: Cases, rounds: int = 15, milliseconds: float = 4.0) -> di
         for name, (graph, count, repeats) in graphs.items():
             taken[name].append(timed(graph, repeats) * 1000 / (count * repeats))
     return {
-        name: Times(min(values), statistics.median(values), rounds)
+        name: Times(
+            min(values), statistics.median(values), rounds, not isinstance(graphs[name][0], _Plain)
+        )
         for name, values in taken.items()
     }
 

@@ -106,6 +106,11 @@ def self_test(device: Device) -> str:
     return "ok"
 
 
+def _environment(device: Device) -> None:
+    _say("environment", **environment(device))
+    _say("self_test", result=self_test(device))
+
+
 def _ceilings(device: Device) -> None:
     """Bandwidth of copies and of reads, and the rate of a large FP16 product."""
     source = torch.randint(0, 255, (_COPY_BYTES,), dtype=torch.uint8, device="cuda")
@@ -148,6 +153,19 @@ def _rates(device: Device) -> None:
             _say("rate", name=instruction.name, error=measured)
         else:
             _say("rate", name=instruction.name, **asdict(measured))
+
+
+def _working(cases: dict[str, list[timing.Call]]) -> dict[str, list[timing.Call]]:
+    """The peers that take this shape at all."""
+    found = {}
+    for name, calls in cases.items():
+        try:
+            calls[0]()
+            torch.cuda.synchronize()
+            found[name] = calls
+        except RuntimeError as error:
+            _say("error", error=f"peer {name}: {' '.join(str(error).split())[:300]}")
+    return found
 
 
 def _row(kernel: kernels.Kernel) -> dict[str, Any]:
@@ -195,21 +213,21 @@ def _group(device: Device, paths: Sequence[str], rounds: int) -> None:
             row["check"] = wrong or "exact"
             row["launches"] = bound[path].facts()
             rows[path] = row
-        except (SysmolError, torch.OutOfMemoryError) as error:
+        except (SysmolError, RuntimeError) as error:
             _say("failed", path=path, error=" ".join(str(error).split())[:500])
             # After a fault nothing works in this context any more.
             device.synchronize()
     if not rows:
         return
     first = next(iter(bound.values())).kernel.operation
-    cases = timing.peers(first.m, first.n, first.k, l2_bytes)
+    _say("timing", paths=list(rows))
+    cases = _working(timing.peers(first.m, first.n, first.k, l2_bytes))
     names = list(cases)
     for path, ready in bound.items():
         cases[path] = ready.rotated(l2_bytes)
-    _say("timing", paths=list(rows))
     times = timing.interleaved(cases, rounds)
     measured = {name: asdict(times[name]) for name in names}
-    fp16 = min(times[name].minimum for name in names if name.startswith("fp16"))
+    fp16 = min((times[name].minimum for name in names if name.startswith("fp16")), default=0.0)
     for path, row in rows.items():
         taken = times[path]
         weights = bound[path].kernel.of_role("weights")
@@ -233,17 +251,16 @@ def main(arguments: Sequence[str]) -> int:
             for group in json.loads(arguments[1]):
                 _group(device, group, int(arguments[2]))
             return 0
-        for task in arguments:
-            if task == "environment":
-                _say("environment", **environment(device))
-                _say("self_test", result=self_test(device))
-            elif task == "ceilings":
-                _ceilings(device)
-            else:
-                _rates(device)
     except SysmolError as error:
         _say("error", error=str(error))
         return error.exit_code
+    run = {"environment": _environment, "ceilings": _ceilings, "rates": _rates}
+    for task in arguments:
+        try:
+            run[task](device)
+        except (SysmolError, RuntimeError) as error:
+            # The next task may work, unless the context is lost: then it says so itself.
+            _say("error", error=f"{task}: {' '.join(str(error).split())[:500]}")
     return 0
 
 
