@@ -34,13 +34,20 @@ llvm_config.add_tool_substitutions(
         ToolSubst("sysmol-compile", unresolved="ignore"),
         ToolSubst("sysmol-run", unresolved="ignore"),
         ToolSubst("sysmol-lsp-server", unresolved="ignore"),
+        ToolSubst("sysmol-gpu-emulate", unresolved="ignore"),
         ToolSubst("mlir-opt", unresolved="ignore"),
     ],
     [config.sysmol_tools_dir, config.llvm_tools_dir],
 )
 
 # Features: what a test may ask for with REQUIRES.
-for tool in ["sysmol-translate", "sysmol-compile", "sysmol-run", "sysmol-lsp-server"]:
+for tool in [
+    "sysmol-translate",
+    "sysmol-compile",
+    "sysmol-run",
+    "sysmol-lsp-server",
+    "sysmol-gpu-emulate",
+]:
     if os.path.exists(os.path.join(config.sysmol_tools_dir, tool)):
         config.available_features.add(tool)
 for module in ["onnx", "numpy", "torch"]:

@@ -105,7 +105,8 @@ minimum and the median of many runs. Without a bundle: the network of the zoo.""
 _BENCH_EPILOG = """\
 Examples:
   sysmol bench
-  sysmol bench net.smol --twin float.onnx --json result.json"""
+  sysmol bench net.smol --twin float.onnx --json result.json
+  sysmol bench --gpu kernels/ --json gpu.json"""
 
 _INSPECT = """\
 Show what a file holds; nothing of it is executed. Of a bundle: inputs, outputs,
@@ -262,6 +263,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--suite", choices=("networks",), default="networks", help="what to measure")
     add("--runs", type=_positive, default=2000, metavar="N", help="timed calls (default: 2000)")
     add("--json", type=Path, metavar="FILE", help="write the result")
+    add(
+        "--gpu", type=Path, action="append", default=[], metavar="PATH",
+        help="instead: check and time GPU kernels beside cuBLAS, by their launch descriptions "
+        "(.json, or a folder of them)",
+    )  # fmt: skip
+    add(
+        "--seconds", type=_positive, default=600, metavar="N",
+        help="with --gpu: begin nothing new after this time (default: 600)",
+    )  # fmt: skip
 
     add = command(
         "inspect", "what a file holds", _INSPECT, _INSPECT_EPILOG, commands.inspect_

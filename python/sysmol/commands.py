@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sysmol.errors import SysmolError, UsageError
+from sysmol.errors import InternalError, SysmolError, UsageError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -137,6 +137,8 @@ def run(options: Any) -> int:
 
 def bench(options: Any) -> int:
     """``sysmol bench``."""
+    if options.gpu:
+        return _bench_gpu(options)
     from sysmol import bench, zoo
     from sysmol.tables import bench_table, console
 
@@ -155,6 +157,23 @@ def bench(options: Any) -> int:
     if options.json is not None:
         bench.write(options.json, result)
         print(f"written: {options.json}")
+    return 0
+
+
+def _bench_gpu(options: Any) -> int:
+    """``sysmol bench --gpu``: fails where a kernel's result is wrong or it could not run."""
+    from sysmol.gpu.bench import bench, table, write
+
+    if options.bundle or options.twin:
+        raise UsageError("--gpu takes launch descriptions; bundles are measured without it")
+    result = bench(options.gpu, options.seconds)
+    print(table(result))
+    if options.json is not None:
+        write(options.json, result)
+        print(f"written: {options.json}")
+    wrong = [row for row in result["rows"] if row.get("check") != "exact"]
+    if wrong:
+        raise InternalError(f"{len(wrong)} of {len(result['rows'])} kernels failed")
     return 0
 
 
