@@ -15,7 +15,13 @@ namespace sysmol::hetprec {
 using namespace mlir;
 using namespace sysmol::hetprec;
 
-static constexpr int64_t kAlignment = 8;
+static constexpr size_t kAlignment = 8;
+/// What a kernel streams through is loaded in whole cache lines.
+static constexpr size_t kStreamAlignment = 64, kLeastStream = 4096;
+
+static size_t getAlignment(StringRef bytes) {
+  return bytes.size() < kLeastStream ? kAlignment : kStreamAlignment;
+}
 static constexpr StringLiteral kWeights = "hetprec.weights";
 
 /// The raw little-endian bytes of a constant.
@@ -31,7 +37,7 @@ static std::string getBytes(DenseElementsAttr value) {
 /// The first aligned place of `bytes` in `blob`.
 static size_t findAligned(StringRef blob, StringRef bytes) {
   size_t at = blob.find(bytes);
-  while (at != StringRef::npos && at % kAlignment != 0)
+  while (at != StringRef::npos && at % getAlignment(bytes) != 0)
     at = blob.find(bytes, at + 1);
   return at;
 }
@@ -93,7 +99,7 @@ struct OutlineConstantsPass
         offset = found;
         continue;
       }
-      blob.resize(llvm::alignTo(blob.size(), kAlignment));
+      blob.resize(llvm::alignTo(blob.size(), getAlignment(bytes)));
       offset = blob.size();
       blob += bytes;
     }

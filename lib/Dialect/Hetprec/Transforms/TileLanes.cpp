@@ -61,11 +61,25 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
     IRRewriter rewriter(&getContext());
     SmallVector<TilingInterface> ops;
     getOperation().walk([&](TilingInterface op) {
-      if (isa<ContractOp, RequantizeLanesOp>(op))
+      if (isa<ContractOp, RequantizeLanesOp, GemvOp>(op))
         ops.push_back(op);
     });
     for (TilingInterface op : ops) {
       rewriter.setInsertionPoint(op);
+      if (auto gemv = dyn_cast<GemvOp>(op.getOperation())) {
+        if (gemv.getNumTiles() == 1)
+          continue;
+        scf::SCFTilingOptions options;
+        options.setTileSizes({rewriter.getIndexAttr(1)});
+        FailureOr<scf::SCFTilingResult> result =
+            scf::tileUsingSCF(rewriter, op, options);
+        if (failed(result)) {
+          op->emitOpError("could not be tiled");
+          return signalPassFailure();
+        }
+        rewriter.replaceOp(op, result->replacements);
+        continue;
+      }
       SmallVector<Range> domain = op.getIterationDomain(rewriter);
       int64_t words = *getConstantIntValue(domain[0].size);
       int64_t lanes = *getConstantIntValue(domain[1].size);
