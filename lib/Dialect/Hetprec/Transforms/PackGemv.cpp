@@ -7,9 +7,9 @@
 using namespace mlir;
 using namespace sysmol::hetprec;
 
-/// Blocks of 64 outputs in a tile: what a row's word, once broadcast, is used
-/// for, as long as the sums of all rows fit into registers.
-static int64_t getTileBlocks(int64_t rows) { return rows <= 4 ? 4 : 2; }
+/// Blocks of 64 outputs in a tile. One row's word, once broadcast, is used for
+/// four; with more rows two leave registers for the 16-bit sums of all.
+static int64_t getTileBlocks(int64_t rows) { return rows <= 1 ? 4 : 2; }
 
 GemvBuilder::GemvBuilder(OpBuilder &builder, const DotProduct &dot, Value rows,
                          ChannelsAttr encoding, StringAttr layer)
