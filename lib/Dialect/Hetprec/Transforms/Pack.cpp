@@ -439,6 +439,11 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
     return success();
   }
 
+  if (auto rows = rowsOf.find(op.getInput()); rows != rowsOf.end()) {
+    Value sums = rows->second;
+    rowsOf[result] = requantizeRows(b, op, sums);
+    return success();
+  }
   FailureOr<WidePlanes> wide = getPlanes(op, op.getInput());
   if (failed(wide))
     return failure();

@@ -9,37 +9,36 @@
 using namespace mlir;
 using namespace sysmol::hetprec;
 
-Value sysmol::hetprec::quantizeReals(OpBuilder &b, QuantizeOp op) {
-  Location loc = op.getLoc();
-  ChannelsAttr encoding = getChannels(op.getResult().getType());
-  RankedTensorType type = op.getInput().getType();
+/// Codes of `values`, reals or sums, [N, C] or [N, C, H, W], times one
+/// multiplier a channel, plus one offset a channel (none: empty).
+static Value roundToGrid(OpBuilder &b, Location loc, Value values,
+                         ArrayRef<float> multiplier, ArrayRef<float> offset,
+                         ChannelsAttr encoding) {
+  auto type = cast<RankedTensorType>(values.getType());
   bool isUnsigned = encoding.getGrid() == Grid::Unsigned;
-  // HP7-HP9, one multiplier and one range for each channel.
-  SmallVector<float> multiplier, lowest, highest;
-  double scale = encoding.getScale().front();
+  SmallVector<float> lowest, highest;
   for (int8_t p : encoding.getBits()) {
     bool symmetric = !isUnsigned && p == 8;
-    multiplier.push_back(float(isUnsigned  ? ((1 << p) - 1) / scale
-                               : symmetric ? 64.0 / scale
-                                           : std::ldexp(1.0, p - 2) / scale));
     lowest.push_back(isUnsigned ? 0 : symmetric ? -127 : -(1 << (p - 1)));
     highest.push_back(isUnsigned  ? (1 << p) - 1
                       : symmetric ? 127
                                   : (1 << (p - 1)) - 1);
   }
   int64_t channels = encoding.getBits().size();
+  SmallVector<Value> inputs = {values};
+  for (ArrayRef<float> table :
+       {multiplier, ArrayRef<float>(lowest), ArrayRef<float>(highest), offset})
+    if (!table.empty())
+      inputs.push_back(makeTable<float>(b, loc, {channels}, table));
   AffineMap identity = b.getMultiDimIdentityMap(type.getRank());
   AffineMap channel = AffineMap::get(type.getRank(), 0, b.getAffineDimExpr(1));
+  SmallVector<AffineMap> maps(inputs.size() + 1, channel);
+  maps.front() = maps.back() = identity;
   Value empty = tensor::EmptyOp::create(b, loc, type.getShape(), b.getI8Type());
   // Only a symmetric channel's zero code is not its lowest one (HP10).
   bool hasSymmetric = !isUnsigned && encoding.getNumChannels(8) > 0;
   auto generic = linalg::GenericOp::create(
-      b, loc, TypeRange{empty.getType()},
-      ValueRange{op.getInput(),
-                 makeTable<float>(b, loc, {channels}, multiplier),
-                 makeTable<float>(b, loc, {channels}, lowest),
-                 makeTable<float>(b, loc, {channels}, highest)},
-      ValueRange{empty}, {identity, channel, channel, channel, identity},
+      b, loc, TypeRange{empty.getType()}, inputs, ValueRange{empty}, maps,
       SmallVector<utils::IteratorType>(type.getRank(),
                                        utils::IteratorType::parallel),
       [&](OpBuilder &nb, Location loc, ValueRange args) {
@@ -48,8 +47,12 @@ Value sysmol::hetprec::quantizeReals(OpBuilder &b, QuantizeOp op) {
           Value test = arith::CmpFOp::create(nb, loc, predicate, a, c);
           return arith::SelectOp::create(nb, loc, test, a, otherwise);
         };
-        Value lo = args[2], hi = args[3];
-        Value x = arith::MulFOp::create(nb, loc, args[0], args[1]);
+        Value lo = args[2], hi = args[3], x = args[0];
+        if (!isa<FloatType>(x.getType()))
+          x = arith::SIToFPOp::create(nb, loc, nb.getF32Type(), x);
+        x = arith::MulFOp::create(nb, loc, x, args[1]);
+        if (!offset.empty())
+          x = arith::AddFOp::create(nb, loc, x, args[4]);
         Value even = math::RoundEvenOp::create(nb, loc, x);
         Value rounded = even;
         Value zero = arith::ConstantOp::create(nb, loc, nb.getF32FloatAttr(0));
@@ -87,6 +90,33 @@ Value sysmol::hetprec::quantizeReals(OpBuilder &b, QuantizeOp op) {
         linalg::YieldOp::create(nb, loc, narrow);
       });
   return generic.getResult(0);
+}
+
+Value sysmol::hetprec::quantizeReals(OpBuilder &b, QuantizeOp op) {
+  // HP7-HP9.
+  ChannelsAttr encoding = getChannels(op.getResult().getType());
+  bool isUnsigned = encoding.getGrid() == Grid::Unsigned;
+  double scale = encoding.getScale().front();
+  SmallVector<float> multiplier;
+  for (int8_t p : encoding.getBits())
+    multiplier.push_back(float(isUnsigned ? ((1 << p) - 1) / scale
+                               : p == 8   ? 64.0 / scale
+                                          : std::ldexp(1.0, p - 2) / scale));
+  return roundToGrid(b, op.getLoc(), op.getInput(), multiplier, /*offset=*/{},
+                     encoding);
+}
+
+Value sysmol::hetprec::requantizeRows(OpBuilder &b, RequantizeOp op,
+                                      Value rows) {
+  // HP15.
+  ChannelsAttr encoding = getChannels(op.getResult().getType());
+  auto spread = [&](ArrayRef<float> values) {
+    if (values.size() == 1)
+      return SmallVector<float>(encoding.getBits().size(), values.front());
+    return SmallVector<float>(values);
+  };
+  return roundToGrid(b, op.getLoc(), rows, spread(op.getMultiplier()),
+                     spread(op.getOffset()), encoding);
 }
 
 Value sysmol::hetprec::dequantizeCodes(OpBuilder &b, DequantizeOp op,

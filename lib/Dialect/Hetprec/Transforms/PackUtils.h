@@ -168,6 +168,9 @@ private:
 
 /// Codes of `op`'s reals, one a byte (HP7-HP10).
 mlir::Value quantizeReals(mlir::OpBuilder &b, QuantizeOp op);
+/// Codes of the sums `rows`, [rows, channels], by the float rule (HP15).
+mlir::Value requantizeRows(mlir::OpBuilder &b, RequantizeOp op,
+                           mlir::Value rows);
 /// The reals that `codes`, one a byte, mean (HP3-HP5).
 mlir::Value dequantizeCodes(mlir::OpBuilder &b, DequantizeOp op,
                             mlir::Value codes);

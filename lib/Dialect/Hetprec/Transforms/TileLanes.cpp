@@ -66,32 +66,24 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
     });
     for (TilingInterface op : ops) {
       rewriter.setInsertionPoint(op);
+      scf::SCFTilingOptions options;
       if (auto gemv = dyn_cast<GemvOp>(op.getOperation())) {
         if (gemv.getNumTiles() == 1)
           continue;
-        scf::SCFTilingOptions options;
         options.setTileSizes({rewriter.getIndexAttr(1)});
-        FailureOr<scf::SCFTilingResult> result =
-            scf::tileUsingSCF(rewriter, op, options);
-        if (failed(result)) {
-          op->emitOpError("could not be tiled");
-          return signalPassFailure();
-        }
-        rewriter.replaceOp(op, result->replacements);
-        continue;
+      } else {
+        SmallVector<Range> domain = op.getIterationDomain(rewriter);
+        int64_t words = *getConstantIntValue(domain[0].size);
+        int64_t lanes = *getConstantIntValue(domain[1].size);
+        int64_t laneTile = getLaneTile(op, lanes, laneBlocks);
+        auto contract = dyn_cast<ContractOp>(op.getOperation());
+        int64_t wordTile = getWordTile(op, words, rowTile);
+        if (contract && !contract.getStarts().empty())
+          contract.setSharedStarts(
+              haveSharedStarts(contract, wordTile * contract.getRowsPerWord()));
+        options.setTileSizes(
+            {rewriter.getIndexAttr(wordTile), rewriter.getIndexAttr(laneTile)});
       }
-      SmallVector<Range> domain = op.getIterationDomain(rewriter);
-      int64_t words = *getConstantIntValue(domain[0].size);
-      int64_t lanes = *getConstantIntValue(domain[1].size);
-      int64_t laneTile = getLaneTile(op, lanes, laneBlocks);
-      auto contract = dyn_cast<ContractOp>(op.getOperation());
-      int64_t wordTile = getWordTile(op, words, rowTile);
-      if (contract && !contract.getStarts().empty())
-        contract.setSharedStarts(
-            haveSharedStarts(contract, wordTile * contract.getRowsPerWord()));
-      scf::SCFTilingOptions options;
-      options.setTileSizes(
-          {rewriter.getIndexAttr(wordTile), rewriter.getIndexAttr(laneTile)});
       FailureOr<scf::SCFTilingResult> result =
           scf::tileUsingSCF(rewriter, op, options);
       if (failed(result)) {
