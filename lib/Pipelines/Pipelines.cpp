@@ -27,6 +27,8 @@ void sysmol::buildPlanPhase(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addNestedPass<func::FuncOp>(createSortChannelsPass());
   pm.addPass(createCanonicalizerPass());
+  // Behind sorting, which may still change ops for others.
+  pm.addNestedPass<func::FuncOp>(createChooseLanesPass());
   addContract(pm, Phase::Plan);
 }
 
@@ -111,9 +113,10 @@ void sysmol::buildHetprecToLLVM(OpPassManager &pm,
 }
 
 void sysmol::registerPipelines() {
-  PassPipelineRegistration<>("hetprec-to-plan",
-                             "Model to plan: sort channels into segments",
-                             buildPlanPhase);
+  PassPipelineRegistration<>(
+      "hetprec-to-plan",
+      "Model to plan: sort channels into segments, choose lanes",
+      buildPlanPhase);
   PassPipelineRegistration<>("hetprec-plan-to-packed",
                              "Plan to packed: planes of lanes",
                              buildPackedPhase);

@@ -112,6 +112,20 @@ struct PixelLoops {
       return {n, channel, y, x};
     return {n, channel};
   }
+  /// Where a wide plane keeps the lane.
+  Value getWidePosition(OpBuilder &b, Location loc) const {
+    auto index = [&](int64_t i) -> Value {
+      return arith::ConstantIndexOp::create(b, loc, i);
+    };
+    Value block = arith::AndIOp::create(b, loc, lane, index(~(kLaneBlock - 1)));
+    Value odd = arith::AndIOp::create(b, loc, lane, index(1));
+    Value within = arith::AndIOp::create(b, loc, lane, index(kLaneBlock - 1));
+    return arith::OrIOp::create(
+        b, loc,
+        arith::OrIOp::create(b, loc, block,
+                             arith::ShLIOp::create(b, loc, odd, index(5))),
+        arith::ShRUIOp::create(b, loc, within, index(1)));
+  }
 };
 } // namespace
 
@@ -165,6 +179,18 @@ void sysmol::hetprec::lowerPackLanes(OpBuilder &b, PackLanesOp op) {
   Type wordType = cast<MemRefType>(op.getInit().getType()).getElementType();
   auto inputType = cast<MemRefType>(op.getInput().getType());
   PixelLoops loops(b, loc, op.getLayout(), inputType.getRank() == 4);
+  if (level == 0) {
+    Value position = loops.getWidePosition(b, loc);
+    forWords(b, loc, op.getChannels(), /*perWord=*/1,
+             [&](Value plane, ChannelOf channelOf) {
+               Value value = memref::LoadOp::create(b, loc, op.getInput(),
+                                                    loops.at(channelOf(0)));
+               memref::StoreOp::create(b, loc, value, op.getInit(),
+                                       ValueRange{plane, position});
+             });
+    op.erase();
+    return;
+  }
   auto constant = [&](int64_t value) -> Value {
     return arith::ConstantOp::create(b, loc, b.getIntegerAttr(wordType, value));
   };
@@ -199,21 +225,8 @@ void sysmol::hetprec::lowerUnpackLanes(OpBuilder &b, UnpackLanesOp op) {
   int64_t level = op.getLevel();
   bool isImage = cast<MemRefType>(op.getInit().getType()).getRank() == 4;
   PixelLoops loops(b, loc, op.getLayout(), isImage);
-  auto index = [&](int64_t i) -> Value {
-    return arith::ConstantIndexOp::create(b, loc, i);
-  };
   if (level == 0) {
-    // Where a wide plane keeps the lane (getWidePosition).
-    Value block =
-        arith::AndIOp::create(b, loc, loops.lane, index(~(kLaneBlock - 1)));
-    Value odd = arith::AndIOp::create(b, loc, loops.lane, index(1));
-    Value within =
-        arith::AndIOp::create(b, loc, loops.lane, index(kLaneBlock - 1));
-    Value position = arith::OrIOp::create(
-        b, loc,
-        arith::OrIOp::create(b, loc, block,
-                             arith::ShLIOp::create(b, loc, odd, index(5))),
-        arith::ShRUIOp::create(b, loc, within, index(1)));
+    Value position = loops.getWidePosition(b, loc);
     forWords(b, loc, op.getChannels(), /*perWord=*/1,
              [&](Value plane, ChannelOf channelOf) {
                Value value = memref::LoadOp::create(
@@ -308,7 +321,7 @@ struct VectorizeLanesPass
     SmallVector<Operation *> ops;
     WalkResult walk = getOperation().walk([&](Operation *op) {
       if (!isa<ContractOp, RequantizeLanesOp, PackLanesOp, UnpackLanesOp,
-               SplitPhasesOp>(op))
+               SplitPhasesOp, GemvOp, PackRowsOp, SumRowsOp>(op))
         return WalkResult::advance();
       if (op->getNumResults() != 0) {
         op->emitOpError("must be on memrefs to be vectorized; bufferize first");
@@ -326,7 +339,10 @@ struct VectorizeLanesPass
               [&](auto o) { vectorizeRequantizeLanes(b, o); })
           .Case<PackLanesOp>([&](auto o) { lowerPackLanes(b, o); })
           .Case<UnpackLanesOp>([&](auto o) { lowerUnpackLanes(b, o); })
-          .Case<SplitPhasesOp>([&](auto o) { lowerSplitPhases(b, o); });
+          .Case<SplitPhasesOp>([&](auto o) { lowerSplitPhases(b, o); })
+          .Case<GemvOp>([&](auto o) { vectorizeGemv(b, o); })
+          .Case<PackRowsOp>([&](auto o) { lowerPackRows(b, o); })
+          .Case<SumRowsOp>([&](auto o) { lowerSumRows(b, o); });
     scratch.finish();
   }
 };

@@ -32,6 +32,32 @@ def SortChannelsPass : Pass<"hetprec-sort-channels", "::mlir::func::FuncOp"> {
     Statistic<"numFolded", "permutes-folded", "Permutations folded into a filter">];
 }
 
+def ChooseLanesPass : Pass<"hetprec-choose-lanes", "::mlir::func::FuncOp"> {
+  let summary = "Choose what the lanes of a dot product are";
+  let description = [{
+    With lanes that are pixels (or rows of a batch), a register of 64 lanes does
+    the work of as many pixels as there are; with lanes that are outputs, that
+    of as many outputs, for one pixel after the other. For each `matmul`, and
+    each ungrouped 1x1 `conv_2d` of an image of one pixel, counts both in
+    registers multiplied for each word of channels: `N * ceil(M / 64)` against
+    `M * ceil(N / 64)`, and marks the op where outputs are fewer, with the
+    reason. Weights for lanes that are outputs are padded to 64 of them; where
+    that adds more than half of their bytes, lanes stay pixels.
+
+    ```mlir
+    %acc = hetprec.matmul %x, %w : ... -> tensor<1x1000xi32>
+    ```
+    becomes
+    ```mlir
+    %acc = hetprec.matmul %x, %w {hetprec.lanes = #hetprec.lane_role<outputs>,
+        hetprec.lanes_reason = "16 registers of outputs, 1000 of rows"}
+        : ... -> tensor<1x1000xi32>
+    ```
+  }];
+  let statistics = [
+    Statistic<"numOutputs", "outputs", "Dot products with outputs as lanes">];
+}
+
 def VerifyPhasePass : Pass<"hetprec-verify-phase", "::mlir::func::FuncOp"> {
   let summary = "Check the contract of a phase and name the culprit";
   let description = [{
@@ -63,6 +89,11 @@ def PackPass : Pass<"hetprec-pack", "::mlir::func::FuncOp"> {
 
     A dot product that reads an activation of three segments and writes one of
     two becomes two `contract`s, one for each precision written.
+
+    Where `hetprec-choose-lanes` said that lanes are outputs, the dot product
+    becomes a `hetprec.gemv` instead, one for whole tiles of outputs and one for
+    what is left. Its input and result are plain, [rows, channels]; what else
+    reads or writes them packs and unpacks.
   }];
   let dependentDialects = [
     "::mlir::arith::ArithDialect",
@@ -104,10 +135,11 @@ def SpreadNibblesPass : Pass<"hetprec-spread-nibbles", "::mlir::func::FuncOp"> {
 def TileLanesPass : Pass<"hetprec-tile-lanes", "::mlir::func::FuncOp"> {
   let summary = "Tile packed ops to what fits into registers";
   let description = [{
-    Tiles `contract` and `requantize_lanes` through `TilingInterface`: lanes to
-    `lane-blocks` blocks of 64, rows to `row-tile` rows, to more where there are
-    fewer blocks, and to whole words of codes. The lanes of a `contract` that
-    would leave its last tile short are split off before.
+    Tiles `contract`, `requantize_lanes` and `gemv` through `TilingInterface`:
+    lanes to `lane-blocks` blocks of 64, rows to `row-tile` rows, to more where
+    there are fewer blocks, and to whole words of codes. The lanes of a `contract`
+    that would leave its last tile short are split off before. `gemv` goes to one
+    tile of outputs.
   }];
   let options = [
     Option<"rowTile", "row-tile", "int64_t", "4",
@@ -145,7 +177,8 @@ def OutlineConstantsPass
     left on the module as `hetprec.weights` (a dense i8 tensor). Equal constants
     share their bytes. A blob that is there already (of another target of the
     same network) is kept and searched first, so that one blob serves all. Tables are read word by word, so that 8 bytes of
-    alignment are enough.
+    alignment are enough; constants of 4 KiB and more, which kernels stream, are
+    aligned to cache lines (64 bytes).
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::memref::MemRefDialect"];
