@@ -445,6 +445,20 @@ static llvm::Error writeText(const std::string &path, llvm::StringRef text) {
   return status ? llvm::Error::success() : makeError(status.error());
 }
 
+/// As in sysmol-c/Parallel.h: an object needs no file of ours.
+static constexpr llvm::StringLiteral kParallelDeclaration = R"(
+#ifndef SYSMOL_PARALLEL_DEFINED
+#define SYSMOL_PARALLEL_DEFINED
+typedef struct sysmol_parallel {
+  void *self;
+  /* Calls body(frame, task) once for each task below `tasks`, in any order and
+   * any thread; returns when all are done and their writes visible. */
+  void (*parallel_for)(void *self, uint32_t tasks,
+                       void (*body)(void *frame, uint32_t task), void *frame);
+} sysmol_parallel;
+#endif
+)";
+
 /// The C header beside an object file.
 static std::string makeHeader(const std::string &symbol,
                               const runtime::Metadata &metadata,
@@ -470,14 +484,20 @@ static std::string makeHeader(const std::string &symbol,
   list("outputs", metadata.Outputs);
   os << " *\n * Allocates nothing; callable from many threads at once, each "
         "with its own\n * arena of "
-     << guard << "_ARENA_BYTES bytes, aligned to 64. Returns 0. */\n"
+     << guard
+     << "_ARENA_BYTES bytes, aligned to 64. `parallel`: NULL, and the\n"
+        " * calling thread does it all; else its threads share the tasks, "
+        "with the same\n * result. Returns 0. */\n"
      << "#ifndef " << guard << "_H\n#define " << guard
      << "_H\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n"
-     << "#endif\n\n#define " << guard << "_ARENA_BYTES " << metadata.ArenaBytes
+     << "#endif\n"
+     << kParallelDeclaration << "\n#define " << guard << "_ARENA_BYTES "
+     << metadata.ArenaBytes
      << "\n\nextern const uint8_t " << symbol << "_weights[" << weightBytes
      << "];\n\nint32_t " << symbol
      << "_run(const void *weights, void *arena,\n"
-        "            const void *const *inputs, void *const *outputs);\n\n"
+        "            const void *const *inputs, void *const *outputs,\n"
+        "            const sysmol_parallel *parallel);\n\n"
         "#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
   return text;
 }

@@ -52,6 +52,9 @@ inline int64_t getWidePosition(int64_t lane) {
   return (lane & ~int64_t(63)) | ((lane & 1) << 5) | ((lane & 63) >> 1);
 }
 
+/// On an `scf.for` without results: no iteration writes what another touches.
+inline constexpr llvm::StringLiteral kParallelAttrName = "hetprec.parallel";
+
 /// Largest magnitude of a level value `q(k)` (HP3-HP5).
 int64_t getMaxLevelValue(Grid grid, int8_t level);
 
