@@ -89,7 +89,9 @@ void sysmol::buildLLVMPhase(OpPassManager &pm,
   pm.addPass(createLowerAffinePass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
-  pm.addPass(createOutlineParallelPass());
+  OutlineParallelPassOptions parallel;
+  parallel.grain = options.grain;
+  pm.addPass(createOutlineParallelPass(parallel));
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createConvertMathToLLVMPass());

@@ -91,9 +91,9 @@ Status Model::run(Context &C, std::span<const ConstBuffer> Inputs,
     return refused("the context belongs to another model; use one that this "
                    "model created");
   Lease Threads(T);
-  int32_t Code = this->Code->entry()(TheBundle.weights().data(),
-                                     C.arena().data(), In.data(), Out.data(),
-                                     Threads.parallel());
+  int32_t Code =
+      this->Code->entry()(TheBundle.weights().data(), C.arena().data(),
+                          In.data(), Out.data(), Threads.parallel());
   if (Code != 0)
     return internalFault("the compiled code failed with code " +
                          std::to_string(Code) +

@@ -119,7 +119,7 @@ static Result<BatchData> makeBatch(const Model &M, const Options &O,
 
 /// Threads share the images; a single one's work, where there is just one.
 static Status runBatch(const Model &M, const Options &O, BatchData &Batch) {
-  if (Batch.Count != 1) {
+  if (Batch.Count != 1 || O.Threads == 1) {
     auto P = Pool::create(M, O.Threads);
     if (!P)
       return P.error();
@@ -279,9 +279,8 @@ static Status timeRuns(const Model &M, const Options &O) {
   for (Latency &L : Cases) {
     bool Pinned = L.Threads == 1 ? Cpu >= 0 : T->callerCpu() >= 0;
     std::cout << std::fixed << std::setprecision(4)
-              << "latency of one image: min " << L.min() * 1e3
-              << " ms, median " << L.median() * 1e3 << " ms (" << O.Runs
-              << " runs, " << L.Threads
+              << "latency of one image: min " << L.min() * 1e3 << " ms, median "
+              << L.median() * 1e3 << " ms (" << O.Runs << " runs, " << L.Threads
               << (L.Threads == 1 ? " thread, " : " threads, ")
               << (!Pinned          ? "not pinned"
                   : L.Threads == 1 ? "CPU " + std::to_string(Cpu)
@@ -290,8 +289,9 @@ static Status timeRuns(const Model &M, const Options &O) {
   }
   if (O.Threads == 1)
     return {};
-  std::cout << std::setprecision(2) << "speedup: "
-            << Cases[0].min() / Cases[1].min() << " by the minimum\n";
+  std::cout << std::setprecision(2)
+            << "speedup: " << Cases[0].min() / Cases[1].min()
+            << " by the minimum\n";
   return timeThroughput(M, O);
 }
 

@@ -22,7 +22,8 @@ enum class Placement {
   Free,
   /// Each on one CPU of those the process may use, the creating thread's CPU
   /// left to the caller. For a process that has the machine to itself: two
-  /// pinned teams would share CPUs. Free when there are fewer CPUs than threads.
+  /// pinned teams would share CPUs. Free when there are fewer CPUs than
+  /// threads.
   Pinned,
 };
 

@@ -95,9 +95,8 @@ static void createEntry(llvm::Module &module, llvm::Function *network,
                                            entry->getArg(4)};
   for (unsigned i = 0; i + 3 < network->arg_size(); ++i) {
     bool isInput = i < numInputs;
-    llvm::Value *slot =
-        b.CreateConstInBoundsGEP1_32(pointer, entry->getArg(isInput ? 2 : 3),
-                                     isInput ? i : i - numInputs);
+    llvm::Value *slot = b.CreateConstInBoundsGEP1_32(
+        pointer, entry->getArg(isInput ? 2 : 3), isInput ? i : i - numInputs);
     args.push_back(b.CreateLoad(pointer, slot));
   }
   b.CreateCall(network, args);

@@ -354,32 +354,37 @@ static llvm::Expected<const NativeTarget *> findTarget(llvm::StringRef name) {
 /// What runs once for each target, in order.
 static const struct {
   llvm::StringRef name;
-  void (*build)(OpPassManager &, const NativeTarget &);
+  void (*build)(OpPassManager &, const NativeTarget &, const CompileOptions &);
 } kTargetPhases[] = {
     {"loops",
-     [](OpPassManager &pm, const NativeTarget &target) {
+     [](OpPassManager &pm, const NativeTarget &target, const CompileOptions &) {
        LoopsPhaseOptions options;
        options.laneBlocks = target.laneBlocks;
        options.rowTile = target.rowTile;
        options.spreadNibbles = target.mac == MacLowering::AVX512;
        buildLoopsPhase(pm, options);
      }},
-    {"vectors",
-     [](OpPassManager &pm, const NativeTarget &) { buildVectorsPhase(pm); }},
+    {"vectors", [](OpPassManager &pm, const NativeTarget &,
+                   const CompileOptions &) { buildVectorsPhase(pm); }},
     {"llvm",
-     [](OpPassManager &pm, const NativeTarget &target) {
+     [](OpPassManager &pm, const NativeTarget &target,
+        const CompileOptions &compile) {
        LLVMPhaseOptions options;
        options.mac = target.mac;
+       options.grain = compile.grain;
        buildLLVMPhase(pm, options);
      }},
 };
 
 /// Lowers `module`, in the packed phase, up to `last`.
 static llvm::Error lowerForTarget(ModuleOp module, const NativeTarget &target,
-                                  llvm::StringRef last, Stopwatch &watch) {
+                                  llvm::StringRef last,
+                                  const CompileOptions &options,
+                                  Stopwatch &watch) {
   for (auto [name, build] : kTargetPhases) {
-    if (llvm::Error error = runPhase(
-            module, name, [&](OpPassManager &pm) { build(pm, target); }))
+    if (llvm::Error error = runPhase(module, name, [&](OpPassManager &pm) {
+          build(pm, target, options);
+        }))
       return error;
     watch.lap((name + ", " + target.name).str());
     if (name == last)
@@ -415,8 +420,9 @@ static llvm::Error makeInternal(llvm::Error error, ModuleOp packed,
 /// LLVM IR for one target, of a copy of the packed program.
 static llvm::Expected<TargetModule>
 lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
-            const CodeGenOptions &codegen, Stopwatch &watch,
-            std::vector<uint8_t> &weights, uint64_t &arenaBytes) {
+            const CompileOptions &options, const CodeGenOptions &codegen,
+            Stopwatch &watch, std::vector<uint8_t> &weights,
+            uint64_t &arenaBytes) {
   OwningOpRef<ModuleOp> module = packed.clone();
   // One blob for all targets: each adds what the ones before it did not need.
   if (!weights.empty()) {
@@ -428,7 +434,8 @@ lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
             type, ArrayRef(reinterpret_cast<const char *>(weights.data()),
                            weights.size())));
   }
-  if (llvm::Error error = lowerForTarget(*module, target, "llvm", watch))
+  if (llvm::Error error =
+          lowerForTarget(*module, target, "llvm", options, watch))
     return error;
   weights = getWeights(*module);
   for (auto function : module->getOps<LLVM::LLVMFuncOp>())
@@ -492,9 +499,8 @@ static std::string makeHeader(const std::string &symbol,
      << "_H\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n"
      << "#endif\n"
      << kParallelDeclaration << "\n#define " << guard << "_ARENA_BYTES "
-     << metadata.ArenaBytes
-     << "\n\nextern const uint8_t " << symbol << "_weights[" << weightBytes
-     << "];\n\nint32_t " << symbol
+     << metadata.ArenaBytes << "\n\nextern const uint8_t " << symbol
+     << "_weights[" << weightBytes << "];\n\nint32_t " << symbol
      << "_run(const void *weights, void *arena,\n"
         "            const void *const *inputs, void *const *outputs,\n"
         "            const sysmol_parallel *parallel);\n\n"
@@ -581,8 +587,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
                            "vectors, llvm",
                        FailureKind::Usage);
     OwningOpRef<ModuleOp> lowered = module.clone();
-    if (llvm::Error error =
-            lowerForTarget(*lowered, *targets.front(), options.phase, watch))
+    if (llvm::Error error = lowerForTarget(*lowered, *targets.front(),
+                                           options.phase, options, watch))
       return makeInternal(std::move(error), module, output);
     if (llvm::Error error = writeText(output, printModule(*lowered)))
       return error;
@@ -600,8 +606,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     codegen.entryName = symbol + "_run";
     if (options.emit == EmitKind::Object)
       codegen.weightsName = symbol + "_weights";
-    auto ir = lowerTarget(module, numInputs, *targets.front(), codegen, watch,
-                          weights, metadata.ArenaBytes);
+    auto ir = lowerTarget(module, numInputs, *targets.front(), options, codegen,
+                          watch, weights, metadata.ArenaBytes);
     if (!ir)
       return makeInternal(ir.takeError(), module, output);
     auto code = ir->generateCode();
@@ -626,8 +632,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   std::vector<std::pair<runtime::CodeInfo, std::vector<uint8_t>>> codes;
   std::vector<TargetModule> modules;
   for (const NativeTarget *target : targets) {
-    auto ir = lowerTarget(module, numInputs, *target, CodeGenOptions(), watch,
-                          weights, metadata.ArenaBytes);
+    auto ir = lowerTarget(module, numInputs, *target, options, CodeGenOptions(),
+                          watch, weights, metadata.ArenaBytes);
     if (!ir)
       return makeInternal(ir.takeError(), module, output);
     modules.push_back(std::move(*ir));

@@ -2,8 +2,8 @@
 //
 // Statements of the network's block (loops, mostly) get a level: one more than
 // the highest level of an earlier statement that they must wait for. What has
-// one level runs as one set of tasks, with a barrier behind it. Quadratic in the
-// number of statements.
+// one level runs as one set of tasks, with a barrier behind it. Quadratic in
+// the number of statements.
 //
 //===----------------------------------------------------------------------===//
 
@@ -52,8 +52,8 @@ struct Accesses {
     if (unknown || other.unknown)
       return true;
     return llvm::any_of(list, [&](const Access &a) {
-      return llvm::any_of(
-          other.list, [&](const Access &b) { return a.conflictsWith(b); });
+      return llvm::any_of(other.list,
+                          [&](const Access &b) { return a.conflictsWith(b); });
     });
   }
 };
@@ -206,7 +206,8 @@ static double estimateCycles(Operation *op) {
 
 namespace {
 /// A statement, and how it is cut into tasks: chunks of the iterations of its
-/// outer loop, times chunks of those of the loop inside where one is not enough.
+/// outer loop, times chunks of those of the loop inside where one is not
+/// enough.
 struct Statement {
   scf::ForOp outer, inner;
   Accesses accesses;
@@ -308,12 +309,11 @@ bool Outliner::isFree(Operation *op) {
   auto [entry, inserted] = freeOps.try_emplace(op, false);
   if (!inserted)
     return entry->second;
-  bool result =
-      op->getNumRegions() == 0 && isMemoryEffectFree(op) &&
-      llvm::all_of(op->getOperands(), [&](Value operand) {
-        Operation *source = operand.getDefiningOp();
-        return !source || isFree(source);
-      });
+  bool result = op->getNumRegions() == 0 && isMemoryEffectFree(op) &&
+                llvm::all_of(op->getOperands(), [&](Value operand) {
+                  Operation *source = operand.getDefiningOp();
+                  return !source || isFree(source);
+                });
   return freeOps[op] = result;
 }
 
@@ -386,8 +386,7 @@ void Outliner::setChunk(scf::ForOp loop, Value chunkIndex, int64_t chunk) {
   if (trips % chunk != 0)
     last = arith::MinUIOp::create(b, loc, last, index(trips));
   auto toBound = [&](Value iteration) -> Value {
-    Value scaled =
-        arith::MulIOp::create(b, loc, iteration, loop.getStep());
+    Value scaled = arith::MulIOp::create(b, loc, iteration, loop.getStep());
     return arith::AddIOp::create(b, loc, scaled, loop.getLowerBound());
   };
   // The last bound may lie behind the loop's own by less than a step.
@@ -406,8 +405,7 @@ func::FuncOp Outliner::makeBody(ArrayRef<Statement *> level) {
   types.push_back(b.getIndexType());
   b.setInsertionPointAfter(network);
   auto body = func::FuncOp::create(
-      b, loc,
-      (network.getName() + "_body" + Twine(forks.size())).str(),
+      b, loc, (network.getName() + "_body" + Twine(forks.size())).str(),
       b.getFunctionType(types, {}));
   body.setPrivate();
   auto internal =
@@ -447,8 +445,7 @@ func::FuncOp Outliner::makeBody(ArrayRef<Statement *> level) {
       cloneFree(value, mapping);
     Value outerIndex = own, innerIndex;
     if (s->innerTasks > 1) {
-      outerIndex =
-          arith::DivUIOp::create(b, loc, own, index(s->innerTasks));
+      outerIndex = arith::DivUIOp::create(b, loc, own, index(s->innerTasks));
       innerIndex = arith::RemUIOp::create(b, loc, own, index(s->innerTasks));
     }
     auto outer = cast<scf::ForOp>(b.clone(*s->outer, mapping));
@@ -470,8 +467,7 @@ func::FuncOp Outliner::makeBody(ArrayRef<Statement *> level) {
 func::FuncOp Outliner::makeTask(func::FuncOp body) {
   b.setInsertionPointAfter(body);
   auto task = func::FuncOp::create(
-      b, loc,
-      (network.getName() + "_task" + Twine(forks.size())).str(),
+      b, loc, (network.getName() + "_task" + Twine(forks.size())).str(),
       b.getFunctionType({getPointer(), b.getI32Type()}, {}));
   task.setPrivate();
   task->setAttr("llvm.linkage", body->getAttr("llvm.linkage"));
@@ -551,9 +547,9 @@ func::FuncOp Outliner::makeSerialRuntime() {
   scf::ForOp::create(
       b, loc, constant(0), serial.getArgument(1), constant(1), ValueRange(),
       [&](OpBuilder &builder, Location, Value task, ValueRange) {
-        LLVM::CallOp::create(builder, loc, type,
-                             ValueRange{serial.getArgument(2),
-                                        serial.getArgument(3), task});
+        LLVM::CallOp::create(
+            builder, loc, type,
+            ValueRange{serial.getArgument(2), serial.getArgument(3), task});
         scf::YieldOp::create(builder, loc);
       });
   func::ReturnOp::create(b, loc);
@@ -582,11 +578,10 @@ void Outliner::makeFrame() {
         b, loc, LLVM::IntToPtrOp::create(b, loc, pointer, bits), place);
   }
   Value null = LLVM::ZeroOp::create(b, loc, pointer);
-  Value isNull = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, runtime,
-                                      null);
-  auto choice =
-      scf::IfOp::create(b, loc, TypeRange{pointer, pointer}, isNull,
-                        /*addThenBlock=*/true, /*addElseBlock=*/true);
+  Value isNull =
+      LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, runtime, null);
+  auto choice = scf::IfOp::create(b, loc, TypeRange{pointer, pointer}, isNull,
+                                  /*addThenBlock=*/true, /*addElseBlock=*/true);
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(choice.thenBlock());
@@ -598,12 +593,13 @@ void Outliner::makeFrame() {
     Value call = LLVM::LoadOp::create(b, loc, pointer, place);
     scf::YieldOp::create(b, loc, ValueRange{self, call});
   }
-  auto type = LLVM::LLVMFunctionType::get(
-      LLVM::LLVMVoidType::get(b.getContext()), {pointer, i32, pointer, pointer});
+  auto type =
+      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()),
+                                  {pointer, i32, pointer, pointer});
   for (Fork &fork : forks) {
     b.setInsertionPoint(fork.position);
-    Value tasks = arith::ConstantOp::create(b, loc,
-                                            b.getI32IntegerAttr(fork.tasks));
+    Value tasks =
+        arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(fork.tasks));
     LLVM::CallOp::create(b, loc, type,
                          ValueRange{choice.getResult(1), choice.getResult(0),
                                     tasks, getAddress(fork.task), frame});
@@ -619,8 +615,8 @@ LogicalResult Outliner::run() {
   runtime = network.getArgument(position);
   for (BlockArgument argument : network.getArguments()) {
     auto type = dyn_cast<MemRefType>(argument.getType());
-    if (argument != runtime && (!type || !type.hasStaticShape() ||
-                                !type.getLayout().isIdentity()))
+    if (argument != runtime &&
+        (!type || !type.hasStaticShape() || !type.getLayout().isIdentity()))
       return network.emitError("arguments must be arrays of static shape, "
                                "found ")
              << argument.getType();
