@@ -86,11 +86,14 @@ void sysmol::buildLLVMPhase(OpPassManager &pm,
     pm.addPass(createConvertHetprecToX86Pass());
   else
     pm.addPass(createConvertHetprecToVectorPass());
-  pm.addPass(createConvertLinalgToLoopsPass());
+  pm.addPass(createConvertLinalgToParallelLoopsPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  OutlineParallelPassOptions parallel;
+  parallel.grain = options.grain;
+  pm.addPass(createOutlineParallelPass(parallel));
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createConvertMathToLLVMPass());

@@ -121,6 +121,8 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
         op->emitOpError("could not be tiled");
         return signalPassFailure();
       }
+      for (LoopLikeOpInterface loop : result->loops)
+        loop->setAttr(kParallelAttrName, rewriter.getUnitAttr());
       rewriter.replaceOp(op, result->replacements);
     }
   }

@@ -69,13 +69,15 @@ void sysmol::hetprec::vectorizeRequantizeLanes(OpBuilder &b,
 // Moving codes in and out
 //===----------------------------------------------------------------------===//
 
-/// A loop over `[lower, upper)` whose body stays open for what follows.
+/// A loop over `[lower, upper)` whose body stays open for what follows; each
+/// iteration writes words of its own.
 static Value openLoop(OpBuilder &b, Location loc, int64_t lower,
                       int64_t upper) {
   auto index = [&](int64_t i) -> Value {
     return arith::ConstantIndexOp::create(b, loc, i);
   };
   auto loop = scf::ForOp::create(b, loc, index(lower), index(upper), index(1));
+  loop->setAttr(kParallelAttrName, b.getUnitAttr());
   b.setInsertionPointToStart(loop.getBody());
   return loop.getInductionVar();
 }

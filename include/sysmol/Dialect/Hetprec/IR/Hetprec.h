@@ -63,6 +63,9 @@ inline int64_t getWidePosition(int64_t lane) {
 inline constexpr llvm::StringLiteral kLanesAttrName = "hetprec.lanes";
 inline constexpr llvm::StringLiteral kLanesReasonAttrName =
     "hetprec.lanes_reason";
+/// On an `scf.for` without results: no iteration writes what another touches,
+/// but for `memref.alloca` of the function, of which a task gets its own.
+inline constexpr llvm::StringLiteral kParallelAttrName = "hetprec.parallel";
 
 /// Largest magnitude of a level value `q(k)` (HP3-HP5).
 int64_t getMaxLevelValue(Grid grid, int8_t level);

@@ -202,4 +202,56 @@ def PlanArenaPass : Pass<"hetprec-plan-arena", "::mlir::func::FuncOp"> {
     Statistic<"numBytes", "bytes", "Bytes of the arena">];
 }
 
+def OutlineParallelPass
+    : Pass<"hetprec-outline-parallel", "::mlir::ModuleOp"> {
+  let summary = "Loops of a network as tasks that a team of threads may share";
+  let description = [{
+    Runs on loops over memrefs, when weights and arena are arguments already.
+    Loops that may run in any order (`scf.parallel`, `scf.for` marked
+    `hetprec.parallel`) are cut into tasks of about `grain` estimated cycles;
+    their number depends on the network alone, so that code and results are the
+    same for any number of threads. Which loops may run at the same time follows
+    from the bytes of the arguments that each reads and writes: statements get
+    levels, and those of one level are one set of tasks, with a barrier behind
+    it. A level of less than two grains stays as it is: a fork would cost more.
+
+    The function gets one more argument (behind the arena): null, or a pointer to
+
+    ```c
+    struct sysmol_parallel {
+      void *self;
+      void (*parallel_for)(void *self, uint32_t tasks,
+                           void (*body)(void *frame, uint32_t task),
+                           void *frame);
+    };
+    ```
+    `parallel_for` returns when all tasks have run; null runs them in turn. The
+    frame is an array of the function's other arguments. No library is needed.
+
+    ```mlir
+    scf.for %i = %c0 to %c64 step %c1 {
+      ...
+    } {hetprec.parallel}
+    ```
+    becomes a call of the runtime with 64 (or fewer) tasks, and
+    ```mlir
+    func.func private @network_body0(%weights, %arena, ..., %task: index) {
+      %last = arith.addi %task, %c1
+      scf.for %i = %task to %last step %c1 {...}
+    }
+    ```
+  }];
+  let options = [
+    Option<"grain", "grain", "int64_t", "8000",
+           "least estimated cycles of a task">,
+    Option<"maxTasks", "max-tasks", "int64_t", "256",
+           "most tasks made of one loop nest">];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
+  let statistics = [
+    Statistic<"numForks", "forks", "Sets of tasks">,
+    Statistic<"numTasks", "tasks", "Tasks">];
+}
+
 #endif
