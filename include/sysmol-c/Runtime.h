@@ -59,6 +59,8 @@ typedef struct sysmol_model sysmol_model;
 typedef struct sysmol_context sysmol_context;
 /** A fixed number of threads for batches; one batch at a time. */
 typedef struct sysmol_pool sysmol_pool;
+/** A fixed number of threads that share one run; one run at a time. */
+typedef struct sysmol_team sysmol_team;
 
 /** Dense, row-major, little-endian tensor in memory of the caller, aligned to
  *  its element type. */
@@ -157,6 +159,34 @@ SYSMOL_EXPORT sysmol_status sysmol_run(sysmol_context *context,
                                        const sysmol_buffer *outputs,
                                        size_t output_count, char *error,
                                        size_t error_bytes);
+
+/** Where the threads of a team run: where the system puts them, or each on a
+ *  CPU of its own among those that the creating thread may use, whose current
+ *  CPU is left to the caller. Pin only where the process has the machine to
+ *  itself: two pinned teams share CPUs. */
+typedef enum sysmol_placement {
+  SYSMOL_PLACE_FREE = 0,
+  SYSMOL_PLACE_PINNED = 1
+} sysmol_placement;
+
+/** A team of 1 to 1024 threads, the calling one included. Its threads wait
+ *  busily during a run and for some tens of microseconds behind it, then sleep.
+ *  SYSMOL_LIMIT where the system gives no more threads. */
+SYSMOL_EXPORT sysmol_status sysmol_team_create(unsigned threads,
+                                               sysmol_placement placement,
+                                               sysmol_team **team, char *error,
+                                               size_t error_bytes);
+/** Ends the threads. No run may be using them, and no context later. */
+SYSMOL_EXPORT void sysmol_team_destroy(sysmol_team *team);
+
+/** From now on, runs in `context` are shared by the threads of `team`; NULL: by
+ *  the calling thread alone. Contexts may share a team: a run that finds it
+ *  taken by another (or is itself one of its tasks) is done by the calling
+ *  thread. The results are the same, bit for bit. */
+SYSMOL_EXPORT sysmol_status sysmol_context_set_team(sysmol_context *context,
+                                                    sysmol_team *team,
+                                                    char *error,
+                                                    size_t error_bytes);
 
 /** A pool of 1 to 1024 threads, each with its own context. */
 SYSMOL_EXPORT sysmol_status sysmol_pool_create(const sysmol_model *model,

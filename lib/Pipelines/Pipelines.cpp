@@ -28,6 +28,8 @@ void sysmol::buildPlanPhase(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addNestedPass<func::FuncOp>(createSortChannelsPass());
   pm.addPass(createCanonicalizerPass());
+  // Behind sorting, which may still change ops for others.
+  pm.addNestedPass<func::FuncOp>(createChooseLanesPass());
   addContract(pm, Phase::Plan);
 }
 
@@ -85,11 +87,14 @@ void sysmol::buildLLVMPhase(OpPassManager &pm,
     pm.addPass(createConvertHetprecToX86Pass());
   else
     pm.addPass(createConvertHetprecToVectorPass());
-  pm.addPass(createConvertLinalgToLoopsPass());
+  pm.addPass(createConvertLinalgToParallelLoopsPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  OutlineParallelPassOptions parallel;
+  parallel.grain = options.grain;
+  pm.addPass(createOutlineParallelPass(parallel));
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createConvertMathToLLVMPass());
@@ -138,9 +143,10 @@ void sysmol::buildHetprecToLLVM(OpPassManager &pm,
 }
 
 void sysmol::registerPipelines() {
-  PassPipelineRegistration<>("hetprec-to-plan",
-                             "Model to plan: sort channels into segments",
-                             buildPlanPhase);
+  PassPipelineRegistration<>(
+      "hetprec-to-plan",
+      "Model to plan: sort channels into segments, choose lanes",
+      buildPlanPhase);
   PassPipelineRegistration<>("hetprec-plan-to-packed",
                              "Plan to packed: planes of lanes",
                              buildPackedPhase);

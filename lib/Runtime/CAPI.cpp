@@ -19,9 +19,13 @@ struct sysmol_bundle {
 struct sysmol_model {
   std::unique_ptr<Model> M;
 };
+struct sysmol_team {
+  Team T;
+};
 struct sysmol_context {
   const Model *M;
   Context C;
+  Team *T = nullptr;
 };
 struct sysmol_pool {
   Pool P;
@@ -233,7 +237,40 @@ sysmol_status sysmol_run(sysmol_context *context,
     Arguments A;
     if (Status S = A.set(inputs, input_count, outputs, output_count); !S)
       return S;
-    return context->M->run(context->C, A.Inputs, A.Outputs);
+    return context->M->run(context->C, A.Inputs, A.Outputs, context->T);
+  });
+}
+
+sysmol_status sysmol_team_create(unsigned threads, sysmol_placement placement,
+                                 sysmol_team **team, char *error,
+                                 size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!team)
+      return nullArgument();
+    if (placement != SYSMOL_PLACE_FREE && placement != SYSMOL_PLACE_PINNED)
+      return misused("placement " + std::to_string(placement) +
+                     " does not exist; allowed are SYSMOL_PLACE_FREE and "
+                     "SYSMOL_PLACE_PINNED");
+    auto T = Team::create(threads, placement == SYSMOL_PLACE_PINNED
+                                       ? Placement::Pinned
+                                       : Placement::Free);
+    if (!T)
+      return T.error();
+    *team = new sysmol_team{std::move(*T)};
+    return {};
+  });
+}
+
+void sysmol_team_destroy(sysmol_team *team) { delete team; }
+
+sysmol_status sysmol_context_set_team(sysmol_context *context,
+                                      sysmol_team *team, char *error,
+                                      size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!context)
+      return nullArgument();
+    context->T = team ? &team->T : nullptr;
+    return {};
   });
 }
 

@@ -320,7 +320,8 @@ Result<Metadata> Metadata::fromJson(std::string_view Text) {
   if (Schema != MetadataSchema)
     return refused("metadata: 'schema' is " + std::to_string(Schema) +
                    "; this runtime reads " + std::to_string(MetadataSchema) +
-                   "; use the runtime of the sysmol that wrote the bundle");
+                   "; compile the model again, or use the runtime of the sysmol "
+                   "that wrote the bundle");
 
   Metadata M;
   M.Model = X.text(X.get(Root, "model"), "model");

@@ -80,7 +80,7 @@ static Status collect(const char *What, const std::vector<TensorInfo> &Tensors,
 }
 
 Status Model::run(Context &C, std::span<const ConstBuffer> Inputs,
-                  std::span<const Buffer> Outputs) const {
+                  std::span<const Buffer> Outputs, Team *T) const {
   std::array<const void *, MaxTensors> In;
   std::array<void *, MaxTensors> Out;
   if (Status S = collect("input", metadata().Inputs, Inputs, In); !S)
@@ -90,8 +90,10 @@ Status Model::run(Context &C, std::span<const ConstBuffer> Inputs,
   if (C.arena().size() < metadata().ArenaBytes)
     return refused("the context belongs to another model; use one that this "
                    "model created");
-  int32_t Code = this->Code->entry()(TheBundle.weights().data(),
-                                     C.arena().data(), In.data(), Out.data());
+  Lease Threads(T);
+  int32_t Code =
+      this->Code->entry()(TheBundle.weights().data(), C.arena().data(),
+                          In.data(), Out.data(), Threads.parallel());
   if (Code != 0)
     return internalFault("the compiled code failed with code " +
                          std::to_string(Code) +
@@ -109,7 +111,7 @@ static Error mismatch(uint64_t Pair, const TensorInfo &T, size_t Byte,
                  "machine and report it");
 }
 
-Status Model::verify() const {
+Status Model::verify(Team *T) const {
   const Metadata &M = metadata();
   if (M.GoldenPairs == 0)
     return refused("the bundle has no golden pairs, so nothing can be "
@@ -121,16 +123,16 @@ Status Model::verify() const {
   // multiple of 64.
   uint64_t Bytes = 0;
   for (const auto *Tensors : {&M.Inputs, &M.Outputs})
-    for (const TensorInfo &T : *Tensors)
-      Bytes += alignUp(T.bytes(), ArenaAlignment);
+    for (const TensorInfo &Tensor : *Tensors)
+      Bytes += alignUp(Tensor.bytes(), ArenaAlignment);
   auto Storage = PageBuffer::create(Bytes, "the golden pairs");
   if (!Storage)
     return Storage.error();
   std::vector<Buffer> In, Out;
   Buffer Rest = Storage->bytes();
-  auto Take = [&](const TensorInfo &T) {
-    Buffer Taken = Rest.first(T.bytes());
-    Rest = Rest.subspan(alignUp(T.bytes(), ArenaAlignment));
+  auto Take = [&](const TensorInfo &Tensor) {
+    Buffer Taken = Rest.first(Tensor.bytes());
+    Rest = Rest.subspan(alignUp(Tensor.bytes(), ArenaAlignment));
     return Taken;
   };
   std::transform(M.Inputs.begin(), M.Inputs.end(), std::back_inserter(In),
@@ -147,7 +149,7 @@ Status Model::verify() const {
     std::ranges::fill(C->arena(), Garbage);
     for (const Buffer &B : Out)
       std::ranges::fill(B, Garbage);
-    if (Status S = run(*C, ConstIn, Out); !S)
+    if (Status S = run(*C, ConstIn, Out, T); !S)
       return withPrefix("golden pair " + std::to_string(Pair), S.error());
     for (size_t I = 0; I < Out.size(); ++I) {
       auto Expected = TheBundle.goldenOutput(Pair, I);

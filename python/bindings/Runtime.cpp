@@ -29,6 +29,7 @@ using Handle = std::unique_ptr<T, Deleter<T, Destroy>>;
 using BundleHandle = Handle<sysmol_bundle, sysmol_bundle_destroy>;
 using ModelHandle = Handle<sysmol_model, sysmol_model_destroy>;
 using ContextHandle = Handle<sysmol_context, sysmol_context_destroy>;
+using TeamHandle = Handle<sysmol_team, sysmol_team_destroy>;
 using PoolHandle = Handle<sysmol_pool, sysmol_pool_destroy>;
 
 /// Any element type: sysmol/runtime.py checks types, the C API checks sizes.
@@ -124,17 +125,37 @@ struct Buffers {
   }
 };
 
+struct Team {
+  TeamHandle handle;
+
+  Team(unsigned threads, bool pinned) {
+    Message message;
+    sysmol_team *created = nullptr;
+    check(sysmol_team_create(threads,
+                             pinned ? SYSMOL_PLACE_PINNED : SYSMOL_PLACE_FREE,
+                             &created, message.data(), message.size()),
+          message);
+    handle.reset(created);
+  }
+};
+
 struct Context {
   std::shared_ptr<Model> model;
+  std::shared_ptr<Team> team;
   ContextHandle handle;
 
-  explicit Context(std::shared_ptr<Model> from) : model(std::move(from)) {
+  Context(std::shared_ptr<Model> from, std::shared_ptr<Team> with)
+      : model(std::move(from)), team(std::move(with)) {
     Message message;
     sysmol_context *created = nullptr;
     check(sysmol_context_create(model->handle.get(), &created, message.data(),
                                 message.size()),
           message);
     handle.reset(created);
+    if (team)
+      check(sysmol_context_set_team(created, team->handle.get(), message.data(),
+                                    message.size()),
+            message);
   }
 
   void run(const std::vector<Input> &inputs,
@@ -208,9 +229,17 @@ NB_MODULE(_sysmol, m) {
                    })
       .def("verify", &Model::verify);
 
+  nb::class_<Team>(m, "Team").def_static(
+      "create",
+      [](unsigned threads, bool pinned) {
+        return std::make_shared<Team>(threads, pinned);
+      },
+      nb::arg("threads"), nb::arg("pinned"));
+
   // An implicit conversion would be a copy, and results written to it lost.
   nb::class_<Context>(m, "Context")
-      .def(nb::init<std::shared_ptr<Model>>(), nb::arg("model"))
+      .def(nb::init<std::shared_ptr<Model>, std::shared_ptr<Team>>(),
+           nb::arg("model"), nb::arg("team").none())
       .def("run", &Context::run, nb::arg("inputs").noconvert(),
            nb::arg("outputs").noconvert());
 

@@ -108,7 +108,7 @@ def run(options: Any) -> int:
     from sysmol import arrays
     from sysmol.runtime import load
 
-    model = load(options.bundle, options.target)
+    model = load(options.bundle, options.target, options.threads)
     if len(options.inputs) != len(model.inputs):
         wanted = "; ".join(map(str, model.inputs))
         raise UsageError(f"{len(options.inputs)} input files given; the model takes {wanted}")
@@ -118,7 +118,11 @@ def run(options: Any) -> int:
     inputs = [
         arrays.read(path, info) for path, info in zip(options.inputs, model.inputs, strict=True)
     ]
-    found = model.run_batch(*inputs, threads=options.threads)
+    # Threads share the images, or the work of a single one.
+    single = all(
+        array.shape == info.shape for array, info in zip(inputs, model.inputs, strict=True)
+    )
+    found = model.run(*inputs) if single else model.run_batch(*inputs, threads=options.threads)
     outputs = found if isinstance(found, tuple) else (found,)
     for path, output in zip(options.output, outputs, strict=False):
         arrays.write(path, output)

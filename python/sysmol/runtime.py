@@ -230,13 +230,25 @@ class Model(_Described):
     path : Path
     target : str
         Name of the target whose code is loaded.
+    threads : int
+        Threads that share one call of :meth:`run`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], target: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        target: str | None = None,
+        threads: int = 1,
+        pinned: bool = False,
+    ) -> None:
+        if not 1 <= threads <= 1024:
+            raise UsageError(f"{threads} threads are not possible; give 1 to 1024")
         self.path = Path(path)
         self._native = _sysmol.Model.open(str(self.path), target)
         self._metadata_text = self._native.metadata
         self.target = self._native.target
+        self.threads = threads
+        self._team = _sysmol.Team.create(threads, pinned) if threads > 1 else None
         # One at a time may use each; lists are safe to pop from many threads.
         self._contexts: list[_sysmol.Context] = []
         self._pools: dict[int, list[_sysmol.Pool]] = {}
@@ -253,7 +265,10 @@ class Model(_Described):
         return Bundle(self.path).sizes
 
     def run(self, *arrays: npt.ArrayLike, out: Array | Sequence[Array] | None = None) -> Any:
-        """One call in this thread.
+        """One call, shared by the model's :attr:`threads`.
+
+        Where another call has them at the moment, this thread does it alone: the result is the
+        same.
 
         Parameters
         ----------
@@ -281,7 +296,7 @@ class Model(_Described):
         try:
             context = self._contexts.pop()
         except IndexError:
-            context = _sysmol.Context(self._native)
+            context = _sysmol.Context(self._native, self._team)
         context.run(inputs, outputs)
         self._contexts.append(context)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
@@ -401,7 +416,12 @@ def _joined(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
     return (count * shape[0], *shape[1:]) if shape else (count,)
 
 
-def load(path: str | os.PathLike[str], target: str | None = None) -> Model:
+def load(
+    path: str | os.PathLike[str],
+    target: str | None = None,
+    threads: int = 1,
+    pinned: bool = False,
+) -> Model:
     """Load a compiled model. Running a bundle is running a program: mind where it comes from.
 
     Parameters
@@ -410,6 +430,12 @@ def load(path: str | os.PathLike[str], target: str | None = None) -> Model:
         A ``.smol`` file that :func:`sysmol.compile` wrote.
     target : str, optional
         Code to load, by name. Default: the first that this CPU supports.
+    threads : int
+        Threads that share one call of :meth:`Model.run`, 1 to 1024. They wait busily during a call
+        and for some tens of microseconds behind it.
+    pinned : bool
+        Keep each of them on a CPU of its own, the current one left to the caller; for a process
+        that has the machine to itself.
 
     Returns
     -------
@@ -420,14 +446,16 @@ def load(path: str | os.PathLike[str], target: str | None = None) -> Model:
     InputRefused
         The file is no bundle, is damaged, or has no code for this CPU.
     UsageError
-        The bundle has no such target.
+        The bundle has no such target, or the number of threads is not possible.
+    ResourceLimit
+        The system gives no more threads.
 
     Examples
     --------
     >>> model = sysmol.load("net.smol")  # doctest: +SKIP
     >>> logits = model.run(image)  # doctest: +SKIP
     """
-    return Model(path, target)
+    return Model(path, target, threads, pinned)
 
 
 def inspect(path: str | os.PathLike[str]) -> Bundle:

@@ -49,9 +49,10 @@
 // VECTORS: hetprec.mac %{{.+}} level = 1 : vector<64xi8>, vector<64xi8>, i8
 // VECTORS: hetprec.mac %{{.+}} level = 2 : vector<64xi8>, vector<64xi8>, i8
 
-// Weights, arena, input, output: pointers only. Nothing is allocated.
+// Weights, arena, parallel runtime, input, output: pointers only. Nothing is
+// allocated, and layers as small as these are not shared.
 // LLVM: hetprec.weights
-// LLVM: llvm.func @network(%{{[a-z0-9]+}}: !llvm.ptr, %{{[a-z0-9]+}}: !llvm.ptr, %{{[a-z0-9]+}}: !llvm.ptr, %{{[a-z0-9]+}}: !llvm.ptr)
+// LLVM: llvm.func @network(%{{[a-z0-9]+}}: !llvm.ptr, %{{[a-z0-9]+}}: !llvm.ptr, %{{[a-z0-9]+}}: !llvm.ptr, %{{[a-z0-9]+}}: !llvm.ptr, %{{[a-z0-9]+}}: !llvm.ptr)
 // LLVM-SAME: hetprec.arena_bytes =
 // LLVM-NOT: @malloc
 // LLVM: llvm.intr.ctpop

@@ -150,3 +150,35 @@ def test_inspecting_executes_nothing_and_tells_all(small_bundle: Path) -> None:
 def test_statuses_are_exception_classes() -> None:
     assert [c.exit_code for c in (InputRefused, UsageError, sysmol.ResourceLimit)] == [1, 2, 3]
     assert InternalError.exit_code == 70
+
+
+def test_threads_share_a_call(model: sysmol.Model, small_source: Path, small_bundle: Path) -> None:
+    x = images(4)
+    wanted = sysmol.reference(small_source, x, like=model)
+    for threads, pinned in ((2, False), (3, True), (7, False)):
+        shared = sysmol.load(small_bundle, threads=threads, pinned=pinned)
+        assert shared.threads == threads
+        for index in [0, 1, 2, 3] * 3:
+            got = shared.run(x[index : index + 1])
+            assert all((g == w[index]).all() for g, w in zip(got, wanted, strict=True))
+
+    wrong: list[int] = []
+
+    def call(index: int) -> None:
+        for _ in range(50):
+            got = shared.run(x[index : index + 1])
+            if not all((g == w[index]).all() for g, w in zip(got, wanted, strict=True)):
+                wrong.append(index)
+
+    callers = [threading.Thread(target=call, args=(index,)) for index in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025])
+def test_impossible_numbers_of_threads_are_misuse(small_bundle: Path, threads: int) -> None:
+    with pytest.raises(UsageError, match="give 1 to 1024"):
+        sysmol.load(small_bundle, threads=threads)

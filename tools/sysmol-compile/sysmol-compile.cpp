@@ -60,6 +60,11 @@ int main(int argc, char **argv) {
                            cl::init(defaults.goldenPairs), cl::cat(category));
   cl::opt<uint64_t> seed("seed", cl::desc("Seed of the golden inputs"),
                          cl::init(0), cl::cat(category));
+  cl::opt<unsigned> grain(
+      "grain",
+      cl::desc("Least estimated cycles of a task that threads may share "
+               "(default 8000)"),
+      cl::init(defaults.grain), cl::cat(category));
   cl::opt<bool> timing("time", cl::desc("Print the seconds of each phase"),
                        cl::cat(category));
   cl::HideUnrelatedOptions(category);
@@ -85,6 +90,7 @@ int main(int argc, char **argv) {
   options.batch = batch;
   options.goldenPairs = golden;
   options.seed = seed;
+  options.grain = grain;
   std::string path = output;
   bool isGPU = any_of(options.targets, isGPUTargetName);
   if (isGPU && options.targets.size() != 1) {

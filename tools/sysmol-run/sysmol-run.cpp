@@ -117,6 +117,23 @@ static Result<BatchData> makeBatch(const Model &M, const Options &O,
   return Batch;
 }
 
+/// Threads share the images; a single one's work, where there is just one.
+static Status runBatch(const Model &M, const Options &O, BatchData &Batch) {
+  if (Batch.Count != 1 || O.Threads == 1) {
+    auto P = Pool::create(M, O.Threads);
+    if (!P)
+      return P.error();
+    return P->run(Batch.inputViews(), Batch.outputViews(), Batch.Count);
+  }
+  auto T = Team::create(O.Threads);
+  if (!T)
+    return T.error();
+  auto C = M.createContext();
+  if (!C)
+    return C.error();
+  return M.run(*C, Batch.inputViews(), Batch.outputViews(), &*T);
+}
+
 static Status runFiles(const Model &M, const Options &O) {
   const Metadata &Meta = M.metadata();
   if (!O.Outputs.empty() && O.Outputs.size() != Meta.Outputs.size())
@@ -128,12 +145,7 @@ static Status runFiles(const Model &M, const Options &O) {
   auto Batch = makeBatch(M, O, 1);
   if (!Batch)
     return Batch.error();
-  auto P = Pool::create(M, O.Threads);
-  if (!P)
-    return P.error();
-  if (Status S =
-          P->run(Batch->inputViews(), Batch->outputViews(), Batch->Count);
-      !S)
+  if (Status S = runBatch(M, O, *Batch); !S)
     return S;
   if (!O.Reference.empty()) {
     if (Status S =
@@ -165,10 +177,11 @@ static Status runFiles(const Model &M, const Options &O) {
   return {};
 }
 
-/// Keeps this thread on the CPU it runs on; a migration would be measured.
-/// Returns the CPU, or -1 when the system does not allow it.
-static int pinThread(cpu_set_t &Before) {
-  int Cpu = sched_getcpu();
+/// Keeps this thread on one CPU, `Cpu` or (-1) the one it runs on; a migration
+/// would be measured. Returns the CPU, or -1 when the system does not allow it.
+static int pinThread(int Cpu, cpu_set_t &Before) {
+  if (Cpu < 0)
+    Cpu = sched_getcpu();
   if (Cpu < 0 || sched_getaffinity(0, sizeof(Before), &Before) != 0)
     return -1;
   cpu_set_t One;
@@ -181,51 +194,23 @@ static double seconds(std::chrono::steady_clock::duration Time) {
   return std::chrono::duration<double>(Time).count();
 }
 
-/// Latency of one image on one pinned thread; for --threads above 1 also the
-/// throughput of the pool.
-static Status timeRuns(const Model &M, const Options &O) {
-  auto Batch = makeBatch(M, O, 1);
-  if (!Batch)
-    return Batch.error();
-  auto C = M.createContext();
-  if (!C)
-    return C.error();
-  // Only the first image of a batch.
-  std::vector<ConstBuffer> In = Batch->inputViews();
-  std::vector<Buffer> Out = Batch->outputViews();
-  for (size_t I = 0; I < In.size(); ++I)
-    In[I] = In[I].first(M.metadata().Inputs[I].bytes());
-  for (size_t I = 0; I < Out.size(); ++I)
-    Out[I] = Out[I].first(M.metadata().Outputs[I].bytes());
+namespace {
+/// The latencies of one image on some threads.
+struct Latency {
+  unsigned Threads;
+  Team *Shared; // null: one thread
+  std::vector<double> Times = {};
 
-  cpu_set_t Before;
-  int Cpu = pinThread(Before);
-  std::vector<double> Times;
-  unsigned Warm = std::max(3u, O.Runs / 10);
-  for (unsigned I = 0; I < Warm + O.Runs; ++I) {
-    auto Start = std::chrono::steady_clock::now();
-    Status S = M.run(*C, In, Out);
-    auto End = std::chrono::steady_clock::now();
-    if (!S)
-      return S;
-    if (I >= Warm)
-      Times.push_back(seconds(End - Start));
+  double min() const { return *std::ranges::min_element(Times); }
+  double median() {
+    std::ranges::sort(Times);
+    size_t Half = Times.size() / 2;
+    return Times.size() % 2 ? Times[Half] : (Times[Half - 1] + Times[Half]) / 2;
   }
-  if (Cpu >= 0)
-    sched_setaffinity(0, sizeof(Before), &Before);
-  std::ranges::sort(Times);
-  size_t Half = Times.size() / 2;
-  double Median =
-      Times.size() % 2 ? Times[Half] : (Times[Half - 1] + Times[Half]) / 2;
-  std::cout << std::fixed << std::setprecision(4)
-            << "latency of one image: min " << Times.front() * 1e3
-            << " ms, median " << Median * 1e3 << " ms (" << O.Runs
-            << " runs, 1 thread, "
-            << (Cpu < 0 ? "not pinned" : "CPU " + std::to_string(Cpu)) << ", "
-            << M.target() << ")\n";
-  if (O.Threads == 1)
-    return {};
+};
+} // namespace
 
+static Status timeThroughput(const Model &M, const Options &O) {
   auto P = Pool::create(M, O.Threads);
   if (!P)
     return P.error();
@@ -246,8 +231,68 @@ static Status timeRuns(const Model &M, const Options &O) {
   }
   std::cout << std::setprecision(0) << "throughput: " << Best
             << " images/s (best of 5 batches of " << Many->Count << ", "
-            << O.Threads << " threads)\n";
+            << O.Threads << " threads, an image each)\n";
   return {};
+}
+
+/// Latency of one image on one thread, and with --threads above 1 on so many,
+/// pinned and in turns; then also the throughput of the pool.
+static Status timeRuns(const Model &M, const Options &O) {
+  auto Batch = makeBatch(M, O, 1);
+  if (!Batch)
+    return Batch.error();
+  auto C = M.createContext();
+  if (!C)
+    return C.error();
+  // Only the first image of a batch.
+  std::vector<ConstBuffer> In = Batch->inputViews();
+  std::vector<Buffer> Out = Batch->outputViews();
+  for (size_t I = 0; I < In.size(); ++I)
+    In[I] = In[I].first(M.metadata().Inputs[I].bytes());
+  for (size_t I = 0; I < Out.size(); ++I)
+    Out[I] = Out[I].first(M.metadata().Outputs[I].bytes());
+
+  auto T = Team::create(O.Threads, Placement::Pinned);
+  if (!T)
+    return T.error();
+  std::vector<Latency> Cases = {{1, nullptr}};
+  if (O.Threads > 1)
+    Cases.push_back({O.Threads, &*T});
+  cpu_set_t Before;
+  int Cpu = pinThread(T->callerCpu(), Before);
+  // Turns make both meet the same disturbances; the first runs of a turn, whose
+  // helpers wake up, do not count.
+  constexpr unsigned Turn = 20, Warm = 3;
+  for (unsigned Done = 0; Done < O.Runs; Done += Turn)
+    for (Latency &L : Cases)
+      for (unsigned I = 0; I < Warm + std::min(Turn, O.Runs - Done); ++I) {
+        auto Start = std::chrono::steady_clock::now();
+        Status S = M.run(*C, In, Out, L.Shared);
+        auto End = std::chrono::steady_clock::now();
+        if (!S)
+          return S;
+        if (I >= Warm)
+          L.Times.push_back(seconds(End - Start));
+      }
+  if (Cpu >= 0)
+    sched_setaffinity(0, sizeof(Before), &Before);
+  for (Latency &L : Cases) {
+    bool Pinned = L.Threads == 1 ? Cpu >= 0 : T->callerCpu() >= 0;
+    std::cout << std::fixed << std::setprecision(4)
+              << "latency of one image: min " << L.min() * 1e3 << " ms, median "
+              << L.median() * 1e3 << " ms (" << O.Runs << " runs, " << L.Threads
+              << (L.Threads == 1 ? " thread, " : " threads, ")
+              << (!Pinned          ? "not pinned"
+                  : L.Threads == 1 ? "CPU " + std::to_string(Cpu)
+                                   : "pinned")
+              << ", " << M.target() << ")\n";
+  }
+  if (O.Threads == 1)
+    return {};
+  std::cout << std::setprecision(2)
+            << "speedup: " << Cases[0].min() / Cases[1].min()
+            << " by the minimum\n";
+  return timeThroughput(M, O);
 }
 
 static Status perform(const Options &O) {
@@ -262,7 +307,10 @@ static Status perform(const Options &O) {
   if (!M)
     return M.error();
   if (O.Verify) {
-    if (Status S = (*M)->verify(); !S)
+    auto T = Team::create(O.Threads);
+    if (!T)
+      return T.error();
+    if (Status S = (*M)->verify(&*T); !S)
       return S;
     uint64_t Pairs = (*M)->metadata().GoldenPairs;
     std::cout << "verified: " << Pairs << " golden "
@@ -310,13 +358,15 @@ static int runTool(int Argc, char **Argv) {
           ->expected(1)
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll));
   App.add_option("-j,--threads", O.Threads,
-                 "threads for a batch; results do not depend on it (default 1)")
+                 "threads that share the images, or the work of a single one; "
+                 "results do not depend on it (default 1)")
       ->type_name("N")
       ->check(CLI::Range(1u, MaxThreads));
   Running.push_back(
       App.add_flag("--time", O.Time,
                    "measure the latency of one image on one pinned thread; "
-                   "with --threads above 1 also the throughput"));
+                   "with --threads above 1 also on so many, and the "
+                   "throughput"));
   App.add_option("--runs", O.Runs, "measured runs for --time (default 200)")
       ->type_name("N")
       ->check(CLI::Range(1u, 100000000u));

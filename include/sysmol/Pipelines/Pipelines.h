@@ -40,6 +40,9 @@ struct LLVMPhaseOptions : public mlir::PassPipelineOptions<LLVMPhaseOptions> {
       llvm::cl::values(
           clEnumValN(MacLowering::Generic, "generic", "any target"),
           clEnumValN(MacLowering::AVX512, "avx512", "VBMI, VNNI, BITALG"))};
+  Option<int64_t> grain{*this, "grain",
+                        llvm::cl::desc("least estimated cycles of a task"),
+                        llvm::cl::init(8000)};
 };
 
 struct GPUPhaseOptions : public mlir::PassPipelineOptions<GPUPhaseOptions> {

@@ -4,7 +4,7 @@
 // bytes, all counts are non-negative integers.
 //
 //   {
-//     "schema": 1,
+//     "schema": 2,
 //     "model": "resnet20",                  name of the model
 //     "producer": "sysmol 0.1.0",           program and version that wrote it
 //     "inputs":  [{"name": "image", "dtype": "u8", "shape": [1, 28, 28, 1]}],
@@ -23,7 +23,9 @@
 //   }
 //
 // dtype is one of f32, u8, i32, i16, i8. Unknown keys are ignored, so that
-// a newer producer can add facts; a change of meaning raises "schema".
+// a newer producer can add facts; a change of meaning, of the keys or of the
+// code's entry function, raises "schema". In 2 the entry function takes a
+// sysmol_parallel (sysmol/Runtime/Model.h).
 //
 //===----------------------------------------------------------------------===//
 
@@ -40,8 +42,8 @@
 
 namespace sysmol::runtime {
 
-/// Version of the meaning of the metadata keys.
-inline constexpr uint64_t MetadataSchema = 1;
+/// Version of the meaning of the metadata keys, and of the code's interface.
+inline constexpr uint64_t MetadataSchema = 2;
 /// Every arena, and the weights in memory, start at a multiple of this.
 inline constexpr uint64_t ArenaAlignment = 64;
 /// Most inputs, and most outputs, of one model.

@@ -4,12 +4,14 @@
 // exports one function:
 //
 //   int32_t sysmol_entry(const void *weights, void *arena,
-//                        const void *const *inputs, void *const *outputs);
+//                        const void *const *inputs, void *const *outputs,
+//                        const sysmol_parallel *parallel);
 //
 // It returns 0, allocates nothing, keeps no state, and may run in any number
 // of threads at once as long as each has its own arena. `weights` and `arena`
 // are aligned to 64 bytes; the content of the arena is unspecified at entry;
-// inputs and outputs are aligned to their element type only.
+// inputs and outputs are aligned to their element type only. `parallel` shares
+// the tasks of this call among threads; null runs them in the calling one.
 //
 //===----------------------------------------------------------------------===//
 
@@ -19,6 +21,7 @@
 #include "sysmol/Runtime/Bundle.h"
 #include "sysmol/Runtime/Error.h"
 #include "sysmol/Runtime/Memory.h"
+#include "sysmol/Runtime/Team.h"
 
 #include <cstdint>
 #include <memory>
@@ -36,10 +39,11 @@ extern "C" {
 /// Type of `sysmol_entry`.
 typedef int32_t (*SysmolEntryFn)(const void *Weights, void *Arena,
                                  const void *const *Inputs,
-                                 void *const *Outputs);
+                                 void *const *Outputs,
+                                 const sysmol_parallel *Parallel);
 }
 
-/// Most threads of one Pool.
+/// Most threads of one Pool or Team.
 inline constexpr unsigned MaxThreads = 1024;
 
 /// True when this CPU and its operating system support the feature with this
@@ -90,14 +94,16 @@ public:
 
   /// One run. Buffers come in the order of the metadata, have exactly the
   /// sizes it says, and are aligned to their element type; outputs must not
-  /// overlap anything. Allocates nothing on success.
+  /// overlap anything. Allocates nothing on success. The threads of `T` share
+  /// the run, unless another run has them at the moment: then, as without `T`,
+  /// the calling thread does it all, with the same result.
   Status run(Context &C, std::span<const ConstBuffer> Inputs,
-             std::span<const Buffer> Outputs) const;
+             std::span<const Buffer> Outputs, Team *T = nullptr) const;
 
   /// Runs all golden pairs and compares every byte. The arena is filled with
   /// garbage before each, so that a read of stale scratch memory shows.
   /// Refuses a bundle without golden pairs: nothing would be verified.
-  Status verify() const;
+  Status verify(Team *T = nullptr) const;
 
 private:
   Model(Bundle B, std::string Target, std::unique_ptr<CodeImage> Code);

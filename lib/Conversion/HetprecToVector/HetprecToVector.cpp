@@ -160,14 +160,20 @@ struct LowerByteMac : OpRewritePattern<MacOp> {
           rewriter, loc,
           DenseElementsAttr::get(type, rewriter.getI32IntegerAttr(value)));
     };
+    auto unsignedByte = [&](Value x, int64_t i, auto make) -> Value {
+      x = arith::ShRUIOp::create(rewriter, loc, x, make(8 * i));
+      return arith::AndIOp::create(rewriter, loc, x, make(255));
+    };
+    auto signedByte = [&](Value x, int64_t i, auto make) -> Value {
+      x = arith::ShLIOp::create(rewriter, loc, x, make(24 - 8 * i));
+      return arith::ShRSIOp::create(rewriter, loc, x, make(24));
+    };
     Value sum = op.getAcc();
     for (int64_t i = 0; i < 4; ++i) {
-      Value lane =
-          arith::ShRUIOp::create(rewriter, loc, op.getLanes(), splat(8 * i));
-      lane = arith::AndIOp::create(rewriter, loc, lane, splat(255));
-      Value field = arith::ShLIOp::create(rewriter, loc, op.getRow(),
-                                          constant(24 - 8 * i));
-      field = arith::ShRSIOp::create(rewriter, loc, field, constant(24));
+      Value lane = op.getSignedLanes() ? signedByte(op.getLanes(), i, splat)
+                                       : unsignedByte(op.getLanes(), i, splat);
+      Value field = op.getSignedLanes() ? unsignedByte(op.getRow(), i, constant)
+                                        : signedByte(op.getRow(), i, constant);
       Value row = vector::BroadcastOp::create(rewriter, loc, type, field);
       sum = arith::AddIOp::create(
           rewriter, loc, sum, arith::MulIOp::create(rewriter, loc, lane, row));

@@ -102,6 +102,9 @@ struct LowerDotMac : OpRewritePattern<MacOp> {
     Value row = vector::BitCastOp::create(
         rewriter, loc, bytes,
         vector::BroadcastOp::create(rewriter, loc, type, word));
+    // The first factor is the unsigned one.
+    if (op.getSignedLanes())
+      std::swap(lanes, row);
     rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(
         op, type, rewriter.getStringAttr("llvm.x86.avx512.vpdpbusd.512"),
         ValueRange{op.getAcc(), lanes, row});

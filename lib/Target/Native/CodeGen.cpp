@@ -84,18 +84,19 @@ static void createEntry(llvm::Module &module, llvm::Function *network,
                         unsigned numInputs, llvm::StringRef name) {
   llvm::LLVMContext &context = module.getContext();
   auto *pointer = llvm::PointerType::getUnqual(context);
-  auto *type = llvm::FunctionType::get(llvm::Type::getInt32Ty(context),
-                                       {pointer, pointer, pointer, pointer},
-                                       /*isVarArg=*/false);
+  auto *type = llvm::FunctionType::get(
+      llvm::Type::getInt32Ty(context),
+      {pointer, pointer, pointer, pointer, pointer}, /*isVarArg=*/false);
   auto *entry = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,
                                        name, module);
   llvm::IRBuilder<> b(llvm::BasicBlock::Create(context, "entry", entry));
-  llvm::SmallVector<llvm::Value *> args = {entry->getArg(0), entry->getArg(1)};
-  for (unsigned i = 2; i < network->arg_size(); ++i) {
-    bool isInput = i - 2 < numInputs;
-    llvm::Value *slot =
-        b.CreateConstInBoundsGEP1_32(pointer, entry->getArg(isInput ? 2 : 3),
-                                     isInput ? i - 2 : i - 2 - numInputs);
+  // Weights, arena and parallel runtime come first.
+  llvm::SmallVector<llvm::Value *> args = {entry->getArg(0), entry->getArg(1),
+                                           entry->getArg(4)};
+  for (unsigned i = 0; i + 3 < network->arg_size(); ++i) {
+    bool isInput = i < numInputs;
+    llvm::Value *slot = b.CreateConstInBoundsGEP1_32(
+        pointer, entry->getArg(isInput ? 2 : 3), isInput ? i : i - numInputs);
     args.push_back(b.CreateLoad(pointer, slot));
   }
   b.CreateCall(network, args);
@@ -142,14 +143,14 @@ TargetModule::create(mlir::ModuleOp module, unsigned numInputs,
   for (unsigned i : {0u, 1u})
     network->getArg(i)->addAttr(
         llvm::Attribute::getWithAlignment(context, llvm::Align(64)));
-  // Else spilled registers straddle cache lines, and reloads wait for stores.
-  network->addFnAttr(
-      llvm::Attribute::getWithStackAlignment(context, llvm::Align(64)));
   createEntry(*ir, network, numInputs, options.entryName);
   for (llvm::Function &function : *ir) {
     if (function.isDeclaration())
       continue;
     function.addFnAttr(llvm::Attribute::NoUnwind);
+    // Else spilled registers straddle cache lines, and reloads wait for stores.
+    function.addFnAttr(
+        llvm::Attribute::getWithStackAlignment(context, llvm::Align(64)));
     function.addFnAttr("target-cpu", target.cpu);
     function.addFnAttr("tune-cpu", target.tuneFor);
     function.addFnAttr("target-features",

@@ -354,32 +354,37 @@ static llvm::Expected<const NativeTarget *> findTarget(llvm::StringRef name) {
 /// What runs once for each target, in order.
 static const struct {
   llvm::StringRef name;
-  void (*build)(OpPassManager &, const NativeTarget &);
+  void (*build)(OpPassManager &, const NativeTarget &, const CompileOptions &);
 } kTargetPhases[] = {
     {"loops",
-     [](OpPassManager &pm, const NativeTarget &target) {
+     [](OpPassManager &pm, const NativeTarget &target, const CompileOptions &) {
        LoopsPhaseOptions options;
        options.laneBlocks = target.laneBlocks;
        options.rowTile = target.rowTile;
        options.spreadNibbles = target.mac == MacLowering::AVX512;
        buildLoopsPhase(pm, options);
      }},
-    {"vectors",
-     [](OpPassManager &pm, const NativeTarget &) { buildVectorsPhase(pm); }},
+    {"vectors", [](OpPassManager &pm, const NativeTarget &,
+                   const CompileOptions &) { buildVectorsPhase(pm); }},
     {"llvm",
-     [](OpPassManager &pm, const NativeTarget &target) {
+     [](OpPassManager &pm, const NativeTarget &target,
+        const CompileOptions &compile) {
        LLVMPhaseOptions options;
        options.mac = target.mac;
+       options.grain = compile.grain;
        buildLLVMPhase(pm, options);
      }},
 };
 
 /// Lowers `module`, in the packed phase, up to `last`.
 static llvm::Error lowerForTarget(ModuleOp module, const NativeTarget &target,
-                                  llvm::StringRef last, Stopwatch &watch) {
+                                  llvm::StringRef last,
+                                  const CompileOptions &options,
+                                  Stopwatch &watch) {
   for (auto [name, build] : kTargetPhases) {
-    if (llvm::Error error = runPhase(
-            module, name, [&](OpPassManager &pm) { build(pm, target); }))
+    if (llvm::Error error = runPhase(module, name, [&](OpPassManager &pm) {
+          build(pm, target, options);
+        }))
       return error;
     watch.lap((name + ", " + target.name).str());
     if (name == last)
@@ -415,8 +420,9 @@ static llvm::Error makeInternal(llvm::Error error, ModuleOp packed,
 /// LLVM IR for one target, of a copy of the packed program.
 static llvm::Expected<TargetModule>
 lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
-            const CodeGenOptions &codegen, Stopwatch &watch,
-            std::vector<uint8_t> &weights, uint64_t &arenaBytes) {
+            const CompileOptions &options, const CodeGenOptions &codegen,
+            Stopwatch &watch, std::vector<uint8_t> &weights,
+            uint64_t &arenaBytes) {
   OwningOpRef<ModuleOp> module = packed.clone();
   // One blob for all targets: each adds what the ones before it did not need.
   if (!weights.empty()) {
@@ -428,7 +434,8 @@ lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
             type, ArrayRef(reinterpret_cast<const char *>(weights.data()),
                            weights.size())));
   }
-  if (llvm::Error error = lowerForTarget(*module, target, "llvm", watch))
+  if (llvm::Error error =
+          lowerForTarget(*module, target, "llvm", options, watch))
     return error;
   weights = getWeights(*module);
   for (auto function : module->getOps<LLVM::LLVMFuncOp>())
@@ -444,6 +451,20 @@ static llvm::Error writeText(const std::string &path, llvm::StringRef text) {
       std::span(reinterpret_cast<const uint8_t *>(text.data()), text.size()));
   return status ? llvm::Error::success() : makeError(status.error());
 }
+
+/// As in sysmol-c/Parallel.h: an object needs no file of ours.
+static constexpr llvm::StringLiteral kParallelDeclaration = R"(
+#ifndef SYSMOL_PARALLEL_DEFINED
+#define SYSMOL_PARALLEL_DEFINED
+typedef struct sysmol_parallel {
+  void *self;
+  /* Calls body(frame, task) once for each task below `tasks`, in any order and
+   * any thread; returns when all are done and their writes visible. */
+  void (*parallel_for)(void *self, uint32_t tasks,
+                       void (*body)(void *frame, uint32_t task), void *frame);
+} sysmol_parallel;
+#endif
+)";
 
 /// The C header beside an object file.
 static std::string makeHeader(const std::string &symbol,
@@ -470,14 +491,19 @@ static std::string makeHeader(const std::string &symbol,
   list("outputs", metadata.Outputs);
   os << " *\n * Allocates nothing; callable from many threads at once, each "
         "with its own\n * arena of "
-     << guard << "_ARENA_BYTES bytes, aligned to 64. Returns 0. */\n"
+     << guard
+     << "_ARENA_BYTES bytes, aligned to 64. `parallel`: NULL, and the\n"
+        " * calling thread does it all; else its threads share the tasks, "
+        "with the same\n * result. Returns 0. */\n"
      << "#ifndef " << guard << "_H\n#define " << guard
      << "_H\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n"
-     << "#endif\n\n#define " << guard << "_ARENA_BYTES " << metadata.ArenaBytes
-     << "\n\nextern const uint8_t " << symbol << "_weights[" << weightBytes
-     << "];\n\nint32_t " << symbol
+     << "#endif\n"
+     << kParallelDeclaration << "\n#define " << guard << "_ARENA_BYTES "
+     << metadata.ArenaBytes << "\n\nextern const uint8_t " << symbol
+     << "_weights[" << weightBytes << "];\n\nint32_t " << symbol
      << "_run(const void *weights, void *arena,\n"
-        "            const void *const *inputs, void *const *outputs);\n\n"
+        "            const void *const *inputs, void *const *outputs,\n"
+        "            const sysmol_parallel *parallel);\n\n"
         "#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
   return text;
 }
@@ -561,8 +587,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
                            "vectors, llvm",
                        FailureKind::Usage);
     OwningOpRef<ModuleOp> lowered = module.clone();
-    if (llvm::Error error =
-            lowerForTarget(*lowered, *targets.front(), options.phase, watch))
+    if (llvm::Error error = lowerForTarget(*lowered, *targets.front(),
+                                           options.phase, options, watch))
       return makeInternal(std::move(error), module, output);
     if (llvm::Error error = writeText(output, printModule(*lowered)))
       return error;
@@ -580,8 +606,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     codegen.entryName = symbol + "_run";
     if (options.emit == EmitKind::Object)
       codegen.weightsName = symbol + "_weights";
-    auto ir = lowerTarget(module, numInputs, *targets.front(), codegen, watch,
-                          weights, metadata.ArenaBytes);
+    auto ir = lowerTarget(module, numInputs, *targets.front(), options, codegen,
+                          watch, weights, metadata.ArenaBytes);
     if (!ir)
       return makeInternal(ir.takeError(), module, output);
     auto code = ir->generateCode();
@@ -606,8 +632,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   std::vector<std::pair<runtime::CodeInfo, std::vector<uint8_t>>> codes;
   std::vector<TargetModule> modules;
   for (const NativeTarget *target : targets) {
-    auto ir = lowerTarget(module, numInputs, *target, CodeGenOptions(), watch,
-                          weights, metadata.ArenaBytes);
+    auto ir = lowerTarget(module, numInputs, *target, options, CodeGenOptions(),
+                          watch, weights, metadata.ArenaBytes);
     if (!ir)
       return makeInternal(ir.takeError(), module, output);
     modules.push_back(std::move(*ir));

@@ -80,6 +80,10 @@ sysmol::describeLayers(func::FuncOp function, const NativeTarget &target) {
     for (int8_t level : channels.getLevels())
       layer.Levels[level] = channels.getNumChannels(level);
     layer.Strategy = getStrategy(op, channels, target);
+    auto role = op->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
+    auto reason = op->getAttrOfType<StringAttr>(kLanesReasonAttrName);
+    if (role && role.getValue() == LaneRole::Outputs && reason)
+      layer.Strategy += "; lanes are outputs: " + reason.str();
     if (isa<Conv2DOp, DepthwiseConv2DOp, MatmulOp>(op)) {
       auto filter = cast<RankedTensorType>(op->getOperand(1).getType());
       layer.Macs = type.getNumElements() * filter.getNumElements() /
@@ -110,9 +114,11 @@ void sysmol::addLayerBytes(func::FuncOp function,
     if (!layer)
       return;
     auto contract = dyn_cast<ContractOp>(op);
+    auto gemv = dyn_cast<GemvOp>(op);
     for (Value operand : op->getOperands()) {
       bool isWeights =
-          contract && llvm::is_contained(contract.getRows(), operand);
+          (contract && llvm::is_contained(contract.getRows(), operand)) ||
+          (gemv && operand == gemv.getWeights());
       (isWeights ? layer->WeightBytes : layer->TableBytes) +=
           constantBytes(operand);
     }

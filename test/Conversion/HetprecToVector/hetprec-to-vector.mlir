@@ -99,3 +99,14 @@ func.func @level8() -> vector<16xi32> {
   %s = hetprec.mac %acc, %a, %w level = 8 : vector<16xi32>, vector<16xi32>, i32
   return %s : vector<16xi32>
 }
+
+// Signed bytes -1, 5, -127, 127 of lanes times unsigned ones of the row.
+// FOLDED-LABEL: @level8_signed_lanes
+// FOLDED-NEXT: arith.constant dense<-16384> : vector<16xi32>
+func.func @level8_signed_lanes() -> vector<16xi32> {
+  %acc = arith.constant dense<0> : vector<16xi32>
+  %a = arith.constant dense<0x7F8105FF> : vector<16xi32>
+  %w = arith.constant 0x018000FF : i32
+  %s = hetprec.mac %acc, %a, %w level = 8 {signed_lanes} : vector<16xi32>, vector<16xi32>, i32
+  return %s : vector<16xi32>
+}

@@ -55,6 +55,18 @@ func.func @eight(%acc: vector<16xi32>, %a: vector<16xi32>, %w: i32) -> vector<16
   return %s : vector<16xi32>
 }
 
+// The first factor is the unsigned one: the row, where lanes are signed.
+// CHECK-LABEL: @signed_lanes
+// CHECK-SAME: %[[ACC:.+]]: vector<16xi32>, %[[A:.+]]: vector<16xi32>, %[[W:.+]]: i32
+// CHECK-DAG: %[[LANES:.+]] = vector.bitcast %[[A]] : vector<16xi32> to vector<64xi8>
+// CHECK-DAG: %[[ALL:.+]] = vector.broadcast %[[W]] : i32 to vector<16xi32>
+// CHECK-DAG: %[[ROW:.+]] = vector.bitcast %[[ALL]] : vector<16xi32> to vector<64xi8>
+// CHECK: llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"(%[[ACC]], %[[ROW]], %[[LANES]])
+func.func @signed_lanes(%acc: vector<16xi32>, %a: vector<16xi32>, %w: i32) -> vector<16xi32> {
+  %s = hetprec.mac %acc, %a, %w level = 8 {signed_lanes} : vector<16xi32>, vector<16xi32>, i32
+  return %s : vector<16xi32>
+}
+
 // Nibbles become bytes by PDEP.
 // CHECK-LABEL: @four
 // CHECK: %[[PLACES:.+]] = arith.constant 252645135 : i32

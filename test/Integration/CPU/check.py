@@ -1,6 +1,7 @@
 """Compiles and runs the networks of one set; each must give the reference's golden vectors.
 
-`check.py SET TARGET FOLDER SYSMOL-COMPILE SYSMOL-RUN [EVERY]`: every EVERY-th network only.
+`check.py SET TARGET FOLDER SYSMOL-COMPILE SYSMOL-RUN [EVERY [OPTION...]]`: every EVERY-th network
+only, compiled with the options; with options also run by more threads than one.
 """
 
 import subprocess
@@ -13,6 +14,8 @@ from networks import networks
 def main() -> int:
     name, target, folder, compile_, run = sys.argv[1:6]
     every = int(sys.argv[6]) if len(sys.argv) > 6 else 1
+    options = sys.argv[7:]
+    threads = (1, 2, 3, 7) if options else (1,)
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     failures = 0
@@ -20,8 +23,8 @@ def main() -> int:
         source, bundle = place / f"{stem}.mlir", place / f"{stem}.smol"
         source.write_text(text)
         for command in (
-            [compile_, str(source), f"--target={target}", "-o", str(bundle)],
-            [run, str(bundle), "--verify"],
+            [compile_, str(source), f"--target={target}", *options, "-o", str(bundle)],
+            *([run, str(bundle), "--verify", f"--threads={count}"] for count in threads),
         ):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:

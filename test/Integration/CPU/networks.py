@@ -602,6 +602,10 @@ def networks(name: str) -> dict[str, str]:
         from graphs import graphs  # which builds upon this file
 
         return graphs(40)
+    if name == "gemv":
+        from gemv import gemv
+
+        return gemv()
     sets = (
         conv,
         conv_shapes,

@@ -96,6 +96,27 @@ TEST_F(CAPI, RunsModels) {
   EXPECT_EQ(CALL(sysmol_run)(C, &InBuffer, 1, &OutBuffer, 1, nullptr, 0),
             SYSMOL_OK);
   EXPECT_EQ(Output[3], 12);
+
+  sysmol_team *T = nullptr;
+  EXPECT_EQ(CALL(sysmol_team_create)(0, SYSMOL_PLACE_FREE, &T, Message, 200),
+            SYSMOL_USAGE);
+  EXPECT_NE(std::strstr(Message, "allowed are 1 to 1024"), nullptr);
+  EXPECT_EQ(CALL(sysmol_team_create)(2, static_cast<sysmol_placement>(2), &T,
+                                     Message, 200),
+            SYSMOL_USAGE);
+  ASSERT_EQ(CALL(sysmol_team_create)(2, SYSMOL_PLACE_PINNED, &T, nullptr, 0),
+            SYSMOL_OK);
+  EXPECT_EQ(CALL(sysmol_context_set_team)(nullptr, T, nullptr, 0),
+            SYSMOL_USAGE);
+  for (sysmol_team *Use : {T, static_cast<sysmol_team *>(nullptr)}) {
+    ASSERT_EQ(CALL(sysmol_context_set_team)(C, Use, nullptr, 0), SYSMOL_OK);
+    Output[3] = 0;
+    EXPECT_EQ(CALL(sysmol_run)(C, &InBuffer, 1, &OutBuffer, 1, nullptr, 0),
+              SYSMOL_OK);
+    EXPECT_EQ(Output[3], 12);
+  }
+  CALL(sysmol_team_destroy)(T);
+
   InBuffer.bytes = 3;
   EXPECT_EQ(CALL(sysmol_run)(C, &InBuffer, 1, &OutBuffer, 1, Message, 200),
             SYSMOL_REFUSED);
@@ -142,6 +163,7 @@ TEST_F(CAPI, ReportsErrors) {
   CALL(sysmol_model_destroy)(nullptr);
   CALL(sysmol_context_destroy)(nullptr);
   CALL(sysmol_pool_destroy)(nullptr);
+  CALL(sysmol_team_destroy)(nullptr);
 }
 
 TEST_F(CAPI, ExportsNothingElse) {

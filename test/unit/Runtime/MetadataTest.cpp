@@ -57,7 +57,9 @@ TEST(Metadata, RefusesWhatIsNotJson) {
 }
 
 TEST(Metadata, RefusesOtherSchemas) {
-  expectRefused(edited("\"schema\": 1", "\"schema\": 2"), "'schema' is 2");
+  expectRefused(edited("\"schema\": 2", "\"schema\": 3"), "'schema' is 3");
+  // Code of schema 1 has another entry function.
+  expectRefused(edited("\"schema\": 2", "\"schema\": 1"), "'schema' is 1");
   expectRefused("{}", "'schema'");
 }
 

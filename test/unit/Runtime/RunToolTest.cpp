@@ -97,7 +97,10 @@ TEST_F(RunTool, InspectRunsNothing) {
 
 TEST_F(RunTool, Times) {
   expect("m.smol --time --runs 10", 0, {"min ", "median ", "10 runs"});
-  expect("m.smol --time --runs 3 -j 2", 0, {"throughput: ", "2 threads"});
+  expect("m.smol --time --runs 3 -j 2", 0,
+         {"(3 runs, 1 thread, ", "(3 runs, 2 threads, ",
+          "speedup: ", "throughput: ", "2 threads"});
+  expect("m.smol --verify --threads 3", 0, {"every byte equal"});
 }
 
 TEST_F(RunTool, RunsBatches) {

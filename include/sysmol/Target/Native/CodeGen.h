@@ -39,7 +39,7 @@ enum class CodeKind { Object, Assembly, LLVMIR };
 struct CodeGenOptions {
   CodeKind kind = CodeKind::Object;
   /// The exported function: `int32_t (const void *weights, void *arena, const
-  /// void *const *inputs, void *const *outputs)`.
+  /// void *const *inputs, void *const *outputs, const sysmol_parallel *)`.
   std::string entryName = "sysmol_entry";
   /// Exports the weights as an array of this name (none: empty).
   std::string weightsName;
@@ -50,7 +50,7 @@ struct CodeGenOptions {
 class TargetModule {
 public:
   /// `module` holds one public LLVM-dialect function of pointers: weights,
-  /// arena, `numInputs` inputs, then outputs.
+  /// arena, parallel runtime, `numInputs` inputs, then outputs.
   static llvm::Expected<TargetModule> create(mlir::ModuleOp module,
                                              unsigned numInputs,
                                              const NativeTarget &target,

@@ -410,5 +410,7 @@ LogicalResult MacOp::verify() {
   if (getRow().getType().getIntOrFloatBitWidth() != getWordBits(getLevel()))
     return emitOpError() << "a row word of level " << getLevel() << " has "
                          << getWordBits(getLevel()) << " bits";
+  if (getSignedLanes() && getLevel() != 8)
+    return emitOpError("signed_lanes is for level 8");
   return success();
 }

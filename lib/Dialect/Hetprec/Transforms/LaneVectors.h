@@ -110,6 +110,9 @@ void vectorizeContract(mlir::OpBuilder &b, ContractOp op, LaneScratch &scratch);
 void vectorizeRequantizeLanes(mlir::OpBuilder &b, RequantizeLanesOp op);
 void lowerPackLanes(mlir::OpBuilder &b, PackLanesOp op);
 void lowerUnpackLanes(mlir::OpBuilder &b, UnpackLanesOp op);
+void vectorizeGemv(mlir::OpBuilder &b, GemvOp op);
+void lowerPackRows(mlir::OpBuilder &b, PackRowsOp op);
+void lowerSumRows(mlir::OpBuilder &b, SumRowsOp op);
 void lowerSplitPhases(mlir::OpBuilder &b, SplitPhasesOp op);
 
 } // namespace sysmol::hetprec

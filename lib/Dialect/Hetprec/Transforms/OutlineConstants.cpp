@@ -15,7 +15,15 @@ namespace sysmol::hetprec {
 using namespace mlir;
 using namespace sysmol::hetprec;
 
-static constexpr int64_t kAlignment = 8;
+static constexpr size_t kAlignment = 8;
+/// What a kernel streams through is loaded in whole cache lines.
+static constexpr size_t kStreamAlignment = 64, kLeastStream = 4096;
+/// Bytes behind the last table that may be read.
+static constexpr size_t kReadBehind = 4;
+
+static size_t getAlignment(StringRef bytes) {
+  return bytes.size() < kLeastStream ? kAlignment : kStreamAlignment;
+}
 static constexpr StringLiteral kWeights = "hetprec.weights";
 
 /// The raw little-endian bytes of a constant.
@@ -28,13 +36,10 @@ static std::string getBytes(DenseElementsAttr value) {
   return bytes;
 }
 
-/// Bytes behind the last table that may be read.
-constexpr size_t kReadBehind = 4;
-
 /// The first aligned place of `bytes` in `blob`.
 static size_t findAligned(StringRef blob, StringRef bytes) {
   size_t at = blob.find(bytes);
-  while (at != StringRef::npos && at % kAlignment != 0)
+  while (at != StringRef::npos && at % getAlignment(bytes) != 0)
     at = blob.find(bytes, at + 1);
   return at;
 }
@@ -96,7 +101,7 @@ struct OutlineConstantsPass
         offset = found;
         continue;
       }
-      blob.resize(llvm::alignTo(blob.size(), kAlignment));
+      blob.resize(llvm::alignTo(blob.size(), getAlignment(bytes)));
       offset = blob.size();
       blob += bytes;
     }

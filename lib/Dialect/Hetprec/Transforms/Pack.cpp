@@ -34,7 +34,14 @@ public:
 private:
   // Operands, as packed before.
   FailureOr<PackedCodes> getCodes(Operation *user, Value value);
+  /// Codes that come from outside as [N, C, H, W]: an argument or a constant.
+  FailureOr<Value> getOutside(Operation *user, Value value);
   FailureOr<WidePlanes> getPlanes(Operation *user, Value value);
+  /// Codes as they are outside, one a byte, of shape `shape`.
+  FailureOr<Value> getPlainCodes(Operation *user, Value value,
+                                 ArrayRef<int64_t> shape);
+  /// Accumulators or carrier as [rows, channels].
+  FailureOr<Value> getPlainSums(Operation *user, Value value);
 
   LogicalResult visit(Operation *op);
   LogicalResult visitQuantize(QuantizeOp op);
@@ -53,6 +60,8 @@ private:
   Operation *getFusibleDot(Value acc);
   /// Its builder, with the input packed (and split into phases).
   FailureOr<ContractBuilder> makeBuilder(const DotProduct &dot);
+  /// The dot product `producer`, whose lanes are outputs, and its epilogue.
+  FailureOr<Value> makeGemv(Operation *producer, const GemvEpilogue &epilogue);
 
   PackedCodes packCodes(Location loc, Value codes, ChannelsAttr encoding,
                         LanesAttr layout);
@@ -70,6 +79,8 @@ private:
   Value makeEmpty(Location loc, int64_t planes, int64_t lanes, Type element) {
     return tensor::EmptyOp::create(b, loc, {planes, lanes}, element);
   }
+  /// `value`, of rank 2 or 4, as rank 4 or 2.
+  Value reshape(Location loc, Value value, ArrayRef<int64_t> shape);
   void setPlanes(Value value, Value plane) {
     SmallVector<int64_t> identity = llvm::to_vector(
         llvm::seq(cast<RankedTensorType>(plane.getType()).getDimSize(0)));
@@ -82,6 +93,9 @@ private:
   OpBuilder b;
   DenseMap<Value, PackedCodes> codes;
   DenseMap<Value, WidePlanes> planes;
+  /// Values of one pixel as [rows, channels]: what has outputs as lanes reads
+  /// and writes. Packed into planes where something else reads them.
+  DenseMap<Value, Value> rowsOf;
   DenseMap<std::pair<Value, Attribute>, PackedCodes> phases;
 };
 
@@ -104,6 +118,23 @@ static Type stripEncoding(Type type) {
   return RankedTensorType::get(tensor.getShape(), tensor.getElementType());
 }
 
+/// Whether `value` is [rows, channels], or images of one pixel.
+static bool isOnePixel(Value value) {
+  ArrayRef<int64_t> shape = cast<RankedTensorType>(value.getType()).getShape();
+  return shape.size() == 2 ||
+         (shape.size() == 4 && shape[2] == 1 && shape[3] == 1);
+}
+
+static SmallVector<int64_t, 2> getRowShape(Value value) {
+  auto type = cast<RankedTensorType>(value.getType());
+  return {type.getDimSize(0), type.getDimSize(1)};
+}
+
+static bool hasOutputLanes(Operation *dot) {
+  auto role = dot->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
+  return role && role.getValue() == LaneRole::Outputs;
+}
+
 static bool isDot(Operation *op) {
   return isa_and_present<Conv2DOp, MatmulOp, SumPool2DOp>(op);
 }
@@ -122,35 +153,104 @@ FailureOr<PackedCodes> Packer::getCodes(Operation *user, Value value) {
   auto found = codes.find(value);
   if (found != codes.end())
     return found->second;
-  // Codes that come from outside as [N, C, H, W]: an argument or a constant.
+  auto rows = rowsOf.find(value);
+  OpBuilder::InsertionGuard guard(b);
+  FailureOr<Value> outside = failure();
+  if (rows != rowsOf.end()) {
+    outside = rows->second;
+    b.setInsertionPointAfterValue(rows->second);
+  } else {
+    outside = getOutside(user, value);
+    if (failed(outside))
+      return failure();
+    if (outside->getDefiningOp())
+      b.setInsertionPointAfterValue(*outside);
+    else
+      b.setInsertionPointToStart(&function.getBody().front());
+  }
+  PackedCodes packed =
+      packCodes(value.getLoc(), *outside, getChannels(value.getType()),
+                layouts.getLayout(value));
+  codes[value] = packed;
+  return packed;
+}
+
+FailureOr<Value> Packer::getOutside(Operation *user, Value value) {
   Operation *producer = value.getDefiningOp();
-  if (producer && !isa<arith::ConstantOp>(producer)) {
+  if (!producer)
+    return value;
+  auto constant = dyn_cast<arith::ConstantOp>(producer);
+  if (!constant) {
     user->emitOpError("reads codes of '")
         << producer->getName() << "', which hetprec-pack does not know";
     return failure();
   }
   OpBuilder::InsertionGuard guard(b);
-  Value plain = value;
-  if (auto constant = dyn_cast_or_null<arith::ConstantOp>(producer)) {
-    b.setInsertionPointAfter(producer);
-    auto elements = cast<DenseElementsAttr>(constant.getValue());
-    plain = arith::ConstantOp::create(
-        b, constant.getLoc(),
-        elements.reshape(cast<ShapedType>(stripEncoding(value.getType()))));
-  } else {
-    b.setInsertionPointToStart(&function.getBody().front());
-  }
-  PackedCodes packed =
-      packCodes(value.getLoc(), plain, getChannels(value.getType()),
-                layouts.getLayout(value));
-  codes[value] = packed;
-  return packed;
+  b.setInsertionPointAfter(producer);
+  auto elements = cast<DenseElementsAttr>(constant.getValue());
+  return arith::ConstantOp::create(
+             b, constant.getLoc(),
+             elements.reshape(cast<ShapedType>(stripEncoding(value.getType()))))
+      .getResult();
+}
+
+FailureOr<Value> Packer::getPlainCodes(Operation *user, Value value,
+                                       ArrayRef<int64_t> shape) {
+  auto rows = rowsOf.find(value);
+  if (rows != rowsOf.end())
+    return reshape(user->getLoc(), rows->second, shape);
+  auto packed = codes.find(value);
+  if (packed != codes.end() && !isa<BlockArgument>(value))
+    return unpackCodes(user->getLoc(), packed->second, shape);
+  FailureOr<Value> outside = getOutside(user, value);
+  if (failed(outside))
+    return failure();
+  return reshape(user->getLoc(), *outside, shape);
+}
+
+FailureOr<Value> Packer::getPlainSums(Operation *user, Value value) {
+  auto rows = rowsOf.find(value);
+  if (rows != rowsOf.end())
+    return rows->second;
+  FailureOr<WidePlanes> wide = getPlanes(user, value);
+  if (failed(wide))
+    return failure();
+  return unpackPlanes(user->getLoc(), *wide, getRowShape(value));
+}
+
+Value Packer::reshape(Location loc, Value value, ArrayRef<int64_t> shape) {
+  auto type = cast<RankedTensorType>(value.getType());
+  if (type.getRank() == int64_t(shape.size()))
+    return value;
+  SmallVector<ReassociationIndices> dims = {{0}, {1, 2, 3}};
+  auto to = RankedTensorType::get(shape, type.getElementType());
+  if (shape.size() == 2)
+    return tensor::CollapseShapeOp::create(b, loc, to, value, dims);
+  return tensor::ExpandShapeOp::create(b, loc, to, value, dims);
 }
 
 FailureOr<WidePlanes> Packer::getPlanes(Operation *user, Value value) {
   auto found = planes.find(value);
   if (found != planes.end())
     return found->second;
+  auto rows = rowsOf.find(value);
+  if (rows != rowsOf.end()) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointAfterValue(rows->second);
+    auto type = cast<RankedTensorType>(rows->second.getType());
+    SmallVector<int64_t> channels =
+        llvm::to_vector(llvm::seq(type.getDimSize(1)));
+    LanesAttr layout = layouts.getLayout(value);
+    Value init = makeEmpty(value.getLoc(), channels.size(), layout.getSize(),
+                           type.getElementType());
+    Value plane =
+        PackLanesOp::create(b, value.getLoc(), TypeRange{init.getType()},
+                            rows->second, init, /*level=*/0, /*is_signed=*/true,
+                            channels, layout)
+            ->getResult(0);
+    setPlanes(value, plane);
+    return planes[value];
+  }
   user->emitOpError("reads accumulators or carrier that no packed op computes; "
                     "they cannot be arguments");
   return failure();
@@ -290,11 +390,38 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
                          layouts.getLaneCount(result), getLayer(dot.op));
 }
 
+FailureOr<Value> Packer::makeGemv(Operation *producer,
+                                  const GemvEpilogue &epilogue) {
+  FailureOr<DotProduct> dot = DotProduct::get(producer);
+  if (failed(dot))
+    return failure();
+  Value input = dot->getInput();
+  ChannelsAttr encoding = getChannels(input.getType());
+  if (!encoding.isSegmented()) {
+    producer->emitOpError("channels must be sorted by precision where lanes "
+                          "are outputs");
+    return failure();
+  }
+  FailureOr<Value> rows = getPlainCodes(producer, input, getRowShape(input));
+  if (failed(rows))
+    return failure();
+  ++numContracts;
+  return GemvBuilder(b, *dot, *rows, encoding, getLayer(producer))
+      .make(epilogue);
+}
+
 LogicalResult Packer::visitDotProduct(Operation *op) {
   Value acc = op->getResult(0);
   if (getFusibleDot(acc) &&
       isa<RequantizeOp, ToCarrierOp, ToRealOp>(*acc.user_begin()))
     return success(); // fused into its reader
+  if (hasOutputLanes(op)) {
+    FailureOr<Value> sums = makeGemv(op, GemvEpilogue{Epilogue::Accumulator});
+    if (failed(sums))
+      return failure();
+    rowsOf[acc] = *sums;
+    return success();
+  }
   FailureOr<DotProduct> dot = DotProduct::get(op);
   if (failed(dot))
     return failure();
@@ -315,6 +442,15 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
   PackedCodes packed{makeSegments(encoding), encoding, layout};
 
   if (Operation *producer = getFusibleDot(op.getInput())) {
+    if (hasOutputLanes(producer)) {
+      FailureOr<Value> rows =
+          makeGemv(producer, GemvEpilogue{Epilogue::Codes, op.getMultiplier(),
+                                          op.getOffset(), encoding});
+      if (failed(rows))
+        return failure();
+      rowsOf[result] = *rows;
+      return success();
+    }
     FailureOr<DotProduct> dot = DotProduct::get(producer);
     if (failed(dot))
       return failure();
@@ -330,6 +466,11 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
     return success();
   }
 
+  if (auto rows = rowsOf.find(op.getInput()); rows != rowsOf.end()) {
+    Value sums = rows->second;
+    rowsOf[result] = requantizeRows(b, op, sums);
+    return success();
+  }
   FailureOr<WidePlanes> wide = getPlanes(op, op.getInput());
   if (failed(wide))
     return failure();
@@ -410,6 +551,14 @@ LogicalResult Packer::visitToCarrier(ToCarrierOp op) {
         scalePlanes(op.getLoc(), *wide, op.getMultiplier(), {}, op.getResult());
     return success();
   }
+  if (hasOutputLanes(producer)) {
+    FailureOr<Value> rows =
+        makeGemv(producer, GemvEpilogue{Epilogue::Carrier, op.getMultiplier()});
+    if (failed(rows))
+      return failure();
+    rowsOf[op.getResult()] = *rows;
+    return success();
+  }
   FailureOr<DotProduct> dot = DotProduct::get(producer);
   if (failed(dot))
     return failure();
@@ -428,6 +577,19 @@ LogicalResult Packer::visitAdd(AddOp op) {
   ToCarrierOp fused = getFusibleCarrier(op);
   Value other =
       fused && fused.getResult() == op.getRhs() ? op.getLhs() : op.getRhs();
+  if (fused && hasOutputLanes(fused.getInput().getDefiningOp())) {
+    FailureOr<Value> onto = getPlainSums(op, other);
+    if (failed(onto))
+      return failure();
+    FailureOr<Value> sum = makeGemv(
+        fused.getInput().getDefiningOp(),
+        GemvEpilogue{
+            Epilogue::CarrierAdd, fused.getMultiplier(), {}, {}, *onto});
+    if (failed(sum))
+      return failure();
+    rowsOf[op.getResult()] = *sum;
+    return success();
+  }
   FailureOr<WidePlanes> base = getPlanes(op, fused ? other : op.getLhs());
   if (failed(base))
     return failure();
@@ -450,108 +612,35 @@ LogicalResult Packer::visitAdd(AddOp op) {
   FailureOr<WidePlanes> rhs = getPlanes(op, op.getRhs());
   if (failed(rhs))
     return failure();
-  // Neither side is a dot product of its own: add plane by plane (HP17), the
-  // right one's found by number where the orders differ.
-  bool inOrder = rhs->planeOf == base->planeOf;
-  SmallVector<Value> inputs = {base->plane};
-  SmallVector<int64_t> rhsPlane;
-  for (int64_t channel : base->getChannelOfPlanes())
-    rhsPlane.push_back(rhs->planeOf[channel]);
-  Value numbers;
-  if (inOrder)
-    inputs.push_back(rhs->plane);
-  else
-    numbers = makeIntTable(b, op.getLoc(), {int64_t(rhsPlane.size())}, rhsPlane,
-                           /*bits=*/32);
-  auto type = cast<RankedTensorType>(base->plane.getType());
-  AffineMap identity = b.getMultiDimIdentityMap(2);
-  SmallVector<utils::IteratorType> parallel(2, utils::IteratorType::parallel);
-  Value empty = makeEmpty(op.getLoc(), type.getDimSize(0), type.getDimSize(1),
-                          b.getI16Type());
-  auto sum = linalg::GenericOp::create(
-      b, op.getLoc(), TypeRange{type}, inputs, ValueRange{empty},
-      SmallVector<AffineMap>(inputs.size() + 1, identity), parallel,
-      [&](OpBuilder &nb, Location loc, ValueRange args) {
-        Value other = args[1];
-        if (!inOrder) {
-          Value plane = linalg::IndexOp::create(nb, loc, 0);
-          Value lane = linalg::IndexOp::create(nb, loc, 1);
-          Value number =
-              tensor::ExtractOp::create(nb, loc, numbers, ValueRange{plane});
-          number =
-              arith::IndexCastUIOp::create(nb, loc, nb.getIndexType(), number);
-          other = tensor::ExtractOp::create(nb, loc, rhs->plane,
-                                            ValueRange{number, lane});
-        }
-        Type wide = nb.getI32Type();
-        auto constant = [&](int64_t v) -> Value {
-          return arith::ConstantOp::create(nb, loc, nb.getI32IntegerAttr(v));
-        };
-        Value lhs = arith::ExtSIOp::create(nb, loc, wide, args[0]);
-        Value sum = arith::AddIOp::create(
-            nb, loc, lhs, arith::ExtSIOp::create(nb, loc, wide, other));
-        sum = arith::MaxSIOp::create(nb, loc, sum, constant(-32767));
-        sum = arith::MinSIOp::create(nb, loc, sum, constant(32767));
-        Value narrow = arith::TruncIOp::create(nb, loc, nb.getI16Type(), sum);
-        linalg::YieldOp::create(nb, loc, narrow);
-      });
-  planes[op.getResult()] = {sum.getResult(0), base->planeOf,
-                            layouts.getLayout(op.getResult())};
+  // Neither side is a dot product of its own.
+  planes[op.getResult()] = {addPlanes(b, op.getLoc(), *base, *rhs),
+                            base->planeOf, layouts.getLayout(op.getResult())};
   return success();
 }
 
 WidePlanes Packer::scalePlanes(Location loc, const WidePlanes &wide,
                                ArrayRef<float> multiplier,
                                ArrayRef<float> offset, Value result) {
-  auto type = cast<RankedTensorType>(wide.plane.getType());
-  int64_t numPlanes = type.getDimSize(0);
-  auto table = [&](ArrayRef<float> values) {
-    SmallVector<float> ofPlane(numPlanes);
-    for (auto [channel, plane] : llvm::enumerate(wide.planeOf))
-      ofPlane[plane] = values.size() == 1 ? values[0] : values[channel];
-    return makeTable<float>(b, loc, {numPlanes}, ofPlane);
-  };
-  bool isReal = !offset.empty();
-  Value empty = makeEmpty(loc, numPlanes, type.getDimSize(1),
-                          isReal ? Type(b.getF32Type()) : Type(b.getI16Type()));
-  SmallVector<Value> inputs = {wide.plane, table(multiplier)};
-  AffineMap identity = b.getMultiDimIdentityMap(2);
-  AffineMap plane = AffineMap::get(2, 0, b.getAffineDimExpr(0));
-  SmallVector<AffineMap> maps = {identity, plane};
-  if (isReal) {
-    inputs.push_back(table(offset));
-    maps.push_back(plane);
-  }
-  maps.push_back(identity);
-  SmallVector<utils::IteratorType> parallel(2, utils::IteratorType::parallel);
-  auto scaled = linalg::GenericOp::create(
-      b, loc, TypeRange{empty.getType()}, inputs, ValueRange{empty}, maps,
-      parallel, [&](OpBuilder &nb, Location loc, ValueRange args) {
-        Value x = arith::SIToFPOp::create(nb, loc, nb.getF32Type(), args[0]);
-        x = arith::MulFOp::create(nb, loc, x, args[1]);
-        if (isReal) {
-          x = arith::AddFOp::create(nb, loc, x, args[2]);
-        } else {
-          // The bounds are integers: clamping before rounding is the same.
-          auto bound = [&](float limit) -> Value {
-            return arith::ConstantOp::create(nb, loc,
-                                             nb.getF32FloatAttr(limit));
-          };
-          x = arith::MaximumFOp::create(nb, loc, x, bound(-32767));
-          x = arith::MinimumFOp::create(nb, loc, x, bound(32767));
-          x = math::RoundEvenOp::create(nb, loc, x);
-          x = arith::FPToSIOp::create(nb, loc, nb.getI16Type(), x);
-        }
-        linalg::YieldOp::create(nb, loc, x);
-      });
-  return {scaled.getResult(0), wide.planeOf, layouts.getLayout(result)};
+  return {sysmol::hetprec::scalePlanes(b, loc, wide, multiplier, offset),
+          wide.planeOf, layouts.getLayout(result)};
 }
 
 LogicalResult Packer::visitToReal(ToRealOp op) {
   Location loc = op.getLoc();
   Value result = op.getResult();
   WidePlanes real;
-  if (Operation *producer = getFusibleDot(op.getInput())) {
+  Operation *producer = getFusibleDot(op.getInput());
+  if (producer && hasOutputLanes(producer)) {
+    FailureOr<Value> rows =
+        makeGemv(producer, GemvEpilogue{Epilogue::Real, op.getMultiplier(),
+                                        op.getOffset()});
+    if (failed(rows))
+      return failure();
+    result.replaceAllUsesWith(
+        reshape(loc, *rows, op.getResult().getType().getShape()));
+    return success();
+  }
+  if (producer) {
     FailureOr<DotProduct> dot = DotProduct::get(producer);
     if (failed(dot))
       return failure();
@@ -580,124 +669,22 @@ LogicalResult Packer::visitToReal(ToRealOp op) {
 //===----------------------------------------------------------------------===//
 
 LogicalResult Packer::visitQuantize(QuantizeOp op) {
-  Location loc = op.getLoc();
-  ChannelsAttr encoding = getChannels(op.getResult().getType());
-  RankedTensorType type = op.getInput().getType();
-  bool isUnsigned = encoding.getGrid() == Grid::Unsigned;
-  // HP7-HP9, one multiplier and one range for each channel.
-  SmallVector<float> multiplier, lowest, highest;
-  double scale = encoding.getScale().front();
-  for (int8_t p : encoding.getBits()) {
-    bool symmetric = !isUnsigned && p == 8;
-    multiplier.push_back(float(isUnsigned  ? ((1 << p) - 1) / scale
-                               : symmetric ? 64.0 / scale
-                                           : std::ldexp(1.0, p - 2) / scale));
-    lowest.push_back(isUnsigned ? 0 : symmetric ? -127 : -(1 << (p - 1)));
-    highest.push_back(isUnsigned  ? (1 << p) - 1
-                      : symmetric ? 127
-                                  : (1 << (p - 1)) - 1);
-  }
-  int64_t channels = encoding.getBits().size();
-  AffineMap identity = b.getMultiDimIdentityMap(type.getRank());
-  AffineMap channel = AffineMap::get(type.getRank(), 0, b.getAffineDimExpr(1));
-  Value empty = tensor::EmptyOp::create(b, loc, type.getShape(), b.getI8Type());
-  // Only a symmetric channel's zero code is not its lowest one (HP10).
-  bool hasSymmetric = !isUnsigned && encoding.getNumChannels(8) > 0;
-  auto generic = linalg::GenericOp::create(
-      b, loc, TypeRange{empty.getType()},
-      ValueRange{op.getInput(),
-                 makeTable<float>(b, loc, {channels}, multiplier),
-                 makeTable<float>(b, loc, {channels}, lowest),
-                 makeTable<float>(b, loc, {channels}, highest)},
-      ValueRange{empty}, {identity, channel, channel, channel, identity},
-      SmallVector<utils::IteratorType>(type.getRank(),
-                                       utils::IteratorType::parallel),
-      [&](OpBuilder &nb, Location loc, ValueRange args) {
-        auto select = [&](arith::CmpFPredicate predicate, Value a, Value c,
-                          Value otherwise) -> Value {
-          Value test = arith::CmpFOp::create(nb, loc, predicate, a, c);
-          return arith::SelectOp::create(nb, loc, test, a, otherwise);
-        };
-        Value lo = args[2], hi = args[3];
-        Value x = arith::MulFOp::create(nb, loc, args[0], args[1]);
-        Value even = math::RoundEvenOp::create(nb, loc, x);
-        Value rounded = even;
-        Value zero = arith::ConstantOp::create(nb, loc, nb.getF32FloatAttr(0));
-        if (!isUnsigned) {
-          rounded = math::FloorOp::create(nb, loc, x);
-          if (hasSymmetric) {
-            Value symmetricLow =
-                arith::ConstantOp::create(nb, loc, nb.getF32FloatAttr(-127));
-            Value isSymmetric = arith::CmpFOp::create(
-                nb, loc, arith::CmpFPredicate::OEQ, lo, symmetricLow);
-            Value ordered = select(arith::CmpFPredicate::OEQ, even, even, zero);
-            rounded =
-                arith::SelectOp::create(nb, loc, isSymmetric, ordered, rounded);
-          }
-        }
-        // NaN compares false and takes the lowest code (HP10).
-        rounded = select(arith::CmpFPredicate::OGT, rounded, lo, lo);
-        rounded = select(arith::CmpFPredicate::OLT, rounded, hi, hi);
-        Value code = arith::FPToSIOp::create(nb, loc, nb.getI32Type(), rounded);
-        if (!isUnsigned) {
-          // Mid-rise codes count from 0; the symmetric ones are signed.
-          Value low = arith::FPToSIOp::create(nb, loc, nb.getI32Type(), lo);
-          Value shifted = arith::SubIOp::create(nb, loc, code, low);
-          if (hasSymmetric) {
-            Value limit =
-                arith::ConstantOp::create(nb, loc, nb.getI32IntegerAttr(-127));
-            Value isSymmetric = arith::CmpIOp::create(
-                nb, loc, arith::CmpIPredicate::eq, low, limit);
-            shifted =
-                arith::SelectOp::create(nb, loc, isSymmetric, code, shifted);
-          }
-          code = shifted;
-        }
-        Value narrow = arith::TruncIOp::create(nb, loc, nb.getI8Type(), code);
-        linalg::YieldOp::create(nb, loc, narrow);
-      });
-  codes[op.getResult()] = packCodes(loc, generic.getResult(0), encoding,
-                                    layouts.getLayout(op.getResult()));
+  Value result = op.getResult(), values = quantizeReals(b, op);
+  if (isOnePixel(result))
+    rowsOf[result] = reshape(op.getLoc(), values, getRowShape(result));
+  else
+    codes[result] =
+        packCodes(op.getLoc(), values, getChannels(result.getType()),
+                  layouts.getLayout(result));
   return success();
 }
 
 LogicalResult Packer::visitDequantize(DequantizeOp op) {
-  FailureOr<PackedCodes> packed = getCodes(op, op.getInput());
-  if (failed(packed))
+  FailureOr<Value> values =
+      getPlainCodes(op, op.getInput(), op.getType().getShape());
+  if (failed(values))
     return failure();
-  // A code has at most 256 values: look them up (HP3-HP5, rounded once).
-  Location loc = op.getLoc();
-  RankedTensorType type = op.getResult().getType();
-  ChannelsAttr encoding = packed->encoding;
-  double scale = encoding.getScale().front();
-  SmallVector<float> values;
-  for (int8_t p : encoding.getBits())
-    for (int code = 0; code < 256; ++code)
-      values.push_back(float(encoding.getGrid() == Grid::Unsigned
-                                 ? scale * code / ((1 << p) - 1)
-                             : p == 8 ? scale * 0x1p-6 * int8_t(code)
-                                      : scale * std::ldexp(1.0, 1 - p) *
-                                            (2 * code + 1 - (1 << p))));
-  int64_t channels = encoding.getBits().size();
-  Value table = makeTable<float>(b, loc, {channels, 256}, values);
-  Value unpacked = unpackCodes(loc, *packed, type.getShape());
-  AffineMap identity = b.getMultiDimIdentityMap(type.getRank());
-  Value empty =
-      tensor::EmptyOp::create(b, loc, type.getShape(), b.getF32Type());
-  auto generic = linalg::GenericOp::create(
-      b, loc, TypeRange{empty.getType()}, ValueRange{unpacked},
-      ValueRange{empty}, {identity, identity},
-      SmallVector<utils::IteratorType>(type.getRank(),
-                                       utils::IteratorType::parallel),
-      [&](OpBuilder &nb, Location loc, ValueRange args) {
-        Value channel = linalg::IndexOp::create(nb, loc, 1);
-        Value code =
-            arith::IndexCastUIOp::create(nb, loc, nb.getIndexType(), args[0]);
-        Value value = tensor::ExtractOp::create(nb, loc, table,
-                                                ValueRange{channel, code});
-        linalg::YieldOp::create(nb, loc, value);
-      });
-  op.getResult().replaceAllUsesWith(generic.getResult(0));
+  op.getResult().replaceAllUsesWith(dequantizeCodes(b, op, *values));
   return success();
 }
 
@@ -732,22 +719,23 @@ LogicalResult Packer::visitPermute(PermuteOp op) {
 }
 
 LogicalResult Packer::visitFlatten(FlattenOp op) {
+  RankedTensorType type = op.getInput().getType();
+  if (auto rows = rowsOf.find(op.getInput()); rows != rowsOf.end()) {
+    Value same = rows->second;
+    rowsOf[op.getResult()] = same;
+    return success();
+  }
   FailureOr<PackedCodes> packed = getCodes(op, op.getInput());
   if (failed(packed))
     return failure();
-  RankedTensorType type = op.getInput().getType();
-  if (type.getDimSize(2) * type.getDimSize(3) == 1) {
+  if (isOnePixel(op.getInput())) {
     packed->encoding = getChannels(op.getResult().getType());
     codes[op.getResult()] = *packed;
     return success();
   }
   ++numRepacked;
   Value image = unpackCodes(op.getLoc(), *packed, type.getShape());
-  SmallVector<ReassociationIndices> dims = {{0}, {1, 2, 3}};
-  Value flat = tensor::CollapseShapeOp::create(b, op.getLoc(), image, dims);
-  codes[op.getResult()] =
-      packCodes(op.getLoc(), flat, getChannels(op.getResult().getType()),
-                layouts.getLayout(op.getResult()));
+  rowsOf[op.getResult()] = reshape(op.getLoc(), image, op.getType().getShape());
   return success();
 }
 
@@ -756,7 +744,14 @@ LogicalResult Packer::visitReturn(func::ReturnOp op) {
   for (OpOperand &operand : op->getOpOperands()) {
     Value value = operand.get();
     auto type = dyn_cast<RankedTensorType>(value.getType());
-    if (getChannels(value.getType())) {
+    if (auto rows = rowsOf.find(value); rows != rowsOf.end()) {
+      Value plain = reshape(op.getLoc(), rows->second, type.getShape());
+      if (!returned.insert(rows->second).second)
+        plain = bufferization::AllocTensorOp::create(
+            b, op.getLoc(), cast<RankedTensorType>(plain.getType()),
+            /*dynamicSizes=*/ValueRange(), /*copy=*/plain);
+      operand.set(plain);
+    } else if (getChannels(value.getType())) {
       FailureOr<PackedCodes> packed = getCodes(op, value);
       if (failed(packed))
         return failure();

@@ -124,6 +124,66 @@ private:
   mlir::Value laneBias;
 };
 
+/// What a `gemv` makes of its sums; one multiplier and offset for each output,
+/// or one for all.
+struct GemvEpilogue {
+  Epilogue kind;
+  llvm::ArrayRef<float> multiplier = {}, offset = {};
+  ChannelsAttr encoding = {}; // of codes
+  mlir::Value init = {};      // of `carrier_add`
+};
+
+/// Packs one dot product on rows, its lanes outputs, into `gemv` ops.
+class GemvBuilder {
+public:
+  /// `rows` are the input's codes, [rows, channels], sorted by precision.
+  GemvBuilder(mlir::OpBuilder &builder, const DotProduct &dot, mlir::Value rows,
+              ChannelsAttr encoding, mlir::StringAttr layer);
+  /// The result, [rows, outputs].
+  mlir::Value make(const GemvEpilogue &epilogue);
+
+private:
+  /// Outputs `[first, first + count)`, which fill `tiles` tiles.
+  mlir::Value makePart(const GemvEpilogue &epilogue, int64_t first,
+                       int64_t count, int64_t tiles, int64_t tileBlocks,
+                       mlir::Value init);
+  mlir::Value makeWeights(int64_t first, int64_t tiles, int64_t tileBlocks);
+  /// The part of output `n`'s sum that its weights alone make.
+  int64_t getLaneBias(int64_t n) const;
+  int64_t getCode(int64_t output, int64_t channel) const {
+    return codes[output * dot.channelsPerGroup + channel];
+  }
+
+  mlir::OpBuilder &b;
+  mlir::Location loc;
+  const DotProduct &dot;
+  ChannelsAttr encoding;
+  mlir::StringAttr layer;
+  int64_t numRows;
+  std::vector<int8_t> codes;
+  llvm::SmallVector<int64_t> levels, firsts, counts, coefficients;
+  llvm::SmallVector<mlir::Value> rowWords;
+  mlir::Value rowBias;
+};
+
+/// Codes of `op`'s reals, one a byte (HP7-HP10).
+mlir::Value quantizeReals(mlir::OpBuilder &b, QuantizeOp op);
+/// Codes of the sums `rows`, [rows, channels], by the float rule (HP15).
+mlir::Value requantizeRows(mlir::OpBuilder &b, RequantizeOp op,
+                           mlir::Value rows);
+/// The reals that `codes`, one a byte, mean (HP3-HP5).
+mlir::Value dequantizeCodes(mlir::OpBuilder &b, DequantizeOp op,
+                            mlir::Value codes);
+
+/// Sum of two carriers, in the order of `base`.
+mlir::Value addPlanes(mlir::OpBuilder &b, mlir::Location loc,
+                      const WidePlanes &base, const WidePlanes &rhs);
+/// HP17 (no `offset`) or HP18 of planes.
+mlir::Value scalePlanes(mlir::OpBuilder &b, mlir::Location loc,
+                        const WidePlanes &wide,
+                        llvm::ArrayRef<float> multiplier,
+                        llvm::ArrayRef<float> offset);
+
 /// A constant table of `T` (int8_t, int16_t, int32_t or float).
 template <typename T>
 mlir::Value makeTable(mlir::OpBuilder &b, mlir::Location loc,

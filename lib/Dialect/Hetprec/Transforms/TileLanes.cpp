@@ -76,7 +76,7 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
     IRRewriter rewriter(&getContext());
     SmallVector<TilingInterface> ops;
     getOperation().walk([&](TilingInterface op) {
-      if (isa<ContractOp, RequantizeLanesOp>(op))
+      if (isa<ContractOp, RequantizeLanesOp, GemvOp>(op))
         ops.push_back(op);
     });
     for (size_t i = 0; i < ops.size(); ++i) {
@@ -88,32 +88,41 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
                        kLaneBlock,
                    ops);
       rewriter.setInsertionPoint(op);
-      SmallVector<Range> domain = op.getIterationDomain(rewriter);
-      int64_t words = *getConstantIntValue(domain[0].size);
-      int64_t lanes = *getConstantIntValue(domain[1].size);
-      int64_t blocks = getBlockTile(lanes, laneBlocks);
-      while (lanes % (blocks * kLaneBlock) != 0)
-        --blocks; // requantize_lanes
-      int64_t laneTile = blocks * kLaneBlock;
-      // As many sums as the options ask for, with fewer blocks in more rows.
-      int64_t wordTile = getWordTile(op, words, rowTile * laneBlocks / blocks);
-      if (contract && !contract.getStarts().empty())
-        contract.setSharedStarts(
-            haveSharedStarts(contract, wordTile * contract.getRowsPerWord()));
-      // Rows that many tiles of lanes read come from the first level cache.
-      constexpr int64_t kFewTiles = 2;
-      if (contract && !contract.getUniformRows())
-        contract.setPrefetchRows(words > wordTile &&
-                                 lanes <= kFewTiles * laneTile);
       scf::SCFTilingOptions options;
-      options.setTileSizes(
-          {rewriter.getIndexAttr(wordTile), rewriter.getIndexAttr(laneTile)});
+      if (auto gemv = dyn_cast<GemvOp>(op.getOperation())) {
+        if (gemv.getNumTiles() == 1)
+          continue;
+        options.setTileSizes({rewriter.getIndexAttr(1)});
+      } else {
+        SmallVector<Range> domain = op.getIterationDomain(rewriter);
+        int64_t words = *getConstantIntValue(domain[0].size);
+        int64_t lanes = *getConstantIntValue(domain[1].size);
+        int64_t blocks = getBlockTile(lanes, laneBlocks);
+        while (lanes % (blocks * kLaneBlock) != 0)
+          --blocks; // requantize_lanes
+        int64_t laneTile = blocks * kLaneBlock;
+        // As many sums as the options ask for, with fewer blocks in more rows.
+        int64_t wordTile =
+            getWordTile(op, words, rowTile * laneBlocks / blocks);
+        if (contract && !contract.getStarts().empty())
+          contract.setSharedStarts(
+              haveSharedStarts(contract, wordTile * contract.getRowsPerWord()));
+        // Rows that many tiles of lanes read come from the first level cache.
+        constexpr int64_t kFewTiles = 2;
+        if (contract && !contract.getUniformRows())
+          contract.setPrefetchRows(words > wordTile &&
+                                   lanes <= kFewTiles * laneTile);
+        options.setTileSizes(
+            {rewriter.getIndexAttr(wordTile), rewriter.getIndexAttr(laneTile)});
+      }
       FailureOr<scf::SCFTilingResult> result =
           scf::tileUsingSCF(rewriter, op, options);
       if (failed(result)) {
         op->emitOpError("could not be tiled");
         return signalPassFailure();
       }
+      for (LoopLikeOpInterface loop : result->loops)
+        loop->setAttr(kParallelAttrName, rewriter.getUnitAttr());
       rewriter.replaceOp(op, result->replacements);
     }
   }

@@ -317,7 +317,7 @@ ContractVectorizer::sumBytes(int64_t segment, ArrayRef<RowRange> ranges) {
 void ContractVectorizer::sumBytes(int64_t segment, RowRange rows,
                                   Value memory) {
   int64_t level = op.getLevels()[segment];
-  Value lanes = op.getLanes()[segment], rowWords = op.getRows()[segment];
+  Value lanes = op.getLanes()[segment];
   int64_t numWords = getNumWords(segment), numTaps = taps.size();
   int64_t numSums = rows.count * blocks;
   VectorType byteType = VectorType::get({kLaneBlock}, b.getI8Type());

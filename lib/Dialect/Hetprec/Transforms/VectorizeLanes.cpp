@@ -69,13 +69,15 @@ void sysmol::hetprec::vectorizeRequantizeLanes(OpBuilder &b,
 // Moving codes in and out
 //===----------------------------------------------------------------------===//
 
-/// A loop over `[lower, upper)` whose body stays open for what follows.
+/// A loop over `[lower, upper)` whose body stays open for what follows; each
+/// iteration writes words of its own.
 static Value openLoop(OpBuilder &b, Location loc, int64_t lower,
                       int64_t upper) {
   auto index = [&](int64_t i) -> Value {
     return arith::ConstantIndexOp::create(b, loc, i);
   };
   auto loop = scf::ForOp::create(b, loc, index(lower), index(upper), index(1));
+  loop->setAttr(kParallelAttrName, b.getUnitAttr());
   b.setInsertionPointToStart(loop.getBody());
   return loop.getInductionVar();
 }
@@ -111,6 +113,20 @@ struct PixelLoops {
     if (isImage)
       return {n, channel, y, x};
     return {n, channel};
+  }
+  /// Where a wide plane keeps the lane.
+  Value getWidePosition(OpBuilder &b, Location loc) const {
+    auto index = [&](int64_t i) -> Value {
+      return arith::ConstantIndexOp::create(b, loc, i);
+    };
+    Value block = arith::AndIOp::create(b, loc, lane, index(~(kLaneBlock - 1)));
+    Value odd = arith::AndIOp::create(b, loc, lane, index(1));
+    Value within = arith::AndIOp::create(b, loc, lane, index(kLaneBlock - 1));
+    return arith::OrIOp::create(
+        b, loc,
+        arith::OrIOp::create(b, loc, block,
+                             arith::ShLIOp::create(b, loc, odd, index(5))),
+        arith::ShRUIOp::create(b, loc, within, index(1)));
   }
 };
 } // namespace
@@ -165,6 +181,18 @@ void sysmol::hetprec::lowerPackLanes(OpBuilder &b, PackLanesOp op) {
   Type wordType = cast<MemRefType>(op.getInit().getType()).getElementType();
   auto inputType = cast<MemRefType>(op.getInput().getType());
   PixelLoops loops(b, loc, op.getLayout(), inputType.getRank() == 4);
+  if (level == 0) {
+    Value position = loops.getWidePosition(b, loc);
+    forWords(b, loc, op.getChannels(), /*perWord=*/1,
+             [&](Value plane, ChannelOf channelOf) {
+               Value value = memref::LoadOp::create(b, loc, op.getInput(),
+                                                    loops.at(channelOf(0)));
+               memref::StoreOp::create(b, loc, value, op.getInit(),
+                                       ValueRange{plane, position});
+             });
+    op.erase();
+    return;
+  }
   auto constant = [&](int64_t value) -> Value {
     return arith::ConstantOp::create(b, loc, b.getIntegerAttr(wordType, value));
   };
@@ -199,21 +227,8 @@ void sysmol::hetprec::lowerUnpackLanes(OpBuilder &b, UnpackLanesOp op) {
   int64_t level = op.getLevel();
   bool isImage = cast<MemRefType>(op.getInit().getType()).getRank() == 4;
   PixelLoops loops(b, loc, op.getLayout(), isImage);
-  auto index = [&](int64_t i) -> Value {
-    return arith::ConstantIndexOp::create(b, loc, i);
-  };
   if (level == 0) {
-    // Where a wide plane keeps the lane (getWidePosition).
-    Value block =
-        arith::AndIOp::create(b, loc, loops.lane, index(~(kLaneBlock - 1)));
-    Value odd = arith::AndIOp::create(b, loc, loops.lane, index(1));
-    Value within =
-        arith::AndIOp::create(b, loc, loops.lane, index(kLaneBlock - 1));
-    Value position = arith::OrIOp::create(
-        b, loc,
-        arith::OrIOp::create(b, loc, block,
-                             arith::ShLIOp::create(b, loc, odd, index(5))),
-        arith::ShRUIOp::create(b, loc, within, index(1)));
+    Value position = loops.getWidePosition(b, loc);
     forWords(b, loc, op.getChannels(), /*perWord=*/1,
              [&](Value plane, ChannelOf channelOf) {
                Value value = memref::LoadOp::create(
@@ -308,7 +323,7 @@ struct VectorizeLanesPass
     SmallVector<Operation *> ops;
     WalkResult walk = getOperation().walk([&](Operation *op) {
       if (!isa<ContractOp, RequantizeLanesOp, PackLanesOp, UnpackLanesOp,
-               SplitPhasesOp>(op))
+               SplitPhasesOp, GemvOp, PackRowsOp, SumRowsOp>(op))
         return WalkResult::advance();
       if (op->getNumResults() != 0) {
         op->emitOpError("must be on memrefs to be vectorized; bufferize first");
@@ -326,7 +341,10 @@ struct VectorizeLanesPass
               [&](auto o) { vectorizeRequantizeLanes(b, o); })
           .Case<PackLanesOp>([&](auto o) { lowerPackLanes(b, o); })
           .Case<UnpackLanesOp>([&](auto o) { lowerUnpackLanes(b, o); })
-          .Case<SplitPhasesOp>([&](auto o) { lowerSplitPhases(b, o); });
+          .Case<SplitPhasesOp>([&](auto o) { lowerSplitPhases(b, o); })
+          .Case<GemvOp>([&](auto o) { vectorizeGemv(b, o); })
+          .Case<PackRowsOp>([&](auto o) { lowerPackRows(b, o); })
+          .Case<SumRowsOp>([&](auto o) { lowerSumRows(b, o); });
     scratch.finish();
   }
 };

@@ -18,7 +18,7 @@ using namespace sysmol::hetprec;
 
 static bool isLaneOp(Operation *op) {
   return isa<ContractOp, RequantizeLanesOp, PackLanesOp, UnpackLanesOp,
-             SplitPhasesOp>(op);
+             SplitPhasesOp, GemvOp, PackRowsOp, SumRowsOp>(op);
 }
 
 static bool isModelOp(Operation *op) {
@@ -83,6 +83,10 @@ static LogicalResult verifyLoops(Operation *op) {
   if (contract && int64_t(contract.getLaneCount()) > 2 * kLaneBlock)
     return op->emitOpError("contract of phase loops: must be tiled to one or "
                            "two blocks of lanes");
+  auto gemv = dyn_cast<GemvOp>(op);
+  if (gemv && gemv.getNumTiles() > 1)
+    return op->emitOpError("contract of phase loops: must be tiled to one tile "
+                           "of outputs");
   return success();
 }
 

@@ -55,3 +55,22 @@ func.func @others(%p: tensor<1x64xi8>, %c: tensor<2x64xi16>, %n: tensor<3xi16>, 
     {channels = array<i64: 0, 1, 2>, layout = #lanes, level = 2 : i64} -> tensor<1x3x4x4xi8>
   return %f, %u : tensor<4x64xi8>, tensor<1x3x4x4xi8>
 }
+
+// Rows are packed, summed and multiplied in place.
+// CHECK-LABEL: @rows
+// CHECK-SAME: %[[X:.+]]: memref<1x8xi8>, %[[W:.+]]: memref<1x64xi8>
+// CHECK: hetprec.pack_rows %[[X]] : memref<1x8xi8> outs(%[[P:.+]] : memref<1x1xi8>)
+// CHECK: hetprec.sum_rows %[[X]] : memref<1x8xi8> outs(%[[S:.+]] : memref<1xi32>)
+// CHECK: hetprec.gemv accumulator rows(%[[P]] : memref<1x1xi8>) weights(%[[W]] : memref<1x64xi8>) row_bias(%[[S]] : memref<1xi32>) outs(%[[OUT:.+]] : memref<1x64xi32>)
+// CHECK-NOT: memref.copy
+// CHECK: return %[[OUT]]
+func.func @rows(%x: tensor<1x8xi8>, %w: tensor<1x64xi8>) -> tensor<1x64xi32> {
+  %e = tensor.empty() : tensor<1x1xi8>
+  %p = hetprec.pack_rows %x : tensor<1x8xi8> outs(%e : tensor<1x1xi8>) {level = 1, first = 0, count = 8} -> tensor<1x1xi8>
+  %f = tensor.empty() : tensor<1xi32>
+  %s = hetprec.sum_rows %x : tensor<1x8xi8> outs(%f : tensor<1xi32>) {firsts = array<i64: 0>, counts = array<i64: 8>, coefficients = array<i64: -1>} -> tensor<1xi32>
+  %o = tensor.empty() : tensor<1x64xi32>
+  %r = hetprec.gemv accumulator rows(%p : tensor<1x1xi8>) weights(%w : tensor<1x64xi8>) row_bias(%s : tensor<1xi32>) outs(%o : tensor<1x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, tile_blocks = 1} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}

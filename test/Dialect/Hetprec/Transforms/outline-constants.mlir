@@ -76,3 +76,19 @@ func.func @two() {
 // expected-error @+1 {{a network is one public function; found none}}
 module {
 }
+
+// -----
+
+// What is streamed begins on a cache line: 4096 bytes behind one byte. Some more
+// may be read behind the last table.
+// CHECK: func.func @stream(%[[W:.+]]: memref<4168xi8>)
+// CHECK: %[[AT:.+]] = arith.constant 64 : index
+// CHECK: memref.view %[[W]][%[[AT]]][] : memref<4168xi8> to memref<4096xi8>
+memref.global "private" constant @first : memref<1xi8> = dense<1>
+memref.global "private" constant @long : memref<4096xi8> = dense<2>
+func.func @stream() {
+  %b = memref.get_global @long : memref<4096xi8>
+  %a = memref.get_global @first : memref<1xi8>
+  "test.use"(%a, %b) : (memref<1xi8>, memref<4096xi8>) -> ()
+  return
+}

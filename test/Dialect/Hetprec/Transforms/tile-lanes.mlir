@@ -102,3 +102,29 @@ func.func @one_block(%a: tensor<1x64xi8>, %w: tensor<16x1xi8>, %init: tensor<16x
     {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<16x64xi32>
   return %r : tensor<16x64xi32>
 }
+
+// A gemv: one tile of outputs, with its weights, tables and columns.
+// CHECK-LABEL: @gemv
+// CHECK-SAME: %[[R:.+]]: tensor<2x5xi8>, %[[W:.+]]: tensor<3x640xi8>, %[[M:.+]]: tensor<384xf32>, %[[INIT:.+]]: tensor<2x384xi16>
+// CHECK: scf.for %[[TILE:.+]] = %c0 to %c3 step %c1 iter_args(%[[OUT:.+]] = %[[INIT]])
+// CHECK-DAG: %[[AT:.+]] = affine.apply #{{.+}}(%[[TILE]])
+// CHECK-DAG: %[[LINE:.+]] = tensor.extract_slice %[[W]][%[[TILE]], 0] [1, 640] [1, 1]
+// CHECK-DAG: %[[TABLE:.+]] = tensor.extract_slice %[[M]][%[[AT]]] [128] [1]
+// CHECK-DAG: %[[COLUMNS:.+]] = tensor.extract_slice %[[OUT]][0, %[[AT]]] [2, 128] [1, 1]
+// CHECK: %[[NEW:.+]] = hetprec.gemv carrier rows(%[[R]] : tensor<2x5xi8>) weights(%[[LINE]] : tensor<1x640xi8>) multiplier(%[[TABLE]] : tensor<128xf32>) outs(%[[COLUMNS]] : tensor<2x128xi16>)
+// CHECK: tensor.insert_slice %[[NEW]] into %[[OUT]][0, %{{.+}}] [2, 128] [1, 1]
+func.func @gemv(%r: tensor<2x5xi8>, %w: tensor<3x640xi8>, %m: tensor<384xf32>, %init: tensor<2x384xi16>) -> tensor<2x384xi16> {
+  %y = hetprec.gemv carrier rows(%r : tensor<2x5xi8>) weights(%w : tensor<3x640xi8>) multiplier(%m : tensor<384xf32>) outs(%init : tensor<2x384xi16>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, tile_blocks = 2} -> tensor<2x384xi16>
+  return %y : tensor<2x384xi16>
+}
+
+// One tile is one already, full or not.
+// CHECK-LABEL: @gemv_rest
+// CHECK-NOT: scf.for
+// CHECK: hetprec.gemv
+func.func @gemv_rest(%r: tensor<1x5xi8>, %w: tensor<1x640xi8>, %init: tensor<1x70xi32>) -> tensor<1x70xi32> {
+  %y = hetprec.gemv accumulator rows(%r : tensor<1x5xi8>) weights(%w : tensor<1x640xi8>) outs(%init : tensor<1x70xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, tile_blocks = 2} -> tensor<1x70xi32>
+  return %y : tensor<1x70xi32>
+}

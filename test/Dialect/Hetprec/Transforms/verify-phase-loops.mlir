@@ -24,3 +24,12 @@ func.func @tensor(%x: tensor<1x3x4x4xi8>, %init: tensor<1x64xi8>) -> tensor<1x64
     {channels = array<i64: 0, 1, 2>, layout = #lanes, level = 2 : i64} -> tensor<1x64xi8>
   return %p : tensor<1x64xi8>
 }
+
+// -----
+
+func.func @tiles(%r: memref<1x1xi8>, %w: memref<2x64xi8>, %out: memref<1x128xi32>) {
+  // expected-error @+1 {{contract of phase loops: must be tiled to one tile of outputs}}
+  hetprec.gemv accumulator rows(%r : memref<1x1xi8>) weights(%w : memref<2x64xi8>) outs(%out : memref<1x128xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, tile_blocks = 1}
+  return
+}

@@ -43,6 +43,12 @@ int64_t getChannelsPerWord(int64_t level);
 /// Width in bits of one lane's word at `level`.
 int64_t getWordBits(int64_t level);
 
+/// Width in bits of a row's word at `level` in a `gemv`.
+int64_t getRowWordBits(int64_t level);
+
+/// Bytes that `words` words of 64 outputs take in a `gemv`'s weights.
+int64_t getStreamBytes(int64_t level, int64_t words);
+
 /// Lanes in one block: what one tile computes at least, and the block within
 /// which wide planes hold the even lanes first.
 inline constexpr int64_t kLaneBlock = 64;
@@ -51,6 +57,15 @@ inline constexpr int64_t kLaneBlock = 64;
 inline int64_t getWidePosition(int64_t lane) {
   return (lane & ~int64_t(63)) | ((lane & 1) << 5) | ((lane & 63) >> 1);
 }
+
+/// Attributes of a dot product in the plan phase: what its lanes are (a
+/// `lane_role`), and why, in words.
+inline constexpr llvm::StringLiteral kLanesAttrName = "hetprec.lanes";
+inline constexpr llvm::StringLiteral kLanesReasonAttrName =
+    "hetprec.lanes_reason";
+/// On an `scf.for` without results: no iteration writes what another touches,
+/// but for `memref.alloca` of the function, of which a task gets its own.
+inline constexpr llvm::StringLiteral kParallelAttrName = "hetprec.parallel";
 
 /// Largest magnitude of a level value `q(k)` (HP3-HP5).
 int64_t getMaxLevelValue(Grid grid, int8_t level);

@@ -5,5 +5,6 @@
 
 include "sysmol/Dialect/Hetprec/IR/HetprecOps.td"
 include "sysmol/Dialect/Hetprec/IR/HetprecPackedOps.td"
+include "sysmol/Dialect/Hetprec/IR/HetprecRowOps.td"
 
 #endif

@@ -27,6 +27,14 @@ def Hetprec_EpilogueEnum : I32EnumAttr<"Epilogue",
   let genSpecializedAttr = 0;
 }
 
+def Hetprec_LaneRoleEnum : I32EnumAttr<"LaneRole",
+    "what the lanes of a dot product's registers are", [
+    I32EnumAttrCase<"Pixels", 0, "pixels">,
+    I32EnumAttrCase<"Outputs", 1, "outputs">]> {
+  let cppNamespace = "::sysmol::hetprec";
+  let genSpecializedAttr = 0;
+}
+
 class Hetprec_Attr<string name, string attrMnemonic, list<Trait> traits = []>
     : AttrDef<Hetprec_Dialect, name, traits> {
   let mnemonic = attrMnemonic;
@@ -35,6 +43,11 @@ class Hetprec_Attr<string name, string attrMnemonic, list<Trait> traits = []>
 def Hetprec_EpilogueAttr
     : EnumAttr<Hetprec_Dialect, Hetprec_EpilogueEnum, "epilogue"> {
   let assemblyFormat = "$value";
+}
+
+def Hetprec_LaneRoleAttr
+    : EnumAttr<Hetprec_Dialect, Hetprec_LaneRoleEnum, "lane_role"> {
+  let assemblyFormat = "`<` $value `>`";
 }
 
 def Hetprec_ChannelsAttr : Hetprec_Attr<"Channels", "channels",

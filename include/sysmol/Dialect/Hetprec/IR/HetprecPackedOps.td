@@ -163,11 +163,11 @@ def Hetprec_RequantizeLanesOp : Hetprec_LaneOp<"requantize_lanes", [
 }
 
 def Hetprec_PackLanesOp : Hetprec_LaneOp<"pack_lanes"> {
-  let summary = "codes [N, C, H, W] to the words of one segment";
+  let summary = "codes [N, C, H, W] to the words of one segment, or sums to planes";
   let description = [{
     Slot `i` of group `g` is channel `channels[g * slots + i]` (-1: code 0). The
     8-bit level of a signed grid is stored with 128 added. Rank 2 inputs are
-    images of one pixel.
+    images of one pixel. Level 0 writes wide planes (i16, i32), one a channel.
   }];
   let arguments = (ins Hetprec_AnyShaped:$input, Hetprec_Packed:$init,
     I64Attr:$level, DefaultValuedAttr<BoolAttr, "false">:$is_signed,
@@ -219,11 +219,14 @@ def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,
     of `lanes` with those of `row` (word layouts: see `contract`).
 
     - level 1 and 2: `vector<64xi8>`, `row` i8, sums modulo 256 (the caller
-      widens in time: a level-1 product adds at most 8, a level-2 one 27);
+      widens in time: a level-1 product adds at most 8, a level-2 one 27); bits 6
+      and 7 of a lane's level-2 word may be anything;
     - level 8: `vector<16xi32>`, four unsigned bytes of `lanes` times four
       signed bytes of `row`, i32; level 4 the same with byte i of `lanes` and
       nibble i of `row`, i16 (spreading nibbles to bytes takes two
-      instructions when it swaps the middle ones; rows are packed to match).
+      instructions when it swaps the middle ones; rows are packed to match);
+    - with `signed_lanes` (level 8), the bytes of `lanes` are the signed ones and
+      those of `row` the unsigned ones.
 
     ```mlir
     %s1 = hetprec.mac %s0, %a, %w level = 2 : vector<64xi8>, i8
@@ -231,7 +234,7 @@ def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,
   }];
   let arguments = (ins AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$acc,
     AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$lanes, AnyTypeOf<[I8, I16, I32]>:$row,
-    I64Attr:$level);
+    I64Attr:$level, UnitAttr:$signed_lanes);
   let results = (outs AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$result);
   let assemblyFormat = [{
     $acc `,` $lanes `,` $row `level` `=` $level attr-dict `:` type($acc) `,`

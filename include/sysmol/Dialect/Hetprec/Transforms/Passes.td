@@ -32,6 +32,32 @@ def SortChannelsPass : Pass<"hetprec-sort-channels", "::mlir::func::FuncOp"> {
     Statistic<"numFolded", "permutes-folded", "Permutations folded into a filter">];
 }
 
+def ChooseLanesPass : Pass<"hetprec-choose-lanes", "::mlir::func::FuncOp"> {
+  let summary = "Choose what the lanes of a dot product are";
+  let description = [{
+    With lanes that are pixels (or rows of a batch), a register of 64 lanes does
+    the work of as many pixels as there are; with lanes that are outputs, that
+    of as many outputs, for one pixel after the other. For each `matmul`, and
+    each ungrouped 1x1 `conv_2d` of an image of one pixel, counts both in
+    registers multiplied for each word of channels: `N * ceil(M / 64)` against
+    `M * ceil(N / 64)`, and marks the op where outputs are fewer, with the
+    reason. Weights for lanes that are outputs are padded to 64 of them; where
+    that adds more than half of their bytes, lanes stay pixels.
+
+    ```mlir
+    %acc = hetprec.matmul %x, %w : ... -> tensor<1x1000xi32>
+    ```
+    becomes
+    ```mlir
+    %acc = hetprec.matmul %x, %w {hetprec.lanes = #hetprec.lane_role<outputs>,
+        hetprec.lanes_reason = "16 registers of outputs, 1000 of rows"}
+        : ... -> tensor<1x1000xi32>
+    ```
+  }];
+  let statistics = [
+    Statistic<"numOutputs", "outputs", "Dot products with outputs as lanes">];
+}
+
 def VerifyPhasePass : Pass<"hetprec-verify-phase", "::mlir::func::FuncOp"> {
   let summary = "Check the contract of a phase and name the culprit";
   let description = [{
@@ -63,6 +89,11 @@ def PackPass : Pass<"hetprec-pack", "::mlir::func::FuncOp"> {
 
     A dot product that reads an activation of three segments and writes one of
     two becomes two `contract`s, one for each precision written.
+
+    Where `hetprec-choose-lanes` said that lanes are outputs, the dot product
+    becomes a `hetprec.gemv` instead, one for whole tiles of outputs and one for
+    what is left. Its input and result are plain, [rows, channels]; what else
+    reads or writes them packs and unpacks.
   }];
   let dependentDialects = [
     "::mlir::arith::ArithDialect",
@@ -104,10 +135,11 @@ def SpreadNibblesPass : Pass<"hetprec-spread-nibbles", "::mlir::func::FuncOp"> {
 def TileLanesPass : Pass<"hetprec-tile-lanes", "::mlir::func::FuncOp"> {
   let summary = "Tile packed ops to what fits into registers";
   let description = [{
-    Tiles `contract` and `requantize_lanes` through `TilingInterface`: lanes to
-    `lane-blocks` blocks of 64, rows to `row-tile` rows, to more where there are
-    fewer blocks, and to whole words of codes. The lanes of a `contract` that
-    would leave its last tile short are split off before.
+    Tiles `contract`, `requantize_lanes` and `gemv` through `TilingInterface`:
+    lanes to `lane-blocks` blocks of 64, rows to `row-tile` rows, to more where
+    there are fewer blocks, and to whole words of codes. The lanes of a `contract`
+    that would leave its last tile short are split off before. `gemv` goes to one
+    tile of outputs.
   }];
   let options = [
     Option<"rowTile", "row-tile", "int64_t", "4",
@@ -145,7 +177,8 @@ def OutlineConstantsPass
     left on the module as `hetprec.weights` (a dense i8 tensor). Equal constants
     share their bytes. A blob that is there already (of another target of the
     same network) is kept and searched first, so that one blob serves all. Tables are read word by word, so that 8 bytes of
-    alignment are enough.
+    alignment are enough; constants of 4 KiB and more, which kernels stream, are
+    aligned to cache lines (64 bytes).
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::memref::MemRefDialect"];
@@ -167,6 +200,58 @@ def PlanArenaPass : Pass<"hetprec-plan-arena", "::mlir::func::FuncOp"> {
   let statistics = [
     Statistic<"numBuffers", "buffers", "Buffers placed">,
     Statistic<"numBytes", "bytes", "Bytes of the arena">];
+}
+
+def OutlineParallelPass
+    : Pass<"hetprec-outline-parallel", "::mlir::ModuleOp"> {
+  let summary = "Loops of a network as tasks that a team of threads may share";
+  let description = [{
+    Runs on loops over memrefs, when weights and arena are arguments already.
+    Loops that may run in any order (`scf.parallel`, `scf.for` marked
+    `hetprec.parallel`) are cut into tasks of about `grain` estimated cycles;
+    their number depends on the network alone, so that code and results are the
+    same for any number of threads. Which loops may run at the same time follows
+    from the bytes of the arguments that each reads and writes: statements get
+    levels, and those of one level are one set of tasks, with a barrier behind
+    it. A level of less than two grains stays as it is: a fork would cost more.
+
+    The function gets one more argument (behind the arena): null, or a pointer to
+
+    ```c
+    struct sysmol_parallel {
+      void *self;
+      void (*parallel_for)(void *self, uint32_t tasks,
+                           void (*body)(void *frame, uint32_t task),
+                           void *frame);
+    };
+    ```
+    `parallel_for` returns when all tasks have run; null runs them in turn. The
+    frame is an array of the function's other arguments. No library is needed.
+
+    ```mlir
+    scf.for %i = %c0 to %c64 step %c1 {
+      ...
+    } {hetprec.parallel}
+    ```
+    becomes a call of the runtime with 64 (or fewer) tasks, and
+    ```mlir
+    func.func private @network_body0(%weights, %arena, ..., %task: index) {
+      %last = arith.addi %task, %c1
+      scf.for %i = %task to %last step %c1 {...}
+    }
+    ```
+  }];
+  let options = [
+    Option<"grain", "grain", "int64_t", "8000",
+           "least estimated cycles of a task">,
+    Option<"maxTasks", "max-tasks", "int64_t", "256",
+           "most tasks made of one loop nest">];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
+  let statistics = [
+    Statistic<"numForks", "forks", "Sets of tasks">,
+    Statistic<"numTasks", "tasks", "Tasks">];
 }
 
 #endif

@@ -1,0 +1,256 @@
+//===- PackLinalg.cpp - What is elementwise, as linalg --------------------===//
+
+#include "PackUtils.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace sysmol::hetprec;
+
+/// Codes of `values`, reals or sums, [N, C] or [N, C, H, W], times one
+/// multiplier a channel, plus one offset a channel (none: empty).
+static Value roundToGrid(OpBuilder &b, Location loc, Value values,
+                         ArrayRef<float> multiplier, ArrayRef<float> offset,
+                         ChannelsAttr encoding) {
+  auto type = cast<RankedTensorType>(values.getType());
+  bool isUnsigned = encoding.getGrid() == Grid::Unsigned;
+  SmallVector<float> lowest, highest;
+  for (int8_t p : encoding.getBits()) {
+    bool symmetric = !isUnsigned && p == 8;
+    lowest.push_back(isUnsigned ? 0 : symmetric ? -127 : -(1 << (p - 1)));
+    highest.push_back(isUnsigned  ? (1 << p) - 1
+                      : symmetric ? 127
+                                  : (1 << (p - 1)) - 1);
+  }
+  int64_t channels = encoding.getBits().size();
+  SmallVector<Value> inputs = {values};
+  for (ArrayRef<float> table :
+       {multiplier, ArrayRef<float>(lowest), ArrayRef<float>(highest), offset})
+    if (!table.empty())
+      inputs.push_back(makeTable<float>(b, loc, {channels}, table));
+  AffineMap identity = b.getMultiDimIdentityMap(type.getRank());
+  AffineMap channel = AffineMap::get(type.getRank(), 0, b.getAffineDimExpr(1));
+  SmallVector<AffineMap> maps(inputs.size() + 1, channel);
+  maps.front() = maps.back() = identity;
+  Value empty = tensor::EmptyOp::create(b, loc, type.getShape(), b.getI8Type());
+  // Only a symmetric channel's zero code is not its lowest one (HP10).
+  bool hasSymmetric = !isUnsigned && encoding.getNumChannels(8) > 0;
+  auto generic = linalg::GenericOp::create(
+      b, loc, TypeRange{empty.getType()}, inputs, ValueRange{empty}, maps,
+      SmallVector<utils::IteratorType>(type.getRank(),
+                                       utils::IteratorType::parallel),
+      [&](OpBuilder &nb, Location loc, ValueRange args) {
+        auto select = [&](arith::CmpFPredicate predicate, Value a, Value c,
+                          Value otherwise) -> Value {
+          Value test = arith::CmpFOp::create(nb, loc, predicate, a, c);
+          return arith::SelectOp::create(nb, loc, test, a, otherwise);
+        };
+        Value lo = args[2], hi = args[3], x = args[0];
+        if (!isa<FloatType>(x.getType()))
+          x = arith::SIToFPOp::create(nb, loc, nb.getF32Type(), x);
+        x = arith::MulFOp::create(nb, loc, x, args[1]);
+        if (!offset.empty())
+          x = arith::AddFOp::create(nb, loc, x, args[4]);
+        Value even = math::RoundEvenOp::create(nb, loc, x);
+        Value rounded = even;
+        Value zero = arith::ConstantOp::create(nb, loc, nb.getF32FloatAttr(0));
+        if (!isUnsigned) {
+          rounded = math::FloorOp::create(nb, loc, x);
+          if (hasSymmetric) {
+            Value symmetricLow =
+                arith::ConstantOp::create(nb, loc, nb.getF32FloatAttr(-127));
+            Value isSymmetric = arith::CmpFOp::create(
+                nb, loc, arith::CmpFPredicate::OEQ, lo, symmetricLow);
+            Value ordered = select(arith::CmpFPredicate::OEQ, even, even, zero);
+            rounded =
+                arith::SelectOp::create(nb, loc, isSymmetric, ordered, rounded);
+          }
+        }
+        // NaN compares false and takes the lowest code (HP10).
+        rounded = select(arith::CmpFPredicate::OGT, rounded, lo, lo);
+        rounded = select(arith::CmpFPredicate::OLT, rounded, hi, hi);
+        Value code = arith::FPToSIOp::create(nb, loc, nb.getI32Type(), rounded);
+        if (!isUnsigned) {
+          // Mid-rise codes count from 0; the symmetric ones are signed.
+          Value low = arith::FPToSIOp::create(nb, loc, nb.getI32Type(), lo);
+          Value shifted = arith::SubIOp::create(nb, loc, code, low);
+          if (hasSymmetric) {
+            Value limit =
+                arith::ConstantOp::create(nb, loc, nb.getI32IntegerAttr(-127));
+            Value isSymmetric = arith::CmpIOp::create(
+                nb, loc, arith::CmpIPredicate::eq, low, limit);
+            shifted =
+                arith::SelectOp::create(nb, loc, isSymmetric, code, shifted);
+          }
+          code = shifted;
+        }
+        Value narrow = arith::TruncIOp::create(nb, loc, nb.getI8Type(), code);
+        linalg::YieldOp::create(nb, loc, narrow);
+      });
+  return generic.getResult(0);
+}
+
+Value sysmol::hetprec::quantizeReals(OpBuilder &b, QuantizeOp op) {
+  // HP7-HP9.
+  ChannelsAttr encoding = getChannels(op.getResult().getType());
+  bool isUnsigned = encoding.getGrid() == Grid::Unsigned;
+  double scale = encoding.getScale().front();
+  SmallVector<float> multiplier;
+  for (int8_t p : encoding.getBits())
+    multiplier.push_back(float(isUnsigned ? ((1 << p) - 1) / scale
+                               : p == 8   ? 64.0 / scale
+                                          : std::ldexp(1.0, p - 2) / scale));
+  return roundToGrid(b, op.getLoc(), op.getInput(), multiplier, /*offset=*/{},
+                     encoding);
+}
+
+Value sysmol::hetprec::requantizeRows(OpBuilder &b, RequantizeOp op,
+                                      Value rows) {
+  // HP15.
+  ChannelsAttr encoding = getChannels(op.getResult().getType());
+  auto spread = [&](ArrayRef<float> values) {
+    if (values.size() == 1)
+      return SmallVector<float>(encoding.getBits().size(), values.front());
+    return SmallVector<float>(values);
+  };
+  return roundToGrid(b, op.getLoc(), rows, spread(op.getMultiplier()),
+                     spread(op.getOffset()), encoding);
+}
+
+Value sysmol::hetprec::dequantizeCodes(OpBuilder &b, DequantizeOp op,
+                                       Value codes) {
+  // A code has at most 256 values: look them up (HP3-HP5, rounded once).
+  Location loc = op.getLoc();
+  RankedTensorType type = op.getResult().getType();
+  ChannelsAttr encoding = getChannels(op.getInput().getType());
+  double scale = encoding.getScale().front();
+  SmallVector<float> values;
+  for (int8_t p : encoding.getBits())
+    for (int code = 0; code < 256; ++code)
+      values.push_back(float(encoding.getGrid() == Grid::Unsigned
+                                 ? scale * code / ((1 << p) - 1)
+                             : p == 8 ? scale * 0x1p-6 * int8_t(code)
+                                      : scale * std::ldexp(1.0, 1 - p) *
+                                            (2 * code + 1 - (1 << p))));
+  int64_t channels = encoding.getBits().size();
+  Value table = makeTable<float>(b, loc, {channels, 256}, values);
+  AffineMap identity = b.getMultiDimIdentityMap(type.getRank());
+  Value empty =
+      tensor::EmptyOp::create(b, loc, type.getShape(), b.getF32Type());
+  auto generic = linalg::GenericOp::create(
+      b, loc, TypeRange{empty.getType()}, ValueRange{codes}, ValueRange{empty},
+      {identity, identity},
+      SmallVector<utils::IteratorType>(type.getRank(),
+                                       utils::IteratorType::parallel),
+      [&](OpBuilder &nb, Location loc, ValueRange args) {
+        Value channel = linalg::IndexOp::create(nb, loc, 1);
+        Value code =
+            arith::IndexCastUIOp::create(nb, loc, nb.getIndexType(), args[0]);
+        Value value = tensor::ExtractOp::create(nb, loc, table,
+                                                ValueRange{channel, code});
+        linalg::YieldOp::create(nb, loc, value);
+      });
+  return generic.getResult(0);
+}
+
+Value sysmol::hetprec::scalePlanes(OpBuilder &b, Location loc,
+                                   const WidePlanes &wide,
+                                   ArrayRef<float> multiplier,
+                                   ArrayRef<float> offset) {
+  auto type = cast<RankedTensorType>(wide.plane.getType());
+  int64_t numPlanes = type.getDimSize(0);
+  auto table = [&](ArrayRef<float> values) {
+    SmallVector<float> ofPlane(numPlanes);
+    for (auto [channel, plane] : llvm::enumerate(wide.planeOf))
+      ofPlane[plane] = values.size() == 1 ? values[0] : values[channel];
+    return makeTable<float>(b, loc, {numPlanes}, ofPlane);
+  };
+  bool isReal = !offset.empty();
+  Value empty = tensor::EmptyOp::create(b, loc, type.getShape(),
+                                        isReal ? Type(b.getF32Type())
+                                               : Type(b.getI16Type()));
+  SmallVector<Value> inputs = {wide.plane, table(multiplier)};
+  AffineMap identity = b.getMultiDimIdentityMap(2);
+  AffineMap plane = AffineMap::get(2, 0, b.getAffineDimExpr(0));
+  SmallVector<AffineMap> maps = {identity, plane};
+  if (isReal) {
+    inputs.push_back(table(offset));
+    maps.push_back(plane);
+  }
+  maps.push_back(identity);
+  SmallVector<utils::IteratorType> parallel(2, utils::IteratorType::parallel);
+  auto scaled = linalg::GenericOp::create(
+      b, loc, TypeRange{empty.getType()}, inputs, ValueRange{empty}, maps,
+      parallel, [&](OpBuilder &nb, Location loc, ValueRange args) {
+        Value x = arith::SIToFPOp::create(nb, loc, nb.getF32Type(), args[0]);
+        x = arith::MulFOp::create(nb, loc, x, args[1]);
+        if (isReal) {
+          x = arith::AddFOp::create(nb, loc, x, args[2]);
+        } else {
+          // The bounds are integers: clamping before rounding is the same.
+          auto bound = [&](float limit) -> Value {
+            return arith::ConstantOp::create(nb, loc,
+                                             nb.getF32FloatAttr(limit));
+          };
+          x = arith::MaximumFOp::create(nb, loc, x, bound(-32767));
+          x = arith::MinimumFOp::create(nb, loc, x, bound(32767));
+          x = math::RoundEvenOp::create(nb, loc, x);
+          x = arith::FPToSIOp::create(nb, loc, nb.getI16Type(), x);
+        }
+        linalg::YieldOp::create(nb, loc, x);
+      });
+  return scaled.getResult(0);
+}
+
+Value sysmol::hetprec::addPlanes(OpBuilder &b, Location loc,
+                                 const WidePlanes &base,
+                                 const WidePlanes &rhs) {
+  // Plane by plane (HP17), the right one's found by number where the orders
+  // differ.
+  bool inOrder = rhs.planeOf == base.planeOf;
+  SmallVector<Value> inputs = {base.plane};
+  SmallVector<int64_t> rhsPlane;
+  for (int64_t channel : base.getChannelOfPlanes())
+    rhsPlane.push_back(rhs.planeOf[channel]);
+  Value numbers;
+  if (inOrder)
+    inputs.push_back(rhs.plane);
+  else
+    numbers = makeIntTable(b, loc, {int64_t(rhsPlane.size())}, rhsPlane,
+                           /*bits=*/32);
+  auto type = cast<RankedTensorType>(base.plane.getType());
+  AffineMap identity = b.getMultiDimIdentityMap(2);
+  SmallVector<utils::IteratorType> parallel(2, utils::IteratorType::parallel);
+  Value empty =
+      tensor::EmptyOp::create(b, loc, type.getShape(), b.getI16Type());
+  auto sum = linalg::GenericOp::create(
+      b, loc, TypeRange{type}, inputs, ValueRange{empty},
+      SmallVector<AffineMap>(inputs.size() + 1, identity), parallel,
+      [&](OpBuilder &nb, Location loc, ValueRange args) {
+        Value other = args[1];
+        if (!inOrder) {
+          Value plane = linalg::IndexOp::create(nb, loc, 0);
+          Value lane = linalg::IndexOp::create(nb, loc, 1);
+          Value number =
+              tensor::ExtractOp::create(nb, loc, numbers, ValueRange{plane});
+          number =
+              arith::IndexCastUIOp::create(nb, loc, nb.getIndexType(), number);
+          other = tensor::ExtractOp::create(nb, loc, rhs.plane,
+                                            ValueRange{number, lane});
+        }
+        Type wide = nb.getI32Type();
+        auto constant = [&](int64_t v) -> Value {
+          return arith::ConstantOp::create(nb, loc, nb.getI32IntegerAttr(v));
+        };
+        Value lhs = arith::ExtSIOp::create(nb, loc, wide, args[0]);
+        Value sum = arith::AddIOp::create(
+            nb, loc, lhs, arith::ExtSIOp::create(nb, loc, wide, other));
+        sum = arith::MaxSIOp::create(nb, loc, sum, constant(-32767));
+        sum = arith::MinSIOp::create(nb, loc, sum, constant(32767));
+        Value narrow = arith::TruncIOp::create(nb, loc, nb.getI16Type(), sum);
+        linalg::YieldOp::create(nb, loc, narrow);
+      });
+  return sum.getResult(0);
+}

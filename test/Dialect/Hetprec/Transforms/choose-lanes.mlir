@@ -1,0 +1,49 @@
+// RUN: sysmol-opt %s --hetprec-choose-lanes | FileCheck %s
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 8]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 8]>
+
+// One row: a register of rows is one row, so outputs are lanes.
+// CHECK-LABEL: @one_row
+// CHECK: hetprec.matmul {{.*}} {hetprec.lanes = #hetprec.lane_role<outputs>, hetprec.lanes_reason = "2 registers of outputs, 100 of rows"}
+func.func @one_row(%x: tensor<1x8xi8, #a>) -> tensor<1x100xi32> {
+  %w = arith.constant dense<1> : tensor<100x8xi8, #w>
+  %r = hetprec.matmul %x, %w : tensor<1x8xi8, #a>, tensor<100x8xi8, #w> -> tensor<1x100xi32>
+  return %r : tensor<1x100xi32>
+}
+
+// Sixty rows fill 60 of 64 lanes: outputs would fill fewer.
+// CHECK-LABEL: @many_rows
+// CHECK: hetprec.matmul {{.*}} {hetprec.lanes = #hetprec.lane_role<pixels>, hetprec.lanes_reason = "120 registers of outputs, 100 of rows"}
+func.func @many_rows(%x: tensor<60x8xi8, #a>) -> tensor<60x100xi32> {
+  %w = arith.constant dense<1> : tensor<100x8xi8, #w>
+  %r = hetprec.matmul %x, %w : tensor<60x8xi8, #a>, tensor<100x8xi8, #w> -> tensor<60x100xi32>
+  return %r : tensor<60x100xi32>
+}
+
+// CHECK-LABEL: @few_outputs
+// CHECK: hetprec.matmul {{.*}} {hetprec.lanes = #hetprec.lane_role<pixels>, hetprec.lanes_reason = "weights of 42 outputs would be padded to 64"}
+func.func @few_outputs(%x: tensor<1x8xi8, #a>) -> tensor<1x42xi32> {
+  %w = arith.constant dense<1> : tensor<42x8xi8, #w>
+  %r = hetprec.matmul %x, %w : tensor<1x8xi8, #a>, tensor<42x8xi8, #w> -> tensor<1x42xi32>
+  return %r : tensor<1x42xi32>
+}
+
+// CHECK-LABEL: @one_pixel
+// CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<outputs>, hetprec.lanes_reason = "3 registers of outputs, 43 of rows"}
+func.func @one_pixel(%x: tensor<3x8x1x1xi8, #a>) -> tensor<3x43x1x1xi32> {
+  %w = arith.constant dense<1> : tensor<43x8x1x1xi8, #w>
+  %r = hetprec.conv_2d %x, %w : tensor<3x8x1x1xi8, #a>, tensor<43x8x1x1xi8, #w> -> tensor<3x43x1x1xi32>
+  return %r : tensor<3x43x1x1xi32>
+}
+
+// Not a product of rows with a matrix: an image, groups.
+// CHECK-LABEL: @windows
+// CHECK-NOT: hetprec.lanes
+func.func @windows(%x: tensor<1x8x1x2xi8, #a>, %y: tensor<1x8x1x1xi8, #a>) -> (tensor<1x64x1x2xi32>, tensor<1x64x1x1xi32>) {
+  %w = arith.constant dense<1> : tensor<64x8x1x1xi8, #w>
+  %g = arith.constant dense<1> : tensor<64x4x1x1xi8, #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 8], groups = 2>>
+  %r = hetprec.conv_2d %x, %w : tensor<1x8x1x2xi8, #a>, tensor<64x8x1x1xi8, #w> -> tensor<1x64x1x2xi32>
+  %s = hetprec.conv_2d %y, %g groups = 2 : tensor<1x8x1x1xi8, #a>, tensor<64x4x1x1xi8, #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 8], groups = 2>> -> tensor<1x64x1x1xi32>
+  return %r, %s : tensor<1x64x1x2xi32>, tensor<1x64x1x1xi32>
+}

@@ -1,0 +1,179 @@
+// RUN: sysmol-opt %s --split-input-file --verify-diagnostics --hetprec-outline-parallel="grain=100" | FileCheck %s
+// RUN: sysmol-opt %s --split-input-file --verify-diagnostics --hetprec-outline-parallel | FileCheck %s --check-prefix=COARSE
+
+// Loops that touch different bytes are one set of tasks (8 of one, 10 of the
+// other); the one that reads what they write is another.
+
+// CHECK-LABEL: func.func @network(
+// CHECK-SAME: %[[W:.+]]: memref<4096xi8>, %[[A:.+]]: memref<8192xi8>, %[[RT:.+]]: !llvm.ptr, %[[IN:.+]]: memref<4096xi8>)
+// CHECK: %[[FRAME:.+]] = llvm.alloca
+// CHECK: llvm.store
+// CHECK: llvm.store
+// CHECK: llvm.store
+// CHECK: %[[NULL:.+]] = llvm.mlir.zero
+// CHECK: %[[ISNULL:.+]] = llvm.icmp "eq" %[[RT]], %[[NULL]]
+// CHECK: %[[PICK:.+]]:2 = scf.if %[[ISNULL]]
+// CHECK: constant @network_serial
+// CHECK: else
+// CHECK: llvm.load %[[RT]]
+// CHECK-NOT: scf.for
+// CHECK: %[[TASKS0:.+]] = arith.constant 18 : i32
+// CHECK: constant @network_task0
+// CHECK: llvm.call %[[PICK]]#1(%[[PICK]]#0, %[[TASKS0]], %{{.+}}, %[[FRAME]])
+// CHECK-NOT: scf.for
+// CHECK: %[[TASKS1:.+]] = arith.constant 12 : i32
+// CHECK: constant @network_task1
+// CHECK: llvm.call %[[PICK]]#1(%[[PICK]]#0, %[[TASKS1]], %{{.+}}, %[[FRAME]])
+// CHECK-NOT: llvm.call
+// CHECK: return
+
+// CHECK: func.func private @network_serial(
+// CHECK-SAME: llvm.linkage = #llvm.linkage<internal>
+// CHECK: scf.for
+// CHECK: llvm.call
+
+// Chunks of a loop whose inner loop is cut, as the outer runs but twice.
+// CHECK: func.func private @network_body1(
+// CHECK-SAME: memref<4096xi8> {llvm.noalias}, %{{.+}}: memref<8192xi8> {llvm.noalias}, %{{.+}}: memref<4096xi8> {llvm.noalias}, %{{.+}}: index
+// CHECK: arith.divui
+// CHECK: arith.remui
+// CHECK: scf.for
+// CHECK: scf.for
+// CHECK: func.func private @network_task1(%[[F:.+]]: !llvm.ptr, %{{.+}}: i32)
+// CHECK: llvm.load
+// CHECK: call @network_body1
+
+// CHECK: func.func private @network_body0(
+// CHECK: arith.cmpi ult
+// CHECK: scf.if
+// CHECK: scf.for
+// CHECK: arith.cmpi ult
+// CHECK: scf.if
+// CHECK: scf.for
+
+// Too little for a fork.
+// COARSE-LABEL: func.func @network(
+// COARSE-SAME: !llvm.ptr
+// COARSE-NOT: llvm.call
+// COARSE-NOT: private
+// COARSE: return
+func.func @network(%weights: memref<4096xi8>, %arena: memref<8192xi8>, %in: memref<4096xi8>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %c8 = arith.constant 8 : index
+  %c400 = arith.constant 400 : index
+  %c512 = arith.constant 512 : index
+  %c4096 = arith.constant 4096 : index
+  %zero = arith.constant 0 : i8
+  %a = memref.view %arena[%c0][] : memref<8192xi8> to memref<8x512xi8>
+  %b = memref.view %arena[%c4096][] : memref<8192xi8> to memref<2x400xi8>
+  scf.for %i = %c0 to %c8 step %c1 {
+    scf.for %j = %c0 to %c512 step %c1 {
+      %x = memref.load %weights[%j] : memref<4096xi8>
+      memref.store %x, %a[%i, %j] : memref<8x512xi8>
+    }
+  } {hetprec.parallel}
+  scf.parallel (%i, %j) = (%c0, %c0) to (%c2, %c400) step (%c1, %c1) {
+    memref.store %zero, %b[%i, %j] : memref<2x400xi8>
+  }
+  scf.parallel (%i, %j) = (%c0, %c0) to (%c2, %c400) step (%c1, %c1) {
+    %x = memref.load %a[%i, %j] : memref<8x512xi8>
+    memref.store %x, %b[%i, %j] : memref<2x400xi8>
+  }
+  return
+}
+
+// -----
+
+// What is no parallel loop is one task; a loop behind it that needs nothing of
+// it runs beside it.
+
+// CHECK-LABEL: func.func @loose(
+// CHECK: %[[TASKS:.+]] = arith.constant 9 : i32
+// CHECK: llvm.call %{{.+}}(%{{.+}}, %[[TASKS]],
+// CHECK-NOT: llvm.call
+// CHECK: return
+// CHECK: func.func private @loose_body0(
+// CHECK: scf.if
+// CHECK: memref.load
+// CHECK: arith.addi
+// CHECK: memref.store
+func.func @loose(%weights: memref<64xi8>, %arena: memref<8192xi8>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c8 = arith.constant 8 : index
+  %c512 = arith.constant 512 : index
+  %c4096 = arith.constant 4096 : index
+  %zero = arith.constant 0 : i8
+  %a = memref.view %arena[%c0][] : memref<8192xi8> to memref<8x512xi8>
+  %b = memref.view %arena[%c4096][] : memref<8192xi8> to memref<1xi8>
+  %x = memref.load %weights[%c1] : memref<64xi8>
+  %y = arith.addi %x, %x : i8
+  memref.store %y, %b[%c0] : memref<1xi8>
+  scf.for %i = %c0 to %c8 step %c1 {
+    scf.for %j = %c0 to %c512 step %c1 {
+      memref.store %zero, %a[%i, %j] : memref<8x512xi8>
+    }
+  } {hetprec.parallel}
+  return
+}
+
+// -----
+
+// Scratch memory binds no statements together: each function of tasks has its own.
+
+// CHECK-LABEL: func.func @scratch(
+// CHECK: llvm.call
+// CHECK: return
+// CHECK: func.func private @scratch_body0(
+// CHECK: memref.alloca() {alignment = 64 : i64} : memref<64xi8>
+// CHECK: scf.for
+func.func @scratch(%weights: memref<64xi8>, %arena: memref<8192xi8>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c8192 = arith.constant 8192 : index
+  %own = memref.alloca() {alignment = 64 : i64} : memref<64xi8>
+  scf.for %i = %c0 to %c8192 step %c1 {
+    %x = memref.load %weights[%c1] : memref<64xi8>
+    memref.store %x, %own[%c0] : memref<64xi8>
+    %y = memref.load %own[%c0] : memref<64xi8>
+    memref.store %y, %arena[%i] : memref<8192xi8>
+  } {hetprec.parallel}
+  return
+}
+
+// -----
+
+// A value that one statement gives another keeps the function as it is.
+
+// CHECK-LABEL: func.func @serial(
+// CHECK-NOT: llvm.call
+// CHECK: scf.for
+// CHECK: return
+func.func @serial(%weights: memref<64xi8>, %arena: memref<8192xi8>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c8192 = arith.constant 8192 : index
+  %x = memref.load %weights[%c1] : memref<64xi8>
+  scf.for %i = %c0 to %c8192 step %c1 {
+    memref.store %x, %arena[%i] : memref<8192xi8>
+  } {hetprec.parallel}
+  return
+}
+
+// -----
+
+// expected-error @below {{arguments must be arrays of static shape, found 'memref<?xi8>'}}
+func.func @dynamic(%weights: memref<64xi8>, %arena: memref<?xi8>) {
+  return
+}
+
+// -----
+
+// expected-error @below {{must be one block of loops; run before they are lowered to branches}}
+func.func @branches(%weights: memref<64xi8>, %arena: memref<64xi8>) {
+  cf.br ^end
+^end:
+  return
+}
