@@ -106,7 +106,8 @@ _BENCH_EPILOG = """\
 Examples:
   sysmol bench
   sysmol bench net.smol --twin float.onnx --json result.json
-  sysmol bench --gpu kernels/ --json gpu.json"""
+  sysmol bench --gpu kernels/ --json gpu.json
+  sysmol bench --gpu kernels/ --predict h100"""
 
 _INSPECT = """\
 Show what a file holds; nothing of it is executed. Of a bundle: inputs, outputs,
@@ -271,6 +272,10 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--seconds", type=_positive, default=600, metavar="N",
         help="with --gpu: begin nothing new after this time (default: 600)",
+    )  # fmt: skip
+    add(
+        "--predict", choices=("a100", "l40s", "h100", "h200"), metavar="CARD",
+        help="with --gpu: measure nothing; a model's times for this card (a100, l40s, h100, h200)",
     )  # fmt: skip
 
     add = command(

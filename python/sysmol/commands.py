@@ -143,6 +143,8 @@ def bench(options: Any) -> int:
     """``sysmol bench``."""
     if options.gpu:
         return _bench_gpu(options)
+    if options.predict is not None:
+        raise UsageError("--predict is for --gpu")
     from sysmol import bench, zoo
     from sysmol.tables import bench_table, console
 
@@ -170,6 +172,15 @@ def _bench_gpu(options: Any) -> int:
 
     if options.bundle or options.twin:
         raise UsageError("--gpu takes launch descriptions; bundles are measured without it")
+    if options.predict is not None:
+        from sysmol.gpu import predict
+
+        result = predict.rows(options.gpu, options.predict)
+        print(predict.table(result))
+        if options.json is not None:
+            write(options.json, result)
+            print(f"written: {options.json}")
+        return 0
     result = bench(options.gpu, options.seconds)
     print(table(result))
     if options.json is not None:

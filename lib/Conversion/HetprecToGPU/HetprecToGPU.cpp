@@ -120,6 +120,19 @@ static NamedAttribute entry(Builder &b, StringRef key, StringRef value) {
   return b.getNamedAttr(key, b.getStringAttr(value));
 }
 
+/// The kernel that reads this order, for models of time.
+static StringRef stringifyOrder(FragmentOrder order) {
+  switch (order) {
+  case FragmentOrder::Streamed:
+    return "gemv";
+  case FragmentOrder::Staged:
+    return "gemm";
+  case FragmentOrder::Warpgroup:
+    return "gemm_warpgroup";
+  }
+  llvm_unreachable("unknown order");
+}
+
 /// `hetprec.launch`, as Target/NVVM prints it.
 static DictionaryAttr describeLaunches(const FragmentLayout &layout,
                                        ArrayRef<Launch> launches,
@@ -159,6 +172,7 @@ static DictionaryAttr describeLaunches(const FragmentLayout &layout,
        entry(b, "activation_grid", stringifyGrid(layout.grid)),
        entry(b, "weight_grid", "midrise"),
        entry(b, "result", isReal ? "f32" : "i32"),
+       entry(b, "strategy", stringifyOrder(layout.order)),
        entry(b, "segments", layout.describeSegments(context))});
   return b.getDictionaryAttr(
       {entry(b, "launches", b.getArrayAttr(launchList)),

@@ -90,6 +90,8 @@ class Operation:
     weight_grid: str
     result: str
     segments: tuple[Segment, ...]
+    #: Which of the compiler's kernels computes it; for models of time.
+    strategy: str = ""
 
     @property
     def weight_bits(self) -> float:
@@ -232,6 +234,7 @@ class _Reader:
             self.one_of(table, "weight_grid", GRIDS),
             self.one_of(table, "result", RESULTS),
             segments,
+            str(table.get("strategy", "")),
         )
 
     def buffer(self, name: str, table: Mapping[str, Any]) -> Buffer:

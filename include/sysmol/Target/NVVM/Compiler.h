@@ -9,7 +9,7 @@
 //    "buffers": {name: {"bytes", "role",
 //                       "element", "shape", "strides" (outputs)}},
 //    "operation": {"kind": "gemm", "m", "n", "k", "activation_grid",
-//                  "weight_grid", "result", "segments": [...]}}
+//                  "weight_grid", "result", "strategy", "segments": [...]}}
 //
 // Launches run in order on one stream. All arguments are device pointers;
 // "shared_bytes" is dynamic shared memory. Roles: weights, activations,

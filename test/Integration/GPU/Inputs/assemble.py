@@ -54,8 +54,10 @@ def main() -> int:
         model, ptx, cubin = (folder / f"{number}.{end}" for end in ("mlir", "ptx", "cubin"))
         model.write_text(source(batch, rows, segments))
         subprocess.run(
-            ["sysmol-compile", model, f"--target={arch}", "--emit=asm", "-o", ptx]
-            + [f"--kernel-options=kernel={kind} {options}"],
+            [
+                *("sysmol-compile", model, f"--target={arch}", "--emit=asm", "-o", ptx),
+                f"--kernel-options=kernel={kind} {options}",
+            ],
             check=True,
         )
         log = subprocess.run(
