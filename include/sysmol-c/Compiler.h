@@ -56,6 +56,9 @@ typedef struct sysmol_compile_options {
   unsigned golden_pairs;
   /** Seed of the inputs of these pairs. */
   uint64_t seed;
+  /** Not 0, for a bundle: code that reads a clock at the borders of layers, for
+   *  sysmol_context_profile(). */
+  int profile;
 } sysmol_compile_options;
 
 /** What a compilation took and made. */

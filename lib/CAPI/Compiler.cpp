@@ -103,8 +103,9 @@ const char *sysmol_target_name(size_t index) {
 }
 
 void sysmol_compile_options_init(sysmol_compile_options *options) {
-  *options = {nullptr, 0,           SYSMOL_EMIT_BUNDLE, "packed",
-              nullptr, /*batch=*/1, /*golden_pairs=*/2, /*seed=*/0};
+  *options = {nullptr,      0,           SYSMOL_EMIT_BUNDLE, "packed",
+              nullptr,      /*batch=*/1, /*golden_pairs=*/2, /*seed=*/0,
+              /*profile=*/0};
 }
 
 static std::string joined(llvm::ArrayRef<std::string> names) {
@@ -150,6 +151,7 @@ convert(const sysmol_compile_options *given) {
   options.batch = given->batch;
   options.goldenPairs = given->golden_pairs;
   options.seed = given->seed;
+  options.profile = given->profile != 0;
   return options;
 }
 

@@ -65,6 +65,9 @@ void sysmol::buildLoopsPhase(OpPassManager &pm,
   pm.addPass(bufferization::createBufferResultsToOutParamsPass(outParams));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  // Before the layers lose their names.
+  if (options.profile)
+    pm.addNestedPass<func::FuncOp>(createProfileLayersPass());
   addContract(pm, Phase::Loops);
 }
 

@@ -30,8 +30,8 @@ static nb::tuple compileFile(const std::string &input,
                              const std::string &output,
                              const std::vector<std::string> &targets, int emit,
                              const std::string &phase, const std::string &name,
-                             int64_t batch, unsigned goldenPairs,
-                             uint64_t seed) {
+                             int64_t batch, unsigned goldenPairs, uint64_t seed,
+                             bool profile) {
   std::vector<const char *> names;
   names.reserve(targets.size());
   for (const std::string &target : targets)
@@ -46,6 +46,7 @@ static nb::tuple compileFile(const std::string &input,
   options.batch = batch;
   options.golden_pairs = goldenPairs;
   options.seed = seed;
+  options.profile = profile;
   Message message;
   sysmol_compile_report *made = nullptr;
   sysmol_status status;
@@ -99,7 +100,8 @@ NB_MODULE(_sysmol_compiler, m) {
   m.def("targets", &targets);
   m.def("compile_file", &compileFile, nb::arg("input"), nb::arg("output"),
         nb::arg("targets"), nb::arg("emit"), nb::arg("phase"), nb::arg("name"),
-        nb::arg("batch"), nb::arg("golden_pairs"), nb::arg("seed"));
+        nb::arg("batch"), nb::arg("golden_pairs"), nb::arg("seed"),
+        nb::arg("profile"));
   m.def("reference_run", &referenceRun, nb::arg("input"),
         nb::arg("inputs").noconvert(), nb::arg("calls"), nb::arg("batch"));
 }

@@ -18,6 +18,7 @@ def compile_file(
     batch: int,
     golden_pairs: int,
     seed: int,
+    profile: bool,
 ) -> tuple[list[tuple[str, float]], int, int, int]: ...
 def reference_run(
     input: str, inputs: npt.NDArray[np.uint8], calls: int, batch: int

@@ -50,6 +50,10 @@ int main(int argc, char **argv) {
                            cl::init(defaults.goldenPairs), cl::cat(category));
   cl::opt<uint64_t> seed("seed", cl::desc("Seed of the golden inputs"),
                          cl::init(0), cl::cat(category));
+  cl::opt<bool> profile("profile",
+                        cl::desc("Code that measures layers; see sysmol-run "
+                                 "--profile"),
+                        cl::cat(category));
   cl::opt<bool> timing("time", cl::desc("Print the seconds of each phase"),
                        cl::cat(category));
   cl::HideUnrelatedOptions(category);
@@ -75,6 +79,7 @@ int main(int argc, char **argv) {
   options.batch = batch;
   options.goldenPairs = golden;
   options.seed = seed;
+  options.profile = profile;
   std::string path = output;
   if (path.empty()) {
     const char *endings[] = {".smol", ".o", ".ll", ".s", ".mlir"};

@@ -30,6 +30,9 @@ struct LoopsPhaseOptions : public mlir::PassPipelineOptions<LoopsPhaseOptions> {
       *this, "spread-nibbles",
       llvm::cl::desc("spread 4-bit words to bytes once a layer"),
       llvm::cl::init(false)};
+  Option<bool> profile{*this, "profile",
+                       llvm::cl::desc("read a clock at the borders of layers"),
+                       llvm::cl::init(false)};
 };
 
 struct LLVMPhaseOptions : public mlir::PassPipelineOptions<LLVMPhaseOptions> {

@@ -354,20 +354,22 @@ static llvm::Expected<const NativeTarget *> findTarget(llvm::StringRef name) {
 /// What runs once for each target, in order.
 static const struct {
   llvm::StringRef name;
-  void (*build)(OpPassManager &, const NativeTarget &);
+  void (*build)(OpPassManager &, const NativeTarget &, const CompileOptions &);
 } kTargetPhases[] = {
     {"loops",
-     [](OpPassManager &pm, const NativeTarget &target) {
+     [](OpPassManager &pm, const NativeTarget &target,
+        const CompileOptions &compile) {
        LoopsPhaseOptions options;
        options.laneBlocks = target.laneBlocks;
        options.rowTile = target.rowTile;
        options.spreadNibbles = target.mac == MacLowering::AVX512;
+       options.profile = compile.profile;
        buildLoopsPhase(pm, options);
      }},
-    {"vectors",
-     [](OpPassManager &pm, const NativeTarget &) { buildVectorsPhase(pm); }},
+    {"vectors", [](OpPassManager &pm, const NativeTarget &,
+                   const CompileOptions &) { buildVectorsPhase(pm); }},
     {"llvm",
-     [](OpPassManager &pm, const NativeTarget &target) {
+     [](OpPassManager &pm, const NativeTarget &target, const CompileOptions &) {
        LLVMPhaseOptions options;
        options.mac = target.mac;
        buildLLVMPhase(pm, options);
@@ -376,10 +378,12 @@ static const struct {
 
 /// Lowers `module`, in the packed phase, up to `last`.
 static llvm::Error lowerForTarget(ModuleOp module, const NativeTarget &target,
+                                  const CompileOptions &options,
                                   llvm::StringRef last, Stopwatch &watch) {
   for (auto [name, build] : kTargetPhases) {
-    if (llvm::Error error = runPhase(
-            module, name, [&](OpPassManager &pm) { build(pm, target); }))
+    if (llvm::Error error = runPhase(module, name, [&](OpPassManager &pm) {
+          build(pm, target, options);
+        }))
       return error;
     watch.lap((name + ", " + target.name).str());
     if (name == last)
@@ -415,8 +419,9 @@ static llvm::Error makeInternal(llvm::Error error, ModuleOp packed,
 /// LLVM IR for one target, of a copy of the packed program.
 static llvm::Expected<TargetModule>
 lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
-            const CodeGenOptions &codegen, Stopwatch &watch,
-            std::vector<uint8_t> &weights, uint64_t &arenaBytes) {
+            const CompileOptions &options, const CodeGenOptions &codegen,
+            Stopwatch &watch, std::vector<uint8_t> &weights,
+            uint64_t &arenaBytes, runtime::ProfileInfo *profile = nullptr) {
   OwningOpRef<ModuleOp> module = packed.clone();
   // One blob for all targets: each adds what the ones before it did not need.
   if (!weights.empty()) {
@@ -428,13 +433,16 @@ lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
             type, ArrayRef(reinterpret_cast<const char *>(weights.data()),
                            weights.size())));
   }
-  if (llvm::Error error = lowerForTarget(*module, target, "llvm", watch))
+  if (llvm::Error error =
+          lowerForTarget(*module, target, options, "llvm", watch))
     return error;
   weights = getWeights(*module);
   for (auto function : module->getOps<LLVM::LLVMFuncOp>())
     if (auto arena =
             function->getAttrOfType<IntegerAttr>("hetprec.arena_bytes"))
       arenaBytes = std::max<uint64_t>(arenaBytes, arena.getInt());
+  if (profile)
+    *profile = describeProfile(*module);
   return TargetModule::create(*module, numInputs, target, codegen);
 }
 
@@ -505,6 +513,11 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   Stopwatch watch(report);
   if (options.targets.empty())
     return makeError("no target given", FailureKind::Usage);
+  if (options.profile && options.emit != EmitKind::Bundle &&
+      options.emit != EmitKind::MLIR)
+    return makeError("a profile is read by sysmol-run: allowed are a bundle "
+                     "and mlir",
+                     FailureKind::Usage);
   std::vector<const NativeTarget *> targets;
   for (const std::string &name : options.targets) {
     auto target = findTarget(name);
@@ -561,8 +574,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
                            "vectors, llvm",
                        FailureKind::Usage);
     OwningOpRef<ModuleOp> lowered = module.clone();
-    if (llvm::Error error =
-            lowerForTarget(*lowered, *targets.front(), options.phase, watch))
+    if (llvm::Error error = lowerForTarget(*lowered, *targets.front(), options,
+                                           options.phase, watch))
       return makeInternal(std::move(error), module, output);
     if (llvm::Error error = writeText(output, printModule(*lowered)))
       return error;
@@ -580,8 +593,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     codegen.entryName = symbol + "_run";
     if (options.emit == EmitKind::Object)
       codegen.weightsName = symbol + "_weights";
-    auto ir = lowerTarget(module, numInputs, *targets.front(), codegen, watch,
-                          weights, metadata.ArenaBytes);
+    auto ir = lowerTarget(module, numInputs, *targets.front(), options, codegen,
+                          watch, weights, metadata.ArenaBytes);
     if (!ir)
       return makeInternal(ir.takeError(), module, output);
     auto code = ir->generateCode();
@@ -605,9 +618,11 @@ sysmol::compileFile(const std::string &input, const std::string &output,
 
   std::vector<std::pair<runtime::CodeInfo, std::vector<uint8_t>>> codes;
   std::vector<TargetModule> modules;
+  std::vector<runtime::ProfileInfo> profiles;
   for (const NativeTarget *target : targets) {
-    auto ir = lowerTarget(module, numInputs, *target, CodeGenOptions(), watch,
-                          weights, metadata.ArenaBytes);
+    auto ir = lowerTarget(module, numInputs, *target, options, CodeGenOptions(),
+                          watch, weights, metadata.ArenaBytes,
+                          &profiles.emplace_back());
     if (!ir)
       return makeInternal(ir.takeError(), module, output);
     modules.push_back(std::move(*ir));
@@ -619,7 +634,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     objects.push_back(
         std::async(std::launch::async, [&ir] { return ir.generateCode(); }));
   llvm::Error failures = llvm::Error::success();
-  for (auto [target, future] : llvm::zip_equal(targets, objects)) {
+  for (auto [target, profile, future] :
+       llvm::zip_equal(targets, profiles, objects)) {
     auto object = future.get(); // every one, or a thread would outlive us
     if (!object) {
       failures = llvm::joinErrors(std::move(failures), object.takeError());
@@ -630,8 +646,9 @@ sysmol::compileFile(const std::string &input, const std::string &output,
       failures = llvm::joinErrors(std::move(failures), shared.takeError());
       continue;
     }
-    codes.emplace_back(runtime::CodeInfo{target->name, target->required},
-                       std::move(*shared));
+    codes.emplace_back(
+        runtime::CodeInfo{target->name, target->required, std::move(profile)},
+        std::move(*shared));
   }
   if (failures)
     return makeInternal(std::move(failures), module, output);

@@ -2,6 +2,7 @@
 
 #include "LayerTable.h"
 
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Matchers.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
 #include "llvm/ADT/StringSet.h"
@@ -123,4 +124,19 @@ void sysmol::addLayerBytes(func::FuncOp function,
           constantBytes(operand);
     }
   });
+}
+
+runtime::ProfileInfo sysmol::describeProfile(ModuleOp module) {
+  runtime::ProfileInfo profile;
+  for (auto function : module.getOps<LLVM::LLVMFuncOp>()) {
+    auto offset =
+        function->getAttrOfType<IntegerAttr>("hetprec.profile_offset");
+    auto layers = function->getAttrOfType<ArrayAttr>("hetprec.profile");
+    if (!offset || !layers)
+      continue;
+    profile.Offset = offset.getInt();
+    for (auto layer : layers.getAsRange<StringAttr>())
+      profile.Layers.push_back(layer.getValue().str());
+  }
+  return profile;
 }

@@ -24,6 +24,9 @@ std::vector<runtime::LayerInfo> describeLayers(mlir::func::FuncOp function,
 void addLayerBytes(mlir::func::FuncOp function,
                    std::vector<runtime::LayerInfo> &layers);
 
+/// Where the clocks of `hetprec-profile-layers` are, from the LLVM dialect.
+runtime::ProfileInfo describeProfile(mlir::ModuleOp module);
+
 } // namespace sysmol
 
 #endif // SYSMOL_LIB_TARGET_NATIVE_LAYERTABLE_H

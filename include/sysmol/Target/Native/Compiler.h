@@ -39,6 +39,8 @@ struct CompileOptions {
   unsigned goldenPairs = 2;
   /// Seed of the golden inputs.
   uint64_t seed = 0;
+  /// Bundles only: code that reads a clock at the borders of layers.
+  bool profile = false;
 };
 
 /// Seconds spent in one phase of a compilation.
