@@ -35,13 +35,44 @@ static LayerTime summarize(std::string Name, std::vector<uint64_t> &Ticks,
                            double SecondsPerTick) {
   std::ranges::sort(Ticks);
   size_t Half = Ticks.size() / 2;
-  double Median = Ticks.size() % 2
-                      ? static_cast<double>(Ticks[Half])
-                      : (static_cast<double>(Ticks[Half - 1]) +
-                         static_cast<double>(Ticks[Half])) /
-                            2;
+  double Median = Ticks.size() % 2 ? static_cast<double>(Ticks[Half])
+                                   : (static_cast<double>(Ticks[Half - 1]) +
+                                      static_cast<double>(Ticks[Half])) /
+                                         2;
   return {std::move(Name), static_cast<double>(Ticks.front()) * SecondsPerTick,
           Median * SecondsPerTick};
+}
+
+namespace {
+/// The end of a run, on both clocks, and how long it took.
+struct Sample {
+  Clock::time_point End;
+  Clock::duration Taken;
+  uint64_t Tick;
+};
+} // namespace
+
+/// The counter's rate, between the first and the last run that nothing
+/// interrupted: in an interrupted one the two clocks may have been read far
+/// apart. 0 when the counter stands still.
+static double getSecondsPerTick(const std::vector<Sample> &Samples) {
+  auto Shortest = std::ranges::min(Samples, {}, &Sample::Taken).Taken;
+  const Sample *First = nullptr, *Last = nullptr;
+  for (const Sample &S : Samples) {
+    if (S.Taken > Shortest + Shortest / 8 + std::chrono::microseconds(1))
+      continue;
+    First = First ? First : &S;
+    Last = &S;
+  }
+  // Too close to each other to say much.
+  if (Last->End - First->End < std::chrono::milliseconds(5)) {
+    First = &Samples.front();
+    Last = &Samples.back();
+  }
+  return Last->Tick == First->Tick
+             ? 0
+             : seconds(Last->End - First->End) /
+                   static_cast<double>(Last->Tick - First->Tick);
 }
 
 Result<Profile> profile(const Model &M, Context &C,
@@ -60,27 +91,25 @@ Result<Profile> profile(const Model &M, Context &C,
   std::vector<std::vector<uint64_t>> Ticks(Names.size());
   std::vector<uint64_t> Totals;
   std::vector<uint64_t> Counts(Info.Layers.size() + 1);
-  // The first and the last border seen, on both clocks.
-  Clock::time_point FirstTime, LastTime;
-  uint64_t FirstTick = 0, LastTick = 0;
-  // A short network must be run on until both clocks have moved enough.
-  constexpr auto Enough = std::chrono::milliseconds(20);
+  std::vector<Sample> Samples;
+  // A short network must be run on until both clocks have moved enough; time in
+  // which other programs had the CPU does not count.
+  constexpr Clock::duration Enough = std::chrono::milliseconds(15);
+  Clock::duration Shortest = Clock::duration::max(), Busy{};
   unsigned Warm = std::max(3u, Runs / 10);
-  for (unsigned I = 0; I < Warm + Runs || LastTime - FirstTime < Enough; ++I) {
+  for (unsigned I = 0; I < Warm + Runs || Busy < Enough; ++I) {
+    auto Start = Clock::now();
     if (Status S = M.run(C, Inputs, Outputs); !S)
       return S.error();
-    auto Now = Clock::now();
+    auto End = Clock::now();
     std::memcpy(Counts.data(), C.arena().data() + Info.Offset,
                 Counts.size() * sizeof(uint64_t));
     if (!std::ranges::is_sorted(Counts))
       return internalFault("the clocks of the layers run backwards; this "
                            "machine's counter cannot measure them");
-    if (I < Warm || Totals.empty()) {
-      FirstTime = Now;
-      FirstTick = Counts.back();
-    }
-    LastTime = Now;
-    LastTick = Counts.back();
+    Samples.push_back({End, End - Start, Counts.back()});
+    Shortest = std::min(Shortest, End - Start);
+    Busy += std::min(End - Start, 2 * Shortest);
     if (I < Warm || Totals.size() == Runs)
       continue;
     for (std::vector<uint64_t> &Row : Ticks)
@@ -89,10 +118,9 @@ Result<Profile> profile(const Model &M, Context &C,
       Ticks[RowOf[L]].back() += Counts[L + 1] - Counts[L];
     Totals.push_back(Counts.back() - Counts.front());
   }
-  if (LastTick == FirstTick)
+  double SecondsPerTick = getSecondsPerTick(Samples);
+  if (SecondsPerTick == 0)
     return refused("this machine has no counter that measures layers");
-  double SecondsPerTick =
-      seconds(LastTime - FirstTime) / static_cast<double>(LastTick - FirstTick);
   Profile P;
   for (size_t I = 0; I < Names.size(); ++I)
     P.Layers.push_back(summarize(Names[I], Ticks[I], SecondsPerTick));

@@ -85,6 +85,10 @@ class Layer:
         Multiply-accumulate operations of one call.
     weight_bytes, table_bytes : int
         Packed weights; scales, thresholds and other tables.
+    executed_macs : int
+        Multiply-accumulates with those on padding; 0 where the compiler has no model.
+    predicted_ns : int
+        Nanoseconds that the compiler's cost table predicts for the first code.
     """
 
     name: str
@@ -95,6 +99,8 @@ class Layer:
     macs: int
     weight_bytes: int
     table_bytes: int
+    executed_macs: int = 0
+    predicted_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -200,6 +206,8 @@ class _Described:
                 entry["macs"],
                 entry["weight_bytes"],
                 entry["table_bytes"],
+                entry.get("executed_macs", 0),
+                entry.get("predicted_ns", 0),
             )
             for entry in self.metadata["layers"]
         )

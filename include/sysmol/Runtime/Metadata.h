@@ -21,7 +21,9 @@
 //     "layers": [{"name": "conv1", "op": "conv_2d", "shape": [1, 16, 28, 28],
 //                 "levels": {"1": 8, "2": 4, "4": 4},  bits -> input channels
 //                 "strategy": "popcount", "macs": 112896,
-//                 "weight_bytes": 144, "table_bytes": 64}]
+//                 "weight_bytes": 144, "table_bytes": 64,
+//                 "executed_macs": 131072,      with padding; of the first code
+//                 "predicted_ns": 612}]         by the compiler's cost table
 //   }
 //
 // dtype is one of f32, u8, i32, i16, i8. Unknown keys are ignored, so that
@@ -100,6 +102,9 @@ struct LayerInfo {
   uint64_t Macs = 0;
   uint64_t WeightBytes = 0;
   uint64_t TableBytes = 0;
+  /// For the first code; 0 where the compiler has no model.
+  uint64_t ExecutedMacs = 0;
+  uint64_t PredictedNs = 0;
   bool operator==(const LayerInfo &) const = default;
 };
 

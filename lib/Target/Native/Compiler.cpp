@@ -14,6 +14,7 @@
 #include "sysmol/Reference/Interpreter.h"
 #include "sysmol/Runtime/Bundle.h"
 #include "sysmol/Runtime/Memory.h"
+#include "sysmol/Target/Native/Tune.h"
 #include "sysmol/Target/ONNX/Import.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
@@ -557,8 +558,21 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     if (name == "plan")
       metadata.Layers =
           describeLayers(program->getFunction(), *targets.front());
-    if (name == "packed")
+    if (name == "packed") {
       addLayerBytes(program->getFunction(), metadata.Layers);
+      CostTable costs = loadCostTable(targets.front()->name);
+      addPredictions(program->getFunction(), costs, metadata.Layers);
+      report.layers = metadata.Layers;
+      report.costSource = costs.source;
+    }
+    // In the model phase, what folds to constants still looks like work.
+    if (options.forbidFallback && name != "model")
+      if (std::string found = findFallback(
+              program->getFunction(),
+              name == "plan" ? hetprec::Phase::Plan : hetprec::Phase::Packed);
+          !found.empty())
+        return makeError(found + "; compile without --forbid-fallback to "
+                                 "accept that");
     if (options.emit == EmitKind::MLIR && options.phase == name) {
       if (llvm::Error error = writeText(output, printModule(module)))
         return error;

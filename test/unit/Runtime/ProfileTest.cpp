@@ -41,8 +41,8 @@ std::unique_ptr<Model> profiledModel(const char *Backwards) {
   Meta.ArenaBytes = 128;
   BundleWriter Writer(Meta);
   CodeInfo Info{"generic-test", {}, {64, {"a", "b", "a"}}};
-  Writer.addCode(Info, compileC(ClockSource,
-                                std::string("-DBACKWARDS=") + Backwards));
+  Writer.addCode(
+      Info, compileC(ClockSource, std::string("-DBACKWARDS=") + Backwards));
   Writer.setWeights({1, 2, 3, 4});
   auto B = Bundle::fromBytes(bundleBytes(Writer));
   EXPECT_TRUE(B) << B.error().Message;

@@ -70,13 +70,12 @@ struct ProfileLayersPass
       return;
 
     Builder attrs(&getContext());
-    auto type = MemRefType::get({int64_t(stretches.size()) + 1},
-                                attrs.getI64Type());
+    auto type =
+        MemRefType::get({int64_t(stretches.size()) + 1}, attrs.getI64Type());
     unsigned index = function.getNumArguments();
     auto marker = attrs.getDictionaryAttr(
         attrs.getNamedAttr("hetprec.profile", attrs.getUnitAttr()));
-    if (failed(function.insertArgument(index, type, marker,
-                                       function.getLoc())))
+    if (failed(function.insertArgument(index, type, marker, function.getLoc())))
       return signalPassFailure();
     Value buffer = function.getArgument(index);
     SmallVector<Attribute> names;
