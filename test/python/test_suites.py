@@ -53,12 +53,13 @@ def test_shapes_of_layers() -> None:
 @pytest.mark.parametrize("mix", ["60/35/5", "8 bit"])
 @pytest.mark.parametrize("depthwise", [False, True])
 def test_the_measured_convolution_is_one(mix: str, depthwise: bool, tmp_path: Path) -> None:
-    from sysmol.suites.ours import compiled
+    from sysmol.suites.ours import compiled, loaded
 
     conv = Convolution(16, 16 if depthwise else 12, 5, depthwise=depthwise)
     source = tmp_path / "conv.mlir"
     source.write_text(conv.program(MIXES[mix], seed=1))
-    model, report = compiled(source, golden_pairs=2, profile=True)
+    bundle, report = compiled(source, golden_pairs=2, profile=True)
+    model = loaded(bundle)
     assert model.verify() == 2 and report.seconds > 0
     names = [row.name for row in model.profile(np.zeros(conv.input_shape, np.int8), runs=5)]
     assert LAYER in names and names[-1] == "total"

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from sysmol.measure import Burst, timed
 from sysmol.programs import MIXES, Product
 from sysmol.suites.engines import (
     Call,
@@ -22,7 +21,7 @@ from sysmol.suites.engines import (
     openvino_call,
     torch_call,
 )
-from sysmol.suites.ours import compiled, model_call
+from sysmol.suites.ours import compiled, our_calls
 from sysmol.suites.settings import Settings, make_rows, measure
 
 __all__ = ["CASES", "run"]
@@ -100,14 +99,17 @@ def run(settings: Settings, note: Callable[[str], None]) -> list[dict[str, Any]]
         x = np.random.default_rng(0).random((layer.rows, layer.inputs), np.float32)
         with tempfile.TemporaryDirectory(prefix="sysmol-") as name:
             folder = Path(name)
-            ours: dict[str, Callable[[], Burst]] = {}
+            bundles: dict[str, Path] = {}
             for mix in wanted:
                 source = file_in(folder, f"{layer} {mix}").with_suffix(".mlir")
                 source.write_text(layer.program(MIXES[mix]))
-                model, _ = compiled(source, golden_pairs=0)
-                ours[mix] = timed(model_call(model, x, settings.threads), 0.01)
+                bundles[mix], _ = compiled(source, golden_pairs=0)
             found, peers, cycles = measure(
-                ours, partial(_peer_calls, layer, folder, settings), 0.01, _SECONDS, settings
+                partial(our_calls, bundles, x, settings.threads, 0.01),
+                partial(_peer_calls, layer, folder, settings),
+                0.01,
+                _SECONDS,
+                settings,
             )
         for row in make_rows(
             str(layer),

@@ -21,7 +21,7 @@ from sysmol.measure import Burst, Latency
 from sysmol.programs import LAYER, MIXES, Convolution
 from sysmol.runtime import Model
 from sysmol.suites.engines import Call, attempt, file_in, onnxruntime_call, openvino_call
-from sysmol.suites.ours import compiled
+from sysmol.suites.ours import compiled, loaded
 from sysmol.suites.settings import Settings, make_rows, measure
 
 __all__ = ["CASES", "run"]
@@ -53,7 +53,8 @@ CASES: tuple[tuple[Convolution, tuple[str, ...]], ...] = (
 _SECONDS = 0.25
 
 
-def _layer_burst(model: Model, x: np.ndarray[Any, Any], runs: int) -> Callable[[], Burst]:
+def _layer_burst(model: Model, runs: int) -> Callable[[], Burst]:
+    x = np.zeros(model.inputs[0].shape, model.inputs[0].dtype)
     out = np.empty(model.outputs[0].shape, model.outputs[0].dtype)
 
     def burst() -> Burst:
@@ -63,6 +64,10 @@ def _layer_burst(model: Model, x: np.ndarray[Any, Any], runs: int) -> Callable[[
         raise AssertionError("the program has lost its layer")
 
     return burst
+
+
+def _layer_bursts(bundles: Mapping[str, Path], threads: int) -> dict[str, Callable[[], Burst]]:
+    return {mix: _layer_burst(loaded(bundle, threads), 20) for mix, bundle in bundles.items()}
 
 
 def _peer_calls(conv: Convolution, folder: Path, settings: Settings) -> dict[str, Call]:
@@ -117,15 +122,17 @@ def run(settings: Settings, note: Callable[[str], None]) -> list[dict[str, Any]]
         note(str(conv))
         with tempfile.TemporaryDirectory(prefix="sysmol-") as name:
             folder = Path(name)
-            ours: dict[str, Callable[[], Burst]] = {}
+            bundles: dict[str, Path] = {}
             for mix in wanted:
                 source = file_in(folder, f"{conv} {mix}").with_suffix(".mlir")
                 source.write_text(conv.program(MIXES[mix]))
-                model, _ = compiled(source, golden_pairs=0, profile=True)
-                x = np.zeros(model.inputs[0].shape, model.inputs[0].dtype)
-                ours[mix] = _layer_burst(model, x, 20)
+                bundles[mix], _ = compiled(source, golden_pairs=0, profile=True)
             found, peers, cycles = measure(
-                ours, partial(_peer_calls, conv, folder, settings), 0.005, _SECONDS, settings
+                partial(_layer_bursts, bundles, settings.threads),
+                partial(_peer_calls, conv, folder, settings),
+                0.005,
+                _SECONDS,
+                settings,
             )
         chains = conv.channels == conv.outputs and conv.stride == 1
         rows += make_rows(

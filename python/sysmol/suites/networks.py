@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sysmol.errors import SysmolError
-from sysmol.measure import Burst, timed
 from sysmol.programs import MIXES
-from sysmol.runtime import Model
+from sysmol.runtime import Bundle, inspect
 from sysmol.suites.engines import Call, attempt, onnxruntime_call, openvino_call, torch_call
-from sysmol.suites.ours import compiled, model_call
+from sysmol.suites.ours import compiled, our_calls
 from sysmol.suites.settings import Settings, make_rows, measure
 
 if TYPE_CHECKING:
@@ -31,10 +30,10 @@ RESNET18 = ("60/35/5", "2 bit", "4 bit", "8 bit")
 _SECONDS = 2.0
 
 
-def macs_by_level(model: Model) -> dict[int, float]:
+def macs_by_level(bundle: Bundle) -> dict[int, float]:
     """Multiply-accumulates of one call at each level; channels share a layer's evenly."""
     found: dict[int, float] = {}
-    for layer in model.layers:
+    for layer in bundle.layers:
         channels = sum(layer.levels.values())
         for bits, count in layer.levels.items():
             if layer.macs:
@@ -114,13 +113,10 @@ def _measure(
     settings: Settings,
     golden_pairs: int,
 ) -> list[dict[str, Any]]:
-    ours: dict[str, Callable[[], Burst]] = {}
-    models: dict[str, Model] = {}
+    bundles: dict[str, Path] = {}
     more: dict[str, dict[str, Any]] = {}
     for mix, source in sources.items():
-        model, report = compiled(source, golden_pairs)
-        models[mix] = model
-        ours[mix] = timed(model_call(model, images[:1], settings.threads), 0.03)
+        bundles[mix], report = compiled(source, golden_pairs)
         more[mix] = {
             "compile_s": {phase: round(taken, 4) for phase, taken in report.phases.items()},
             "compile_total_s": round(report.seconds, 3),
@@ -128,15 +124,16 @@ def _measure(
             "float_bytes": report.float_bytes,
             "arena_bytes": report.arena_bytes,
         }
+    make_ours = partial(our_calls, bundles, images[:1], settings.threads, 0.03)
     make_peers = partial(_peer_calls, twin, module, images, folder, settings)
-    found, peers, cycles = measure(ours, make_peers, 0.03, _SECONDS, settings)
+    found, peers, cycles = measure(make_ours, make_peers, 0.03, _SECONDS, settings)
     rows: list[dict[str, Any]] = []
-    for mix, model in models.items():
+    for mix, bundle in bundles.items():
         rows += make_rows(
             case,
             {mix: found[mix]},
             peers,
-            {mix: macs_by_level(model)},
+            {mix: macs_by_level(inspect(bundle))},
             cycles,
             settings,
             more[mix],

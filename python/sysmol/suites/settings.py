@@ -51,7 +51,7 @@ class Settings:
 
 
 def measure(
-    ours: Mapping[str, Callable[[], Burst]],
+    make_ours: Callable[[], Mapping[str, Callable[[], Burst]]],
     make_peers: Callable[[], Mapping[str, Call]],
     burst: float,
     seconds: float,
@@ -61,10 +61,11 @@ def measure(
 
     Parameters
     ----------
-    ours : mapping of str to callable
-        A burst of each of our variants.
+    make_ours : callable
+        Gives a burst of each of our variants. Run, as the next, when the CPUs are chosen: models
+        and peers start threads.
     make_peers : callable
-        Gives the peers' calls; run when the CPUs are chosen, since they start threads.
+        Gives the peers' calls.
     burst : float
         Seconds of one burst of a peer.
     seconds : float
@@ -77,6 +78,7 @@ def measure(
         Our latencies, the peers', and the core's cycles a second.
     """
     with pinned(settings.threads):
+        ours = make_ours()
         cases: dict[str, Callable[[], Burst]] = {
             f"{OURS} {mix}": call for mix, call in ours.items()
         }
