@@ -84,6 +84,7 @@ Result<Profile> profile(const Model &M, Context &C,
                    " measures no layers; compile the model with --profile");
   std::vector<std::string> Names = getProfileLayers(M);
   std::vector<size_t> RowOf;
+  RowOf.reserve(Info.Layers.size());
   for (const std::string &Name : Info.Layers)
     RowOf.push_back(std::ranges::find(Names, Name) - Names.begin());
 

@@ -39,6 +39,19 @@ class CostTable:
     cycles_per_second: float
     raw: Mapping[str, Any]
 
+    def streamed(self, size: float) -> float:
+        """Bytes a cycle that one thread reads of so many bytes, read again and again.
+
+        >>> raw = {"cache_bytes": {"l2": 1000.0, "l3": 5000.0}}
+        >>> table = CostTable("", {}, {"l2": 30.0, "l3": 10.0, "memory": 3.0}, 1.0, raw)
+        >>> table.streamed(900), table.streamed(1100), table.streamed(1e6)
+        (30.0, 10.0, 3.0)
+        """
+        for place in ("l2", "l3"):
+            if size <= self.raw["cache_bytes"][place]:
+                return self.bytes_per_cycle[place]
+        return self.bytes_per_cycle["memory"]
+
     def ceiling(self, macs: Mapping[int, float]) -> float:
         """The most multiply-accumulates a cycle of this mix of levels.
 

@@ -112,6 +112,7 @@ def test_rows_of_kernels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert row["suite"] == "kernels" and row["case"] == "3x3 16->16, 28x28, 2 bit"
     assert row["ratio"] == pytest.approx(row["peer_ms"] / row["ours_ms"])
     assert row["ceiling"] == pytest.approx(result["cost_table"]["macs_per_cycle"]["2"])
+    assert 0 < row["filled"] <= 1 and row["predicted_ms"] > 0 and "2 bit" in row["strategy"]
     assert row["ceiling_share"] == pytest.approx(row["mac_per_cycle"] / row["ceiling"])
     chart = tmp_path / "chart.svg"
     assert cli.main(["bench", "--chart", str(output), "-o", str(chart)]) == 0

@@ -176,6 +176,7 @@ static Kernel makeWordKernel(Tile tile) {
   std::string low = w.op("arith.andi %i, %three : index");
   std::string base = w.op("arith.muli " + low + ", %line : index");
   std::vector<std::string> sum;
+  sum.reserve(sums);
   for (int64_t s = 0; s < sums; ++s)
     sum.push_back("%a" + std::to_string(s));
   std::string type =

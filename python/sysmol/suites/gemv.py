@@ -1,4 +1,8 @@
-"""Suite ``gemv``: a linear layer on few rows, reals in, reals out, the whole call."""
+"""Suite ``gemv``: a linear layer on few rows, reals in, reals out, the whole call.
+
+The ceiling is the lower of two: multiply-accumulates, and reading the weights from where so many
+bytes fit (``"bound"`` says which).
+"""
 
 from __future__ import annotations
 
@@ -122,5 +126,11 @@ def run(settings: Settings, note: Callable[[str], None]) -> list[dict[str, Any]]
             mix = row["case"].removeprefix(f"{layer}, ")
             row["weight_bytes"] = layer.weight_bytes(MIXES[mix])
             row["gb_per_s"] = row["weight_bytes"] / (row["ours_ms"] * 1e6)
+            streamed = (
+                layer.macs / row["weight_bytes"] * settings.table.streamed(row["weight_bytes"])
+            )
+            row["bound"] = "memory" if streamed < row["ceiling"] else "compute"
+            row["ceiling"] = min(streamed, row["ceiling"])
+            row["ceiling_share"] = row["mac_per_cycle"] / row["ceiling"]
             rows.append(row)
     return rows

@@ -19,7 +19,7 @@ import numpy as np
 
 from sysmol.measure import Burst, Latency
 from sysmol.programs import LAYER, MIXES, Convolution
-from sysmol.runtime import Model
+from sysmol.runtime import Layer, Model, inspect
 from sysmol.suites.engines import Call, attempt, file_in, onnxruntime_call, openvino_call
 from sysmol.suites.ours import compiled, loaded
 from sysmol.suites.settings import Settings, make_rows, measure
@@ -68,6 +68,10 @@ def _layer_burst(model: Model, runs: int) -> Callable[[], Burst]:
 
 def _layer_bursts(bundles: Mapping[str, Path], threads: int) -> dict[str, Callable[[], Burst]]:
     return {mix: _layer_burst(loaded(bundle, threads), 20) for mix, bundle in bundles.items()}
+
+
+def _layer(bundle: Path) -> Layer:
+    return next(layer for layer in inspect(bundle).layers if layer.name == LAYER)
 
 
 def _peer_calls(conv: Convolution, folder: Path, settings: Settings) -> dict[str, Call]:
@@ -134,14 +138,21 @@ def run(settings: Settings, note: Callable[[str], None]) -> list[dict[str, Any]]
                 _SECONDS,
                 settings,
             )
+            layers = {mix: _layer(bundle) for mix, bundle in bundles.items()}
         chains = conv.channels == conv.outputs and conv.stride == 1
-        rows += make_rows(
-            str(conv),
-            found,
-            _peers(peers),
-            {mix: conv.macs_by_level(MIXES[mix]) for mix in wanted},
-            cycles,
-            settings,
-            {} if chains else {"peer_whole_call": True},
-        )
+        for mix, layer in layers.items():
+            more: dict[str, Any] = {} if chains else {"peer_whole_call": True}
+            more["strategy"] = layer.strategy
+            more["predicted_ms"] = layer.predicted_ns / 1e6
+            # What is not filled is padding: of words, of lanes between rows and behind the last.
+            more["filled"] = layer.macs / layer.executed_macs if layer.executed_macs else None
+            rows += make_rows(
+                str(conv),
+                {mix: found[mix]},
+                _peers(peers),
+                {mix: conv.macs_by_level(MIXES[mix])},
+                cycles,
+                settings,
+                more,
+            )
     return rows
