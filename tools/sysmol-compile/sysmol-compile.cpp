@@ -1,5 +1,7 @@
 //===- sysmol-compile.cpp - A network to native code ----------------------===//
 
+#include "Explain.h"
+
 #include "sysmol/Target/Native/Compiler.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
@@ -55,6 +57,18 @@ int main(int argc, char **argv) {
       cl::desc("Least estimated cycles of a task that threads may share "
                "(default 8000)"),
       cl::init(defaults.grain), cl::cat(category));
+  cl::opt<bool> profile("profile",
+                        cl::desc("Code that measures layers; see sysmol-run "
+                                 "--profile"),
+                        cl::cat(category));
+  cl::opt<bool> explain("explain",
+                        cl::desc("Print each layer's strategy, predicted time "
+                                 "and bytes, for the first target"),
+                        cl::cat(category));
+  cl::opt<bool> forbidFallback(
+      "forbid-fallback",
+      cl::desc("Refuse what would be lowered to plain loops"),
+      cl::cat(category));
   cl::opt<bool> timing("time", cl::desc("Print the seconds of each phase"),
                        cl::cat(category));
   cl::HideUnrelatedOptions(category);
@@ -81,6 +95,8 @@ int main(int argc, char **argv) {
   options.goldenPairs = golden;
   options.seed = seed;
   options.grain = grain;
+  options.profile = profile;
+  options.forbidFallback = forbidFallback;
   std::string path = output;
   if (path.empty()) {
     const char *endings[] = {".smol", ".o", ".ll", ".s", ".mlir"};
@@ -92,7 +108,7 @@ int main(int argc, char **argv) {
     }
   }
   // lld resets every cl::opt of the process when it links.
-  bool printTimes = timing;
+  bool printTimes = timing, printLayers = explain;
   Expected<CompileReport> report = compileFile(input, path, options);
   if (!report) {
     FailureKind kind = FailureKind::Refused;
@@ -102,6 +118,8 @@ int main(int argc, char **argv) {
     });
     return int(kind);
   }
+  if (printLayers)
+    printExplanation(outs(), *report);
   if (printTimes) {
     for (const PhaseTime &time : report->times)
       outs() << format("%8.3f s  ", time.seconds) << time.phase << "\n";
