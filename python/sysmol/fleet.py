@@ -84,6 +84,7 @@ class Images:
     def __init__(
         self, images: torch.Tensor, labels: torch.Tensor, device: torch.device, dtype: torch.dtype
     ) -> None:
+        self.classes = int(labels.max()) + 1
         self.images, self.labels = images.to(device), labels.to(device)
         self.padded = functional.pad(self.images, (_SHIFT,) * 4).flatten()
         self.height, self.width = images.shape[1:]
@@ -123,8 +124,7 @@ class Batches:
             raise SysmolError(f"batch {batch} is larger than {len(train.labels)} images")
         device = train.labels.device
         self.tables = torch.zeros(self.steps, 4, batch, dtype=torch.int64, device=device)
-        classes = int(train.labels.max()) + 1
-        self.teacher = torch.zeros(self.steps, batch, classes, device=device)
+        self.teacher = torch.zeros(self.steps, batch, train.classes, device=device)
 
     @torch.no_grad()
     def draw(self, epoch: int, teachers: list[nn.Module]) -> None:
