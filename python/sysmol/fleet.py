@@ -2,7 +2,8 @@
 
 A small network's step is hundreds of kernels of a few microseconds. Here all its parameters lie in
 one vector, so that weights are quantized and the optimizer steps in a few kernels; the step waits
-for the host nowhere, so that it is captured once and replayed. On a CPU the same code runs plainly.
+for the host nowhere, so that it is captured once and replayed. On a CPU the same code runs plainly;
+only that is tested, as this has not yet run on a GPU.
 """
 
 from __future__ import annotations

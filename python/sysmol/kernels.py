@@ -2,7 +2,8 @@
 
 They compute what :mod:`sysmol.layers` does on a CPU. Without Triton, or with ``fused=False``, the
 same formulas run as plain tensor operations; nothing here ever waits for the device, so that a
-training step can be captured as a CUDA graph.
+training step can be captured as a CUDA graph. The Triton kernels have not yet run on a GPU;
+``python -m sysmol.experiments --self-test`` compares them with the plain formulas there.
 """
 
 from __future__ import annotations

@@ -297,3 +297,10 @@ def test_self_test_passes_here(tmp_path: Path) -> None:
     clock = experiments._Clock(100)
     experiments.self_test(torch.device("cpu"), torch.float32, tmp_path, clock, 16, tiny)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert experiments.main(["--out", str(tmp_path / "o")]) == 1
+    error = capsys.readouterr().err
+    assert "--device cpu" in error and error.count("\n") == 1
