@@ -29,9 +29,10 @@ import torch
 from torch import nn
 
 from sysmol import data, kernels
+from sysmol.budget import Costs, settle
 from sysmol.errors import SysmolError
 from sysmol.export import export
-from sysmol.fleet import Batches, Goal, Images, Kind, Run, cosine, freeze_at
+from sysmol.fleet import Batches, Goal, Images, Kind, Run, cosine
 from sysmol.layers import ChannelPrecision
 from sysmol.models import PreResNet, preresnet20
 from sysmol.prepare import (
@@ -197,7 +198,7 @@ def _phase_two(entry: Entry, target: float, factors: torch.Tensor) -> None:
     """From phase 1 to phase 2: precisions frozen at the budget, a new optimizer."""
     batches = entry.run.batches
     model = entry.run.finish()
-    entry.bits = freeze_at(model, target)
+    entry.bits = settle(model, Costs(model), target)
     goal = Goal(Kind.QUANT, ADAM_RATE, distilled=True)
     entry.run = Run(entry.name, model, goal, batches, factors)
     entry.stage = "finetune"

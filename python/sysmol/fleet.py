@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from sysmol.errors import SysmolError
 from sysmol.layers import ActivationQuant, ChannelPrecision, QuantLayer, _limits, _steps_per_scale
-from sysmol.prepare import distillation, freeze, hidden_layers, layers
+from sysmol.prepare import distillation, layers
 
 __all__ = ["Batches", "Goal", "Images", "Kind", "Run", "Vector", "cosine"]
 
@@ -570,49 +570,3 @@ class Run:
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 module.to(self.dtype)
         return model
-
-
-@torch.no_grad()
-def freeze_at(model: nn.Module, target: float) -> float:
-    """End the noise phase at ``target`` mean bits; give the mean bits that were reached.
-
-    The controller ends near its target, not on it. So one number is added to the implied precision
-    of all channels alike, the one that brings the mean nearest to the target; their order stays.
-    """
-    precisions: dict[int, ChannelPrecision] = {}
-    counts: dict[int, int] = {}
-    for _, layer in hidden_layers(model):
-        key = id(layer.precision)
-        precisions[key] = layer.precision
-        counts[key] = counts.get(key, 0) + layer.weights_per_channel()
-    if not precisions:
-        raise SysmolError("freeze_at: the model has no layer whose precision is learned")
-    p = torch.cat([precision.implied() for precision in precisions.values()]).double()
-    weight = torch.cat(
-        [
-            torch.full((precision.s.numel(),), float(counts[key]), device=p.device)
-            for key, precision in precisions.items()
-        ]
-    ).double()
-
-    def assigned(shift: float) -> torch.Tensor:
-        q = p + shift
-        return 1 + (q > 1.5).double() + 2 * (q > 3).double()
-
-    def mean(shift: float) -> float:
-        return float((assigned(shift) * weight).sum() / weight.sum())
-
-    low, high = -16.0, 16.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if mean(middle) < target else (low, middle)
-    shift = min((0.0, low, high), key=lambda shift: abs(mean(shift) - target))
-    chosen = assigned(shift).long()
-    for precision, part in zip(
-        precisions.values(),
-        torch.split(chosen, [precision.s.numel() for precision in precisions.values()]),
-        strict=True,
-    ):
-        precision.bits.copy_(part)
-    freeze(model)
-    return mean(shift)

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import sysmol
 from sysmol import data, experiments, fleet, kernels
+from sysmol.budget import Costs, settle
 from sysmol.fleet import Batches, Goal, Images, Kind, Run, Vector
 from sysmol.layers import ActivationQuant, ChannelPrecision
 from sysmol.models import PreResNet
@@ -253,7 +254,7 @@ def test_plain_form_of_the_kernels_is_that_of_the_layers(signed_input: bool) -> 
 def test_freezing_hits_the_budget_and_keeps_the_order(target: float) -> None:
     model = prepared(True)
     order = {n: layer.precision.implied().detach() for n, layer in hidden_layers(model)}
-    reached = fleet.freeze_at(model, target)
+    reached = settle(model, Costs(model), target)
     assert reached == pytest.approx(mean_bits(model))
     # Within the weights of the largest channel of this little network.
     assert abs(reached - target) < 0.15
