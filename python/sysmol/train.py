@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import math
 import sys
@@ -39,7 +40,7 @@ from sysmol.budget import (
 from sysmol.errors import SysmolError
 from sysmol.export import export
 from sysmol.layers import ActivationQuant, ChannelPrecision, QuantLayer
-from sysmol.models import preresnet20
+from sysmol.models import load_float, preresnet20
 from sysmol.patterns import PATTERN_SETS
 from sysmol.prepare import (
     calibrate,
@@ -102,6 +103,8 @@ class Settings:
         Convolve in bfloat16 (about twice as fast where the processor has it).
     limit : int
         Train on the first ``limit`` images only; 0 for all.
+    twin : str
+        SHA-256 of the file that the float twin comes from, if it is not trained.
     """
 
     seed: int
@@ -115,6 +118,7 @@ class Settings:
     device: str
     bf16: bool
     limit: int
+    twin: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,7 @@ def _signature(settings: Settings, stage: str) -> dict[str, Any]:
         "limit": settings.limit,
     }
     if stage != "float":
-        known["uniform"] = settings.uniform
+        known["uniform"], known["twin"] = settings.uniform, settings.twin
         if not settings.uniform:
             known["budget"] = [settings.budget.unit.value, settings.budget.target]
             known["target"], known["patterns"] = settings.target, settings.patterns
@@ -568,6 +572,11 @@ def parser() -> argparse.ArgumentParser:
         epilog="Run it again with the same options to resume a run that was cut off.",
     )
     top.add_argument("--out", type=Path, required=True, help="folder of checkpoints and logs")
+    top.add_argument(
+        "--twin",
+        type=Path,
+        help="float network, as sysmol.export writes it, instead of training one",
+    )
     top.add_argument("--data", type=Path, help="folder with the idx.gz files")
     top.add_argument("--stage", choices=(*STAGES, "all"), default="all", help="default: all")
     top.add_argument("--seed", type=int, default=0, help="of weights, order, noise; default: 0")
@@ -642,6 +651,13 @@ def _unit(parse: Callable[[str], float]) -> Callable[[str], float]:
     return parsed
 
 
+def _hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SysmolError(f"{path}: {error.strerror}") from error
+
+
 def _settings(options: argparse.Namespace) -> Settings:
     if options.device == "cuda" and not torch.cuda.is_available():
         raise SysmolError("no CUDA device is here: use --device cpu")
@@ -665,6 +681,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         options.device,
         not options.no_bf16,
         options.limit,
+        _hash(options.twin) if options.twin is not None else "",
     )
 
 
@@ -677,7 +694,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         splits = load_splits(options.data, options.limit)
         last = STAGES.index(options.stage) if options.stage != "all" else len(STAGES) - 1
-        twin = train_float(splits, settings, options.out)
+        if options.twin is not None:
+            twin = load_float(preresnet20(), options.twin).to(settings.device)
+            twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        else:
+            twin = train_float(splits, settings, options.out)
         if last >= 1 and settings.uniform:
             model = uniform_start(twin, splits, settings)
         elif last >= 1:

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import sysmol
-from sysmol import SysmolError, data, train
+from sysmol import SysmolError, data, train, zoo
 from sysmol.budget import Budget, Unit
-from sysmol.models import PreResNet
+from sysmol.models import PreResNet, load_float
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +138,33 @@ def test_a_size_budget_is_met_in_one_run_as_the_compiler_counts(
         tmp_path / "model.onnx", tmp_path / "net.smol", targets=["x86-64-avx512"], golden_pairs=0
     )
     assert abs(report.weight_bytes - 16_000) <= 0.03 * 16_000
+
+
+def test_a_trained_twin_is_taken_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = splits()
+    monkeypatch.setattr(train, "load_splits", lambda directory, limit: parts)
+    twin = train.train_float(parts, settings(), tmp_path).eval()
+    sysmol.export(twin, tmp_path / "twin.onnx")
+    again = load_float(PreResNet(1, (4, 4, 4)), tmp_path / "twin.onnx").state_dict()
+    for name, value in twin.state_dict().items():
+        assert torch.equal(again[name], value) or name.endswith("num_batches_tracked")
+    out = tmp_path / "out"
+    line = f"--out {out} --batch 16 --no-bf16 --noise-epochs 1 --stage noise --twin "
+    assert train.main([*line.split(), str(tmp_path / "twin.onnx")]) == 0
+    assert (out / "noise.csv").exists() and not (out / "float.csv").exists()
+    # Another twin is another run; so is another network another file.
+    with torch.no_grad():
+        next(twin.parameters()).add_(1)
+    sysmol.export(twin, tmp_path / "other.onnx")
+    assert train.main([*line.split(), str(tmp_path / "other.onnx")]) == 1
+    assert "other settings" in capsys.readouterr().err
+    with pytest.raises(SysmolError, match="does not belong to this network"):
+        load_float(PreResNet(1, (4, 4, 8)), tmp_path / "twin.onnx")
+    with pytest.raises(SysmolError, match="is quantized"):
+        load_float(PreResNet(), zoo.NETWORK)
+    assert train.main([*line.split(), str(tmp_path / "none.onnx")]) == 1
 
 
 @pytest.mark.parametrize(
