@@ -56,6 +56,12 @@ typedef struct sysmol_compile_options {
   unsigned golden_pairs;
   /** Seed of the inputs of these pairs. */
   uint64_t seed;
+  /** Not 0, for a bundle: code that reads a clock at the borders of layers, for
+   *  sysmol_context_profile(). */
+  int profile;
+  /** Not 0: what is lowered to plain loops is refused, with the layer's name.
+   */
+  int forbid_fallback;
 } sysmol_compile_options;
 
 /** What a compilation took and made. */
@@ -114,6 +120,18 @@ SYSMOL_EXPORT sysmol_status
 sysmol_reference_run(const char *input, sysmol_const_buffer inputs,
                      uint64_t calls, const sysmol_compile_options *options,
                      sysmol_blob **outputs, char *error, size_t error_bytes);
+
+/** The cost table that compiling for `target` predicts with, as JSON: the one
+ *  that sysmol_tune() left in the user's cache folder when this CPU is of the
+ *  same kind, else the built-in one. The caller destroys `json`. */
+SYSMOL_EXPORT sysmol_status sysmol_cost_table(const char *target,
+                                              sysmol_blob **json, char *error,
+                                              size_t error_bytes);
+
+/** Measures this machine in a few seconds, on one thread that should be pinned,
+ *  and writes the table into the user's cache folder. */
+SYSMOL_EXPORT sysmol_status sysmol_tune(const char *target, sysmol_blob **json,
+                                        char *error, size_t error_bytes);
 
 SYSMOL_EXPORT const void *sysmol_blob_data(const sysmol_blob *blob);
 SYSMOL_EXPORT size_t sysmol_blob_bytes(const sysmol_blob *blob);

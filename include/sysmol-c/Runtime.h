@@ -188,6 +188,24 @@ SYSMOL_EXPORT sysmol_status sysmol_context_set_team(sysmol_context *context,
                                                     char *error,
                                                     size_t error_bytes);
 
+/** Number of layers that the model's code measures (0: compiled without
+ *  clocks) and the name of one; NULL beyond the last. */
+SYSMOL_EXPORT size_t
+sysmol_context_profile_count(const sysmol_context *context);
+SYSMOL_EXPORT const char *
+sysmol_context_profile_name(const sysmol_context *context, size_t index);
+
+/** Runs `runs` times in this thread. `minimum` and `median` receive seconds,
+ *  those of each layer and behind them those of the whole run. */
+SYSMOL_EXPORT sysmol_status sysmol_context_profile(
+    sysmol_context *context, const sysmol_const_buffer *inputs,
+    size_t input_count, const sysmol_buffer *outputs, size_t output_count,
+    unsigned runs, double *minimum, double *median, size_t count, char *error,
+    size_t error_bytes);
+
+/** The core's cycles a second at this moment, measured in about 2 ms. */
+SYSMOL_EXPORT double sysmol_measure_cycles(void);
+
 /** A pool of 1 to 1024 threads, each with its own context. */
 SYSMOL_EXPORT sysmol_status sysmol_pool_create(const sysmol_model *model,
                                                unsigned threads,

@@ -8,6 +8,7 @@
 #include "sysmol-c/Compiler.h"
 
 #include "sysmol/Target/Native/Compiler.h"
+#include "sysmol/Target/Native/Tune.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
@@ -103,8 +104,16 @@ const char *sysmol_target_name(size_t index) {
 }
 
 void sysmol_compile_options_init(sysmol_compile_options *options) {
-  *options = {nullptr, 0,           SYSMOL_EMIT_BUNDLE, "packed",
-              nullptr, /*batch=*/1, /*golden_pairs=*/2, /*seed=*/0};
+  *options = {nullptr,
+              0,
+              SYSMOL_EMIT_BUNDLE,
+              "packed",
+              nullptr,
+              /*batch=*/1,
+              /*golden_pairs=*/2,
+              /*seed=*/0,
+              /*profile=*/0,
+              /*forbid_fallback=*/0};
 }
 
 static std::string joined(llvm::ArrayRef<std::string> names) {
@@ -150,6 +159,8 @@ convert(const sysmol_compile_options *given) {
   options.batch = given->batch;
   options.goldenPairs = given->golden_pairs;
   options.seed = given->seed;
+  options.profile = given->profile != 0;
+  options.forbidFallback = given->forbid_fallback != 0;
   return options;
 }
 
@@ -223,6 +234,47 @@ sysmol_status sysmol_reference_run(const char *input,
     *outputs = new sysmol_blob{std::move(*result)};
     return Error::success();
   });
+}
+
+/// Hands out the table that `make` gives for a known target.
+template <typename MakeT>
+static sysmol_status giveTable(const char *target, sysmol_blob **json,
+                               char *error, size_t errorBytes, MakeT make) {
+  return guarded(error, errorBytes, [&]() -> Error {
+    if (!target || !json)
+      return misused("a required pointer is NULL; give a target and a blob");
+    if (!llvm::is_contained(targetNames(), target))
+      return misused("there is no target '" + std::string(target) +
+                     "'; allowed are " + joined(targetNames()));
+    Expected<sysmol::CostTable> table = make();
+    if (!table)
+      return table.takeError();
+    std::string text = sysmol::printCostTable(*table);
+    *json = new sysmol_blob{std::vector<uint8_t>(text.begin(), text.end())};
+    return Error::success();
+  });
+}
+
+sysmol_status sysmol_cost_table(const char *target, sysmol_blob **json,
+                                char *error, size_t error_bytes) {
+  return giveTable(target, json, error, error_bytes,
+                   [&]() -> Expected<sysmol::CostTable> {
+                     return sysmol::loadCostTable(target);
+                   });
+}
+
+sysmol_status sysmol_tune(const char *target, sysmol_blob **json, char *error,
+                          size_t error_bytes) {
+  return giveTable(
+      target, json, error, error_bytes, [&]() -> Expected<sysmol::CostTable> {
+        Expected<sysmol::CostTable> table = sysmol::measureCostTable(target);
+        if (!table)
+          return table.takeError();
+        Expected<std::string> path = sysmol::saveCostTable(target, *table);
+        if (!path)
+          return path.takeError();
+        return table;
+      });
 }
 
 const void *sysmol_blob_data(const sysmol_blob *blob) {

@@ -66,6 +66,9 @@ void sysmol::buildLoopsPhase(OpPassManager &pm,
   pm.addPass(bufferization::createBufferResultsToOutParamsPass(outParams));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  // Before the layers lose their names.
+  if (options.profile)
+    pm.addNestedPass<func::FuncOp>(createProfileLayersPass());
   addContract(pm, Phase::Loops);
 }
 
@@ -94,6 +97,7 @@ void sysmol::buildLLVMPhase(OpPassManager &pm,
   pm.addPass(createCSEPass());
   OutlineParallelPassOptions parallel;
   parallel.grain = options.grain;
+  parallel.maxTasks = options.maxTasks;
   pm.addPass(createOutlineParallelPass(parallel));
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());

@@ -8,6 +8,7 @@
 #include "CAPISupport.h"
 
 #include "sysmol/Runtime/Model.h"
+#include "sysmol/Runtime/Profile.h"
 
 #include <array>
 
@@ -26,6 +27,7 @@ struct sysmol_context {
   const Model *M;
   Context C;
   Team *T = nullptr;
+  std::vector<std::string> ProfileLayers;
 };
 struct sysmol_pool {
   Pool P;
@@ -220,7 +222,8 @@ sysmol_status sysmol_context_create(const sysmol_model *model,
     auto C = model->M->createContext();
     if (!C)
       return C.error();
-    *context = new sysmol_context{model->M.get(), std::move(*C)};
+    *context = new sysmol_context{model->M.get(), std::move(*C), nullptr,
+                                  getProfileLayers(*model->M)};
     return {};
   });
 }
@@ -273,6 +276,48 @@ sysmol_status sysmol_context_set_team(sysmol_context *context,
     return {};
   });
 }
+
+size_t sysmol_context_profile_count(const sysmol_context *context) {
+  return context->ProfileLayers.size();
+}
+
+const char *sysmol_context_profile_name(const sysmol_context *context,
+                                        size_t index) {
+  return index < context->ProfileLayers.size()
+             ? context->ProfileLayers[index].c_str()
+             : nullptr;
+}
+
+sysmol_status
+sysmol_context_profile(sysmol_context *context,
+                       const sysmol_const_buffer *inputs, size_t input_count,
+                       const sysmol_buffer *outputs, size_t output_count,
+                       unsigned runs, double *minimum, double *median,
+                       size_t count, char *error, size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!context || !minimum || !median)
+      return nullArgument();
+    Arguments A;
+    if (Status S = A.set(inputs, input_count, outputs, output_count); !S)
+      return S;
+    auto P = profile(*context->M, context->C, A.Inputs, A.Outputs, runs);
+    if (!P)
+      return P.error();
+    if (count != P->Layers.size() + 1)
+      return misused(std::to_string(count) +
+                     " numbers have room; give room "
+                     "for " +
+                     std::to_string(P->Layers.size() + 1));
+    P->Layers.push_back(P->Total);
+    for (size_t I = 0; I < count; ++I) {
+      minimum[I] = P->Layers[I].Minimum;
+      median[I] = P->Layers[I].Median;
+    }
+    return {};
+  });
+}
+
+double sysmol_measure_cycles(void) { return measureCyclesPerSecond(); }
 
 sysmol_status sysmol_pool_create(const sysmol_model *model, unsigned threads,
                                  sysmol_pool **pool, char *error,

@@ -130,6 +130,24 @@ static Status checkLayer(const LayerInfo &L) {
   return {};
 }
 
+static Status checkProfile(const ProfileInfo &P, uint64_t ArenaBytes) {
+  if (P.Layers.empty())
+    return {};
+  if (P.Layers.size() > MaxLayers)
+    return wrong("'code.profile.layers' has " +
+                     std::to_string(P.Layers.size()) + " rows",
+                 "at most " + std::to_string(MaxLayers) + " are allowed");
+  uint64_t Bytes = (P.Layers.size() + 1) * sizeof(uint64_t);
+  if (P.Offset % sizeof(uint64_t) || P.Offset > ArenaBytes ||
+      Bytes > ArenaBytes - P.Offset)
+    return wrong("'code.profile.offset' is " + std::to_string(P.Offset),
+                 "the clocks lie within the arena, at a multiple of 8");
+  for (const std::string &Layer : P.Layers)
+    if (Status S = checkName("code.profile.layers", Layer); !S)
+      return S;
+  return {};
+}
+
 Status Metadata::check() const {
   if (Status S = checkName("model", Model); !S)
     return S;
@@ -159,6 +177,8 @@ Status Metadata::check() const {
     for (const std::string &Feature : C.CpuFeatures)
       if (Status S = checkName("code.cpu_features", Feature); !S)
         return S;
+    if (Status S = checkProfile(C.Profile, ArenaBytes); !S)
+      return S;
   }
   if (Layers.size() > MaxLayers)
     return wrong("'layers' has " + std::to_string(Layers.size()) + " rows",
@@ -193,8 +213,12 @@ std::string Metadata::toJson() const {
                        {"float_bytes", FloatBytes},
                        {"golden_pairs", GoldenPairs}};
   ordered_json &CodeList = Root["code"] = ordered_json::array();
-  for (const CodeInfo &C : Code)
+  for (const CodeInfo &C : Code) {
     CodeList.push_back({{"target", C.Target}, {"cpu_features", C.CpuFeatures}});
+    if (!C.Profile.Layers.empty())
+      CodeList.back()["profile"] = {{"offset", C.Profile.Offset},
+                                    {"layers", C.Profile.Layers}};
+  }
   ordered_json &LayerList = Root["layers"] = ordered_json::array();
   for (const LayerInfo &L : Layers) {
     ordered_json Levels = ordered_json::object();
@@ -207,7 +231,9 @@ std::string Metadata::toJson() const {
                          {"strategy", L.Strategy},
                          {"macs", L.Macs},
                          {"weight_bytes", L.WeightBytes},
-                         {"table_bytes", L.TableBytes}});
+                         {"table_bytes", L.TableBytes},
+                         {"executed_macs", L.ExecutedMacs},
+                         {"predicted_ns", L.PredictedNs}});
   }
   // Replacing bad UTF-8 instead of throwing; the writer notices the change.
   return Root.dump(1, ' ', false, ordered_json::error_handler_t::replace) +
@@ -341,6 +367,14 @@ Result<Metadata> Metadata::fromJson(std::string_view Text) {
     const json &Features = X.get(Element, "cpu_features");
     for (const json &Feature : X.list(Features, "code.cpu_features"))
       C.CpuFeatures.push_back(X.text(Feature, "code.cpu_features"));
+    if (Element.is_object() && Element.contains("profile")) {
+      const json &Profile = X.get(Element, "profile");
+      C.Profile.Offset =
+          X.number(X.get(Profile, "offset"), "code.profile.offset");
+      const json &Layers = X.get(Profile, "layers");
+      for (const json &Layer : X.list(Layers, "code.profile.layers"))
+        C.Profile.Layers.push_back(X.text(Layer, "code.profile.layers"));
+    }
     M.Code.push_back(std::move(C));
   }
   for (const json &Element : X.list(X.get(Root, "layers"), "layers")) {
@@ -355,6 +389,13 @@ Result<Metadata> Metadata::fromJson(std::string_view Text) {
         X.number(X.get(Element, "weight_bytes"), "layers.weight_bytes");
     L.TableBytes =
         X.number(X.get(Element, "table_bytes"), "layers.table_bytes");
+    // Bundles of the first version have no predictions.
+    if (Element.is_object() && Element.contains("predicted_ns")) {
+      L.ExecutedMacs =
+          X.number(X.get(Element, "executed_macs"), "layers.executed_macs");
+      L.PredictedNs =
+          X.number(X.get(Element, "predicted_ns"), "layers.predicted_ns");
+    }
     M.Layers.push_back(std::move(L));
   }
   if (Status S = X.take(); !S)

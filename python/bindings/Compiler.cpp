@@ -30,8 +30,8 @@ static nb::tuple compileFile(const std::string &input,
                              const std::string &output,
                              const std::vector<std::string> &targets, int emit,
                              const std::string &phase, const std::string &name,
-                             int64_t batch, unsigned goldenPairs,
-                             uint64_t seed) {
+                             int64_t batch, unsigned goldenPairs, uint64_t seed,
+                             bool profile, bool forbidFallback) {
   std::vector<const char *> names;
   names.reserve(targets.size());
   for (const std::string &target : targets)
@@ -46,6 +46,8 @@ static nb::tuple compileFile(const std::string &input,
   options.batch = batch;
   options.golden_pairs = goldenPairs;
   options.seed = seed;
+  options.profile = profile;
+  options.forbid_fallback = forbidFallback;
   Message message;
   sysmol_compile_report *made = nullptr;
   sysmol_status status;
@@ -94,12 +96,31 @@ referenceRun(const std::string &input, const Bytes &inputs, uint64_t calls,
   return {data, {sysmol_blob_bytes(made)}, owner};
 }
 
+/// The JSON of a cost table.
+template <auto Make> static nb::str giveTable(const std::string &target) {
+  Message message;
+  sysmol_blob *made = nullptr;
+  sysmol_status status;
+  {
+    nb::gil_scoped_release release;
+    status = Make(target.c_str(), &made, message.data(), message.size());
+  }
+  check(status, message);
+  std::unique_ptr<sysmol_blob, decltype(&sysmol_blob_destroy)> json(
+      made, &sysmol_blob_destroy);
+  return nb::str(static_cast<const char *>(sysmol_blob_data(made)),
+                 sysmol_blob_bytes(made));
+}
+
 NB_MODULE(_sysmol_compiler, m) {
   m.attr("version") = sysmol_compiler_version();
   m.def("targets", &targets);
   m.def("compile_file", &compileFile, nb::arg("input"), nb::arg("output"),
         nb::arg("targets"), nb::arg("emit"), nb::arg("phase"), nb::arg("name"),
-        nb::arg("batch"), nb::arg("golden_pairs"), nb::arg("seed"));
+        nb::arg("batch"), nb::arg("golden_pairs"), nb::arg("seed"),
+        nb::arg("profile"), nb::arg("forbid_fallback"));
+  m.def("cost_table", &giveTable<sysmol_cost_table>, nb::arg("target"));
+  m.def("tune", &giveTable<sysmol_tune>, nb::arg("target"));
   m.def("reference_run", &referenceRun, nb::arg("input"),
         nb::arg("inputs").noconvert(), nb::arg("calls"), nb::arg("batch"));
 }

@@ -173,6 +173,31 @@ struct Context {
   }
 };
 
+/// [(layer, minimum, median)] in seconds; the last is the whole run.
+nb::list profile(Context &context, const std::vector<Input> &inputs,
+                 const std::vector<Output> &outputs, unsigned runs) {
+  Buffers buffers(inputs, outputs);
+  size_t count = sysmol_context_profile_count(context.handle.get());
+  std::vector<double> minimum(count + 1), median(count + 1);
+  Message message;
+  sysmol_status status;
+  {
+    nb::gil_scoped_release release;
+    status = sysmol_context_profile(
+        context.handle.get(), buffers.in.data(), buffers.in.size(),
+        buffers.out.data(), buffers.out.size(), runs, minimum.data(),
+        median.data(), minimum.size(), message.data(), message.size());
+  }
+  check(status, message);
+  nb::list rows;
+  for (size_t i = 0; i <= count; ++i)
+    rows.append(nb::make_tuple(
+        i < count ? sysmol_context_profile_name(context.handle.get(), i)
+                  : "total",
+        minimum[i], median[i]));
+  return rows;
+}
+
 struct Pool {
   std::shared_ptr<Model> model;
   PoolHandle handle;
@@ -241,7 +266,10 @@ NB_MODULE(_sysmol, m) {
       .def(nb::init<std::shared_ptr<Model>, std::shared_ptr<Team>>(),
            nb::arg("model"), nb::arg("team").none())
       .def("run", &Context::run, nb::arg("inputs").noconvert(),
-           nb::arg("outputs").noconvert());
+           nb::arg("outputs").noconvert())
+      .def("profile", &profile, nb::arg("inputs").noconvert(),
+           nb::arg("outputs").noconvert(), nb::arg("runs"));
+  m.def("measure_cycles", &sysmol_measure_cycles);
 
   nb::class_<Pool>(m, "Pool")
       .def(nb::init<std::shared_ptr<Model>, unsigned>(), nb::arg("model"),

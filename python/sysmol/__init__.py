@@ -22,6 +22,7 @@ from sysmol.errors import (
 if TYPE_CHECKING:
     from sysmol.compile import CompileReport, compile, reference, targets
     from sysmol.export import export
+    from sysmol.posttraining import calibrate_bits
     from sysmol.prepare import prepare
     from sysmol.runtime import Model, load
     from sysmol.simulate import IntegerNetwork
@@ -38,6 +39,7 @@ __all__ = [
     "SysmolError",
     "UsageError",
     "__version__",
+    "calibrate_bits",
     "compile",
     "export",
     "load",
@@ -50,6 +52,7 @@ _LAZY = {
     "CompileReport": "compile",
     "IntegerNetwork": "simulate",
     "Model": "runtime",
+    "calibrate_bits": "posttraining",
     "compile": "compile",
     "export": "export",
     "load": "runtime",

@@ -34,6 +34,14 @@ class Context:
         inputs: Sequence[npt.NDArray[np.generic]],
         outputs: Sequence[npt.NDArray[Any]],
     ) -> None: ...
+    def profile(
+        self,
+        inputs: Sequence[npt.NDArray[np.generic]],
+        outputs: Sequence[npt.NDArray[Any]],
+        runs: int,
+    ) -> list[tuple[str, float, float]]: ...
+
+def measure_cycles() -> float: ...
 
 class Pool:
     def __init__(self, model: Model, threads: int) -> None: ...

@@ -18,7 +18,23 @@ from sysmol.measure import Latency, environment, interleaved
 from sysmol.peers import OnnxRuntime, quantize_int8
 from sysmol.runtime import Model, load
 
-__all__ = ["CALIBRATION_IMAGES", "Calibration", "calibration", "latencies", "networks", "write"]
+__all__ = [
+    "CALIBRATION_IMAGES",
+    "PEERS",
+    "SUITES",
+    "Calibration",
+    "calibration",
+    "latencies",
+    "networks",
+    "run_suites",
+    "write",
+]
+
+SUITES = ("networks", "gemv", "kernels")
+"""What :func:`run_suites` measures."""
+
+PEERS = ("onnxruntime", "openvino", "torch", "ggml")
+"""Packages that it is measured beside, where they are installed."""
 
 Float32 = npt.NDArray[np.float32]
 
@@ -135,6 +151,61 @@ def networks(pairs: Sequence[tuple[Path, Path]], runs: int = 2000) -> dict[str, 
         "suite": "networks",
         "environment": environment(),
         "int8_calibration": images.source,
+        "rows": found,
+    }
+
+
+def run_suites(
+    suites: Sequence[str],
+    *,
+    threads: int = 1,
+    peers: Sequence[str] = PEERS,
+    filter: str = "",
+    scale: float = 1.0,
+    note: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Measure suites beside all peers, interleaved, pinned.
+
+    Parameters
+    ----------
+    suites : sequence of str
+        Of :data:`SUITES`.
+    threads : int
+        Of one call, ours and the peers'; as many CPUs are used.
+    peers : sequence of str
+        Of :data:`PEERS`.
+    filter : str
+        A regular expression; only cases in whose name it is found are measured.
+    scale : float
+        Factor on the time that each case is measured.
+    note : callable
+        Told what is measured next.
+
+    Returns
+    -------
+    dict
+        ``environment``, ``cost_table``, ``missing`` (peers that could not run, and why) and
+        ``rows``: each of our cases against each peer, with ``case, ours_ms, peer, peer_ms, ratio,
+        mac_per_cycle, ceiling_share`` and more.
+    """
+    from sysmol.compile import targets
+    from sysmol.costs import cost_table
+    from sysmol.suites import gemv, kernels
+    from sysmol.suites import networks as networks_suite
+    from sysmol.suites.settings import Settings
+
+    runners = {"networks": networks_suite.run, "gemv": gemv.run, "kernels": kernels.run}
+    table = cost_table(targets()[0])
+    settings = Settings(table, threads, frozenset(peers), filter, scale)
+    found: list[dict[str, Any]] = []
+    for suite in suites:
+        found += [{"suite": suite, **row} for row in runners[suite](settings, note)]
+    return {
+        "suite": "+".join(suites),
+        "environment": environment(),
+        "threads": threads,
+        "cost_table": dict(table.raw),
+        "missing": settings.missing,
         "rows": found,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ From PyTorch to native code:
   sysmol verify net.smol                     runs the test vectors inside it
   sysmol run net.smol images.npy             runs it on your images
   sysmol bench net.smol --twin run/float.onnx   beside ONNX Runtime
+  sysmol explain net.smol                    layer by layer: strategy, time, bytes
 
 All of it at once, with a network that is trained already:
   sysmol demo
@@ -98,16 +100,51 @@ Examples:
   sysmol run net.smol t10k-images-idx3-ubyte.gz --show 3"""
 
 _BENCH = """\
-Measure compiled networks beside ONNX Runtime with the float twin, in float32 and
-statically quantized to INT8: batch 1, one thread on one CPU, interleaved, the
-minimum and the median of many runs. Without a bundle: the network of the zoo."""
+Measure beside what is installed of ONNX Runtime, OpenVINO, PyTorch and ggml, in
+float and INT8: batch 1, pinned, interleaved, the minimum and the median of many
+runs.
+
+Suites (--suite):
+  networks  ResNet-18 (224x224, untrained, at several mixes of precisions) and the
+            trained ResNet-20 of the zoo: whole calls (the default)
+  gemv      linear layers on one to eight rows: whole calls
+  kernels   convolutions by themselves, in L2
+  all       all three, some minutes
+
+With bundles and their float twins: these, beside ONNX Runtime."""
 
 _BENCH_EPILOG = """\
 Examples:
   sysmol bench
+  sysmol bench --suite kernels --filter '3x3 64->64' --peers openvino
+  sysmol bench --suite all --threads 2 --json result.json
+  sysmol bench --chart result.json -o bench.png -o bench.svg
   sysmol bench net.smol --twin float.onnx --json result.json
   sysmol bench --gpu kernels/ --json gpu.json
   sysmol bench --gpu kernels/ --predict h100"""
+
+_EXPLAIN = """\
+Show what was decided for each layer of a bundle: shape, channels of each precision,
+strategy, how much of the executed work is not padding, predicted time and bytes.
+Of a bundle compiled with --profile also the measured time and its share of the
+ceiling. The ceilings are those of the cost table ('sysmol tune')."""
+
+_EXPLAIN_EPILOG = """\
+Examples:
+  sysmol compile net.onnx --profile -o net.smol
+  sysmol explain net.smol
+  sysmol explain net.smol --forbid-fallback --factor 2"""
+
+_TUNE = """\
+Measure what this machine can do (a few seconds): multiply-accumulates a cycle of each
+precision, bytes a cycle from each cache and from memory, by small kernels that go
+through the compiler. The table is kept in the user's cache folder; later
+compilations predict with it. Machines of known kinds have a table built in."""
+
+_TUNE_EPILOG = """\
+Examples:
+  sysmol tune
+  sysmol tune --show        the table in use, measuring nothing"""
 
 _INSPECT = """\
 Show what a file holds; nothing of it is executed. Of a bundle: inputs, outputs,
@@ -150,6 +187,33 @@ def _natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 0")
     return int(text)
+
+
+def _factor(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"'{text}' is no positive number")
+    return value
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no regular expression: {error}") from error
+    return text
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    known = ("onnxruntime", "openvino", "torch", "ggml")
+    given = {"all": known, "none": ()}.get(text, tuple(text.split(",")))
+    for name in given:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(known)}")
+    return given
 
 
 def _shape(text: str) -> tuple[int, int, int]:
@@ -241,6 +305,12 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--seed", type=_natural, default=0, metavar="N", help="of their inputs (default: 0)")
     add("-v", "--verbose", action="store_true", help="show the seconds of each phase")
+    add("--explain", action="store_true", help="show what was decided for each layer")
+    add("--profile", action="store_true", help="code that measures its layers, for 'explain'")
+    add(
+        "--forbid-fallback", action="store_true",
+        help="refuse what would be lowered to plain loops, naming the layer",
+    )  # fmt: skip
 
     add = command("run", "run a compiled model", _RUN, _RUN_EPILOG, commands.run).add_argument
     add("bundle", type=Path, metavar="BUNDLE", help=".smol file")
@@ -254,15 +324,32 @@ def _parser() -> argparse.ArgumentParser:
     add("--show", type=_natural, default=10, metavar="N", help="results to print (default: 10)")
 
     add = command(
-        "bench", "measure beside ONNX Runtime", _BENCH, _BENCH_EPILOG, commands.bench
+        "bench", "measure beside its peers", _BENCH, _BENCH_EPILOG, commands.bench
     ).add_argument
     add("bundle", type=Path, nargs="*", metavar="BUNDLE", help=".smol file")
     add(
         "--twin", type=Path, action="append", default=[], metavar="ONNX",
         help="float twin of a bundle; once for each, in order",
     )  # fmt: skip
-    add("--suite", choices=("networks",), default="networks", help="what to measure")
-    add("--runs", type=_positive, default=2000, metavar="N", help="timed calls (default: 2000)")
+    add(
+        "--suite", choices=("networks", "gemv", "kernels", "all"), metavar="NAME",
+        help="networks, gemv, kernels or all (default: networks)",
+    )  # fmt: skip
+    add("--threads", type=_positive, default=1, metavar="N", help="of one call (default: 1)")
+    add(
+        "--peers", type=_peers, default=_peers("all"), metavar="NAME,...",
+        help="of onnxruntime, openvino, torch, ggml; all or none (default: all)",
+    )  # fmt: skip
+    add("--filter", type=_pattern, default="", metavar="REGEX", help="cases to measure")
+    add(
+        "--scale", type=_factor, default=1.0, metavar="X",
+        help="factor on the time that each case is measured (default: 1)",
+    )  # fmt: skip
+    add(
+        "--runs", type=_positive, default=2000, metavar="N",
+        help="timed calls of bundles (default: 2000)",
+    )  # fmt: skip
+    add("--all-rows", action="store_true", help="show every peer, not the best ones")
     add("--json", type=Path, metavar="FILE", help="write the result")
     add(
         "--gpu", type=Path, action="append", default=[], metavar="PATH",
@@ -277,6 +364,38 @@ def _parser() -> argparse.ArgumentParser:
         "--predict", choices=("a100", "l40s", "h100", "h200"), metavar="CARD",
         help="with --gpu: measure nothing; a model's times for this card (a100, l40s, h100, h200)",
     )  # fmt: skip
+    add("--chart", type=Path, metavar="JSON", help="measure nothing; draw this result")
+    add(
+        "-o", "--output", type=Path, action="append", default=[], metavar="FILE",
+        help="the chart (.png, .svg, .pdf); may be given several times",
+    )  # fmt: skip
+
+    add = command(
+        "explain", "what was decided for each layer", _EXPLAIN, _EXPLAIN_EPILOG,
+        commands.explain_,
+    ).add_argument  # fmt: skip
+    add("bundle", type=Path, metavar="BUNDLE", help=".smol file")
+    add("--target", metavar="NAME", help="default: the first that this CPU supports")
+    add("--runs", type=_positive, default=200, metavar="N", help="measured calls (default: 200)")
+    add("--json", action="store_true", help="print it for programs")
+    add(
+        "--forbid-fallback", action="store_true",
+        help="fail if a layer is much slower than its strategy promises",
+    )  # fmt: skip
+    add(
+        "--factor", type=_factor, default=3.0, metavar="X",
+        help="how many times slower is allowed (default: 3)",
+    )  # fmt: skip
+
+    add = command(
+        "tune", "measure what this machine can do", _TUNE, _TUNE_EPILOG, commands.tune_
+    ).add_argument
+    add(
+        "--target", action="append", default=[], metavar="NAME",
+        help="several times for several (default: the best)",
+    )  # fmt: skip
+    add("--show", action="store_true", help="print the table in use; measure nothing")
+    add("--json", action="store_true", help="print it for programs")
 
     add = command(
         "inspect", "what a file holds", _INSPECT, _INSPECT_EPILOG, commands.inspect_

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,17 @@ from sysmol.errors import InternalError, SysmolError, UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["bench", "compile_", "demo", "export_", "inspect_", "run", "verify"]
+__all__ = [
+    "bench",
+    "compile_",
+    "demo",
+    "explain_",
+    "export_",
+    "inspect_",
+    "run",
+    "tune_",
+    "verify",
+]
 
 
 def demo(options: Any) -> int:
@@ -88,6 +97,8 @@ def compile_(options: Any) -> int:
         batch=options.batch,
         golden_pairs=options.golden_pairs,
         seed=options.seed,
+        profile=options.profile,
+        forbid_fallback=options.forbid_fallback,
     )
     print(f"{output}: {output.stat().st_size:,} bytes in {report.seconds:.2f} s")
     if report.weight_bytes:
@@ -100,6 +111,62 @@ def compile_(options: Any) -> int:
         from sysmol.tables import console, phase_table
 
         console().print(phase_table(report.phases))
+    if options.explain:
+        from sysmol.explain import explain
+        from sysmol.runtime import inspect
+        from sysmol.tables import console, explain_table
+
+        if options.emit != "bundle":
+            raise UsageError("--explain reads the bundle; use it with --emit bundle")
+        console().print(explain_table(explain(inspect(output))))
+    return 0
+
+
+def explain_(options: Any) -> int:
+    """``sysmol explain``."""
+    from sysmol.explain import as_json, check, explain
+    from sysmol.runtime import inspect, load
+    from sysmol.tables import console, explain_table
+
+    bundle = inspect(options.bundle)
+    measurable = any("profile" in code for code in bundle.metadata["code"])
+    found = explain(
+        load(options.bundle, options.target) if measurable or options.target else bundle,
+        options.runs,
+    )
+    if options.json:
+        print(json.dumps(as_json(found), indent=1))
+    else:
+        console().print(explain_table(found))
+        if found.total is None:
+            print("nothing was measured: compile with --profile to see where the time goes")
+    if options.forbid_fallback:
+        check(found, options.factor)
+    return 0
+
+
+def tune_(options: Any) -> int:
+    """``sysmol tune``."""
+    from sysmol.compile import targets
+    from sysmol.costs import cost_table, tune
+    from sysmol.measure import pinned
+
+    names = options.target or [targets()[0]]
+    for name in names:
+        if options.show:
+            table = cost_table(name)
+        else:
+            with pinned():
+                table = tune(name)
+        if options.json:
+            print(json.dumps(dict(table.raw), indent=1))
+            continue
+        rates = ", ".join(f"{p} bit {rate:.0f}" for p, rate in table.macs_per_cycle.items())
+        places = ", ".join(f"{place} {rate:.1f}" for place, rate in table.bytes_per_cycle.items())
+        print(
+            f"{name} ({table.source}, {table.cycles_per_second / 1e9:.2f} GHz)\n"
+            f"  MAC per cycle: {rates}\n  bytes per cycle: {places}"
+        )
     return 0
 
 
@@ -141,25 +208,37 @@ def run(options: Any) -> int:
 
 def bench(options: Any) -> int:
     """``sysmol bench``."""
+    if options.chart is not None:
+        return _chart(options)
     if options.gpu:
         return _bench_gpu(options)
     if options.predict is not None:
         raise UsageError("--predict is for --gpu")
-    from sysmol import bench, zoo
+    from sysmol import bench
     from sysmol.tables import bench_table, console
 
     if len(options.bundle) != len(options.twin):
         raise UsageError("give one --twin for each bundle, in the same order")
-    with tempfile.TemporaryDirectory(prefix="sysmol-") as folder:
+    if options.bundle:
+        if options.suite not in (None, "networks"):
+            raise UsageError("bundles are measured by themselves; leave --suite out")
         pairs = list(zip(options.bundle, options.twin, strict=True))
-        if not pairs:
-            from sysmol.compile import compile
-
-            bundle = Path(folder) / f"{zoo.NETWORK.stem}.smol"
-            compile(zoo.NETWORK, bundle)
-            pairs = [(bundle, zoo.FLOAT)]
         result = bench.networks(pairs, options.runs)
-    console().print(bench_table(result))
+    else:
+        suite = options.suite or "networks"
+        result = bench.run_suites(
+            bench.SUITES if suite == "all" else (suite,),
+            threads=options.threads,
+            peers=options.peers,
+            filter=options.filter,
+            scale=options.scale,
+            note=lambda text: print(f"measuring {text}", file=sys.stderr, flush=True),
+        )
+        if not result["rows"]:
+            raise UsageError(f"no case of the suite fits --filter '{options.filter}'")
+    console().print(bench_table(result, options.all_rows))
+    for peer, reason in result.get("missing", {}).items():
+        print(f"not measured: {peer}: {reason}")
     if options.json is not None:
         bench.write(options.json, result)
         print(f"written: {options.json}")
@@ -189,6 +268,22 @@ def _bench_gpu(options: Any) -> int:
     wrong = [row for row in result["rows"] if row.get("check") != "exact"]
     if wrong:
         raise InternalError(f"{len(wrong)} of {len(result['rows'])} kernels failed")
+    return 0
+
+
+def _chart(options: Any) -> int:
+    from sysmol.chart import draw
+
+    if not options.output:
+        raise UsageError("give -o FILE for the chart: .png, .svg or .pdf")
+    try:
+        result = json.loads(options.chart.read_text())
+    except ValueError as error:
+        raise SysmolError(f"{options.chart}: no JSON of a benchmark: {error}") from error
+    if not isinstance(result, dict):
+        raise SysmolError(f"{options.chart}: no JSON of a benchmark")
+    draw(result, options.output)
+    print("written: " + ", ".join(map(str, options.output)))
     return 0
 
 

@@ -105,6 +105,8 @@ def compile(
     batch: int = 1,
     golden_pairs: int = 2,
     seed: int = 0,
+    profile: bool = False,
+    forbid_fallback: bool = False,
     image_shape: tuple[int, int, int] = (1, 28, 28),
 ) -> CompileReport:
     """Compile a network to a file, which appears complete or not at all.
@@ -132,6 +134,10 @@ def compile(
         Pairs of input and output, computed by the reference, that ``verify`` runs.
     seed : int
         Seed of the inputs of these pairs.
+    profile : bool
+        Code that reads a clock at the borders of layers, for :meth:`sysmol.Model.profile`.
+    forbid_fallback : bool
+        Refuse what would be lowered to plain loops, naming the layer.
     image_shape : tuple of int
         Channels, height and width; only for a ``torch.nn.Module``.
 
@@ -170,6 +176,8 @@ def compile(
             _within(batch, "batch", 63),
             _within(golden_pairs, "golden_pairs", 32),
             _within(seed, "seed", 64),
+            profile,
+            forbid_fallback,
         )
     return CompileReport(output, dict(times), arena, weights, floats)
 

@@ -21,6 +21,7 @@ from sysmol import __version__
 from sysmol.errors import SysmolError
 from sysmol.grids import Float32, Grid, Int64, check_levels, quantize, step, values
 from sysmol.layers import ActivationQuant, CarrierQuant, QuantConv2d, QuantLayer, QuantLinear
+from sysmol.prepare import trace
 
 __all__ = ["QONNX_DOMAIN", "build", "export"]
 
@@ -245,7 +246,7 @@ def build(model: nn.Module, image_shape: tuple[int, int, int] = (1, 28, 28)) -> 
         if isinstance(layer, QuantLayer) and not layer.precision.frozen:
             raise SysmolError(f"export: '{name}' has no final precisions yet: call freeze first")
     model = copy.deepcopy(model).eval()
-    graph = model if isinstance(model, fx.GraphModule) else fx.symbolic_trace(model)
+    graph = model if isinstance(model, fx.GraphModule) else trace(model)
     for parameter in graph.parameters():
         if not torch.isfinite(parameter).all():
             raise SysmolError("export: a weight or scale is NaN or infinite")

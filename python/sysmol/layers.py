@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sysmol import kernels
+
 __all__ = [
     "START_BITS",
     "ActivationQuant",
@@ -36,7 +38,8 @@ def uniform_noise(like: torch.Tensor) -> torch.Tensor:
     One 64-bit draw gives eight values, which makes noise on activations affordable on a CPU; every
     value is exact in bfloat16. Mean 0, standard deviation 0.57735 * (1 - 2^-17).
     """
-    words = torch.empty((like.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+    words = torch.empty((like.numel() + 7) // 8, dtype=torch.int64, device=like.device)
+    words.random_(-(2**63), None)
     j = words.view(torch.int8)[: like.numel()].to(like.dtype)
     noise = j.add_(0.5).mul_(1 / 128)
     # The draws have no order of their own, so take the memory order of ``like``.
@@ -206,11 +209,25 @@ class ChannelPrecision(nn.Module):
             torch.full((channels,), math.log(width / (1 - width))), requires_grad=self.learned
         )
         self.register_buffer("bits", torch.full((channels,), bits or 0))
+        self._known: tuple[tuple[int, int], bool, torch.Tensor] | None = None
+
+    def _facts(self) -> tuple[tuple[int, int], bool, torch.Tensor]:
+        # Asking the bits costs a wait for the device, so what they say is kept until they change.
+        key = (id(self.bits), self.bits._version)
+        if self._known is None or self._known[0] != key:
+            top = torch.exp2(self.bits.float()) - 1
+            self._known = (key, bool((self.bits > 0).all()), top)
+        return self._known
 
     @property
     def frozen(self) -> bool:
         """Whether the precisions are final."""
-        return bool((self.bits > 0).all())
+        return self._facts()[1]
+
+    @property
+    def top(self) -> torch.Tensor:
+        """``2^p - 1`` of each frozen channel, binary32."""
+        return self._facts()[2]
 
     def sigma(self) -> torch.Tensor:
         """Noise width of each channel, in (0, 1)."""
@@ -278,9 +295,13 @@ class ActivationQuant(nn.Module):
         self.signed = signed
         self.scale = nn.Parameter(torch.tensor(scale), requires_grad=trained)
         self.observing: list[torch.Tensor] | None = None
+        self.bytes: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float tensor [N, C, ...] to one of the same shape and type."""
+        """Float tensor [N, C, ...] to one of the same shape and type.
+
+        On a GPU ``bytes``, where it is set, gives the noise: int8, one for each value of ``x``.
+        """
         if self.observing is not None:
             x = x if self.signed else x.relu()
             self.observing.append(x.detach().float())
@@ -289,6 +310,8 @@ class ActivationQuant(nn.Module):
             if not self.training:
                 return x if self.signed else x.relu()
             return self._noisy(x)
+        if not self.signed and kernels.preferred(x):
+            return kernels.quant_relu(x, self.scale, self.precision.top)
         bits = self.precision.bits
         low, high, half = _limits(bits, self.signed)
         y: torch.Tensor
@@ -301,6 +324,11 @@ class ActivationQuant(nn.Module):
 
     def _noisy(self, x: torch.Tensor) -> torch.Tensor:
         sigma = self.precision.sigma()
+        if not self.signed and kernels.preferred(x):
+            j = self.bytes
+            if j is None:
+                j = torch.empty(x.numel(), dtype=torch.int8, device=x.device).random_(-128, 128)
+            return kernels.noisy_relu(x, self.scale, sigma, j)
         y: torch.Tensor
         if self.signed:
             # The largest mid-rise value at p bits is d * (2 - 2^(1-p)), and 2^(1-p) is sigma.
@@ -378,6 +406,7 @@ class QuantLayer(nn.Module):
         else:
             start = flat.abs().amax(1) * (64 / 127)
         self.scale = nn.Parameter(start.clamp_min(1e-8), requires_grad=False)
+        self.given = False
 
     def spread(self, v: torch.Tensor) -> torch.Tensor:
         """A vector over all input channels [Cin] as [Cout or 1, Cin / groups, 1, 1]."""
@@ -413,7 +442,9 @@ class QuantLayer(nn.Module):
         return self.weight + d * self.spread(self.precision.sigma()) * uniform_noise(self.weight)
 
     def effective(self) -> torch.Tensor:
-        """The weight that this forward pass uses."""
+        """The weight that this forward pass uses; ``weight`` itself where that is ``given`` so."""
+        if self.given:
+            return self.weight
         if self.precision.frozen:
             return self.quantized()
         return self.noisy() if self.training else self.weight

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Latency", "environment", "interleaved", "pinned"]
+__all__ = ["Burst", "Latency", "environment", "interleaved", "pinned", "timed", "turns"]
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,94 @@ class Latency:
     runs: int
 
 
+@dataclass(frozen=True)
+class Burst:
+    """Milliseconds of one call in a few calls on end."""
+
+    minimum: float
+    median: float
+    calls: int
+
+
 @contextmanager
-def pinned() -> Iterator[int | None]:
-    """Keep this thread on one CPU; gives its number, or None where that is not possible."""
+def pinned(threads: int = 1) -> Iterator[frozenset[int]]:
+    """Keep this thread, and those that it starts, on as many CPUs as there are threads.
+
+    Gives the CPUs; none where the system does not allow it.
+    """
     try:
         before = os.sched_getaffinity(0)
-        cpu = max(before)
-        os.sched_setaffinity(0, {cpu})
+        cpus = frozenset(sorted(before)[-threads:])
+        os.sched_setaffinity(0, cpus)
     except (AttributeError, OSError):
-        yield None
+        yield frozenset()
         return
     try:
-        yield cpu
+        yield cpus
     finally:
         os.sched_setaffinity(0, before)
+
+
+def timed(call: Callable[[], object], seconds: float = 0.01) -> Callable[[], Burst]:
+    """A burst of calls that takes about ``seconds``, after a few that do not count."""
+
+    def burst() -> Burst:
+        clock = time.perf_counter_ns
+        for _ in range(2):
+            call()
+        taken: list[int] = []
+        end = clock() + int(seconds * 1e9)
+        while len(taken) < 3 or clock() < end:
+            start = clock()
+            call()
+            taken.append(clock() - start)
+        return Burst(min(taken) / 1e6, statistics.median(taken) / 1e6, len(taken))
+
+    return burst
+
+
+def turns(
+    cases: Mapping[str, Callable[[], Burst]], seconds: float, rounds: int = 3
+) -> dict[str, Latency]:
+    """Bursts of every case in turns, until ``seconds`` are over, in this thread.
+
+    Turns make all cases meet the same disturbances.
+
+    Parameters
+    ----------
+    cases : dict of str to callable
+        Each gives one burst.
+    seconds : float
+        For all cases together.
+    rounds : int
+        At least so many turns, however long they take.
+
+    Returns
+    -------
+    dict of str to Latency
+        The smallest of all calls, and the median of the bursts' medians.
+    """
+    bursts: dict[str, list[Burst]] = {name: [] for name in cases}
+    collecting = gc.isenabled()
+    gc.disable()
+    end = time.perf_counter() + seconds
+    done = 0
+    try:
+        while cases and (done < rounds or time.perf_counter() < end):
+            for name, case in cases.items():
+                bursts[name].append(case())
+            done += 1
+    finally:
+        if collecting:
+            gc.enable()
+    return {
+        name: Latency(
+            min(burst.minimum for burst in taken),
+            statistics.median(burst.median for burst in taken),
+            sum(burst.calls for burst in taken),
+        )
+        for name, taken in bursts.items()
+    }
 
 
 def interleaved(
@@ -124,7 +198,8 @@ def environment() -> dict[str, Any]:
     """What a result must be read with: CPU, versions, commit."""
     from sysmol import __version__
 
-    versions = {name: _version(name) for name in ("numpy", "onnxruntime", "torch")}
+    peers = ("numpy", "onnxruntime", "openvino", "nncf", "torch", "ggml-compiler")
+    versions = {name: _version(name) for name in peers}
     return {
         "cpu": _cpu_name(),
         "cpus": os.cpu_count(),

@@ -9,38 +9,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sysmol.errors import SysmolError
 from sysmol.export import export
 from sysmol.prepare import calibrate, calibrate_carrier, freeze, layers, prepare
+from sysmol.programs import MIXES, counts
 
 __all__ = ["MIXES", "counts", "export_mix"]
-
-#: Shares of the multiply-accumulates at each precision, by name.
-MIXES: dict[str, dict[int, float]] = {
-    "60/35/5": {1: 0.60, 2: 0.35, 4: 0.05},
-    "1 bit": {1: 1.0},
-    "2 bit": {2: 1.0},
-    "4 bit": {4: 1.0},
-    "8 bit": {8: 1.0},
-}
-
-
-def counts(channels: int, mix: Mapping[int, float]) -> dict[int, int]:
-    """Channels of each precision: the shares, rounded by the largest remainders.
-
-    >>> counts(16, {1: 0.6, 2: 0.35, 4: 0.05})
-    {1: 10, 2: 5, 4: 1}
-    """
-    if not mix or any(p not in (1, 2, 4, 8) for p in mix) or len(mix) > 3:
-        raise SysmolError(f"a mix has one to three of the precisions 1, 2, 4, 8, not {list(mix)}")
-    if any(share < 0 for share in mix.values()) or abs(sum(mix.values()) - 1) > 1e-6:
-        raise SysmolError(f"the shares of a mix add up to 1, not {list(mix.values())}")
-    exact = {p: share * channels for p, share in mix.items()}
-    found = {p: int(value) for p, value in exact.items()}
-    by_remainder = sorted(mix, key=lambda p: (found[p] - exact[p], p))
-    for p in by_remainder[: channels - sum(found.values())]:
-        found[p] += 1
-    return {p: count for p, count in found.items() if count}
 
 
 def export_mix(

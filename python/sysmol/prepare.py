@@ -34,6 +34,7 @@ from sysmol.layers import (
     QuantLayer,
     QuantLinear,
 )
+from sysmol.parallel import SyncedBatchNorm2d
 
 __all__ = [
     "bits_term",
@@ -59,6 +60,18 @@ _KNOWN = (
     nn.Identity,
     *_POOLS,
 )
+
+
+class _Tracer(fx.Tracer):
+    """Keeps our batch norm whole, as PyTorch's is."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, SyncedBatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(model: nn.Module) -> fx.GraphModule:
+    """The graph of a model's modules and of the functions between them."""
+    return fx.GraphModule(model, _Tracer().trace(model))
 
 
 def _module(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
@@ -123,7 +136,7 @@ def prepare(model: nn.Module, ends_bits: int = 8) -> fx.GraphModule:
     if not any(isinstance(m, (nn.Conv2d, nn.Linear)) for m in model.modules()):
         raise SysmolError("prepare: the model has no Conv2d and no Linear layer")
     try:
-        graph = fx.symbolic_trace(copy.deepcopy(model))
+        graph = trace(copy.deepcopy(model))
     except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
         raise SysmolError(f"prepare: torch.fx cannot trace the model: {error}") from error
     _check(graph)
@@ -264,35 +277,45 @@ def _observe(
         model.train(was)
 
 
+def _error(x: torch.Tensor, signed: bool, p: torch.Tensor, scale: float) -> float:
+    """Mean squared error of ``x`` [M, C] on its grid, ``p`` [C] bits a channel."""
+    if signed:
+        size = scale * torch.exp2(2 - p)
+        symmetric = p == 8
+        half = torch.where(symmetric, 0.0, 0.5)
+        reach = torch.where(symmetric, 127.0, torch.exp2(p - 1) - 1)
+        low = torch.where(symmetric, -127.0, -reach - 1)
+        y = (torch.round(x / size - half).clamp(low, reach) + half) * size
+    else:
+        top = torch.exp2(p) - 1
+        y = torch.minimum(torch.round(x * (top / scale)), top) * (scale / top)
+    return float((y - x).square().mean())
+
+
 def calibrate(model: nn.Module, images: torch.Tensor, bits: int = 2) -> None:
-    """First guess of all trained activation scales: least squared error at ``bits`` bits.
+    """First guess of all trained activation scales: that of the least squared error.
 
     Parameters
     ----------
     images : float tensor [N, C, H, W] in [0, 1]
         A few hundred are enough.
+    bits : int
+        Precision of learned channels for which to guess, as long as they have none yet.
     """
 
     def fit(module: nn.Module) -> None:
         assert isinstance(module, ActivationQuant) and module.observing
         if not module.scale.requires_grad:
             return
-        x = torch.cat([part.flatten() for part in module.observing])
+        channels = module.precision.bits.numel()
+        x = torch.cat([part.transpose(0, 1).flatten(1).t() for part in module.observing])
         x = x[:: max(1, x.numel() // 200_000)]
+        p = module.precision.bits.float()
+        if not module.precision.frozen:
+            p = torch.full((channels,), float(bits), device=x.device)
         top = float(x.abs().max()) or 1.0
-        p = bits if module.precision.learned else 8
-        best, error = top, math.inf
-        for trial in (top * i / 80 for i in range(4, 81)):
-            if module.signed:
-                size = trial * 2.0 ** (2 - p)
-                half = 0.5 if p < 8 else 0.0
-                reach = 2 ** (p - 1) - 1 if p < 8 else 127
-                y = (torch.round(x / size - half).clamp(-reach - 2 * half, reach) + half) * size
-            else:
-                n = 2**p - 1
-                y = torch.round(x * (n / trial)).clamp(0, n) * (trial / n)
-            if (e := float((y - x).square().mean())) < error:
-                best, error = trial, e
+        trials = [top * i / 80 for i in range(4, 81)]
+        best = min(trials, key=lambda trial: _error(x, module.signed, p, trial))
         with torch.no_grad():
             module.scale.fill_(best)
 

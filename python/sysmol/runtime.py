@@ -22,7 +22,18 @@ from sysmol.errors import InputRefused, UsageError
 with needed("runtime"):
     import sysmol._sysmol as _sysmol
 
-__all__ = ["Bundle", "Layer", "Model", "Section", "Sizes", "TensorInfo", "inspect", "load"]
+__all__ = [
+    "Bundle",
+    "Layer",
+    "LayerTime",
+    "Model",
+    "Section",
+    "Sizes",
+    "TensorInfo",
+    "inspect",
+    "load",
+    "measure_cycles",
+]
 
 Array = npt.NDArray[Any]
 
@@ -74,6 +85,10 @@ class Layer:
         Multiply-accumulate operations of one call.
     weight_bytes, table_bytes : int
         Packed weights; scales, thresholds and other tables.
+    executed_macs : int
+        Multiply-accumulates with those on padding; 0 where the compiler has no model.
+    predicted_ns : int
+        Nanoseconds that the compiler's cost table predicts for the first code.
     """
 
     name: str
@@ -84,6 +99,24 @@ class Layer:
     macs: int
     weight_bytes: int
     table_bytes: int
+    executed_macs: int = 0
+    predicted_ns: int = 0
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """Seconds of one layer in one call, the smallest and the median of many calls.
+
+    Attributes
+    ----------
+    name : str
+        Of the layer; ``pack`` and ``unpack`` are the plain tensors that come in and go out.
+    minimum, median : float
+    """
+
+    name: str
+    minimum: float
+    median: float
 
 
 @dataclass(frozen=True)
@@ -173,6 +206,8 @@ class _Described:
                 entry["macs"],
                 entry["weight_bytes"],
                 entry["table_bytes"],
+                entry.get("executed_macs", 0),
+                entry.get("predicted_ns", 0),
             )
             for entry in self.metadata["layers"]
         )
@@ -300,6 +335,45 @@ class Model(_Described):
         context.run(inputs, outputs)
         self._contexts.append(context)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    @property
+    def measures_layers(self) -> bool:
+        """Whether the code was compiled with clocks, so that :meth:`profile` can read them."""
+        return any(
+            code["target"] == self.target and "profile" in code for code in self.metadata["code"]
+        )
+
+    def profile(
+        self,
+        *arrays: npt.ArrayLike,
+        runs: int = 200,
+        out: Array | Sequence[Array] | None = None,
+    ) -> list[LayerTime]:
+        """Where the time of one call goes, measured in this thread.
+
+        Parameters
+        ----------
+        *arrays : array_like
+            As for :meth:`run`.
+        runs : int
+            Calls that count.
+        out : ndarray or sequence of ndarray, optional
+            As for :meth:`run`.
+
+        Returns
+        -------
+        list of LayerTime
+            The layers in the order they run; the last one, ``total``, is the whole call.
+
+        Raises
+        ------
+        InputRefused
+            Wrong arrays, or code compiled without ``profile=True``.
+        """
+        inputs = self._checked(arrays, None)
+        context = _sysmol.Context(self._native)
+        rows = context.profile(inputs, self._room(out, None), runs)
+        return [LayerTime(*row) for row in rows]
 
     def run_batch(
         self,
@@ -456,6 +530,11 @@ def load(
     >>> logits = model.run(image)  # doctest: +SKIP
     """
     return Model(path, target, threads, pinned)
+
+
+def measure_cycles() -> float:
+    """The core's cycles a second at this moment, by a chain of additions; takes about 2 ms."""
+    return _sysmol.measure_cycles()
 
 
 def inspect(path: str | os.PathLike[str]) -> Bundle:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -13,11 +13,15 @@ from rich.table import Table
 from sysmol.picture import LayerBits
 from sysmol.runtime import Bundle, Layer
 
+if TYPE_CHECKING:
+    from sysmol.explain import Explanation
+
 __all__ = [
     "bench_table",
     "bits_table",
     "bundle_tables",
     "console",
+    "explain_table",
     "is_narrow",
     "kib",
     "layer_table",
@@ -135,18 +139,55 @@ def bundle_tables(bundle: Bundle, narrow: bool = False) -> list[Table]:
     return [facts, layer_table(bundle.layers, narrow), sections]
 
 
-def bench_table(result: dict[str, Any]) -> Table:
-    """Rows of a benchmark."""
-    table = plain_table(
-        "case", "peer", "ours (ms)", "peer (ms)", "ratio", "medians", title=result["suite"]
-    )
+def bench_table(result: dict[str, Any], every_peer: bool = False) -> Table:
+    """One row a case beside its best float and its best quantized peer, or beside every peer."""
+    columns = ["case", "ours (ms)", "peer", "peer (ms)", "ratio", "medians"]
+    if not every_peer:
+        columns = ["case", "ours (ms)", "float peer", "(ms)", "ratio"]
+        columns += ["quantized peer", "(ms)", "ratio"]
+    table = plain_table(*columns, "MAC/cycle", "ceiling", title=result["suite"])
+
+    def number(value: float | None, form: str) -> str:
+        return "-" if value is None else format(value, form)
+
+    def beside(row: dict[str, Any] | None) -> list[str]:
+        if row is None or row["peer"] is None:
+            return ["-"] * (4 if every_peer else 3)
+        cells = [row["peer"], f"{row['peer_ms']:.4f}", f"{row['ratio']:.2f}"]
+        return [*cells, f"{row['ratio_median']:.2f}"] if every_peer else cells
+
+    groups: dict[str, list[dict[str, Any]]] = {}
     for row in result["rows"]:
-        table.add_row(
-            row["case"],
-            row["peer"],
-            f"{row['ours_ms']:.4f}",
-            f"{row['peer_ms']:.4f}",
-            f"{row['ratio']:.2f}x",
-            f"{row['ratio_median']:.2f}x",
-        )
+        groups.setdefault(row["case"], []).append(row)
+    for case, rows in groups.items():
+        share = rows[0].get("ceiling_share")
+        end = [
+            number(rows[0].get("mac_per_cycle"), ".1f"),
+            "-" if share is None else f"{100 * share:.0f}%",
+        ]
+        begin = [case, f"{rows[0]['ours_ms']:.4f}"]
+        if every_peer:
+            for row in rows:
+                table.add_row(*begin, *beside(row), *end)
+            continue
+        kinds: list[list[dict[str, Any]]] = [[], []]
+        for row in rows:
+            if row["peer"]:
+                kinds["float" not in row["peer"]].append(row)
+        best = [min(kind, key=lambda row: row["peer_ms"], default=None) for kind in kinds]
+        table.add_row(*begin, *beside(best[0]), *beside(best[1]), *end)
+    return table
+
+
+def explain_table(found: Explanation) -> Table:
+    """One row a layer: what was decided, what it should take, what it takes."""
+    from sysmol.explain import cells
+
+    table = plain_table("layer", title=f"Layers ({found.target}; cost table: {found.table.source})")
+    for column in ("output", "channels", "strategy"):
+        table.add_column(column)
+    for column in ("kMAC", "filled", "predicted us", "measured us", "ceiling", "bytes"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in cells(found):
+        table.add_row(*row)
     return table

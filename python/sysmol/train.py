@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import math
 import sys
@@ -24,12 +25,24 @@ from torch.nn import functional
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from sysmol import data
+from sysmol.budget import (
+    TOLERANCE,
+    Budget,
+    Controller,
+    Costs,
+    Unit,
+    measure_for,
+    parse_latency,
+    parse_size,
+    settle,
+    stored_bytes,
+)
 from sysmol.errors import SysmolError
 from sysmol.export import export
 from sysmol.layers import ActivationQuant, ChannelPrecision, QuantLayer
-from sysmol.models import preresnet20
+from sysmol.models import load_float, preresnet20
+from sysmol.patterns import PATTERN_SETS
 from sysmol.prepare import (
-    bits_term,
     calibrate,
     calibrate_carrier,
     distillation,
@@ -53,10 +66,10 @@ __all__ = [
     "train_finetune",
     "train_float",
     "train_noise",
+    "uniform_start",
     "write_results",
 ]
 
-_FIRST_STRENGTH = 1e-7  # design §5: lambda of the CIFAR recipe
 _TEMPERATURE = 2.0
 
 STAGES = ("float", "noise", "finetune")
@@ -76,21 +89,36 @@ class Settings:
         Epochs of each stage of :data:`STAGES`.
     rates : dict of str to float
         Largest learning rate of each stage.
-    target_bits : float
-        Mean bits per hidden weight at which phase 1 aims.
+    budget : Budget
+        What the network may cost after phase 1.
+    target : str
+        The compiler's target that counts bytes and predicts times.
+    patterns : str
+        Of :data:`sysmol.patterns.PATTERN_SETS`, or ``"none"``.
+    uniform : int
+        Bits of all hidden channels alike; 0: they are learned, within the budget.
+    device : str
+        ``"cpu"`` or ``"cuda"``.
     bf16 : bool
         Convolve in bfloat16 (about twice as fast where the processor has it).
     limit : int
         Train on the first ``limit`` images only; 0 for all.
+    twin : str
+        SHA-256 of the file that the float twin comes from, if it is not trained.
     """
 
     seed: int
     batch: int
     epochs: dict[str, int]
     rates: dict[str, float]
-    target_bits: float
+    budget: Budget
+    target: str
+    patterns: str
+    uniform: int
+    device: str
     bf16: bool
     limit: int
+    twin: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,12 +148,14 @@ def accuracy(model: nn.Module, split: Split, bf16: bool, batch: int = 500) -> fl
     """Share of right answers in evaluation mode, in [0, 1]."""
     model.eval()
     right = 0
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    device = next(model.parameters()).device
+    # Not inference_mode: compiled models keep what they make.
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for x, y in zip(
             *(torch.split(t, batch) for t in (split.images, split.labels)), strict=True
         ):
-            logits = model(_channels_last(x.unsqueeze(1).float() / 255))
-            right += int((logits.argmax(1) == y).sum())
+            logits = model(_channels_last(x.unsqueeze(1).float() / 255).to(device))
+            right += int((logits.argmax(1).cpu() == y).sum())
     return right / len(split.labels)
 
 
@@ -149,7 +179,10 @@ def _signature(settings: Settings, stage: str) -> dict[str, Any]:
         "limit": settings.limit,
     }
     if stage != "float":
-        known["target_bits"] = settings.target_bits
+        known["uniform"], known["twin"] = settings.uniform, settings.twin
+        if not settings.uniform:
+            known["budget"] = [settings.budget.unit.value, settings.budget.target]
+            known["target"], known["patterns"] = settings.target, settings.patterns
     return known
 
 
@@ -197,7 +230,7 @@ def run_stage(
     rows: list[dict[str, Any]] = []
     first = 0
     if checkpoint.is_file():
-        saved = torch.load(checkpoint, weights_only=True)
+        saved = torch.load(checkpoint, weights_only=True, map_location=settings.device)
         if saved["signature"] != signature:
             raise SysmolError(f"{checkpoint} was written by a run with other settings")
         model.load_state_dict(saved["model"])
@@ -225,8 +258,9 @@ def run_stage(
             progress = (epoch + index / steps) / epochs
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * rate(epoch + index / steps, epochs)
-            with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
-                loss = step(_channels_last(x), y, progress)
+            x, y = _channels_last(x).to(settings.device), y.to(settings.device)
+            with torch.autocast(settings.device, torch.bfloat16, enabled=settings.bf16):
+                loss = step(x, y, progress)
             if not math.isfinite(value := loss.item()):
                 raise SysmolError(f"{stage}: the loss is {value} in epoch {epoch + 1}")
             optimizer.zero_grad(set_to_none=True)
@@ -298,7 +332,7 @@ def _trapezoid(elapsed: float, epochs: int) -> float:
 def train_float(splits: tuple[Split, Split], settings: Settings, out: Path) -> nn.Module:
     """The float twin: SGD with Nesterov momentum, weight decay 5e-4."""
     torch.manual_seed(settings.seed)
-    model = preresnet20()
+    model = preresnet20().to(settings.device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(
         model.parameters(), settings.rates["float"], 0.9, weight_decay=5e-4, nesterov=True
@@ -339,54 +373,65 @@ def _groups(model: nn.Module, rate: float) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-class _BitsController:
-    """Steers lambda so that the mean bits follow a ramp down to the target (phase 1).
-
-    A fixed lambda ends wherever the data lets it; this one reaches a budget in one run. The ramp
-    goes from 4 bits at a tenth of the phase to the target at seven tenths; at each step the
-    integral part multiplies lambda by ``exp(0.02 * error)``, the proportional by ``exp(error)``.
-    """
-
-    def __init__(self, model: nn.Module, target: float) -> None:
-        self.model, self.target = model, target
-        self.state: dict[str, float] = {"log_strength": math.log(_FIRST_STRENGTH), "error": 0.0}
-
-    def strength(self) -> float:
-        """The lambda of this step."""
-        return math.exp(self.state["log_strength"] + self.state["error"])
-
-    def update(self, progress: float) -> None:
-        """Measure, after an optimizer step."""
-        ramp = min(1.0, max(0.0, (progress - 0.1) / 0.6))
-        aim = 4 + ramp * (self.target - 4)
-        self.state["error"] = mean_bits(self.model) - aim
-        self.state["log_strength"] += 0.02 * self.state["error"]
-
-
 def _assigned(model: nn.Module) -> torch.Tensor:
     """Assigned precisions of all learned tensors, one after the other."""
     found = [m for m in model.modules() if isinstance(m, ChannelPrecision) and m.learned]
     return torch.cat([precision.assigned() for precision in found])
 
 
-def _calibration_images(train: Split, count: int = 512) -> torch.Tensor:
-    return _channels_last(train.images[:count].unsqueeze(1).float() / 255)
+def _calibration_images(train: Split, device: str, count: int = 512) -> torch.Tensor:
+    return _channels_last(train.images[:count].unsqueeze(1).float() / 255).to(device)
+
+
+def _costs(model: nn.Module, settings: Settings) -> Costs:
+    """The costs of the budget's unit; refuses a budget out of reach."""
+    measure = measure_for(settings.budget.unit, settings.target)
+    costs = Costs(model, settings.budget.unit, measure)
+    costs.check(settings.budget)
+    return costs
+
+
+def _choose_precisions(model: nn.Module, settings: Settings) -> float:
+    """End of phase 1: precisions become final; gives what they cost."""
+    if settings.uniform:
+        for module in model.modules():
+            if isinstance(module, ChannelPrecision) and module.learned:
+                module.bits.fill_(settings.uniform)
+        freeze(model)
+        return settings.uniform
+    budget = settings.budget
+    constraint = None if settings.patterns == "none" else PATTERN_SETS[settings.patterns]
+    before = _assigned(model)
+    reached = settle(model, _costs(model, settings), budget.target, constraint)
+    after = _assigned(model)
+    print(
+        f"precisions: {budget.show(reached)} for a budget of {budget.show(budget.target)}; "
+        f"{int((after > before).sum())} channels raised, {int((after < before).sum())} lowered"
+    )
+    if abs(reached - budget.target) > TOLERANCE * budget.target:
+        print(
+            f"warning: {reached / budget.target - 1:+.1%} off the budget: the patterns of this "
+            "network offer nothing nearer",
+            file=sys.stderr,
+        )
+    return reached
 
 
 def train_noise(
     twin: nn.Module, splits: tuple[Split, Split], settings: Settings, out: Path
 ) -> fx.GraphModule:
     """Phase 1: from the float twin, find each channel's precision under noise."""
-    model = prepare(twin)
-    calibrate(model, _calibration_images(splits[0]))
+    model = prepare(twin).to(settings.device)
+    calibrate(model, _calibration_images(splits[0], settings.device))
     optimizer = torch.optim.Adam(_groups(model, settings.rates["noise"]))
-    controller = _BitsController(model, settings.target_bits)
+    costs = _costs(model, settings)
+    controller = Controller(costs, settings.budget.target)
     before = _assigned(model)
 
     def step(x: torch.Tensor, y: torch.Tensor, progress: float) -> torch.Tensor:
         del progress
         loss = functional.cross_entropy(model(x).float(), y)
-        return loss + controller.strength() * bits_term(model)
+        return loss + controller.strength() * costs.term()
 
     def after(progress: float) -> None:
         project(model)
@@ -417,6 +462,15 @@ def train_noise(
     return model
 
 
+def uniform_start(
+    twin: nn.Module, splits: tuple[Split, Split], settings: Settings
+) -> fx.GraphModule:
+    """In the place of phase 1 for uniform precisions: scales calibrated at that precision."""
+    model = prepare(twin).to(settings.device)
+    calibrate(model, _calibration_images(splits[0], settings.device), settings.uniform)
+    return model
+
+
 def train_finetune(
     model: fx.GraphModule,
     twin: nn.Module,
@@ -424,11 +478,11 @@ def train_finetune(
     settings: Settings,
     out: Path,
 ) -> fx.GraphModule:
-    """Phase 2: precisions frozen, everything quantized, the float twin as teacher.
+    """Phase 2: precisions frozen on the budget, all quantized, the float twin as teacher.
 
     The loss is the mean of cross entropy and of the divergence from the twin at temperature 2.
     """
-    freeze(model)
+    _choose_precisions(model, settings)
     twin.eval().requires_grad_(False)
     optimizer = torch.optim.Adam(_groups(model, settings.rates["finetune"]))
 
@@ -465,12 +519,16 @@ def train_finetune(
     recalibrate_batchnorm(
         model,
         [
-            _channels_last(part.unsqueeze(1).float() / 255)
+            _channels_last(part.unsqueeze(1).float() / 255).to(settings.device)
             for part in torch.split(images[:25_000], 500)
         ],
     )
-    calibrate_carrier(model, _calibration_images(splits[0], 2000))
+    calibrate_carrier(model, _calibration_images(splits[0], settings.device, 2000))
     return model.eval()
+
+
+def _budget_of(settings: Settings) -> dict[str, Any]:
+    return {"unit": settings.budget.unit.value, "target": settings.budget.target}
 
 
 def write_results(
@@ -480,6 +538,7 @@ def write_results(
 
     Our accuracy is that of the exported file, run in integers; the twin runs in binary32.
     """
+    model, twin = model.cpu(), twin.cpu()
     export(model, out / "model.onnx")
     export(twin, out / "float.onnx")
     network = IntegerNetwork.from_onnx(out / "model.onnx")
@@ -492,11 +551,12 @@ def write_results(
         for name, layer in layers(model)
     }
     results = {
-        "settings": asdict(settings),
+        "settings": asdict(settings) | {"budget": _budget_of(settings)},
         "test_images": len(test.labels),
         "accuracy": float((logits.argmax(1) == test.labels.numpy()).mean()),
         "float_accuracy": accuracy(twin, test, bf16=False),
         "mean_bits": mean_bits(model),
+        "stored_bytes": stored_bytes(model, settings.target),
         "layers": counts,
     }
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -512,6 +572,11 @@ def parser() -> argparse.ArgumentParser:
         epilog="Run it again with the same options to resume a run that was cut off.",
     )
     top.add_argument("--out", type=Path, required=True, help="folder of checkpoints and logs")
+    top.add_argument(
+        "--twin",
+        type=Path,
+        help="float network, as sysmol.export writes it, instead of training one",
+    )
     top.add_argument("--data", type=Path, help="folder with the idx.gz files")
     top.add_argument("--stage", choices=(*STAGES, "all"), default="all", help="default: all")
     top.add_argument("--seed", type=int, default=0, help="of weights, order, noise; default: 0")
@@ -531,36 +596,112 @@ def parser() -> argparse.ArgumentParser:
         top.add_argument(
             f"--{name}-rate", type=float, default=rate, help=f"largest rate; default: {rate}"
         )
-    top.add_argument(
-        "--target-bits",
-        type=float,
-        default=1.75,
-        help="mean bits per hidden weight at which phase 1 aims; default: 1.75",
+    size = top.add_argument_group("budget", "one of these; default: --bits 1.75")
+    one = size.add_mutually_exclusive_group()
+    one.add_argument("--bits", type=_positive, help="mean bits per hidden weight")
+    one.add_argument(
+        "--size",
+        type=_unit(parse_size),
+        help="stored bytes: packed words with padding, scales, tables; 100KB, 64KiB",
     )
+    one.add_argument(
+        "--latency",
+        type=_unit(parse_latency),
+        help="of one call by the compiler's cost table; 0.2ms, 150us",
+    )
+    one.add_argument(
+        "--uniform",
+        type=int,
+        choices=(1, 2, 4),
+        default=0,
+        help="no phase 1: all hidden channels alike, its epochs added to phase 2",
+    )
+    size.add_argument(
+        "--target", default="x86-64-avx512", help="whose bytes and times; default: x86-64-avx512"
+    )
+    size.add_argument(
+        "--patterns",
+        choices=("none", *PATTERN_SETS),
+        default="none",
+        help="promote channels to these at the end of phase 1; default: none",
+    )
+    top.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     top.add_argument("--no-bf16", action="store_true", help="convolve in binary32, not bfloat16")
     top.add_argument("--limit", type=int, default=0, help="use so many images only; 0: all")
     return top
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is no positive number")
+    return value
+
+
+def _unit(parse: Callable[[str], float]) -> Callable[[str], float]:
+    def parsed(text: str) -> float:
+        try:
+            return parse(text)
+        except SysmolError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parsed
+
+
+def _hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SysmolError(f"{path}: {error.strerror}") from error
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise SysmolError("no CUDA device is here: use --device cpu")
+    budget = Budget(Unit.BITS, 1.75 if options.bits is None else options.bits)
+    if options.size is not None:
+        budget = Budget(Unit.SIZE, options.size)
+    elif options.latency is not None:
+        budget = Budget(Unit.LATENCY, options.latency)
+    epochs = {name: getattr(options, f"{name}_epochs") for name in STAGES}
+    if options.uniform:
+        epochs["finetune"] += epochs["noise"]
+    return Settings(
+        options.seed,
+        options.batch,
+        epochs,
+        {name: getattr(options, f"{name}_rate") for name in STAGES},
+        budget,
+        options.target,
+        options.patterns,
+        options.uniform,
+        options.device,
+        not options.no_bf16,
+        options.limit,
+        _hash(options.twin) if options.twin is not None else "",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; gives the exit status."""
     options = parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
-    settings = Settings(
-        options.seed,
-        options.batch,
-        {name: getattr(options, f"{name}_epochs") for name in STAGES},
-        {name: getattr(options, f"{name}_rate") for name in STAGES},
-        options.target_bits,
-        not options.no_bf16,
-        options.limit,
-    )
     try:
+        settings = _settings(options)
         options.out.mkdir(parents=True, exist_ok=True)
         splits = load_splits(options.data, options.limit)
         last = STAGES.index(options.stage) if options.stage != "all" else len(STAGES) - 1
-        twin = train_float(splits, settings, options.out)
-        if last >= 1:
+        if options.twin is not None:
+            twin = load_float(preresnet20(), options.twin).to(settings.device)
+            twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        else:
+            twin = train_float(splits, settings, options.out)
+        if last >= 1 and settings.uniform:
+            model = uniform_start(twin, splits, settings)
+        elif last >= 1:
             model = train_noise(twin, splits, settings, options.out)
         if last >= 2:
             model = train_finetune(model, twin, splits, settings, options.out)

@@ -81,6 +81,64 @@ static int compiles_and_runs(const char *network, const char *bundle) {
   return 0;
 }
 
+static int measures_layers(const char *network, const char *bundle) {
+  sysmol_compile_options options;
+  sysmol_compile_options_init(&options);
+  options.profile = 1;
+  options.forbid_fallback = 1;
+  EXPECT(sysmol_compile_file(network, bundle, &options, NULL, error,
+                             sizeof(error)) == SYSMOL_OK);
+  sysmol_model *model = NULL;
+  EXPECT(sysmol_model_open(bundle, NULL, &model, error, sizeof(error)) ==
+         SYSMOL_OK);
+  sysmol_context *context = NULL;
+  EXPECT(sysmol_context_create(model, &context, error, sizeof(error)) ==
+         SYSMOL_OK);
+  size_t count = sysmol_context_profile_count(context);
+  EXPECT(count >= 1 && count < 64);
+  EXPECT(sysmol_context_profile_name(context, count - 1)[0] != 0);
+  EXPECT(sysmol_context_profile_name(context, count) == NULL);
+  sysmol_tensor_info in, out;
+  EXPECT(sysmol_model_input(model, 0, &in, error, sizeof(error)) == SYSMOL_OK);
+  EXPECT(sysmol_model_output(model, 0, &out, error, sizeof(error)) ==
+         SYSMOL_OK);
+  sysmol_const_buffer input = {calloc(1, in.bytes), in.bytes};
+  sysmol_buffer output = {calloc(1, out.bytes), out.bytes};
+  double minimum[65], median[65], sum = 0;
+  EXPECT(sysmol_context_profile(context, &input, 1, &output, 1, 10, minimum,
+                                median, count, error,
+                                sizeof(error)) == SYSMOL_USAGE);
+  EXPECT(sysmol_context_profile(context, &input, 1, &output, 1, 10, minimum,
+                                median, count + 1, error,
+                                sizeof(error)) == SYSMOL_OK);
+  for (size_t i = 0; i < count; ++i) {
+    EXPECT(minimum[i] >= 0 && median[i] >= minimum[i]);
+    sum += minimum[i];
+  }
+  EXPECT(sum <= minimum[count] * 1.0001 && minimum[count] < 1);
+  EXPECT(sysmol_measure_cycles() > 3e8);
+  free((void *)input.data);
+  free(output.data);
+  sysmol_context_destroy(context);
+  sysmol_model_destroy(model);
+  return 0;
+}
+
+static int knows_costs(void) {
+  sysmol_blob *json = NULL;
+  EXPECT(sysmol_cost_table(sysmol_target_name(0), &json, error,
+                           sizeof(error)) == SYSMOL_OK);
+  EXPECT(sysmol_blob_bytes(json) > 2 &&
+         ((const char *)sysmol_blob_data(json))[0] == '{');
+  sysmol_blob_destroy(json);
+  json = NULL;
+  EXPECT(sysmol_cost_table("pdp-11", &json, error, sizeof(error)) ==
+         SYSMOL_USAGE);
+  EXPECT(strstr(error, "pdp-11") && json == NULL);
+  EXPECT(sysmol_tune(NULL, &json, error, sizeof(error)) == SYSMOL_USAGE);
+  return 0;
+}
+
 static int one_line(void) {
   return error[0] != 0 && strchr(error, '\n') == NULL;
 }
@@ -145,6 +203,7 @@ int main(int argc, char **argv) {
   snprintf(bundle, sizeof(bundle), "%s/capi.smol", argv[2]);
   snprintf(nothing, sizeof(nothing), "%s/nothing.smol", argv[2]);
   if (targets() || compiles_and_runs(argv[1], bundle) ||
+      measures_layers(argv[1], bundle) || knows_costs() ||
       refuses(argv[1], nothing))
     return 1;
   puts("the C API keeps its promises");

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from sysmol import SysmolError, data, train
-from sysmol.models import PreResNet
+import sysmol
+from sysmol import SysmolError, data, train, zoo
+from sysmol.budget import Budget, Unit
+from sysmol.models import PreResNet, load_float
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +37,11 @@ def settings(**changes: Any) -> train.Settings:
         "batch": 16,
         "epochs": {"float": 2, "noise": 2, "finetune": 2},
         "rates": {"float": 0.05, "noise": 1e-2, "finetune": 1e-3},
-        "target_bits": 2.0,
+        "budget": Budget(Unit.BITS, 2.0),
+        "target": "x86-64-avx512",
+        "patterns": "none",
+        "uniform": 0,
+        "device": "cpu",
         "bf16": False,
         "limit": 0,
     }
@@ -85,6 +91,9 @@ def test_a_seed_repeats_a_run_and_a_cut_run_resumes_to_the_same_bits(
     results = json.loads((cut / "results.json").read_text())
     assert 0 <= results["accuracy"] <= 1 and results["test_images"] == 64
     assert results["layers"]["conv"]["channels"] == {"1": 0, "2": 0, "4": 0, "8": 1}
+    # The budget is met up to one channel of this little network.
+    assert abs(results["mean_bits"] - 2.0) < 0.06
+    assert results["settings"]["budget"] == {"unit": "bits", "target": 2.0}
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
@@ -101,16 +110,91 @@ def test_too_large_a_batch_and_a_broken_loss_are_refused(tmp_path: Path) -> None
         train.train_float(splits(), settings(rates=rates), tmp_path)
 
 
-def test_controller_follows_its_ramp_both_ways() -> None:
-    import sysmol
+def test_uniform_precisions_take_the_same_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = splits()
+    monkeypatch.setattr(train, "load_splits", lambda directory, limit: parts)
+    line = f"--out {tmp_path} --uniform 2 --batch 16 --no-bf16 --seed 4"
+    epochs = " --float-epochs 1 --noise-epochs 1 --finetune-epochs 2"
+    assert train.main((line + epochs).split()) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["mean_bits"] == 2.0 and results["settings"]["uniform"] == 2
+    assert not (tmp_path / "noise.csv").exists()
+    with (tmp_path / "finetune.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 3  # the epochs of phase 1, too
 
-    controller = train._BitsController(sysmol.prepare(PreResNet(1, (4, 4, 4))), 2.0)
-    start = controller.strength()
-    controller.update(0.9)  # 4 bits, 2 wanted
-    assert controller.state["error"] == 2 and controller.strength() > start
-    controller.target = 8
-    controller.update(0.9)
-    assert controller.state["error"] == -4 and controller.strength() < start
+
+def test_a_size_budget_is_met_in_one_run_as_the_compiler_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = splits()
+    monkeypatch.setattr(train, "load_splits", lambda directory, limit: parts)
+    monkeypatch.setattr(train, "preresnet20", lambda: PreResNet(1, (16, 32, 32)))
+    line = f"--out {tmp_path} --size 16KB --batch 16 --no-bf16 --patterns words"
+    epochs = " --float-epochs 1 --noise-epochs 1 --finetune-epochs 1"
+    assert train.main((line + epochs).split()) == 0
+    report = sysmol.compile(
+        tmp_path / "model.onnx", tmp_path / "net.smol", targets=["x86-64-avx512"], golden_pairs=0
+    )
+    assert abs(report.weight_bytes - 16_000) <= 0.03 * 16_000
+
+
+def test_a_trained_twin_is_taken_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = splits()
+    monkeypatch.setattr(train, "load_splits", lambda directory, limit: parts)
+    twin = train.train_float(parts, settings(), tmp_path).eval()
+    sysmol.export(twin, tmp_path / "twin.onnx")
+    again = load_float(PreResNet(1, (4, 4, 4)), tmp_path / "twin.onnx").state_dict()
+    for name, value in twin.state_dict().items():
+        assert torch.equal(again[name], value) or name.endswith("num_batches_tracked")
+    out = tmp_path / "out"
+    line = f"--out {out} --batch 16 --no-bf16 --noise-epochs 1 --stage noise --twin "
+    assert train.main([*line.split(), str(tmp_path / "twin.onnx")]) == 0
+    assert (out / "noise.csv").exists() and not (out / "float.csv").exists()
+    # Another twin is another run; so is another network another file.
+    with torch.no_grad():
+        next(twin.parameters()).add_(1)
+    sysmol.export(twin, tmp_path / "other.onnx")
+    assert train.main([*line.split(), str(tmp_path / "other.onnx")]) == 1
+    assert "other settings" in capsys.readouterr().err
+    with pytest.raises(SysmolError, match="does not belong to this network"):
+        load_float(PreResNet(1, (4, 4, 8)), tmp_path / "twin.onnx")
+    with pytest.raises(SysmolError, match="is quantized"):
+        load_float(PreResNet(), zoo.NETWORK)
+    assert train.main([*line.split(), str(tmp_path / "none.onnx")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "reason"),
+    [
+        ("--bits 2 --size 9KB", 2, "not allowed with"),
+        ("--size 9XB", 2, "give for example 100KB"),
+        ("--latency 0ms", 2, "give for example 0.2ms"),
+        ("--bits nan", 2, "no positive number"),
+        ("--bits 7", 1, "cannot be met: this network takes 1.000 bits to 4.000 bits"),
+    ],
+)
+def test_budgets_that_make_no_sense(
+    line: str,
+    status: int,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parts = splits()
+    monkeypatch.setattr(train, "load_splits", lambda directory, limit: parts)
+    given = f"--out {tmp_path} --batch 16 --no-bf16 --float-epochs 1 {line}".split()
+    if status == 2:
+        with pytest.raises(SystemExit) as caught:
+            train.main(given)
+        assert caught.value.code == 2
+    else:
+        assert train.main(given) == status
+    assert reason in capsys.readouterr().err
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +202,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         train.main(["--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    assert all(word in text for word in ("--out", "--target-bits", "resume", "default: all"))
+    assert all(word in text for word in ("--out", "--bits", "--latency", "resume", "default: all"))
 
 
 def test_missing_data_names_the_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 //===- sysmol-compile.cpp - A network to native code ----------------------===//
 
+#include "Explain.h"
+
 #include "sysmol/Target/NVVM/Compiler.h"
 #include "sysmol/Target/Native/Compiler.h"
 #include "llvm/ADT/StringExtras.h"
@@ -65,6 +67,18 @@ int main(int argc, char **argv) {
       cl::desc("Least estimated cycles of a task that threads may share "
                "(default 8000)"),
       cl::init(defaults.grain), cl::cat(category));
+  cl::opt<bool> profile("profile",
+                        cl::desc("Code that measures layers; see sysmol-run "
+                                 "--profile"),
+                        cl::cat(category));
+  cl::opt<bool> explain("explain",
+                        cl::desc("Print each layer's strategy, predicted time "
+                                 "and bytes, for the first target"),
+                        cl::cat(category));
+  cl::opt<bool> forbidFallback(
+      "forbid-fallback",
+      cl::desc("Refuse what would be lowered to plain loops"),
+      cl::cat(category));
   cl::opt<bool> timing("time", cl::desc("Print the seconds of each phase"),
                        cl::cat(category));
   cl::HideUnrelatedOptions(category);
@@ -91,10 +105,17 @@ int main(int argc, char **argv) {
   options.goldenPairs = golden;
   options.seed = seed;
   options.grain = grain;
+  options.profile = profile;
+  options.forbidFallback = forbidFallback;
   std::string path = output;
   bool isGPU = any_of(options.targets, isGPUTargetName);
   if (isGPU && options.targets.size() != 1) {
     WithColor::error() << "a GPU must be the only target\n";
+    return int(FailureKind::Usage);
+  }
+  if (isGPU && (explain || profile || forbidFallback)) {
+    WithColor::error() << "--explain, --profile and --forbid-fallback are for "
+                          "CPUs; for a GPU: sysmol bench --gpu --predict\n";
     return int(FailureKind::Usage);
   }
   if (path.empty()) {
@@ -109,7 +130,7 @@ int main(int argc, char **argv) {
     }
   }
   // lld resets every cl::opt of the process when it links.
-  bool printTimes = timing;
+  bool printTimes = timing, printLayers = explain;
   GPUCompileOptions gpu;
   if (isGPU) {
     gpu.chip = options.targets.front();
@@ -129,9 +150,13 @@ int main(int argc, char **argv) {
     });
     return int(kind);
   }
+  if (printLayers)
+    printExplanation(outs(), *report);
   if (printTimes) {
     for (const PhaseTime &time : report->times)
       outs() << format("%8.3f s  ", time.seconds) << time.phase << "\n";
+    if (isGPU)
+      return 0;
     outs() << "weights and tables " << report->weightBytes << " bytes, arena "
            << report->arenaBytes << " bytes, float parameters "
            << report->floatBytes << " bytes\n";

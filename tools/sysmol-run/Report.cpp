@@ -144,6 +144,56 @@ void printInspection(std::ostream &OS, const Bundle &B) {
      << "; file: " << grouped(B.fileBytes()) << " bytes\n";
 }
 
+/// The multiply-accumulates of a layer at each level: channels share them
+/// evenly.
+static std::map<unsigned, double> getMacsByLevel(const LayerInfo &L) {
+  uint64_t Channels = 0;
+  for (auto [Bits, Count] : L.Levels)
+    Channels += Count;
+  std::map<unsigned, double> Macs;
+  for (auto [Bits, Count] : L.Levels)
+    if (L.Macs)
+      Macs[Bits] =
+          static_cast<double>(L.Macs) * static_cast<double>(Count) / Channels;
+  return Macs;
+}
+
+void printProfile(std::ostream &OS, const Metadata &M, const Profile &P,
+                  double CyclesPerSecond) {
+  std::map<unsigned, double> Sums;
+  for (const LayerInfo &L : M.Layers)
+    for (auto [Bits, Macs] : getMacsByLevel(L))
+      Sums[Bits] += Macs;
+  std::vector<std::string> Titles = {"layer", "min us", "median us", "share"};
+  for (auto [Bits, Macs] : Sums)
+    Titles.push_back(std::to_string(Bits) + "-bit kMAC");
+  Titles.push_back("MAC/cycle");
+  Table T(std::move(Titles));
+  auto Add = [&](const LayerTime &Time,
+                 const std::map<unsigned, double> &Macs) {
+    std::vector<std::string> Row = {
+        Time.Name, fixed(Time.Minimum * 1e6, 1), fixed(Time.Median * 1e6, 1),
+        fixed(100 * Time.Median / P.Total.Median, 1) + "%"};
+    double All = 0;
+    for (auto [Bits, Sum] : Sums) {
+      auto It = Macs.find(Bits);
+      Row.push_back(It == Macs.end() ? "-" : fixed(It->second / 1e3, 0));
+      All += It == Macs.end() ? 0 : It->second;
+    }
+    Row.push_back(All == 0 ? "-"
+                           : fixed(All / (Time.Minimum * CyclesPerSecond), 1));
+    T.add(std::move(Row));
+  };
+  for (const LayerTime &Time : P.Layers) {
+    auto L = std::ranges::find(M.Layers, Time.Name, &LayerInfo::Name);
+    Add(Time, L == M.Layers.end() ? std::map<unsigned, double>()
+                                  : getMacsByLevel(*L));
+  }
+  Add(P.Total, Sums);
+  T.print(OS);
+  OS << "at " << fixed(CyclesPerSecond / 1e9, 2) << " GHz, measured\n";
+}
+
 template <typename T> static T element(std::span<const uint8_t> Bytes) {
   T Value;
   std::memcpy(&Value, Bytes.data(), sizeof(T));

@@ -4,6 +4,7 @@
 #define SYSMOL_TOOLS_SYSMOL_RUN_REPORT_H
 
 #include "sysmol/Runtime/Bundle.h"
+#include "sysmol/Runtime/Profile.h"
 
 #include <iosfwd>
 #include <string>
@@ -28,6 +29,10 @@ std::string grouped(uint64_t Number);
 
 /// Sections, code, layers and sizes; runs nothing of the bundle.
 void printInspection(std::ostream &OS, const runtime::Bundle &B);
+
+/// Each layer's time and multiply-accumulates, at all and a cycle.
+void printProfile(std::ostream &OS, const runtime::Metadata &M,
+                  const runtime::Profile &P, double CyclesPerSecond);
 
 /// The first values of one output for one image.
 void printOutput(std::ostream &OS, const runtime::TensorInfo &T, uint64_t Image,

@@ -11,6 +11,7 @@
 #include "Report.h"
 
 #include "sysmol/Runtime/Model.h"
+#include "sysmol/Runtime/Profile.h"
 
 #include <CLI/CLI.hpp>
 
@@ -36,6 +37,7 @@ struct Options {
   unsigned Threads = 1;
   unsigned Runs = 200;
   bool Time = false;
+  bool Profile = false;
   bool Verify = false;
   bool Inspect = false;
 };
@@ -295,6 +297,29 @@ static Status timeRuns(const Model &M, const Options &O) {
   return timeThroughput(M, O);
 }
 
+/// Where the time of one image goes, on one pinned thread.
+static Status profileRuns(const Model &M, const Options &O) {
+  auto Batch = makeBatch(M, O, 1);
+  if (!Batch)
+    return Batch.error();
+  if (Batch->Count != 1)
+    return misused("--profile runs one image; --input holds " +
+                   std::to_string(Batch->Count));
+  auto C = M.createContext();
+  if (!C)
+    return C.error();
+  cpu_set_t Before;
+  int Cpu = pinThread(/*Cpu=*/-1, Before);
+  auto P = profile(M, *C, Batch->inputViews(), Batch->outputViews(), O.Runs);
+  double Cycles = measureCyclesPerSecond();
+  if (Cpu >= 0)
+    sched_setaffinity(0, sizeof(Before), &Before);
+  if (!P)
+    return P.error();
+  printProfile(std::cout, M.metadata(), *P, Cycles);
+  return {};
+}
+
 static Status perform(const Options &O) {
   if (O.Inspect) {
     auto B = Bundle::open(O.Model);
@@ -320,7 +345,11 @@ static Status perform(const Options &O) {
   if (O.Time)
     if (Status S = timeRuns(**M, O); !S)
       return S;
-  if (!O.Outputs.empty() || !O.Reference.empty() || (!O.Verify && !O.Time))
+  if (O.Profile)
+    if (Status S = profileRuns(**M, O); !S)
+      return S;
+  if (!O.Outputs.empty() || !O.Reference.empty() ||
+      (!O.Verify && !O.Time && !O.Profile))
     return runFiles(**M, O);
   return {};
 }
@@ -367,7 +396,12 @@ static int runTool(int Argc, char **Argv) {
                    "measure the latency of one image on one pinned thread; "
                    "with --threads above 1 also on so many, and the "
                    "throughput"));
-  App.add_option("--runs", O.Runs, "measured runs for --time (default 200)")
+  Running.push_back(
+      App.add_flag("--profile", O.Profile,
+                   "time of each layer of one image on one pinned thread; the "
+                   "bundle must be compiled with --profile"));
+  App.add_option("--runs", O.Runs,
+                 "measured runs for --time and --profile (default 200)")
       ->type_name("N")
       ->check(CLI::Range(1u, 100000000u));
   Running.push_back(App.add_flag(

@@ -31,6 +31,9 @@ struct LoopsPhaseOptions : public mlir::PassPipelineOptions<LoopsPhaseOptions> {
       *this, "spread-nibbles",
       llvm::cl::desc("spread 4-bit words to bytes once a layer"),
       llvm::cl::init(false)};
+  Option<bool> profile{*this, "profile",
+                       llvm::cl::desc("read a clock at the borders of layers"),
+                       llvm::cl::init(false)};
 };
 
 struct LLVMPhaseOptions : public mlir::PassPipelineOptions<LLVMPhaseOptions> {
@@ -43,6 +46,10 @@ struct LLVMPhaseOptions : public mlir::PassPipelineOptions<LLVMPhaseOptions> {
   Option<int64_t> grain{*this, "grain",
                         llvm::cl::desc("least estimated cycles of a task"),
                         llvm::cl::init(8000)};
+  Option<int64_t> maxTasks{
+      *this, "max-tasks",
+      llvm::cl::desc("most tasks of one fork; 1: statements stay in order"),
+      llvm::cl::init(256)};
 };
 
 struct GPUPhaseOptions : public mlir::PassPipelineOptions<GPUPhaseOptions> {

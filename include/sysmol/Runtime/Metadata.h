@@ -15,11 +15,15 @@
 //     "float_bytes": 1089576,               the same parameters as float32
 //     "golden_pairs": 2,                    pairs in the section `golden`
 //     "code": [{"target": "x86-64-avx512",  one per section code/<target>,
-//               "cpu_features": ["avx512f", "avx512bw"]}],     best first
+//               "cpu_features": ["avx512f", "avx512bw"],       best first
+//               "profile": {"offset": 65472,     only of `--profile`: where in
+//                           "layers": ["conv1"]}}],  the arena the clocks are
 //     "layers": [{"name": "conv1", "op": "conv_2d", "shape": [1, 16, 28, 28],
 //                 "levels": {"1": 8, "2": 4, "4": 4},  bits -> input channels
 //                 "strategy": "popcount", "macs": 112896,
-//                 "weight_bytes": 144, "table_bytes": 64}]
+//                 "weight_bytes": 144, "table_bytes": 64,
+//                 "executed_macs": 131072,      with padding; of the first code
+//                 "predicted_ns": 612}]         by the compiler's cost table
 //   }
 //
 // dtype is one of f32, u8, i32, i16, i8. Unknown keys are ignored, so that
@@ -68,6 +72,15 @@ struct TensorInfo {
   bool operator==(const TensorInfo &) const = default;
 };
 
+/// Clocks that the code leaves in the arena: `Layers.size() + 1` 64-bit counts
+/// from byte `Offset` on; layer i runs from count i to count i + 1. A layer
+/// that runs in several stretches comes several times.
+struct ProfileInfo {
+  uint64_t Offset = 0;
+  std::vector<std::string> Layers;
+  bool operator==(const ProfileInfo &) const = default;
+};
+
 /// One section `code/<Target>`.
 struct CodeInfo {
   /// For example "x86-64-avx512" or "generic-x86-64"; see isTargetName().
@@ -75,6 +88,8 @@ struct CodeInfo {
   /// LLVM names of the CPU features that the code needs beyond the baseline
   /// of its architecture, for example "avx512vnni".
   std::vector<std::string> CpuFeatures;
+  /// No layers: compiled without clocks.
+  ProfileInfo Profile = {};
   bool operator==(const CodeInfo &) const = default;
 };
 
@@ -89,6 +104,9 @@ struct LayerInfo {
   uint64_t Macs = 0;
   uint64_t WeightBytes = 0;
   uint64_t TableBytes = 0;
+  /// For the first code; 0 where the compiler has no model.
+  uint64_t ExecutedMacs = 0;
+  uint64_t PredictedNs = 0;
   bool operator==(const LayerInfo &) const = default;
 };
 

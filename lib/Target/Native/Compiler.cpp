@@ -14,6 +14,7 @@
 #include "sysmol/Reference/Interpreter.h"
 #include "sysmol/Runtime/Bundle.h"
 #include "sysmol/Runtime/Memory.h"
+#include "sysmol/Target/Native/Tune.h"
 #include "sysmol/Target/ONNX/Import.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
@@ -357,11 +358,13 @@ static const struct {
   void (*build)(OpPassManager &, const NativeTarget &, const CompileOptions &);
 } kTargetPhases[] = {
     {"loops",
-     [](OpPassManager &pm, const NativeTarget &target, const CompileOptions &) {
+     [](OpPassManager &pm, const NativeTarget &target,
+        const CompileOptions &compile) {
        LoopsPhaseOptions options;
        options.laneBlocks = target.laneBlocks;
        options.rowTile = target.rowTile;
        options.spreadNibbles = target.mac == MacLowering::AVX512;
+       options.profile = compile.profile;
        buildLoopsPhase(pm, options);
      }},
     {"vectors", [](OpPassManager &pm, const NativeTarget &,
@@ -372,15 +375,17 @@ static const struct {
        LLVMPhaseOptions options;
        options.mac = target.mac;
        options.grain = compile.grain;
+       // Clocks stand between statements that must not move.
+       if (compile.profile)
+         options.maxTasks = 1;
        buildLLVMPhase(pm, options);
      }},
 };
 
 /// Lowers `module`, in the packed phase, up to `last`.
 static llvm::Error lowerForTarget(ModuleOp module, const NativeTarget &target,
-                                  llvm::StringRef last,
                                   const CompileOptions &options,
-                                  Stopwatch &watch) {
+                                  llvm::StringRef last, Stopwatch &watch) {
   for (auto [name, build] : kTargetPhases) {
     if (llvm::Error error = runPhase(module, name, [&](OpPassManager &pm) {
           build(pm, target, options);
@@ -422,7 +427,7 @@ static llvm::Expected<TargetModule>
 lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
             const CompileOptions &options, const CodeGenOptions &codegen,
             Stopwatch &watch, std::vector<uint8_t> &weights,
-            uint64_t &arenaBytes) {
+            uint64_t &arenaBytes, runtime::ProfileInfo *profile = nullptr) {
   OwningOpRef<ModuleOp> module = packed.clone();
   // One blob for all targets: each adds what the ones before it did not need.
   if (!weights.empty()) {
@@ -435,13 +440,15 @@ lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
                            weights.size())));
   }
   if (llvm::Error error =
-          lowerForTarget(*module, target, "llvm", options, watch))
+          lowerForTarget(*module, target, options, "llvm", watch))
     return error;
   weights = getWeights(*module);
   for (auto function : module->getOps<LLVM::LLVMFuncOp>())
     if (auto arena =
             function->getAttrOfType<IntegerAttr>("hetprec.arena_bytes"))
       arenaBytes = std::max<uint64_t>(arenaBytes, arena.getInt());
+  if (profile)
+    *profile = describeProfile(*module);
   return TargetModule::create(*module, numInputs, target, codegen);
 }
 
@@ -531,6 +538,11 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   Stopwatch watch(report);
   if (options.targets.empty())
     return makeError("no target given", FailureKind::Usage);
+  if (options.profile && options.emit != EmitKind::Bundle &&
+      options.emit != EmitKind::MLIR)
+    return makeError("a profile is read by sysmol-run: allowed are a bundle "
+                     "and mlir",
+                     FailureKind::Usage);
   std::vector<const NativeTarget *> targets;
   for (const std::string &name : options.targets) {
     auto target = findTarget(name);
@@ -570,8 +582,21 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     if (name == "plan")
       metadata.Layers =
           describeLayers(program->getFunction(), *targets.front());
-    if (name == "packed")
+    if (name == "packed") {
       addLayerBytes(program->getFunction(), metadata.Layers);
+      CostTable costs = loadCostTable(targets.front()->name);
+      addPredictions(program->getFunction(), costs, metadata.Layers);
+      report.layers = metadata.Layers;
+      report.costSource = costs.source;
+    }
+    // In the model phase, what folds to constants still looks like work.
+    if (options.forbidFallback && name != "model")
+      if (std::string found = findFallback(
+              program->getFunction(),
+              name == "plan" ? hetprec::Phase::Plan : hetprec::Phase::Packed);
+          !found.empty())
+        return makeError(found + "; compile without --forbid-fallback to "
+                                 "accept that");
     if (options.emit == EmitKind::MLIR && options.phase == name) {
       if (llvm::Error error = writeText(output, printModule(module)))
         return error;
@@ -587,8 +612,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
                            "vectors, llvm",
                        FailureKind::Usage);
     OwningOpRef<ModuleOp> lowered = module.clone();
-    if (llvm::Error error = lowerForTarget(*lowered, *targets.front(),
-                                           options.phase, options, watch))
+    if (llvm::Error error = lowerForTarget(*lowered, *targets.front(), options,
+                                           options.phase, watch))
       return makeInternal(std::move(error), module, output);
     if (llvm::Error error = writeText(output, printModule(*lowered)))
       return error;
@@ -631,9 +656,11 @@ sysmol::compileFile(const std::string &input, const std::string &output,
 
   std::vector<std::pair<runtime::CodeInfo, std::vector<uint8_t>>> codes;
   std::vector<TargetModule> modules;
+  std::vector<runtime::ProfileInfo> profiles;
   for (const NativeTarget *target : targets) {
     auto ir = lowerTarget(module, numInputs, *target, options, CodeGenOptions(),
-                          watch, weights, metadata.ArenaBytes);
+                          watch, weights, metadata.ArenaBytes,
+                          &profiles.emplace_back());
     if (!ir)
       return makeInternal(ir.takeError(), module, output);
     modules.push_back(std::move(*ir));
@@ -645,7 +672,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     objects.push_back(
         std::async(std::launch::async, [&ir] { return ir.generateCode(); }));
   llvm::Error failures = llvm::Error::success();
-  for (auto [target, future] : llvm::zip_equal(targets, objects)) {
+  for (auto [target, profile, future] :
+       llvm::zip_equal(targets, profiles, objects)) {
     auto object = future.get(); // every one, or a thread would outlive us
     if (!object) {
       failures = llvm::joinErrors(std::move(failures), object.takeError());
@@ -656,8 +684,9 @@ sysmol::compileFile(const std::string &input, const std::string &output,
       failures = llvm::joinErrors(std::move(failures), shared.takeError());
       continue;
     }
-    codes.emplace_back(runtime::CodeInfo{target->name, target->required},
-                       std::move(*shared));
+    codes.emplace_back(
+        runtime::CodeInfo{target->name, target->required, std::move(profile)},
+        std::move(*shared));
   }
   if (failures)
     return makeInternal(std::move(failures), module, output);

@@ -2,6 +2,7 @@
 
 #include "LayerTable.h"
 
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Matchers.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
 #include "llvm/ADT/StringSet.h"
@@ -94,14 +95,16 @@ sysmol::describeLayers(func::FuncOp function, const NativeTarget &target) {
   return layers;
 }
 
+static runtime::LayerInfo *find(std::vector<runtime::LayerInfo> &layers,
+                                StringRef name) {
+  for (runtime::LayerInfo &layer : layers)
+    if (layer.Name == name)
+      return &layer;
+  return nullptr;
+}
+
 void sysmol::addLayerBytes(func::FuncOp function,
                            std::vector<runtime::LayerInfo> &layers) {
-  auto find = [&](StringRef name) -> runtime::LayerInfo * {
-    for (runtime::LayerInfo &layer : layers)
-      if (layer.Name == name)
-        return &layer;
-    return nullptr;
-  };
   auto constantBytes = [](Value value) -> uint64_t {
     if (!value || !matchPattern(value, m_Constant()))
       return 0;
@@ -110,7 +113,7 @@ void sysmol::addLayerBytes(func::FuncOp function,
   };
   function.walk([&](Operation *op) {
     auto name = op->getAttrOfType<StringAttr>("layer");
-    runtime::LayerInfo *layer = name ? find(name.getValue()) : nullptr;
+    runtime::LayerInfo *layer = name ? find(layers, name.getValue()) : nullptr;
     if (!layer)
       return;
     auto contract = dyn_cast<ContractOp>(op);
@@ -123,4 +126,60 @@ void sysmol::addLayerBytes(func::FuncOp function,
           constantBytes(operand);
     }
   });
+}
+
+void sysmol::addPredictions(func::FuncOp function, const CostTable &table,
+                            std::vector<runtime::LayerInfo> &layers) {
+  std::map<std::string, OpCost> costs;
+  function.walk([&](Operation *op) {
+    if (!isa_and_present<HetprecDialect>(op->getDialect()))
+      return;
+    auto name = op->getAttrOfType<StringAttr>("layer");
+    costs[name ? name.getValue().str() : getName(op)] += predictCost(op, table);
+  });
+  for (auto &[name, cost] : costs)
+    if (runtime::LayerInfo *layer = find(layers, name)) {
+      layer->ExecutedMacs = uint64_t(cost.macs);
+      layer->PredictedNs = uint64_t(cost.cycles / table.cyclesPerSecond * 1e9);
+    }
+}
+
+std::string sysmol::findFallback(func::FuncOp function, Phase phase) {
+  std::string found;
+  function.walk([&](Operation *op) {
+    std::string what;
+    bool isOurs = isa_and_present<HetprecDialect>(op->getDialect());
+    bool isPacked = phase != Phase::Model && phase != Phase::Plan;
+    if (auto pack = dyn_cast<PackLanesOp>(op)) {
+      if (pack.getInput().getDefiningOp<UnpackLanesOp>())
+        what = "activations are unpacked and packed again";
+    } else if (!isOurs && !isPacked &&
+               op->getBlock() == &function.getBody().front() &&
+               llvm::any_of(op->getOperandTypes(),
+                            llvm::IsaPred<RankedTensorType>) &&
+               !op->hasTrait<OpTrait::IsTerminator>()) {
+      what = "'" + op->getName().getStringRef().str() +
+             "' is lowered to plain loops";
+    }
+    if (what.empty())
+      return WalkResult::advance();
+    found = "layer '" + getName(op) + "': " + what;
+    return WalkResult::interrupt();
+  });
+  return found;
+}
+
+runtime::ProfileInfo sysmol::describeProfile(ModuleOp module) {
+  runtime::ProfileInfo profile;
+  for (auto function : module.getOps<LLVM::LLVMFuncOp>()) {
+    auto offset =
+        function->getAttrOfType<IntegerAttr>("hetprec.profile_offset");
+    auto layers = function->getAttrOfType<ArrayAttr>("hetprec.profile");
+    if (!offset || !layers)
+      continue;
+    profile.Offset = offset.getInt();
+    for (auto layer : layers.getAsRange<StringAttr>())
+      profile.Layers.push_back(layer.getValue().str());
+  }
+  return profile;
 }

@@ -8,6 +8,8 @@
 #define SYSMOL_LIB_TARGET_NATIVE_LAYERTABLE_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "sysmol/Analysis/CostModel.h"
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
 #include "sysmol/Runtime/Metadata.h"
 #include "sysmol/Target/Native/CodeGen.h"
 
@@ -23,6 +25,19 @@ std::vector<runtime::LayerInfo> describeLayers(mlir::func::FuncOp function,
 /// Adds the bytes of weights and tables, from the packed phase.
 void addLayerBytes(mlir::func::FuncOp function,
                    std::vector<runtime::LayerInfo> &layers);
+
+/// Adds what each layer should take, from the packed phase.
+void addPredictions(mlir::func::FuncOp function, const CostTable &table,
+                    std::vector<runtime::LayerInfo> &layers);
+
+/// The first thing that is lowered to plain loops, as one line that names the
+/// layer; empty when there is none. In the phases model and plan: ops that are
+/// not ours; in the packed phase: activations that are unpacked and packed
+/// again.
+std::string findFallback(mlir::func::FuncOp function, hetprec::Phase phase);
+
+/// Where the clocks of `hetprec-profile-layers` are, from the LLVM dialect.
+runtime::ProfileInfo describeProfile(mlir::ModuleOp module);
 
 } // namespace sysmol
 

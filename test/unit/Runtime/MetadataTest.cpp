@@ -44,6 +44,29 @@ TEST(Metadata, RoundTrip) {
   EXPECT_EQ(M->outputBytes(), 16u + 12u + 7u);
 }
 
+Metadata profiled() {
+  Metadata M = full();
+  M.ArenaBytes = 64;
+  M.Code[0].Profile = {40, {"only", "other"}};
+  return M;
+}
+
+TEST(Metadata, RoundTripOfAProfile) {
+  auto M = Metadata::fromJson(profiled().toJson());
+  ASSERT_TRUE(M) << M.error().Message;
+  EXPECT_EQ(*M, profiled());
+}
+
+TEST(Metadata, RefusesClocksOutsideTheArena) {
+  Metadata M = profiled();
+  for (uint64_t Offset : {uint64_t(44), uint64_t(48), ~uint64_t(7)}) {
+    M.Code[0].Profile.Offset = Offset;
+    Status S = M.check();
+    ASSERT_FALSE(S) << Offset;
+    expectMessage(S.error(), ErrorKind::Refused, "'code.profile.offset' is");
+  }
+}
+
 TEST(Metadata, IgnoresUnknownKeys) {
   EXPECT_TRUE(Metadata::fromJson(edited("{", "{\"future\": [1, {}],")));
 }

@@ -7,6 +7,7 @@
 #ifndef SYSMOL_TARGET_NATIVE_COMPILER_H
 #define SYSMOL_TARGET_NATIVE_COMPILER_H
 
+#include "sysmol/Runtime/Metadata.h"
 #include "llvm/Support/Error.h"
 #include <cstdint>
 #include <functional>
@@ -41,6 +42,10 @@ struct CompileOptions {
   unsigned goldenPairs = 2;
   /// Seed of the golden inputs.
   uint64_t seed = 0;
+  /// Bundles only: code that reads a clock at the borders of layers.
+  bool profile = false;
+  /// What is lowered to plain loops is an error that names the layer.
+  bool forbidFallback = false;
 };
 
 /// Seconds spent in one phase of a compilation.
@@ -52,6 +57,10 @@ struct PhaseTime {
 struct CompileReport {
   std::vector<PhaseTime> times;
   uint64_t arenaBytes = 0, weightBytes = 0, floatBytes = 0;
+  /// Of the first target, with what the cost table predicts.
+  std::vector<runtime::LayerInfo> layers;
+  /// Where the cost table comes from.
+  std::string costSource;
 };
 
 /// What an error of this file's functions means to a caller: the exit codes of

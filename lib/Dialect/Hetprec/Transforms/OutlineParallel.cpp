@@ -631,6 +631,8 @@ LogicalResult Outliner::run() {
                                "found ")
              << argument.getType();
   }
+  if (maxTasks == 1)
+    return success(); // no forks: statements stay in their order
   collectStatements();
   assignLevels();
   int64_t levels = 0;

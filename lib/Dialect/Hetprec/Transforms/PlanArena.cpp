@@ -73,6 +73,10 @@ struct PlanArenaPass : sysmol::hetprec::impl::PlanArenaPassBase<PlanArenaPass> {
       size = std::max(size, buffer->offset + buffer->bytes);
     }
     size = std::max(size, kAlignment);
+    BlockArgument profile = getProfile(function);
+    int64_t profileOffset = size;
+    if (profile)
+      size += *getBytes(cast<MemRefType>(profile.getType()));
 
     OpBuilder b(function);
     auto type = MemRefType::get({size}, b.getI8Type());
@@ -93,9 +97,29 @@ struct PlanArenaPass : sysmol::hetprec::impl::PlanArenaPassBase<PlanArenaPass> {
       buffer.alloc.replaceAllUsesWith(view);
       buffer.alloc.erase();
     }
+    if (profile) {
+      b.setInsertionPointToStart(&entry);
+      Location loc = profile.getLoc();
+      Value offset = arith::ConstantIndexOp::create(b, loc, profileOffset);
+      profile.replaceAllUsesWith(memref::ViewOp::create(
+          b, loc, cast<MemRefType>(profile.getType()),
+          function.getArgument(index), offset, ValueRange()));
+      if (failed(function.eraseArgument(profile.getArgNumber())))
+        return signalPassFailure();
+      function->setAttr("hetprec.profile_offset",
+                        b.getI64IntegerAttr(profileOffset));
+    }
     function->setAttr("hetprec.arena_bytes", b.getI64IntegerAttr(size));
     numBuffers += buffers.size();
     numBytes += size;
+  }
+
+  /// The argument that `hetprec-profile-layers` added, if it ran.
+  static BlockArgument getProfile(func::FuncOp function) {
+    for (unsigned i = 0, e = function.getNumArguments(); i < e; ++i)
+      if (function.getArgAttr(i, "hetprec.profile"))
+        return function.getArgument(i);
+    return {};
   }
 
   static std::optional<int64_t> getBytes(MemRefType type) {

@@ -1,5 +1,10 @@
 // RUN: sysmol-opt %s --split-input-file --verify-diagnostics --hetprec-outline-parallel="grain=100" | FileCheck %s
 // RUN: sysmol-opt %s --split-input-file --verify-diagnostics --hetprec-outline-parallel | FileCheck %s --check-prefix=COARSE
+// RUN: sysmol-opt %s --split-input-file --verify-diagnostics --hetprec-outline-parallel="grain=100 max-tasks=1" | FileCheck %s --check-prefix=INORDER
+
+// INORDER-LABEL: func.func @network(
+// INORDER-NOT: llvm.call
+// INORDER: return
 
 // Loops that touch different bytes are one set of tasks (8 of one, 10 of the
 // other); the one that reads what they write is another.

@@ -90,3 +90,19 @@ func.func @huge(%w: memref<8xi8>) {
   "test.write"(%a) : (memref<4294967296x4294967296xi8>) -> ()
   return
 }
+
+// -----
+
+// The clocks come last, where no other buffer lies, and are no argument any more.
+// CHECK-LABEL: @profile
+// CHECK-SAME: (%{{.+}}: memref<8xi8>, %[[ARENA:.+]]: memref<192xi8>, %{{.+}}: memref<4xi8>)
+// CHECK-SAME: hetprec.arena_bytes = 192 : i64, hetprec.profile_offset = 128 : i64
+// CHECK: %[[AT:.+]] = arith.constant 128 : index
+// CHECK: %[[CLOCKS:.+]] = memref.view %[[ARENA]][%[[AT]]][] : memref<192xi8> to memref<3xi64>
+// CHECK: "test.write"(%[[CLOCKS]])
+func.func @profile(%w: memref<8xi8>, %x: memref<4xi8>, %clocks: memref<3xi64> {hetprec.profile}) {
+  %a = memref.alloc() : memref<100xi8>
+  "test.write"(%a) : (memref<100xi8>) -> ()
+  "test.write"(%clocks) : (memref<3xi64>) -> ()
+  return
+}

@@ -151,6 +151,43 @@ def TileLanesPass : Pass<"hetprec-tile-lanes", "::mlir::func::FuncOp"> {
     "::mlir::arith::ArithDialect"];
 }
 
+def ProfileLayersPass : Pass<"hetprec-profile-layers", "::mlir::func::FuncOp"> {
+  let summary = "Read a clock at the borders of layers";
+  let description = [{
+    For measuring only: `sysmol-compile --profile`. The ops at the top of a
+    function (phase `loops`) that belong to one layer, by the `layer` of a
+    `contract` or else by their location, are a stretch; ops that name no layer
+    belong to the next one that does; `pack_lanes` and `unpack_lanes`, which take
+    and give plain tensors, are layers `pack` and `unpack`. The machine's counter
+    (`llvm.readcyclecounter`) is stored at the beginning of each stretch and at
+    the end of the last into a new last argument, marked `hetprec.profile`,
+    which `hetprec-plan-arena` gives a place that outlives the run. The
+    function's attribute `hetprec.profile` lists the layers in order; one that
+    runs in several stretches comes several times.
+
+    ```mlir
+    scf.for ... { hetprec.contract ... {layer = "a"} ... }
+    scf.for ... { hetprec.contract ... {layer = "b"} ... }
+    return
+    ```
+    becomes
+    ```mlir
+    %t0 = llvm.call_intrinsic "llvm.readcyclecounter"() : () -> i64
+    memref.store %t0, %profile[%c0] : memref<3xi64>
+    scf.for ... { hetprec.contract ... {layer = "a"} ... }
+    %t1 = llvm.call_intrinsic "llvm.readcyclecounter"() : () -> i64
+    memref.store %t1, %profile[%c1] : memref<3xi64>
+    scf.for ... { hetprec.contract ... {layer = "b"} ... }
+    %t2 = llvm.call_intrinsic "llvm.readcyclecounter"() : () -> i64
+    memref.store %t2, %profile[%c2] : memref<3xi64>
+    return
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::LLVM::LLVMDialect"];
+  let statistics = [Statistic<"numClocks", "clocks", "Clocks read in a run">];
+}
+
 def VectorizeLanesPass : Pass<"hetprec-vectorize-lanes", "::mlir::func::FuncOp"> {
   let summary = "Tiles on memrefs to vectors, loops and mac";
   let description = [{
@@ -193,7 +230,9 @@ def PlanArenaPass : Pass<"hetprec-plan-arena", "::mlir::func::FuncOp"> {
     weights), an arena of fixed size: buffers that live at the same time do not
     overlap, others may. Offsets are multiples of 64. First fit, the largest
     buffer first. The function then allocates nothing; its attribute
-    `hetprec.arena_bytes` says how much it needs.
+    `hetprec.arena_bytes` says how much it needs. An argument marked
+    `hetprec.profile` (`hetprec-profile-layers`) becomes a view of the arena's
+    end, where nothing else is written; `hetprec.profile_offset` says where.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::memref::MemRefDialect"];
@@ -245,7 +284,7 @@ def OutlineParallelPass
     Option<"grain", "grain", "int64_t", "8000",
            "least estimated cycles of a task">,
     Option<"maxTasks", "max-tasks", "int64_t", "256",
-           "most tasks made of one loop nest">];
+           "most tasks made of one loop nest; 1: statements stay in order">];
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect",
     "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];

@@ -1,0 +1,60 @@
+//===- CostModel.h - What a layer should take -------------------*- C++ -*-===//
+//
+// A table of rates of one machine and what follows from it for an op of the
+// packed phase: multiply-accumulates as they are executed (words are full, lanes
+// are whole blocks), at the rate of each level's strategy; or the bytes of the
+// weights, where streaming them takes longer; and the epilogue.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SYSMOL_ANALYSIS_COSTMODEL_H
+#define SYSMOL_ANALYSIS_COSTMODEL_H
+
+#include "mlir/IR/Operation.h"
+#include "llvm/Support/Error.h"
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace sysmol {
+
+/// Rates of one machine for code of one target.
+struct CostTable {
+  /// Where the numbers come from, for people.
+  std::string source;
+  /// LLVM's name of the CPU that was measured.
+  std::string cpu;
+  /// Level -> multiply-accumulates a cycle, data in registers and L1.
+  std::map<int64_t, double> macsPerCycle;
+  /// Level written (0: a wide plane) -> cycles for a row of 64 outputs.
+  std::map<int64_t, double> epilogueCycles;
+  /// Bytes a cycle that one thread reads.
+  double l2BytesPerCycle = 0, l3BytesPerCycle = 0, memoryBytesPerCycle = 0;
+  /// Sizes of these caches in bytes.
+  double l2Bytes = 0, l3Bytes = 0;
+  double cyclesPerSecond = 0;
+};
+
+/// The table for a machine that nobody has measured: AMD Zen 4 for AVX-512 and
+/// AVX2, a careful guess for the rest.
+CostTable getBuiltinCostTable(llvm::StringRef target);
+
+/// JSON of one object, and back. Every rate must be positive.
+std::string printCostTable(const CostTable &table);
+llvm::Expected<CostTable> parseCostTable(llvm::StringRef text);
+
+/// What executing an op costs.
+struct OpCost {
+  double cycles = 0;
+  /// Multiply-accumulates executed, those on padding too.
+  double macs = 0;
+  OpCost &operator+=(const OpCost &other);
+};
+
+/// Cost of an op of the packed phase on tensors; nothing for ops that the model
+/// does not know.
+OpCost predictCost(mlir::Operation *op, const CostTable &table);
+
+} // namespace sysmol
+
+#endif // SYSMOL_ANALYSIS_COSTMODEL_H

@@ -1,0 +1,195 @@
+//===- CostModel.cpp - What a layer should take ---------------------------===//
+
+#include "sysmol/Analysis/CostModel.h"
+
+#include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/JSON.h"
+#include <array>
+#include <optional>
+
+using namespace mlir;
+using namespace sysmol;
+using namespace sysmol::hetprec;
+
+//===----------------------------------------------------------------------===//
+// Tables
+//===----------------------------------------------------------------------===//
+
+CostTable sysmol::getBuiltinCostTable(llvm::StringRef target) {
+  CostTable table;
+  table.source = "built in, measured on AMD Zen 4";
+  table.cpu = "znver4";
+  table.macsPerCycle = {{1, 340}, {2, 145}, {4, 64}, {8, 64}};
+  table.epilogueCycles = {{0, 10}, {1, 6}, {2, 12}, {4, 28}, {8, 28}};
+  table.l2BytesPerCycle = 30;
+  table.l3BytesPerCycle = 14;
+  table.memoryBytesPerCycle = 6;
+  table.l2Bytes = 1 << 20;
+  table.l3Bytes = 32 << 20;
+  table.cyclesPerSecond = 3.5e9;
+  if (target == "x86-64-avx512")
+    return table;
+  // The generic lowering: half the register width, or a quarter, and no
+  // instruction for tables or dot products.
+  double width = target == "x86-64-avx2" ? 2 : 4;
+  if (target != "x86-64-avx2")
+    table.source = "built in, a guess";
+  table.macsPerCycle = {
+      {1, 80 / width}, {2, 40 / width}, {4, 16 / width}, {8, 16 / width}};
+  for (auto &[level, cycles] : table.epilogueCycles)
+    cycles *= width;
+  return table;
+}
+
+/// The members that are one number.
+static constexpr struct {
+  const char *group, *key;
+  double CostTable::*member;
+} kNumbers[] = {
+    {"bytes_per_cycle", "l2", &CostTable::l2BytesPerCycle},
+    {"bytes_per_cycle", "l3", &CostTable::l3BytesPerCycle},
+    {"bytes_per_cycle", "memory", &CostTable::memoryBytesPerCycle},
+    {"cache_bytes", "l2", &CostTable::l2Bytes},
+    {"cache_bytes", "l3", &CostTable::l3Bytes},
+};
+
+/// The members that have one number for each level.
+static constexpr struct {
+  const char *key;
+  std::map<int64_t, double> CostTable::*member;
+  std::array<int64_t, 5> levels; // the first `count`
+  size_t count;
+} kLevels[] = {
+    {"macs_per_cycle", &CostTable::macsPerCycle, {1, 2, 4, 8}, 4},
+    {"epilogue_cycles", &CostTable::epilogueCycles, {0, 1, 2, 4, 8}, 5},
+};
+
+std::string sysmol::printCostTable(const CostTable &table) {
+  llvm::json::Object root{{"source", table.source},
+                          {"cpu", table.cpu},
+                          {"cycles_per_second", table.cyclesPerSecond}};
+  for (const auto &entry : kLevels) {
+    llvm::json::Object levels;
+    for (auto [level, value] : table.*entry.member)
+      levels[std::to_string(level)] = value;
+    root[entry.key] = std::move(levels);
+  }
+  for (const auto &entry : kNumbers) {
+    if (!root.getObject(entry.group))
+      root[entry.group] = llvm::json::Object();
+    (*root.getObject(entry.group))[entry.key] = table.*entry.member;
+  }
+  return llvm::formatv("{0:2}\n", llvm::json::Value(std::move(root)));
+}
+
+static llvm::Error makeError(const llvm::Twine &message) {
+  return llvm::createStringError(llvm::inconvertibleErrorCode(),
+                                 "cost table: " + message);
+}
+
+/// A positive number of an object that may be missing.
+static std::optional<double> getRate(const llvm::json::Object *object,
+                                     llvm::StringRef key) {
+  std::optional<double> value =
+      object ? object->getNumber(key) : std::optional<double>();
+  return value && *value > 0 && *value < 1e15 ? value : std::nullopt;
+}
+
+llvm::Expected<CostTable> sysmol::parseCostTable(llvm::StringRef text) {
+  llvm::Expected<llvm::json::Value> value = llvm::json::parse(text);
+  if (!value)
+    return value.takeError();
+  const llvm::json::Object *root = value->getAsObject();
+  if (!root)
+    return makeError("one JSON object is expected");
+  CostTable table;
+  table.source = root->getString("source").value_or("").str();
+  table.cpu = root->getString("cpu").value_or("").str();
+  std::optional<double> cycles = getRate(root, "cycles_per_second");
+  if (!cycles)
+    return makeError("'cycles_per_second' must be a positive number");
+  table.cyclesPerSecond = *cycles;
+  for (const auto &entry : kLevels)
+    for (int64_t level : llvm::ArrayRef(entry.levels).take_front(entry.count)) {
+      std::optional<double> rate =
+          getRate(root->getObject(entry.key), std::to_string(level));
+      if (!rate)
+        return makeError(llvm::Twine("'") + entry.key + "." +
+                         llvm::Twine(level) + "' must be a positive number");
+      (table.*entry.member)[level] = *rate;
+    }
+  for (const auto &entry : kNumbers) {
+    std::optional<double> rate =
+        getRate(root->getObject(entry.group), entry.key);
+    if (!rate)
+      return makeError(llvm::Twine("'") + entry.group + "." + entry.key +
+                       "' must be a positive number");
+    table.*entry.member = *rate;
+  }
+  return table;
+}
+
+//===----------------------------------------------------------------------===//
+// Costs
+//===----------------------------------------------------------------------===//
+
+OpCost &OpCost::operator+=(const OpCost &other) {
+  cycles += other.cycles;
+  macs += other.macs;
+  return *this;
+}
+
+static double getBytes(Type type) {
+  auto shaped = dyn_cast<ShapedType>(type);
+  if (!shaped || !shaped.hasStaticShape())
+    return 0;
+  return double(shaped.getNumElements()) * shaped.getElementTypeBitWidth() / 8;
+}
+
+static double at(const std::map<int64_t, double> &rates, int64_t level) {
+  auto found = rates.find(level);
+  return found == rates.end() ? 0 : found->second;
+}
+
+static OpCost predictContract(ContractOp op, const CostTable &table) {
+  OpCost cost;
+  double lanes = double(op.getLaneCount()), rows = double(op.getNumRows());
+  double weights = 0, footprint = 0;
+  for (auto [level, codes, segment] :
+       llvm::zip_equal(op.getLevels(), op.getLanes(), op.getRows())) {
+    double words =
+        double(cast<ShapedType>(segment.getType()).getShape().back());
+    if (op.getUniformRows())
+      words *= double(op.getTaps().size());
+    double macs = rows * words * lanes * double(getChannelsPerWord(level));
+    cost.macs += macs;
+    cost.cycles += macs / at(table.macsPerCycle, level);
+    weights += getBytes(segment.getType());
+    footprint += getBytes(codes.getType());
+  }
+  footprint += weights;
+  double rate = footprint <= table.l2Bytes   ? table.l2BytesPerCycle
+                : footprint <= table.l3Bytes ? table.l3BytesPerCycle
+                                             : table.memoryBytesPerCycle;
+  cost.cycles = std::max(cost.cycles, weights / rate);
+  int64_t written = op.getEpilogue() == Epilogue::Codes ? op.getOutLevel() : 0;
+  cost.cycles += rows * lanes / kLaneBlock * at(table.epilogueCycles, written);
+  return cost;
+}
+
+OpCost sysmol::predictCost(Operation *op, const CostTable &table) {
+  if (auto contract = dyn_cast<ContractOp>(op))
+    return predictContract(contract, table);
+  OpCost cost;
+  if (auto requantize = dyn_cast<RequantizeLanesOp>(op)) {
+    double slots = double(
+        cast<ShapedType>(requantize.getChannels().getType()).getNumElements());
+    cost.cycles = slots * double(requantize.getLaneCount()) / kLaneBlock *
+                  at(table.epilogueCycles, requantize.getOutLevel());
+  } else if (isa<SplitPhasesOp>(op)) {
+    // Rows are short and begin anywhere: about a byte a cycle, measured.
+    cost.cycles = getBytes(op->getOperand(1).getType());
+  }
+  return cost;
+}

@@ -1,0 +1,1 @@
+"""The suites of ``sysmol bench``: what is measured, against whom."""

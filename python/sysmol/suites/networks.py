@@ -1,0 +1,206 @@
+"""Suite ``networks``: whole networks, one image, reals in, logits out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sysmol.errors import SysmolError
+from sysmol.programs import MIXES
+from sysmol.runtime import Bundle, inspect
+from sysmol.suites.engines import Call, attempt, onnxruntime_call, openvino_call, torch_call
+from sysmol.suites.ours import compiled, our_calls
+from sysmol.suites.settings import Settings, make_rows, measure
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["macs_by_level", "run"]
+
+#: The mixes of the untrained ResNet-18.
+RESNET18 = ("60/35/5", "2 bit", "4 bit", "8 bit")
+
+#: Seconds of measuring a network: for each mix, and for each peer.
+_SECONDS = 2.0
+
+
+def macs_by_level(bundle: Bundle) -> dict[int, float]:
+    """Multiply-accumulates of one call at each level; channels share a layer's evenly."""
+    found: dict[int, float] = {}
+    for layer in bundle.layers:
+        channels = sum(layer.levels.values())
+        for bits, count in layer.levels.items():
+            if layer.macs:
+                found[bits] = found.get(bits, 0.0) + layer.macs * count / channels
+    return found
+
+
+def _nncf(twin: Path, output: Path, images: npt.NDArray[np.float32]) -> None:
+    """OpenVINO's own INT8, by NNCF."""
+    import contextlib
+    import io
+    import logging
+
+    try:
+        import nncf
+        import openvino as ov
+    except ImportError as error:
+        raise SysmolError("nncf is not installed: run 'pip install nncf'") from error
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        model = ov.Core().read_model(str(twin))
+        model.reshape([1, *images.shape[1:]])
+        dataset = nncf.Dataset([image[None] for image in images])
+        quantized = nncf.quantize(
+            model, dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=len(images)
+        )
+        ov.save_model(quantized, str(output))
+
+
+def _peer_calls(
+    twin: Path,
+    module: nn.Module | None,
+    images: npt.NDArray[np.float32],
+    folder: Path,
+    settings: Settings,
+) -> dict[str, Call]:
+    from sysmol.peers import quantize_int8
+
+    threads, missing = settings.threads, settings.missing
+    x = images[:1]
+    calls: dict[str, Call] = {}
+    int8 = folder / "int8.onnx"
+    quantize_int8(twin, int8, images)
+    for engine, make in (("onnxruntime", onnxruntime_call), ("openvino", openvino_call)):
+        for kind, path in (("float32", twin), ("int8", int8)):
+            if engine in settings.peers:
+                calls |= attempt(
+                    f"{engine} {kind}",
+                    partial(make, path, x, threads),
+                    missing,
+                )
+    if "openvino" in settings.peers:
+
+        def nncf_call() -> Call:
+            path = folder / "nncf.xml"
+            _nncf(twin, path, images)
+            return openvino_call(path, x, threads)
+
+        calls |= attempt("openvino int8 (nncf)", nncf_call, missing)
+    if "torch" in settings.peers and module is not None:
+        for dtype in ("float32", "bfloat16"):
+            calls |= attempt(
+                f"torch {dtype}",
+                partial(torch_call, module, x, dtype, threads),
+                missing,
+            )
+    return calls
+
+
+def _measure(
+    case: str,
+    sources: Mapping[str, Path],
+    twin: Path,
+    module: nn.Module | None,
+    images: npt.NDArray[np.float32],
+    folder: Path,
+    settings: Settings,
+    golden_pairs: int,
+) -> list[dict[str, Any]]:
+    bundles: dict[str, Path] = {}
+    more: dict[str, dict[str, Any]] = {}
+    for mix, source in sources.items():
+        bundles[mix], report = compiled(source, golden_pairs)
+        more[mix] = {
+            "compile_s": {phase: round(taken, 4) for phase, taken in report.phases.items()},
+            "compile_total_s": round(report.seconds, 3),
+            "weight_bytes": report.weight_bytes,
+            "float_bytes": report.float_bytes,
+            "arena_bytes": report.arena_bytes,
+        }
+    make_ours = partial(our_calls, bundles, images[:1], settings.threads, 0.03)
+    make_peers = partial(_peer_calls, twin, module, images, folder, settings)
+    found, peers, cycles = measure(make_ours, make_peers, 0.03, _SECONDS, settings)
+    rows: list[dict[str, Any]] = []
+    for mix, bundle in bundles.items():
+        rows += make_rows(
+            case,
+            {mix: found[mix]},
+            peers,
+            {mix: macs_by_level(inspect(bundle))},
+            cycles,
+            settings,
+            more[mix],
+        )
+    return rows
+
+
+def _resnet18(
+    settings: Settings, folder: Path, note: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    case = "ResNet-18, 224x224"
+    mixes = [mix for mix in RESNET18 if settings.wants(f"{case}, {mix}")]
+    if not mixes:
+        return []
+    note(case)
+    import torch
+
+    from sysmol.export import export
+    from sysmol.mixes import export_mix
+    from sysmol.models.preresnet import preresnet18
+
+    shape = (3, 224, 224)
+    torch.manual_seed(0)
+    twin = folder / "resnet18-float.onnx"
+    export(preresnet18().eval(), twin, shape)
+    sources = {}
+    for mix in mixes:
+        torch.manual_seed(0)
+        sources[mix] = folder / f"resnet18-{mix.replace('/', '-').replace(' ', '-')}.onnx"
+        export_mix(preresnet18(), sources[mix], MIXES[mix], shape)
+    torch.manual_seed(0)
+    images = np.random.default_rng(0).random((8, *shape), np.float32)
+    return _measure(
+        case, sources, twin, preresnet18().eval(), images, folder, settings, golden_pairs=0
+    )
+
+
+def _resnet20(
+    settings: Settings, folder: Path, note: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    case = "ResNet-20, 28x28"
+    if not settings.wants(f"{case}, trained"):
+        return []
+    note(case)
+    from sysmol import zoo
+    from sysmol.bench import calibration
+    from sysmol.models.preresnet import preresnet20
+
+    source = folder / "resnet20.onnx"
+    source.write_bytes(zoo.NETWORK.read_bytes())
+    images = calibration(100).images
+    return _measure(
+        case,
+        {"trained": source},
+        zoo.FLOAT,
+        preresnet20().eval(),
+        images,
+        folder,
+        settings,
+        golden_pairs=2,
+    )
+
+
+def run(settings: Settings, note: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Measure; gives the rows, with compile times and sizes."""
+    rows: list[dict[str, Any]] = []
+    for network in (_resnet18, _resnet20):
+        with tempfile.TemporaryDirectory(prefix="sysmol-") as name:
+            rows += network(settings, Path(name), note)
+    return rows

@@ -1,0 +1,159 @@
+//===- CostModelTest.cpp - What a layer should take -----------------------===//
+
+#include "sysmol/Analysis/CostModel.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Parser/Parser.h"
+#include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+using namespace mlir;
+using namespace sysmol;
+using namespace sysmol::hetprec;
+
+namespace {
+
+/// Numbers that make sums easy.
+CostTable makeTable() {
+  CostTable table;
+  table.source = "a test";
+  table.cpu = "none";
+  table.macsPerCycle = {{1, 256}, {2, 64}, {4, 32}, {8, 16}};
+  table.epilogueCycles = {{0, 10}, {1, 1}, {2, 3}, {4, 15}, {8, 16}};
+  table.l2BytesPerCycle = 32;
+  table.l3BytesPerCycle = 16;
+  table.memoryBytesPerCycle = 4;
+  table.l2Bytes = 1 << 20;
+  table.l3Bytes = 8 << 20;
+  table.cyclesPerSecond = 1e9;
+  return table;
+}
+
+class CostModelTest : public testing::Test {
+protected:
+  CostModelTest() { context.loadDialect<func::FuncDialect, HetprecDialect>(); }
+
+  /// Cost of the first hetprec op in a function of these arguments.
+  OpCost cost(const std::string &arguments, const std::string &op,
+              const CostTable &table = makeTable()) {
+    std::string text =
+        "func.func @f(" + arguments + ") {\n" + op + "\nreturn\n}\n";
+    module = parseSourceString<ModuleOp>(text, &context);
+    EXPECT_TRUE(module) << text;
+    OpCost found;
+    module->walk([&](Operation *inner) {
+      if (isa<HetprecDialect>(inner->getDialect()))
+        found = predictCost(inner, table);
+    });
+    return found;
+  }
+
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module;
+};
+
+const char *const Tail = "{levels = array<i64: 1>, coefficients = array<i64: "
+                         "2>, taps = array<i64: 0>, origin = 0, lane_begin = "
+                         "64, lane_count = 128} -> tensor<6x256xi32>";
+
+TEST_F(CostModelTest, CountsWordsAndBlocksAsTheyAreExecuted) {
+  OpCost found =
+      cost("%a: tensor<4x256xi8>, %w: tensor<6x4xi8>, %i: tensor<6x256xi32>",
+           std::string("%r = hetprec.contract accumulator lanes(%a : "
+                       "tensor<4x256xi8>) rows(%w : tensor<6x4xi8>) outs(%i : "
+                       "tensor<6x256xi32>) ") +
+               Tail);
+  // 6 rows, 4 words of 8 channels, 128 lanes; 2 blocks of a wide plane.
+  EXPECT_EQ(found.macs, 6 * 4 * 8 * 128);
+  EXPECT_DOUBLE_EQ(found.cycles, 6 * 4 * 8 * 128 / 256.0 + 6 * 2 * 10);
+}
+
+TEST_F(CostModelTest, AddsTheLevels) {
+  OpCost found = cost(
+      "%a: tensor<2x64xi8>, %b: tensor<3x64xi8>, %c: tensor<1x64xi32>, %u: "
+      "tensor<8x2xi8>, %v: tensor<8x3xi8>, %w: tensor<8x1xi32>, %t: "
+      "tensor<8x1xi16>, %m: tensor<64xi8>, %i: tensor<1x64xi8>",
+      "%r = hetprec.contract codes lanes(%a, %b, %c : tensor<2x64xi8>, "
+      "tensor<3x64xi8>, tensor<1x64xi32>) rows(%u, %v, %w : tensor<8x2xi8>, "
+      "tensor<8x3xi8>, tensor<8x1xi32>) thresholds(%t : tensor<8x1xi16>) "
+      "mask(%m : tensor<64xi8>) outs(%i : tensor<1x64xi8>) {levels = "
+      "array<i64: 1, 2, 8>, coefficients = array<i64: 2, 2, 1>, taps = "
+      "array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = "
+      "1} -> tensor<1x64xi8>");
+  double one = 8 * 2 * 64 * 8, two = 8 * 3 * 64 * 3, eight = 8 * 1 * 64 * 4;
+  EXPECT_EQ(found.macs, one + two + eight);
+  EXPECT_DOUBLE_EQ(found.cycles, one / 256 + two / 64 + eight / 16 + 8 * 1 * 1);
+}
+
+TEST_F(CostModelTest, WeightsThatDoNotFitAreStreamed) {
+  // 4 million bytes of weights for one block of lanes: beyond L2, within L3.
+  std::string op =
+      "%r = hetprec.contract accumulator lanes(%a : tensor<4000x64xi8>) "
+      "rows(%w : tensor<1000x4000xi8>) outs(%i : tensor<1000x64xi32>) {levels "
+      "= array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, "
+      "origin = 0, lane_begin = 0, lane_count = 64} -> tensor<1000x64xi32>";
+  std::string arguments = "%a: tensor<4000x64xi8>, %w: tensor<1000x4000xi8>, "
+                          "%i: tensor<1000x64xi32>";
+  CostTable table = makeTable();
+  table.macsPerCycle[1] = 1e9; // nothing but memory counts
+  double epilogue = 1000 * 10;
+  EXPECT_DOUBLE_EQ(cost(arguments, op, table).cycles, 4e6 / 16 + epilogue);
+  table.l3Bytes = 1 << 20;
+  EXPECT_DOUBLE_EQ(cost(arguments, op, table).cycles, 4e6 / 4 + epilogue);
+  table.l2Bytes = 8 << 20;
+  EXPECT_DOUBLE_EQ(cost(arguments, op, table).cycles, 4e6 / 32 + epilogue);
+}
+
+TEST(CostTable, RoundTrips) {
+  CostTable table = makeTable();
+  llvm::Expected<CostTable> read = parseCostTable(printCostTable(table));
+  ASSERT_TRUE(!!read);
+  EXPECT_EQ(read->source, table.source);
+  EXPECT_EQ(read->cpu, table.cpu);
+  EXPECT_EQ(read->macsPerCycle, table.macsPerCycle);
+  EXPECT_EQ(read->epilogueCycles, table.epilogueCycles);
+  EXPECT_EQ(read->l3BytesPerCycle, table.l3BytesPerCycle);
+  EXPECT_EQ(read->l2Bytes, table.l2Bytes);
+  EXPECT_EQ(read->cyclesPerSecond, table.cyclesPerSecond);
+}
+
+TEST(CostTable, RefusesWhatItCannotUse) {
+  std::string good = printCostTable(makeTable());
+  for (auto [from, to, part] :
+       {std::array<std::string, 3>{"256", "0", "'macs_per_cycle.1'"},
+        std::array<std::string, 3>{"256", "-1", "'macs_per_cycle.1'"},
+        std::array<std::string, 3>{"\"memory\": 4", "\"memory\": \"4\"",
+                                   "'bytes_per_cycle.memory'"},
+        std::array<std::string, 3>{"cycles_per_second", "cycles",
+                                   "'cycles_per_second'"}}) {
+    std::string text = good;
+    size_t at = text.find(from);
+    ASSERT_NE(at, text.npos) << from;
+    llvm::Expected<CostTable> read =
+        parseCostTable(text.replace(at, from.size(), to));
+    ASSERT_FALSE(!!read) << to;
+    std::string message = llvm::toString(read.takeError());
+    EXPECT_NE(message.find(part), message.npos) << message;
+  }
+  for (const char *text : {"", "[]", "{"}) {
+    llvm::Expected<CostTable> read = parseCostTable(text);
+    ASSERT_FALSE(!!read);
+    llvm::consumeError(read.takeError());
+  }
+}
+
+TEST(CostTable, KnowsEveryTarget) {
+  for (const char *target : {"x86-64-avx512", "x86-64-avx2", "x86-64-generic"})
+    EXPECT_TRUE(!!parseCostTable(printCostTable(getBuiltinCostTable(target))))
+        << target;
+  // The ceilings of docs: 1 bit beats 2 bits beats VPDPBUSD.
+  CostTable zen4 = getBuiltinCostTable("x86-64-avx512");
+  EXPECT_GT(zen4.macsPerCycle[1], zen4.macsPerCycle[2]);
+  EXPECT_GT(zen4.macsPerCycle[2], zen4.macsPerCycle[8]);
+}
+
+} // namespace
