@@ -152,6 +152,31 @@ static double at(const std::map<int64_t, double> &rates, int64_t level) {
   return found == rates.end() ? 0 : found->second;
 }
 
+/// Bytes a cycle of something that is read again and again.
+static double getStreamRate(double bytes, const CostTable &table) {
+  return bytes <= table.l2Bytes   ? table.l2BytesPerCycle
+         : bytes <= table.l3Bytes ? table.l3BytesPerCycle
+                                  : table.memoryBytesPerCycle;
+}
+
+static OpCost predictGemv(GemvOp op, const CostTable &table) {
+  OpCost cost;
+  double rows = double(cast<ShapedType>(op.getInit().getType()).getDimSize(0));
+  double lanes =
+      double(op.getNumTiles()) * double(op.getTileBlocks()) * kLaneBlock;
+  for (auto [level, segment] : llvm::zip_equal(op.getLevels(), op.getRows())) {
+    double words =
+        double(cast<ShapedType>(segment.getType()).getShape().back());
+    double macs = rows * words * lanes * double(getChannelsPerWord(level));
+    cost.macs += macs;
+    cost.cycles += macs / at(table.macsPerCycle, level);
+  }
+  double weights = getBytes(op.getWeights().getType());
+  cost.cycles = std::max(cost.cycles, weights / getStreamRate(weights, table));
+  cost.cycles += rows * lanes / kLaneBlock * at(table.epilogueCycles, 0);
+  return cost;
+}
+
 static OpCost predictContract(ContractOp op, const CostTable &table) {
   OpCost cost;
   double lanes = double(op.getLaneCount()), rows = double(op.getNumRows());
@@ -168,11 +193,8 @@ static OpCost predictContract(ContractOp op, const CostTable &table) {
     weights += getBytes(segment.getType());
     footprint += getBytes(codes.getType());
   }
-  footprint += weights;
-  double rate = footprint <= table.l2Bytes   ? table.l2BytesPerCycle
-                : footprint <= table.l3Bytes ? table.l3BytesPerCycle
-                                             : table.memoryBytesPerCycle;
-  cost.cycles = std::max(cost.cycles, weights / rate);
+  cost.cycles = std::max(cost.cycles,
+                         weights / getStreamRate(footprint + weights, table));
   int64_t written = op.getEpilogue() == Epilogue::Codes ? op.getOutLevel() : 0;
   cost.cycles += rows * lanes / kLaneBlock * at(table.epilogueCycles, written);
   return cost;
@@ -181,6 +203,8 @@ static OpCost predictContract(ContractOp op, const CostTable &table) {
 OpCost sysmol::predictCost(Operation *op, const CostTable &table) {
   if (auto contract = dyn_cast<ContractOp>(op))
     return predictContract(contract, table);
+  if (auto gemv = dyn_cast<GemvOp>(op))
+    return predictGemv(gemv, table);
   OpCost cost;
   if (auto requantize = dyn_cast<RequantizeLanesOp>(op)) {
     double slots = double(

@@ -77,7 +77,8 @@ static double getSecondsPerTick(const std::vector<Sample> &Samples) {
 
 Result<Profile> profile(const Model &M, Context &C,
                         std::span<const ConstBuffer> Inputs,
-                        std::span<const Buffer> Outputs, unsigned Runs) {
+                        std::span<const Buffer> Outputs, unsigned Runs,
+                        Team *T) {
   const ProfileInfo &Info = getInfo(M);
   if (Info.Layers.empty())
     return refused("the code for " + M.target() +
@@ -100,7 +101,7 @@ Result<Profile> profile(const Model &M, Context &C,
   unsigned Warm = std::max(3u, Runs / 10);
   for (unsigned I = 0; I < Warm + Runs || Busy < Enough; ++I) {
     auto Start = Clock::now();
-    if (Status S = M.run(C, Inputs, Outputs); !S)
+    if (Status S = M.run(C, Inputs, Outputs, T); !S)
       return S.error();
     auto End = Clock::now();
     std::memcpy(Counts.data(), C.arena().data() + Info.Offset,

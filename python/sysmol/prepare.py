@@ -87,6 +87,12 @@ def _check(graph: fx.GraphModule) -> None:
         module = _module(graph, node)
         if node.op in ("placeholder", "output") or _is_add(node):
             continue
+        if isinstance(module, nn.MultiheadAttention):
+            raise SysmolError(
+                f"prepare: cannot quantize '{node.name}': unsupported MultiheadAttention, whose "
+                "projections and softmax no file of quantized layers carries; prepare the parts of "
+                "the model around it"
+            )
         if module is None or not isinstance(module, _KNOWN):
             what = type(module).__name__ if module is not None else str(node.target)
             raise SysmolError(f"prepare: cannot quantize '{node.name}': unsupported {what}")

@@ -349,7 +349,7 @@ class Model(_Described):
         runs: int = 200,
         out: Array | Sequence[Array] | None = None,
     ) -> list[LayerTime]:
-        """Where the time of one call goes, measured in this thread.
+        """Where the time of one call goes, which the model's :attr:`threads` share.
 
         Parameters
         ----------
@@ -371,7 +371,7 @@ class Model(_Described):
             Wrong arrays, or code compiled without ``profile=True``.
         """
         inputs = self._checked(arrays, None)
-        context = _sysmol.Context(self._native)
+        context = _sysmol.Context(self._native, self._team)
         rows = context.profile(inputs, self._room(out, None), runs)
         return [LayerTime(*row) for row in rows]
 

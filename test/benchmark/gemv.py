@@ -293,20 +293,19 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--case", action="append", choices=list(CASES))
     arguments = parser.parse_args()
-    found: list[dict[str, Any]] = []
+    result: dict[str, Any] = {"suite": "gemv", "environment": environment(), "rows": []}
+    result["environment"]["versions"]["openvino"] = metadata.version("openvino")
     for name in arguments.case or CASES:
         with tempfile.TemporaryDirectory(prefix="sysmol-") as folder:
-            found += measure(name, Path(folder), arguments.runs)
-        for row in found:
-            if row["case"] == name:
-                print(
-                    f"{name}: {row['ours_ms']:.4f} ms, {row['peer']} {row['peer_ms']:.3f} ms, "
-                    f"{row['ratio']:.1f}x, {row['stream_share']:.0%} of streaming",
-                    flush=True,
-                )
-    result = {"suite": "gemv", "environment": environment(), "rows": found}
-    result["environment"]["versions"]["openvino"] = metadata.version("openvino")
-    write(arguments.output, result)
+            rows = measure(name, Path(folder), arguments.runs)
+        result["rows"] += rows
+        write(arguments.output, result)
+        for row in rows:
+            print(
+                f"{name}: {row['ours_ms']:.4f} ms, {row['peer']} {row['peer_ms']:.3f} ms, "
+                f"{row['ratio']:.1f}x, {row['stream_share']:.0%} of streaming",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

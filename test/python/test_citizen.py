@@ -34,7 +34,11 @@ def batch(count: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
 
 def network(phase: int, spread: bool = True) -> nn.Module:
     torch.manual_seed(3)
-    model = sysmol.prepare(PreResNet(1, (4, 6, 8)))
+    twin = PreResNet(1, (4, 6, 8)).train()
+    with torch.no_grad():
+        for _ in range(20):  # so that calibration sees what training will
+            twin(batch()[0])
+    model = sysmol.prepare(twin)
     calibrate(model, batch()[0])
     for module in model.modules():
         if isinstance(module, ChannelPrecision) and module.learned and spread:

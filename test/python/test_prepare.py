@@ -174,11 +174,25 @@ class Branching(nn.Module):
         return self.conv(x) if x.sum() > 0 else x
 
 
+class Attending(nn.Module):
+    """A network with PyTorch's own attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.attention = nn.Linear(4, 8), nn.MultiheadAttention(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.embed(x)
+        y: torch.Tensor = self.attention(h, h, h)[0]
+        return y
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
         (nn.Sequential(nn.ReLU()), "no Conv2d"),
         (Odd(nn.GELU()), "unsupported GELU"),
+        (Attending(), "unsupported MultiheadAttention"),
         (Odd(nn.AdaptiveAvgPool2d(2)), "AdaptiveAvgPool2d"),
         (Odd(nn.Conv2d(2, 2, 3, padding_mode="circular", padding=1)), "padding_mode"),
         (Odd(nn.Conv2d(2, 2, 3, padding="same")), "numbers"),

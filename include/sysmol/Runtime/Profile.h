@@ -34,11 +34,12 @@ struct Profile {
 /// clocks.
 std::vector<std::string> getProfileLayers(const Model &M);
 
-/// Runs `Runs` times (after a few that do not count) in the calling thread.
-/// Refuses code without clocks.
+/// Runs `Runs` times (after a few that do not count), shared by the threads of
+/// `T` as Model::run() does it. Refuses code without clocks.
 Result<Profile> profile(const Model &M, Context &C,
                         std::span<const ConstBuffer> Inputs,
-                        std::span<const Buffer> Outputs, unsigned Runs);
+                        std::span<const Buffer> Outputs, unsigned Runs,
+                        Team *T = nullptr);
 
 /// The core's cycles a second at this moment, measured (about 2 ms) by a chain
 /// of dependent additions, one a cycle on every machine we know.

@@ -26,8 +26,8 @@ using namespace mlir;
 using namespace sysmol;
 
 static llvm::Error makeError(const llvm::Twine &message) {
-  return llvm::createStringError(llvm::inconvertibleErrorCode(),
-                                 "%s", message.str().c_str());
+  return llvm::createStringError(llvm::inconvertibleErrorCode(), "%s",
+                                 message.str().c_str());
 }
 
 //===----------------------------------------------------------------------===//
@@ -110,15 +110,15 @@ static Kernel makeByteKernel(int64_t level, Tile tile) {
   for (int64_t n = 0; n < depth; ++n) {
     std::vector<std::string> lanes, rows;
     for (int64_t b = 0; b < tile.blocks; ++b)
-      lanes.push_back(
-          w.op("vector.load %in[" + w.at(base, (n * tile.blocks + b) * 64) +
-               "] : memref<" + llvm::Twine(kernel.inputBytes) +
-               "xi8>, vector<64xi8>"));
+      lanes.push_back(w.op("vector.load %in[" +
+                           w.at(base, (n * tile.blocks + b) * 64) +
+                           "] : memref<" + llvm::Twine(kernel.inputBytes) +
+                           "xi8>, vector<64xi8>"));
     for (int64_t r = 0; r < tile.rows; ++r)
-      rows.push_back(
-          w.op("memref.load %in[" +
-               w.at(low, lanesBytes + 4 * 64 + n * tile.rows + r) +
-               "] : memref<" + llvm::Twine(kernel.inputBytes) + "xi8>"));
+      rows.push_back(w.op("memref.load %in[" +
+                          w.at(low, lanesBytes + 4 * 64 + n * tile.rows + r) +
+                          "] : memref<" + llvm::Twine(kernel.inputBytes) +
+                          "xi8>"));
     for (int64_t s = 0; s < sums; ++s)
       sum[s] = w.op("hetprec.mac " + llvm::Twine(sum[s]) + ", " +
                     lanes[s % tile.blocks] + ", " + rows[s / tile.blocks] +
@@ -134,10 +134,9 @@ static Kernel makeByteKernel(int64_t level, Tile tile) {
     std::string odd =
         w.op("arith.shrui " + llvm::Twine(pairs) + ", %eight : vector<32xi16>");
     for (int half = 0; half < 2; ++half)
-      yields +=
-          (yields.empty() ? "" : ", ") +
-          w.op("arith.addi %a" + llvm::Twine(2 * s + half) + ", " +
-               (half ? odd : even) + " : vector<32xi16>");
+      yields += (yields.empty() ? "" : ", ") +
+                w.op("arith.addi %a" + llvm::Twine(2 * s + half) + ", " +
+                     (half ? odd : even) + " : vector<32xi16>");
   }
   w.os << "  scf.yield " << yields << " : " << types << "\n  }\n";
   for (int64_t i = 0; i < 2 * sums; ++i) {
@@ -179,27 +178,24 @@ static Kernel makeWordKernel(Tile tile) {
   sum.reserve(sums);
   for (int64_t s = 0; s < sums; ++s)
     sum.push_back("%a" + std::to_string(s));
-  std::string type =
-      "memref<" + std::to_string(kernel.inputBytes) + "xi8>, ";
+  std::string type = "memref<" + std::to_string(kernel.inputBytes) + "xi8>, ";
   for (int64_t n = 0; n < depth; ++n) {
     std::vector<std::string> lanes, rows;
     for (int64_t b = 0; b < tile.blocks; ++b)
-      lanes.push_back(
-          w.op("vector.bitcast " +
-               w.op("vector.load %in[" +
-                    w.at(base, (n * tile.blocks + b) * 64) + "] : " + type +
-                    "vector<64xi8>") +
-               " : vector<64xi8> to vector<16xi32>"));
+      lanes.push_back(w.op("vector.bitcast " +
+                           w.op("vector.load %in[" +
+                                w.at(base, (n * tile.blocks + b) * 64) +
+                                "] : " + type + "vector<64xi8>") +
+                           " : vector<64xi8> to vector<16xi32>"));
     for (int64_t r = 0; r < tile.rows; ++r) {
-      std::string word = w.op(
-          "vector.load %in[" +
-          w.at(low, lanesBytes + 4 * 64 + (n * tile.rows + r) * 4) + "] : " +
-          type + "vector<4xi8>");
+      std::string word =
+          w.op("vector.load %in[" +
+               w.at(low, lanesBytes + 4 * 64 + (n * tile.rows + r) * 4) +
+               "] : " + type + "vector<4xi8>");
       std::string number = w.op("vector.bitcast " + llvm::Twine(word) +
                                 " : vector<4xi8> to vector<1xi32>");
-      rows.push_back(
-          w.op("vector.extract " + llvm::Twine(number) +
-               "[0] : i32 from vector<1xi32>"));
+      rows.push_back(w.op("vector.extract " + llvm::Twine(number) +
+                          "[0] : i32 from vector<1xi32>"));
     }
     for (int64_t s = 0; s < sums; ++s)
       sum[s] = w.op("hetprec.mac " + llvm::Twine(sum[s]) + ", " +
@@ -240,12 +236,12 @@ static Kernel makeReader(uint64_t bytes) {
   w.os << results << " = scf.for %i = %c0 to %end step %step iter_args(" << args
        << ") -> (" << types << ") {\n";
   for (int i = 0; i < chains; ++i)
-    yields += (i ? ", " : "") +
-              w.op("arith.xori %a" + llvm::Twine(i) + ", " +
-                   w.op("vector.load %in[" + w.at("%i", i * 64) +
-                        "] : memref<" + llvm::Twine(bytes) +
-                        "xi8>, vector<64xi8>") +
-                   " : vector<64xi8>");
+    yields +=
+        (i ? ", " : "") +
+        w.op("arith.xori %a" + llvm::Twine(i) + ", " +
+             w.op("vector.load %in[" + w.at("%i", i * 64) + "] : memref<" +
+                  llvm::Twine(bytes) + "xi8>, vector<64xi8>") +
+             " : vector<64xi8>");
   w.os << "  scf.yield " << yields << " : " << types << "\n  }\n";
   for (int i = 0; i < chains; ++i) {
     std::string place = w.at("%c0", i * 64);
@@ -372,7 +368,8 @@ llvm::Expected<CostTable> sysmol::measureCostTable(llvm::StringRef name) {
   };
   for (int64_t level : {1, 2}) {
     double rate = 0;
-    for (Tile tile : {Tile{8, 1}, Tile{4, 2}, Tile{3, 2}, Tile{6, 2}, Tile{4, 4}})
+    for (Tile tile :
+         {Tile{8, 1}, Tile{4, 2}, Tile{3, 2}, Tile{6, 2}, Tile{4, 4}})
       if (auto error = measure(makeByteKernel(level, tile), 0.1, rate))
         return error;
     table.macsPerCycle[level] = rate;
@@ -386,12 +383,12 @@ llvm::Expected<CostTable> sysmol::measureCostTable(llvm::StringRef name) {
   const struct {
     uint64_t bytes;
     double *rate;
-  } places[] = {{uint64_t(table.l2Bytes) / 2, &table.l2BytesPerCycle},
-                {std::max(uint64_t(table.l2Bytes) * 4,
-                          std::min(uint64_t(table.l3Bytes) / 4,
-                                   uint64_t(8) << 20)),
-                 &table.l3BytesPerCycle},
-                {uint64_t(256) << 20, &table.memoryBytesPerCycle}};
+  } places[] = {
+      {uint64_t(table.l2Bytes) / 2, &table.l2BytesPerCycle},
+      {std::max(uint64_t(table.l2Bytes) * 4,
+                std::min(uint64_t(table.l3Bytes) / 4, uint64_t(8) << 20)),
+       &table.l3BytesPerCycle},
+      {uint64_t(256) << 20, &table.memoryBytesPerCycle}};
   for (auto [bytes, place] : places) {
     *place = 0;
     if (auto error = measure(makeReader(bytes / 512 * 512), 0.3, *place))
@@ -434,8 +431,8 @@ llvm::Expected<std::string> sysmol::saveCostTable(llvm::StringRef target,
   std::string path = getCachePath(target);
   if (path.empty())
     return makeError("there is no user cache folder; set XDG_CACHE_HOME");
-  if (std::error_code code = llvm::sys::fs::create_directories(
-          llvm::sys::path::parent_path(path)))
+  if (std::error_code code =
+          llvm::sys::fs::create_directories(llvm::sys::path::parent_path(path)))
     return llvm::createStringError(code, "%s: cannot be created: %s",
                                    path.c_str(), code.message().c_str());
   std::string text = printCostTable(table);

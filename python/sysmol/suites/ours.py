@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sysmol.errors import InputRefused, UsageError
+from sysmol.errors import InputRefused
 from sysmol.measure import Burst, timed
 from sysmol.runtime import Model, load
 
@@ -44,12 +43,7 @@ def compiled(source: Path, golden_pairs: int = 2, profile: bool = False) -> tupl
 
 def loaded(bundle: Path, threads: int = 1) -> Model:
     """The model, one call of which so many threads share."""
-    if threads == 1:
-        return load(bundle)
-    if "threads" not in inspect.signature(load).parameters:
-        raise UsageError("this build cannot share one call among threads; give --threads 1")
-    shared: dict[str, Any] = {"threads": threads}
-    return load(bundle, **shared)
+    return load(bundle, threads=threads)
 
 
 def our_calls(

@@ -108,6 +108,23 @@ TEST_F(CostModelTest, WeightsThatDoNotFitAreStreamed) {
   EXPECT_DOUBLE_EQ(cost(arguments, op, table).cycles, 4e6 / 32 + epilogue);
 }
 
+TEST_F(CostModelTest, ProductsOfFewRowsReadTheirWeights) {
+  // 16 channels of one bit are two words; 100 outputs are a tile of two blocks.
+  std::string op =
+      "%r = hetprec.gemv accumulator rows(%x : tensor<3x2xi8>) weights(%w : "
+      "tensor<1x256xi8>) outs(%i : tensor<3x100xi32>) {levels = array<i64: "
+      "1>, coefficients = array<i64: 2>, tile_blocks = 2 : i64} -> "
+      "tensor<3x100xi32>";
+  std::string arguments =
+      "%x: tensor<3x2xi8>, %w: tensor<1x256xi8>, %i: tensor<3x100xi32>";
+  CostTable table = makeTable();
+  double macs = 3 * 2 * 8 * 128, epilogue = 3 * 2 * 10;
+  EXPECT_EQ(cost(arguments, op, table).macs, macs);
+  EXPECT_DOUBLE_EQ(cost(arguments, op, table).cycles, macs / 256 + epilogue);
+  table.macsPerCycle[1] = 1e9; // nothing but memory counts
+  EXPECT_DOUBLE_EQ(cost(arguments, op, table).cycles, 256.0 / 32 + epilogue);
+}
+
 TEST(CostTable, RoundTrips) {
   CostTable table = makeTable();
   llvm::Expected<CostTable> read = parseCostTable(printCostTable(table));

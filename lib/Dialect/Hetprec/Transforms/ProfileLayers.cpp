@@ -36,11 +36,12 @@ static StringAttr getLayer(Operation *op) {
     return b.getStringAttr("unpack");
   StringAttr layer;
   op->walk<WalkOrder::PreOrder>([&](Operation *inner) {
-    if (auto contract = dyn_cast<ContractOp>(inner))
-      layer = contract.getLayerAttr();
-    if (!layer && isa_and_present<HetprecDialect>(inner->getDialect()))
-      if (auto name = dyn_cast<NameLoc>(inner->getLoc()))
-        layer = name.getName();
+    if (!isa_and_present<HetprecDialect>(inner->getDialect()))
+      return WalkResult::advance();
+    layer = inner->getAttrOfType<StringAttr>("layer");
+    auto name = dyn_cast<NameLoc>(inner->getLoc());
+    if (!layer && name)
+      layer = name.getName();
     return layer ? WalkResult::interrupt() : WalkResult::advance();
   });
   return layer;

@@ -304,12 +304,16 @@ ContractVectorizer::sumBytes(int64_t segment, ArrayRef<RowRange> ranges) {
                   65535;
   Value memory = scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
                               b.getIntegerType(wide ? 32 : 16));
-  int64_t atOnce = std::max<int64_t>(1, kByteSumsAtOnce / blocks);
-  for (RowRange range : ranges)
+  int64_t most = std::max<int64_t>(1, kByteSumsAtOnce / blocks);
+  for (RowRange range : ranges) {
+    // Parts of equal size: 6 rows are 3 and 3, not 4 and 2.
+    int64_t parts = llvm::divideCeil(range.count, most);
+    int64_t atOnce = llvm::divideCeil(range.count, parts);
     for (int64_t done = 0; done < range.count; done += atOnce)
       sumBytes(segment,
                {range.first + done, std::min(atOnce, range.count - done)},
                memory);
+  }
   return {memory, SumOrder::Wide};
 }
 

@@ -16,6 +16,8 @@ namespace {
 
 /// Byte sums of rows and blocks in registers at once: half of 32 registers.
 constexpr int64_t kByteSums = 16;
+/// Units whose sums a loop is not worth.
+constexpr int64_t kUnrolledUnits = 2;
 /// Rows whose level-4 and level-8 sums, four registers each, are kept at once.
 constexpr int64_t kDotRows = 4;
 
@@ -198,18 +200,26 @@ SmallVector<Value> GemvVectorizer::addByteUnits(int64_t segment, int64_t base,
   VectorType shortType = v.half(b.getI16Type());
   VectorType wideType = v.half(b.getI32Type());
   SmallVector<Value> zeroBytes(numSums, v.splat(byteType, 0));
+  // Even bytes' totals are what is left of the words' once 256 times the odd
+  // ones' is taken off: an AND less for each chunk.
   auto widen = [&](ValueRange bytes, ValueRange args) {
     SmallVector<Value> totals(args);
     for (int64_t i = 0; i < numSums; ++i) {
       Value both = vector::BitCastOp::create(b, loc, shortType, bytes[i]);
-      Value low = arith::AndIOp::create(b, loc, both, v.splat(shortType, 255));
       Value high = arith::ShRUIOp::create(b, loc, both, v.splat(shortType, 8));
-      totals[2 * i] = add(totals[2 * i], low);
+      totals[2 * i] = add(totals[2 * i], both);
       totals[2 * i + 1] = add(totals[2 * i + 1], high);
     }
     return totals;
   };
   auto macs = [&](Value from, int64_t units) {
+    // Unrolled where few: sums then begin with the first product.
+    SmallVector<Value> bytes = zeroBytes;
+    if (units <= kUnrolledUnits) {
+      for (int64_t i = 0; i < units; ++i)
+        bytes = macUnit(segment, base, add(from, v.index(i)), bytes);
+      return bytes;
+    }
     return repeat(from, units, 1, zeroBytes, [&](Value unit, ValueRange args) {
       return macUnit(segment, base, unit, args);
     });
@@ -223,6 +233,11 @@ SmallVector<Value> GemvVectorizer::addByteUnits(int64_t segment, int64_t base,
   if (int64_t rest = count % perByte)
     totals = widen(macs(add(first, v.index(chunks * perByte)), rest), totals);
 
+  for (int64_t i = 0; i < numSums; ++i) {
+    Value high =
+        arith::ShLIOp::create(b, loc, totals[2 * i + 1], v.splat(shortType, 8));
+    totals[2 * i] = arith::SubIOp::create(b, loc, totals[2 * i], high);
+  }
   SmallVector<Value> result;
   Value factor = v.splat(wideType, op.getCoefficients()[segment]);
   for (auto [sum, total] : llvm::zip_equal(sums, totals)) {

@@ -12,10 +12,11 @@
 // CHECK:   hetprec.mac %{{.+}}, %[[L0]], %[[ROW]] level = 1
 // CHECK:   hetprec.mac %{{.+}}, %[[L1]], %[[ROW]] level = 1
 // Even bytes are outputs 0 to 31, odd ones 32 to 63.
-// CHECK: vector.bitcast %[[FULL]]#0 : vector<64xi8> to vector<32xi16>
-// CHECK: arith.andi
-// CHECK: arith.shrui
+// CHECK: %[[BOTH:.+]] = vector.bitcast %[[FULL]]#0 : vector<64xi8> to vector<32xi16>
+// CHECK: arith.shrui %[[BOTH]]
 // CHECK: scf.for %{{.+}} = %c31 to %c40 step %c1
+// CHECK: arith.shli
+// CHECK: arith.subi
 // 100 outputs: three halves of blocks whole, four outputs of the last.
 // CHECK-COUNT-3: vector.store
 // CHECK: vector.maskedstore %{{.+}}[%c0, %c96], %{{.+}}, %{{.+}} : memref<1x100xi32>, vector<32xi1>, vector<32xi32>
