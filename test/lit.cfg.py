@@ -34,13 +34,20 @@ llvm_config.add_tool_substitutions(
         ToolSubst("sysmol-compile", unresolved="ignore"),
         ToolSubst("sysmol-run", unresolved="ignore"),
         ToolSubst("sysmol-lsp-server", unresolved="ignore"),
+        ToolSubst("sysmol-gpu-emulate", unresolved="ignore"),
         ToolSubst("mlir-opt", unresolved="ignore"),
     ],
     [config.sysmol_tools_dir, config.llvm_tools_dir],
 )
 
 # Features: what a test may ask for with REQUIRES.
-for tool in ["sysmol-translate", "sysmol-compile", "sysmol-run", "sysmol-lsp-server"]:
+for tool in [
+    "sysmol-translate",
+    "sysmol-compile",
+    "sysmol-run",
+    "sysmol-lsp-server",
+    "sysmol-gpu-emulate",
+]:
     if os.path.exists(os.path.join(config.sysmol_tools_dir, tool)):
         config.available_features.add(tool)
 for module in ["onnx", "numpy", "torch"]:
@@ -54,4 +61,16 @@ for module in ["onnx", "numpy", "torch"]:
         [config.python_executable, "-c", probe], capture_output=True, check=False
     ).returncode:
         config.available_features.add(module)
+# NVIDIA's assembler, of CUDA or of PyPI's nvidia-cuda-nvcc; without it its tests say UNSUPPORTED.
+probe = (
+    "import glob, shutil, sysconfig; "
+    "print(shutil.which('ptxas') or "
+    "(glob.glob(sysconfig.get_path('purelib') + '/nvidia/*/bin/ptxas') or [''])[-1])"
+)
+ptxas = subprocess.run(
+    [config.python_executable, "-c", probe], capture_output=True, check=False, text=True
+).stdout.strip()
+if ptxas:
+    config.available_features.add("ptxas")
+    config.substitutions.append(("%ptxas", ptxas))
 config.available_features.add(platform.machine().lower())

@@ -4,6 +4,7 @@
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
@@ -110,6 +111,32 @@ void sysmol::buildLLVMPhase(OpPassManager &pm,
   pm.addPass(createReconcileUnrealizedCastsPass());
 }
 
+void sysmol::buildGPUPhase(OpPassManager &pm, const GPUPhaseOptions &options) {
+  ConvertHetprecToGPUPassOptions convert;
+  convert.kernel = options.kernel;
+  convert.warps = options.warps;
+  convert.unroll = options.unroll;
+  convert.threads = options.threads;
+  convert.stages = options.stages;
+  convert.warpgroups = options.warpgroups;
+  pm.addPass(createConvertHetprecToGPUPass(convert));
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+void sysmol::buildNVVMPhase(OpPassManager &pm) {
+  pm.addPass(createConvertNVGPUToNVVMPass());
+  pm.addPass(createSCFToControlFlowPass());
+  OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
+  kernels.addPass(createConvertMathToLLVMPass());
+  ConvertGpuOpsToNVVMOpsOptions nvvm;
+  nvvm.useBarePtrCallConv = true; // all arguments are pointers
+  kernels.addPass(createConvertGpuOpsToNVVMOps(nvvm));
+  kernels.addPass(createCanonicalizerPass());
+  kernels.addPass(createCSEPass());
+  kernels.addPass(createReconcileUnrealizedCastsPass());
+}
+
 void sysmol::buildHetprecToLLVM(OpPassManager &pm,
                                 const LLVMPhaseOptions &options) {
   buildPlanPhase(pm);
@@ -138,4 +165,9 @@ void sysmol::registerPipelines() {
   PassPipelineRegistration<LLVMPhaseOptions>(
       "hetprec-to-llvm", "All phases, from model ops to the LLVM dialect",
       buildHetprecToLLVM);
+  PassPipelineRegistration<GPUPhaseOptions>(
+      "hetprec-plan-to-gpu", "Products to kernels of gpu and nvvm ops",
+      buildGPUPhase);
+  PassPipelineRegistration<>("hetprec-gpu-to-nvvm",
+                             "Kernels to the LLVM dialect", buildNVVMPhase);
 }

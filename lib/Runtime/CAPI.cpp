@@ -5,16 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "sysmol-c/Runtime.h"
+#include "CAPISupport.h"
 
 #include "sysmol/Runtime/Model.h"
 #include "sysmol/Runtime/Profile.h"
 
-#include <algorithm>
 #include <array>
-#include <cstring>
-#include <exception>
-#include <new>
 
 using namespace sysmol::runtime;
 
@@ -44,39 +40,6 @@ static_assert(SYSMOL_REFUSED == int(ErrorKind::Refused) &&
 static_assert(SYSMOL_F32 == int(DType::F32) && SYSMOL_U8 == int(DType::U8) &&
               SYSMOL_I32 == int(DType::I32) && SYSMOL_I16 == int(DType::I16) &&
               SYSMOL_I8 == int(DType::I8));
-
-static void copyMessage(std::string_view Text, char *Message, size_t Bytes) {
-  if (!Message || !Bytes)
-    return;
-  size_t Length = std::min(Text.size(), Bytes - 1);
-  std::memcpy(Message, Text.data(), Length);
-  Message[Length] = 0;
-}
-
-/// Runs `Body`, which returns a Status, and reports its outcome.
-template <typename BodyT>
-static sysmol_status guarded(char *Message, size_t Bytes, BodyT Body) {
-  // Built without allocating: it must work when there is no memory left.
-  const char *Fault;
-  sysmol_status Code;
-  try {
-    Status S = Body();
-    copyMessage(S ? "" : S.error().Message, Message, Bytes);
-    return S ? SYSMOL_OK : static_cast<sysmol_status>(S.error().Kind);
-  } catch (const std::bad_alloc &) {
-    Fault = "out of memory; free some or use fewer threads";
-    Code = SYSMOL_LIMIT;
-  } catch (...) {
-    Fault = "unexpected exception in the runtime; report this";
-    Code = SYSMOL_INTERNAL;
-  }
-  copyMessage(Fault, Message, Bytes);
-  return Code;
-}
-
-static Error nullArgument() {
-  return misused("a required pointer is NULL; pass a valid object");
-}
 
 static Error noSuchIndex(size_t Index, size_t Count) {
   return misused("index " + std::to_string(Index) +

@@ -119,7 +119,9 @@ Examples:
   sysmol bench --suite kernels --filter '3x3 64->64' --peers openvino
   sysmol bench --suite all --threads 2 --json result.json
   sysmol bench --chart result.json -o bench.png -o bench.svg
-  sysmol bench net.smol --twin float.onnx --json result.json"""
+  sysmol bench net.smol --twin float.onnx --json result.json
+  sysmol bench --gpu kernels/ --json gpu.json
+  sysmol bench --gpu kernels/ --predict h100"""
 
 _EXPLAIN = """\
 Show what was decided for each layer of a bundle: shape, channels of each precision,
@@ -349,6 +351,19 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--all-rows", action="store_true", help="show every peer, not the best ones")
     add("--json", type=Path, metavar="FILE", help="write the result")
+    add(
+        "--gpu", type=Path, action="append", default=[], metavar="PATH",
+        help="instead: check and time GPU kernels beside cuBLAS, by their launch descriptions "
+        "(.json, or a folder of them)",
+    )  # fmt: skip
+    add(
+        "--seconds", type=_positive, default=600, metavar="N",
+        help="with --gpu: begin nothing new after this time (default: 600)",
+    )  # fmt: skip
+    add(
+        "--predict", choices=("a100", "l40s", "h100", "h200"), metavar="CARD",
+        help="with --gpu: measure nothing; a model's times for this card (a100, l40s, h100, h200)",
+    )  # fmt: skip
     add("--chart", type=Path, metavar="JSON", help="measure nothing; draw this result")
     add(
         "-o", "--output", type=Path, action="append", default=[], metavar="FILE",

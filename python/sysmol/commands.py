@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sysmol.errors import SysmolError, UsageError
+from sysmol.errors import InternalError, SysmolError, UsageError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -210,6 +210,10 @@ def bench(options: Any) -> int:
     """``sysmol bench``."""
     if options.chart is not None:
         return _chart(options)
+    if options.gpu:
+        return _bench_gpu(options)
+    if options.predict is not None:
+        raise UsageError("--predict is for --gpu")
     from sysmol import bench
     from sysmol.tables import bench_table, console
 
@@ -254,6 +258,32 @@ def _chart(options: Any) -> int:
         raise SysmolError(f"{options.chart}: no JSON of a benchmark")
     draw(result, options.output)
     print("written: " + ", ".join(map(str, options.output)))
+    return 0
+
+
+def _bench_gpu(options: Any) -> int:
+    """``sysmol bench --gpu``: fails where a kernel's result is wrong or it could not run."""
+    from sysmol.gpu.bench import bench, table, write
+
+    if options.bundle or options.twin:
+        raise UsageError("--gpu takes launch descriptions; bundles are measured without it")
+    if options.predict is not None:
+        from sysmol.gpu import predict
+
+        result = predict.rows(options.gpu, options.predict)
+        print(predict.table(result))
+        if options.json is not None:
+            write(options.json, result)
+            print(f"written: {options.json}")
+        return 0
+    result = bench(options.gpu, options.seconds)
+    print(table(result))
+    if options.json is not None:
+        write(options.json, result)
+        print(f"written: {options.json}")
+    wrong = [row for row in result["rows"] if row.get("check") != "exact"]
+    if wrong:
+        raise InternalError(f"{len(wrong)} of {len(result['rows'])} kernels failed")
     return 0
 
 

@@ -2,7 +2,9 @@
 
 #include "Explain.h"
 
+#include "sysmol/Target/NVVM/Compiler.h"
 #include "sysmol/Target/Native/Compiler.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/Path.h"
@@ -35,7 +37,8 @@ int main(int argc, char **argv) {
   std::string known;
   for (const std::string &name : getNativeTargets())
     known += (known.empty() ? "" : ", ") + name;
-  std::string targetHelp = "Targets, best first: " + known;
+  std::string targetHelp = "Targets, best first: " + known + "; or one GPU: ";
+  targetHelp += join(getGPUTargets(), ", ");
   cl::list<std::string> targets("target", cl::desc(targetHelp),
                                 cl::value_desc("name,..."), cl::CommaSeparated,
                                 cl::cat(category));
@@ -43,6 +46,13 @@ int main(int argc, char **argv) {
       "phase",
       cl::desc("For --emit=mlir: model, plan, packed, loops, vectors or llvm"),
       cl::init(defaults.phase), cl::cat(category));
+  cl::opt<std::string> kernelOptions(
+      "kernel-options",
+      cl::desc("GPU: options of convert-hetprec-to-gpu, in quotes"),
+      cl::cat(category));
+  cl::opt<std::string> ptxas("ptxas",
+                             cl::desc("GPU: the assembler for --emit=object"),
+                             cl::value_desc("path"), cl::cat(category));
   cl::opt<std::string> name(
       "name", cl::desc("Model name (default: the file's)"), cl::cat(category));
   cl::opt<unsigned> batch("batch", cl::desc("Images a call (default 1)"),
@@ -98,9 +108,16 @@ int main(int argc, char **argv) {
   options.profile = profile;
   options.forbidFallback = forbidFallback;
   std::string path = output;
+  bool isGPU = any_of(options.targets, isGPUTargetName);
+  if (isGPU && options.targets.size() != 1) {
+    WithColor::error() << "a GPU must be the only target\n";
+    return int(FailureKind::Usage);
+  }
   if (path.empty()) {
     const char *endings[] = {".smol", ".o", ".ll", ".s", ".mlir"};
-    path = sys::path::stem(input).str() + endings[int(options.emit)];
+    const char *gpuEndings[] = {".json", ".cubin", ".ll", ".ptx", ".mlir"};
+    path = sys::path::stem(input).str() +
+           (isGPU ? gpuEndings : endings)[int(options.emit)];
     if (path == input) {
       WithColor::error() << "give the output file by -o: " << path
                          << " is the input\n";
@@ -109,7 +126,17 @@ int main(int argc, char **argv) {
   }
   // lld resets every cl::opt of the process when it links.
   bool printTimes = timing, printLayers = explain;
-  Expected<CompileReport> report = compileFile(input, path, options);
+  GPUCompileOptions gpu;
+  if (isGPU) {
+    gpu.chip = options.targets.front();
+    gpu.emit = options.emit;
+    if (phase.getNumOccurrences())
+      gpu.phase = phase;
+    gpu.kernelOptions = kernelOptions;
+    gpu.ptxas = ptxas;
+  }
+  Expected<CompileReport> report = isGPU ? compileGPUFile(input, path, gpu)
+                                         : compileFile(input, path, options);
   if (!report) {
     FailureKind kind = FailureKind::Refused;
     handleAllErrors(report.takeError(), [&](const ErrorInfoBase &info) {

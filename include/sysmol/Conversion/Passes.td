@@ -41,4 +41,61 @@ def ConvertHetprecToX86Pass : Pass<"convert-hetprec-to-x86", "::mlir::ModuleOp">
     "::mlir::memref::MemRefDialect", "::mlir::vector::VectorDialect"];
 }
 
+def ConvertHetprecToGPUPass : Pass<"convert-hetprec-to-gpu", "::mlir::ModuleOp"> {
+  let summary = "plan-phase products to kernels of gpu and nvvm ops";
+  let description = [{
+    Every function becomes a `gpu.func` of bare memrefs in `gpu.module
+    @kernels`. A function is one `hetprec.matmul` of sorted channels with
+    levels 1, 2 and 4, both operands arguments, and at most a `to_real` behind
+    it. Levels 1 and 2 are products of bit planes by `mma.m16n8k256.b1
+    and.popc`, a pair of planes (i, j) counting `2^(i+j)`; level 4 spreads
+    nibbles to bytes for `mma.m16n8k32.u8`. The sums of the activations' codes,
+    which turn codes into level values, are one more MMA with a fragment of
+    ones.
+
+    A `gemm` computes blocks of 128 x 128 from stages in shared memory; all
+    segments share one set of accumulators, multiplied by the ratio of product
+    counts between them. The sums of the activations' codes come from a small
+    kernel in front of it.
+
+    A `gemv` streams the weights once, 16 bytes a lane, in the order of its
+    fragments. The attribute `hetprec.launch` of a kernel says how to launch it
+    and at which bit of which buffer each code lies.
+
+    ```mlir
+    func.func @f(%x: tensor<1x256xi8, #a>, %w: tensor<16x256xi8, #w>)
+        -> tensor<1x16xi32> {
+      %acc = hetprec.matmul %x, %w : tensor<1x256xi8, #a>,
+          tensor<16x256xi8, #w> -> tensor<1x16xi32>
+      return %acc : tensor<1x16xi32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"kernel", "kernel", "::sysmol::GPUKernelKind",
+      "::sysmol::GPUKernelKind::Auto", "which kernel computes a product",
+      [{::llvm::cl::values(
+        clEnumValN(::sysmol::GPUKernelKind::Auto, "auto",
+                   "gemv for at most 8 rows of activations, else gemm"),
+        clEnumValN(::sysmol::GPUKernelKind::Gemv, "gemv",
+                   "stream the weights once"),
+        clEnumValN(::sysmol::GPUKernelKind::Gemm, "gemm",
+                   "tiles in shared memory"))}]>,
+    Option<"warps", "warps", "int64_t", "8", "gemv: warps of a block, 4 to 32">,
+    Option<"unroll", "unroll", "int64_t", "8",
+      "gemv: 16-byte loads of weights in flight in a thread, 1 to 32">,
+    Option<"threads", "threads", "int64_t", "1024",
+      "gemv: threads that an SM must be able to hold, which bounds registers">,
+    Option<"stages", "stages", "int64_t", "3",
+      "gemm: stages in shared memory (33 KiB each), 2 to 6">,
+    Option<"warpgroups", "warpgroups", "bool", "false",
+      "gemm: wgmma for levels 1 and 2, sm_90a only">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect",
+    "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::nvgpu::NVGPUDialect", "::mlir::NVVM::NVVMDialect",
+    "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
 #endif

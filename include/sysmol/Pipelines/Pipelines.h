@@ -10,6 +10,7 @@
 
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassOptions.h"
+#include "sysmol/Conversion/HetprecToGPU/HetprecToGPU.h"
 
 namespace sysmol {
 
@@ -51,6 +52,32 @@ struct LLVMPhaseOptions : public mlir::PassPipelineOptions<LLVMPhaseOptions> {
       llvm::cl::init(256)};
 };
 
+struct GPUPhaseOptions : public mlir::PassPipelineOptions<GPUPhaseOptions> {
+  Option<GPUKernelKind> kernel{
+      *this, "kernel", llvm::cl::desc("which kernel computes a product"),
+      llvm::cl::init(GPUKernelKind::Auto),
+      llvm::cl::values(
+          clEnumValN(GPUKernelKind::Auto, "auto",
+                     "gemv for at most 8 rows of activations, else gemm"),
+          clEnumValN(GPUKernelKind::Gemv, "gemv", "stream the weights once"),
+          clEnumValN(GPUKernelKind::Gemm, "gemm", "tiles in shared memory"))};
+  Option<int64_t> warps{*this, "warps",
+                        llvm::cl::desc("gemv: warps of a block"),
+                        llvm::cl::init(8)};
+  Option<int64_t> unroll{*this, "unroll",
+                         llvm::cl::desc("gemv: loads in flight in a thread"),
+                         llvm::cl::init(8)};
+  Option<int64_t> threads{*this, "threads",
+                          llvm::cl::desc("gemv: threads an SM must hold"),
+                          llvm::cl::init(1024)};
+  Option<int64_t> stages{*this, "stages",
+                         llvm::cl::desc("gemm: stages in shared memory"),
+                         llvm::cl::init(3)};
+  Option<bool> warpgroups{*this, "warpgroups",
+                          llvm::cl::desc("gemm: wgmma, sm_90a only"),
+                          llvm::cl::init(false)};
+};
+
 /// Model to plan: channels sorted into segments.
 void buildPlanPhase(mlir::OpPassManager &pm);
 /// Plan to packed: planes of lanes, fused epilogues.
@@ -61,6 +88,10 @@ void buildLoopsPhase(mlir::OpPassManager &pm, const LoopsPhaseOptions &options);
 void buildVectorsPhase(mlir::OpPassManager &pm);
 /// Vectors to the LLVM dialect: no allocation, weights and arena as arguments.
 void buildLLVMPhase(mlir::OpPassManager &pm, const LLVMPhaseOptions &options);
+/// Products to kernels of gpu and nvvm ops.
+void buildGPUPhase(mlir::OpPassManager &pm, const GPUPhaseOptions &options);
+/// Kernels to the LLVM dialect, arguments bare pointers.
+void buildNVVMPhase(mlir::OpPassManager &pm);
 /// All of them, tiled as for AVX-512.
 void buildHetprecToLLVM(mlir::OpPassManager &pm,
                         const LLVMPhaseOptions &options);

@@ -1,0 +1,98 @@
+/*===- Gpu.h - C API: kernels on NVIDIA GPUs ----------------------*- C -*-===*\
+|*                                                                            *|
+|* Loads PTX or cubins and launches their kernels through the GPU's driver,   *|
+|* libcuda.so.1, which is opened by sysmol_gpu_open(): a machine without one  *|
+|* gives SYSMOL_LIMIT. Part of libsysmol-runtime; see Runtime.h for how       *|
+|* errors are told.                                                           *|
+|*                                                                            *|
+|* The device's primary context is used, the one of the CUDA runtime and of   *|
+|* PyTorch: pointers and streams of theirs may be passed in. Streams are      *|
+|* CUstream handles; NULL is the legacy default stream.                       *|
+|*                                                                            *|
+\*===----------------------------------------------------------------------===*/
+
+#ifndef SYSMOL_C_GPU_H
+#define SYSMOL_C_GPU_H
+
+#include "sysmol-c/Runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A device. What is made from it keeps it alive. */
+typedef struct sysmol_gpu sysmol_gpu;
+/** Loaded code; its kernels live as long. */
+typedef struct sysmol_gpu_module sysmol_gpu_module;
+/** Memory of a device. */
+typedef struct sysmol_gpu_memory sysmol_gpu_memory;
+
+/** What a device is; `name` belongs to it. */
+typedef struct sysmol_gpu_info {
+  const char *name;
+  int major, minor;
+  int multiprocessors;
+  int clock_khz;
+  int l2_bytes;
+  int max_shared_bytes;
+  uint64_t memory_bytes;
+} sysmol_gpu_info;
+
+/** A launch of a kernel; `parameters` points to the value of each parameter. */
+typedef struct sysmol_gpu_launch {
+  const char *kernel;
+  uint32_t grid[3];
+  uint32_t block[3];
+  uint64_t shared_bytes;
+  void *stream;
+  void *const *parameters;
+  size_t parameter_count;
+} sysmol_gpu_launch;
+
+/** The device of this number; 0 is the first. */
+SYSMOL_EXPORT sysmol_status sysmol_gpu_open(int index, sysmol_gpu **gpu,
+                                            char *error, size_t error_bytes);
+SYSMOL_EXPORT void sysmol_gpu_destroy(sysmol_gpu *gpu);
+SYSMOL_EXPORT sysmol_status sysmol_gpu_describe(const sysmol_gpu *gpu,
+                                                sysmol_gpu_info *info,
+                                                char *error,
+                                                size_t error_bytes);
+/** Waits for all work of the device; tells what asynchronous work ran into. */
+SYSMOL_EXPORT sysmol_status sysmol_gpu_synchronize(const sysmol_gpu *gpu,
+                                                   char *error,
+                                                   size_t error_bytes);
+
+/** Loads PTX text or a cubin of `bytes` bytes; `name` is what errors call it,
+ *  or NULL. */
+SYSMOL_EXPORT sysmol_status
+sysmol_gpu_module_load(const sysmol_gpu *gpu, const void *image, size_t bytes,
+                       const char *name, sysmol_gpu_module **module,
+                       char *error, size_t error_bytes);
+SYSMOL_EXPORT void sysmol_gpu_module_destroy(sysmol_gpu_module *module);
+/** Starts a kernel; returns before it has run. */
+SYSMOL_EXPORT sysmol_status sysmol_gpu_module_launch(
+    const sysmol_gpu_module *module, const sysmol_gpu_launch *launch,
+    char *error, size_t error_bytes);
+
+SYSMOL_EXPORT sysmol_status sysmol_gpu_memory_create(const sysmol_gpu *gpu,
+                                                     uint64_t bytes,
+                                                     sysmol_gpu_memory **memory,
+                                                     char *error,
+                                                     size_t error_bytes);
+SYSMOL_EXPORT void sysmol_gpu_memory_destroy(sysmol_gpu_memory *memory);
+/** The address on the device, to be passed to kernels. */
+SYSMOL_EXPORT uint64_t
+sysmol_gpu_memory_pointer(const sysmol_gpu_memory *memory);
+/** Copies to and from the device; both wait until it is done. */
+SYSMOL_EXPORT sysmol_status sysmol_gpu_memory_write(
+    const sysmol_gpu_memory *memory, uint64_t offset, const void *data,
+    size_t bytes, char *error, size_t error_bytes);
+SYSMOL_EXPORT sysmol_status sysmol_gpu_memory_read(
+    const sysmol_gpu_memory *memory, uint64_t offset, void *data, size_t bytes,
+    char *error, size_t error_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SYSMOL_C_GPU_H */

@@ -1,0 +1,27 @@
+//===- HetprecToGPU.h - Plan-phase products to GPU kernels ------*- C++ -*-===//
+
+#ifndef SYSMOL_CONVERSION_HETPRECTOGPU_HETPRECTOGPU_H
+#define SYSMOL_CONVERSION_HETPRECTOGPU_HETPRECTOGPU_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/Pass.h"
+
+namespace sysmol {
+
+/// Which kernel computes a product.
+enum class GPUKernelKind {
+  Auto, ///< Gemv for at most eight rows of activations, else Gemm
+  Gemv, ///< streams the weights once
+  Gemm, ///< tiles in shared memory
+};
+
+/// Name of the dictionary attribute of a `gpu.func` that says how to launch it;
+/// `writeLaunchDescription` (Target/NVVM) prints it as JSON.
+inline constexpr llvm::StringLiteral kLaunchAttr = "hetprec.launch";
+
+#define GEN_PASS_DECL_CONVERTHETPRECTOGPUPASS
+#include "sysmol/Conversion/Passes.h.inc"
+
+} // namespace sysmol
+
+#endif // SYSMOL_CONVERSION_HETPRECTOGPU_HETPRECTOGPU_H

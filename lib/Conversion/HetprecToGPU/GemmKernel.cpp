@@ -1,0 +1,435 @@
+//===- GemmKernel.cpp - Products in tiles of shared memory ----------------===//
+//
+// A block of eight warps computes 128 rows of weights times 128 of activations;
+// a warp 64 times 32. Stages of four steps flow through shared memory, all
+// segments in one pipeline. Every product ends in registers: segments go from
+// coarse to fine, and what is summed is multiplied by the ratio of their
+// product counts in between, so that one set of accumulators serves all. Level
+// 2 has three while it lasts, for the plane pairs that count 1, 2 and 4; level
+// 4 has two, for low nibbles and for high ones, which count 16 times where one
+// operand is not shifted.
+//
+//===----------------------------------------------------------------------===//
+
+#include "GemmKernel.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace sysmol;
+
+/// Fragments of a warp's tile.
+static constexpr int64_t kTiles = 16;
+/// In shared memory one step of all columns, and 32 bytes so that the copies of
+/// neighbouring steps fall into different banks.
+static constexpr int64_t kStepStride = kBlockColumns * kStepWords + 8;
+/// For wgmma a step's left and right halves (16 bytes a column) lie apart, in
+/// core matrices of eight columns; again 16 bytes more than a power of two.
+static constexpr int64_t kHalfStride = kStepStride / 2;
+static constexpr int64_t kSlotWords = kStageWords + kStageSteps * kStepStride;
+
+int64_t sysmol::getGemmGridSize(const FragmentLayout &layout) {
+  return layout.paddedRows / kBlockRows * (layout.paddedBatch / kBlockColumns);
+}
+
+int64_t sysmol::getGemmSharedBytes(const GemmOptions &options) {
+  return options.stages * kSlotWords * 4;
+}
+
+namespace {
+
+/// One kernel while it is written.
+class Gemm {
+public:
+  Gemm(KernelBuilder &k, const FragmentLayout &layout,
+       const GemmOptions &options, const KernelArguments &args);
+  void emit(KernelResult result);
+
+private:
+  /// Copies stage `stage` (the last one, if there is none) into its slot.
+  Value copyStage(Value stage);
+  /// `sums` behind one stage of `segment`, whose slot begins at word `slot`.
+  SmallVector<Value> sumStage(const FragmentSegment &segment, ValueRange sums,
+                              Value slot);
+  SmallVector<Value> loadA(Value slot, int64_t rowTile, int64_t step);
+  SmallVector<Value> loadB(Value slot, int64_t columnTile, int64_t step);
+  /// Sets of accumulators that a level sums at the same time.
+  static int64_t getNumSets(int8_t level) {
+    return level == 1 ? 1 : level == 2 ? 3 : 2;
+  }
+
+  /// The same by wgmma, at levels 1 and 2.
+  SmallVector<Value> sumStageByWarpgroup(const FragmentSegment &segment,
+                                         ValueRange sums, Value slot);
+
+  KernelBuilder &k;
+  const FragmentLayout &layout;
+  const GemmOptions &options;
+  const KernelArguments &args;
+  /// A warp's tile: 64 x 32, or 16 x 128 as a warpgroup's MMA has it.
+  int64_t rowTiles, columnTiles;
+  Value thread, rowBlock, columnBlock, warpRow, warpColumn, group, place, lane;
+  Value shared;
+};
+
+} // namespace
+
+Gemm::Gemm(KernelBuilder &k, const FragmentLayout &layout,
+           const GemmOptions &options, const KernelArguments &args)
+    : k(k), layout(layout), options(options), args(args),
+      rowTiles(options.warpgroups ? 1 : 4),
+      columnTiles(options.warpgroups ? 16 : 4) {
+  thread = gpu::ThreadIdOp::create(k.b, k.loc, gpu::Dimension::x);
+  Value block = gpu::BlockIdOp::create(k.b, k.loc, gpu::Dimension::x);
+  int64_t rowBlocks = layout.paddedRows / kBlockRows;
+  rowBlock = k.rem(block, rowBlocks);
+  columnBlock = k.div(block, rowBlocks);
+  Value warp = k.div(thread, 32);
+  lane = k.rem(thread, 32);
+  group = k.div(lane, 4);
+  place = k.rem(lane, 4);
+  int64_t warpRows = kBlockRows / kFragmentRows / rowTiles;
+  warpRow = k.rem(warp, warpRows);
+  warpColumn = k.div(warp, warpRows);
+  auto space = gpu::AddressSpaceAttr::get(k.b.getContext(),
+                                          gpu::AddressSpace::Workgroup);
+  auto bytes = MemRefType::get({ShapedType::kDynamic}, k.b.getI8Type(),
+                               AffineMap(), space);
+  auto words = MemRefType::get({options.stages * kSlotWords}, k.b.getI32Type(),
+                               AffineMap(), space);
+  Value raw = gpu::DynamicSharedMemoryOp::create(k.b, k.loc, bytes);
+  shared =
+      memref::ViewOp::create(k.b, k.loc, words, raw, k.index(0), ValueRange());
+}
+
+Value Gemm::copyStage(Value stage) {
+  // A stage behind the last goes to a slot that nobody reads any more.
+  Value slot = k.mul(k.rem(stage, options.stages), kSlotWords);
+  Value real = k.min(stage, layout.stages - 1);
+  SmallVector<Value> tokens;
+  auto copy = [&](Value from, Value at, Value to) {
+    // 16 bytes, past L1: each is read once a block.
+    tokens.push_back(nvgpu::DeviceAsyncCopyOp::create(
+        k.b, k.loc, shared, to, from, at, llvm::APInt(64, 4),
+        /*srcElements=*/Value(), k.b.getUnitAttr()));
+  };
+  Value weights =
+      k.add(k.mul(k.add(k.mul(rowBlock, layout.stages), real), kStageWords),
+            k.mul(thread, 4));
+  Value to = k.add(slot, k.mul(thread, 4));
+  for (int64_t at = 0; at < kStageWords; at += kGemmThreads * 4)
+    copy(args.weights, k.add(weights, at), k.add(to, at));
+
+  // Eight threads a column of a stage: four steps of two halves.
+  constexpr int64_t columnWords = kStageSteps * kStepWords;
+  Value unit = k.rem(thread, 8), first = k.div(thread, 8);
+  Value column = k.add(k.mul(columnBlock, kBlockColumns), first);
+  Value activations =
+      k.add(k.mul(k.add(k.mul(column, layout.stages), real), columnWords),
+            k.mul(unit, 4));
+  // Words between neighbouring columns, and between halves.
+  int64_t columnStride = options.warpgroups ? 4 : kStepWords;
+  int64_t halfStride = options.warpgroups ? kHalfStride : 4;
+  to = k.add(k.add(slot, kStageWords),
+             k.add(k.mul(k.div(unit, 2), kStepStride),
+                   k.add(k.mul(first, columnStride),
+                         k.mul(k.rem(unit, 2), halfStride))));
+  for (int64_t columns = 0; columns < kBlockColumns;
+       columns += kGemmThreads / 8)
+    copy(args.activations,
+         k.add(activations, columns * layout.stages * columnWords),
+         k.add(to, columns * columnStride));
+  return nvgpu::DeviceAsyncCreateGroupOp::create(
+      k.b, k.loc, nvgpu::DeviceAsyncTokenType::get(k.b.getContext()), tokens);
+}
+
+SmallVector<Value> Gemm::loadA(Value slot, int64_t rowTile, int64_t step) {
+  Value at =
+      k.add(k.add(k.mul(warpRow, rowTiles * kStageSteps * kFragmentWords),
+                  k.mul(lane, 4)),
+            slot);
+  return k.load(shared,
+                k.add(at, (rowTile * kStageSteps + step) * kFragmentWords), 4);
+}
+
+SmallVector<Value> Gemm::loadB(Value slot, int64_t columnTile, int64_t step) {
+  Value column =
+      k.add(k.mul(warpColumn, columnTiles * kFragmentColumns), group);
+  int64_t stride = options.warpgroups ? 4 : kStepWords;
+  Value words = k.mul(place, 2);
+  if (options.warpgroups)
+    words =
+        k.add(k.mul(k.div(place, 2), kHalfStride), k.mul(k.rem(place, 2), 2));
+  Value at = k.add(k.add(k.mul(column, stride), words), slot);
+  return k.load(shared,
+                k.add(at, kStageWords + step * kStepStride +
+                              columnTile * kFragmentColumns * stride),
+                2);
+}
+
+SmallVector<Value> Gemm::sumStage(const FragmentSegment &segment,
+                                  ValueRange sums, Value slot) {
+  SmallVector<Value> result(sums);
+  // Set `set` of the tile (row, column) += a x b.
+  auto accumulate = [&](int64_t set, int64_t row, int64_t column, ValueRange a,
+                        ValueRange b, bool bytes) {
+    auto at = result.begin() + 4 * (set * kTiles + row * columnTiles + column);
+    SmallVector<Value> c(at, at + 4);
+    llvm::copy(bytes ? k.byteMMA(a, b, c) : k.mma(segment.level, a, b, c), at);
+  };
+  auto mask = [&](ValueRange words, int64_t bits) {
+    SmallVector<Value> masked;
+    for (Value word : words)
+      masked.push_back(k.bitAnd(word, bits));
+    return masked;
+  };
+  int64_t planes = segment.getNumPlanes();
+  for (int64_t step = 0; step < kStageSteps; step += planes) {
+    SmallVector<SmallVector<Value>> b, high;
+    for (int64_t column = 0; column < columnTiles; ++column)
+      for (int64_t plane = 0; plane < planes; ++plane)
+        b.push_back(loadB(slot, column, step + plane));
+    if (segment.level == 4)
+      for (SmallVector<Value> &words : b) {
+        SmallVector<Value> shifted;
+        for (Value word : words)
+          shifted.push_back(k.bitAnd(k.shiftRight(word, 4), 0x0f0f0f0f));
+        high.push_back(shifted);
+        words = mask(words, 0x0f0f0f0f);
+      }
+    for (int64_t row = 0; row < rowTiles; ++row) {
+      SmallVector<SmallVector<Value>> a;
+      for (int64_t plane = 0; plane < planes; ++plane)
+        a.push_back(loadA(slot, row, step + plane));
+      if (segment.level == 4) {
+        a.push_back(mask(a[0], int32_t(0xf0f0f0f0)));
+        a[0] = mask(a[0], 0x0f0f0f0f);
+        for (int64_t column = 0; column < columnTiles; ++column) {
+          accumulate(0, row, column, a[0], b[column], /*bytes=*/true);
+          accumulate(1, row, column, a[1], high[column], /*bytes=*/true);
+        }
+        continue;
+      }
+      for (int64_t i = 0; i < planes; ++i)
+        for (int64_t j = 0; j < planes; ++j)
+          for (int64_t column = 0; column < columnTiles; ++column)
+            accumulate(i + j, row, column, a[i], b[column * planes + j],
+                       /*bytes=*/false);
+    }
+  }
+  return result;
+}
+
+SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
+                                             ValueRange sums, Value slot) {
+  int64_t planes = segment.getNumPlanes(), count = sums.size();
+  SmallVector<Value> operands(sums);
+  for (int64_t step = 0; step < kStageSteps; ++step)
+    llvm::append_range(operands, loadA(slot, 0, step));
+  // Descriptor of the first step's activations, in units of 16 bytes: start,
+  // from one half to the other, from eight columns to the next; no swizzle.
+  constexpr int64_t strides = kHalfStride * 4 / 16 << 16 | int64_t(8) << 32;
+  Value base =
+      memref::ExtractAlignedPointerAsIndexOp::create(k.b, k.loc, shared);
+  Value start = k.add(k.mul(k.add(slot, kStageWords), 4), base);
+  start = k.add(k.bitAnd(k.shiftRight(start, 4), 0x3fff), strides);
+  operands.push_back(
+      arith::IndexCastOp::create(k.b, k.loc, k.b.getI64Type(), start));
+  // All in one statement: nobody may touch a register before the wait.
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << "{ .reg .pred p; .reg .b64 d; setp.eq.b32 p, 0, 0; "
+        "wgmma.fence.sync.aligned; ";
+  int64_t firstA = 2 * count, descriptor = firstA + 4 * kStageSteps;
+  for (int64_t step = 0; step < kStageSteps; step += planes)
+    for (int64_t j = 0; j < planes; ++j) {
+      os << "add.s64 d, $" << descriptor << ", "
+         << (step + j) * kStepStride * 4 / 16 << "; ";
+      for (int64_t i = 0; i < planes; ++i) {
+        os << "wgmma.mma_async.sync.aligned.m64n128k256.s32.b1.b1.and.popc {";
+        for (int64_t r = 0; r < 4 * kTiles; ++r)
+          os << (r ? ", $" : "$") << (i + j) * 4 * kTiles + r;
+        os << "}, {";
+        for (int64_t r = 0; r < 4; ++r)
+          os << (r ? ", $" : "$") << firstA + 4 * (step + i) + r;
+        os << "}, d, p; ";
+      }
+    }
+  os << "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0; }";
+  std::string constraints;
+  for (int64_t i = 0; i < count; ++i)
+    constraints += "=r,";
+  for (int64_t i = 0; i < count; ++i)
+    constraints += std::to_string(i) + ",";
+  for (int64_t i = 0; i < 4 * kStageSteps; ++i)
+    constraints += "r,";
+  constraints += "l";
+  SmallVector<Type> words(count, k.b.getI32Type());
+  auto type = LLVM::LLVMStructType::getLiteral(k.b.getContext(), words);
+  auto statement = LLVM::InlineAsmOp::create(
+      k.b, k.loc, TypeRange(type), operands, text, constraints,
+      /*has_side_effects=*/true, /*is_align_stack=*/false,
+      LLVM::TailCallKind::None,
+      LLVM::AsmDialectAttr::get(k.b.getContext(), LLVM::AsmDialect::AD_ATT),
+      ArrayAttr());
+  SmallVector<Value> result;
+  for (int64_t i = 0; i < count; ++i)
+    result.push_back(
+        LLVM::ExtractValueOp::create(k.b, k.loc, statement.getResult(0), i));
+  return result;
+}
+
+void Gemm::emit(KernelResult result) {
+  // All but one slot are filled in advance.
+  Value token;
+  for (int64_t stage = 0; stage < options.stages - 1; ++stage)
+    token = copyStage(k.index(stage));
+
+  SmallVector<Value> totals(4 * kTiles, k.i32(0));
+  int64_t count = 0;
+  for (const FragmentSegment &segment : layout.segments) {
+    int64_t ratio = count == 0 ? 1 : count / segment.productCount;
+    count = segment.productCount;
+    SmallVector<Value> sums;
+    for (Value total : totals)
+      sums.push_back(k.mul(total, ratio));
+    sums.resize(getNumSets(segment.level) * totals.size(), k.i32(0));
+    auto loop = scf::ForOp::create(
+        k.b, k.loc, k.index(segment.firstStage),
+        k.index(segment.firstStage + segment.stages), k.index(1), sums,
+        [&](OpBuilder &, Location, Value stage, ValueRange iterSums) {
+          nvgpu::DeviceAsyncWaitOp::create(
+              k.b, k.loc, token, k.b.getI32IntegerAttr(options.stages - 2));
+          if (options.warpgroups) // what copies wrote, wgmma will read
+            NVVM::FenceProxyOp::create(
+                k.b, k.loc,
+                NVVM::ProxyKindAttr::get(k.b.getContext(),
+                                         NVVM::ProxyKind::async_shared),
+                NVVM::SharedSpaceAttr::get(k.b.getContext(),
+                                           NVVM::SharedSpace::shared_cta));
+          // Behind it everybody sees this stage, and nobody reads the last.
+          gpu::BarrierOp::create(k.b, k.loc);
+          copyStage(k.add(stage, options.stages - 1));
+          Value slot = k.mul(k.rem(stage, options.stages), kSlotWords);
+          bool asGroup = options.warpgroups && segment.level <= 2;
+          scf::YieldOp::create(
+              k.b, k.loc,
+              asGroup ? sumStageByWarpgroup(segment, iterSums, slot)
+                      : sumStage(segment, iterSums, slot));
+        });
+    auto set = [&](int64_t s, size_t i) -> Value {
+      return loop.getResult(s * totals.size() + i);
+    };
+    for (auto [i, total] : llvm::enumerate(totals)) {
+      total = set(0, i);
+      if (segment.level == 2)
+        total = k.add(total, k.add(k.mul(set(1, i), 2), k.mul(set(2, i), 4)));
+      else if (segment.level == 4)
+        total = k.add(total, k.shiftRight(set(1, i), 4));
+    }
+  }
+
+  // Lane (g, t) holds rows g and g + 8, columns 2t and 2t + 1 of each tile.
+  int64_t factor = layout.hasRowBias() ? 4 : 2;
+  for (int64_t column = 0; column < columnTiles; ++column)
+    for (int64_t q = 0; q < 2; ++q) {
+      Value batch =
+          k.add(k.add(k.mul(columnBlock, kBlockColumns),
+                      k.mul(warpColumn, columnTiles * kFragmentColumns)),
+                k.add(k.mul(place, 2), column * kFragmentColumns + q));
+      Value correction = memref::LoadOp::create(k.b, k.loc, args.sums, batch);
+      for (int64_t row = 0; row < rowTiles; ++row)
+        for (int64_t half = 0; half < 2; ++half) {
+          Value n = k.add(k.add(k.mul(rowBlock, kBlockRows),
+                                k.mul(warpRow, rowTiles * kFragmentRows)),
+                          k.add(group, row * kFragmentRows + 8 * half));
+          Value total = totals[4 * (row * columnTiles + column) + 2 * half + q];
+          Value acc = k.sub(k.mul(total, factor), correction);
+          auto store = [&] { k.store(layout, args, result, acc, batch, n); };
+          if (layout.rows == layout.paddedRows &&
+              layout.batch == layout.paddedBatch) {
+            store();
+            continue;
+          }
+          Value valid = arith::AndIOp::create(
+              k.b, k.loc, k.less(n, layout.rows), k.less(batch, layout.batch));
+          scf::IfOp::create(k.b, k.loc, valid, [&](OpBuilder &, Location) {
+            store();
+            scf::YieldOp::create(k.b, k.loc);
+          });
+        }
+    }
+}
+
+void sysmol::emitGemm(KernelBuilder &k, const FragmentLayout &layout,
+                      const GemmOptions &options, const KernelArguments &args,
+                      KernelResult result) {
+  Gemm(k, layout, options, args).emit(result);
+}
+
+//===----------------------------------------------------------------------===//
+// Sums of activations
+//===----------------------------------------------------------------------===//
+
+int64_t sysmol::getSumsGridSize(const FragmentLayout &layout) {
+  return llvm::divideCeil(layout.paddedBatch, kSumRows);
+}
+
+/// Sum of the codes in one word; all words of `plane` count `2^plane`.
+static Value sumWord(KernelBuilder &k, int8_t level, Value word) {
+  if (level <= 2)
+    return math::CtPopOp::create(k.b, k.loc, word);
+  // Bytes of two nibbles each, at most 30; the product's top byte is their sum.
+  Value bytes = k.add(k.bitAnd(word, 0x0f0f0f0f),
+                      k.bitAnd(k.shiftRight(word, 4), 0x0f0f0f0f));
+  return k.shiftRight(k.mul(bytes, 0x01010101), 24);
+}
+
+void sysmol::emitSums(KernelBuilder &k, const FragmentLayout &layout,
+                      const KernelArguments &args) {
+  Value thread = gpu::ThreadIdOp::create(k.b, k.loc, gpu::Dimension::x);
+  Value block = gpu::BlockIdOp::create(k.b, k.loc, gpu::Dimension::x);
+  Value lane = k.rem(thread, 32);
+  Value row = k.add(k.mul(block, kSumRows), k.div(thread, 32));
+  // A stage of a row is eight units of four words, two a step; a lane keeps
+  // its step, and with it its plane.
+  constexpr int64_t units = kStageSteps * kStepWords / 4;
+  Value start = k.mul(row, layout.stages * units * 4);
+  Value total = k.i32(0);
+  for (const FragmentSegment &segment : layout.segments) {
+    int64_t first = segment.firstStage * units;
+    auto loop = scf::ForOp::create(
+        k.b, k.loc, k.add(lane, first), k.index(first + segment.stages * units),
+        k.index(32), k.i32(0),
+        [&](OpBuilder &, Location, Value unit, ValueRange sums) {
+          Value sum = sums.front();
+          for (Value word :
+               k.load(args.activations, k.add(start, k.mul(unit, 4)), 4))
+            sum = k.add(sum, sumWord(k, segment.level, word));
+          scf::YieldOp::create(k.b, k.loc, sum);
+        });
+    Value sum = loop.getResult(0);
+    if (segment.level == 2) {
+      Value plane = arith::IndexCastOp::create(k.b, k.loc, k.b.getI32Type(),
+                                               k.rem(k.div(lane, 2), 2));
+      sum = arith::ShLIOp::create(k.b, k.loc, sum, plane);
+    }
+    // What `correct` subtracts: no products, minus the sums.
+    total = k.sub(total, k.correct(layout.grid, segment, k.i32(0), sum));
+  }
+  for (int64_t distance = 16; distance > 0; distance /= 2) {
+    auto other = gpu::ShuffleOp::create(k.b, k.loc, total, distance, 32,
+                                        gpu::ShuffleMode::XOR);
+    total = k.add(total, other.getShuffleResult());
+  }
+  Value isFirst = k.less(lane, 1);
+  scf::IfOp::create(k.b, k.loc, isFirst, [&](OpBuilder &, Location) {
+    memref::StoreOp::create(k.b, k.loc, total, args.sums, row);
+    scf::YieldOp::create(k.b, k.loc);
+  });
+}

@@ -1,0 +1,36 @@
+//===- GemmKernel.h - Products in tiles of shared memory --------*- C++ -*-===//
+
+#ifndef SYSMOL_CONVERSION_HETPRECTOGPU_GEMMKERNEL_H
+#define SYSMOL_CONVERSION_HETPRECTOGPU_GEMMKERNEL_H
+
+#include "KernelBuilder.h"
+
+namespace sysmol {
+
+inline constexpr int64_t kGemmThreads = 256;
+/// Rows of activations whose sums one block computes: one a warp.
+inline constexpr int64_t kSumRows = 8;
+/// Most 4-bit channels: the products of high nibbles count 16 times and must
+/// stay below 2^31.
+inline constexpr int64_t kMaxGemmNibbles = (int64_t(1) << 31) / (16 * 225);
+
+struct GemmOptions {
+  int64_t stages;  ///< in shared memory at a time
+  bool warpgroups; ///< wgmma for levels 1 and 2: sm_90a only
+};
+
+int64_t getGemmGridSize(const FragmentLayout &layout);
+int64_t getGemmSharedBytes(const GemmOptions &options);
+void emitGemm(KernelBuilder &k, const FragmentLayout &layout,
+              const GemmOptions &options, const KernelArguments &args,
+              KernelResult result);
+
+/// Writes to `args.sums` what every row of activations takes from its
+/// accumulators (the `A` of `KernelBuilder::correct`, of all segments).
+int64_t getSumsGridSize(const FragmentLayout &layout);
+void emitSums(KernelBuilder &k, const FragmentLayout &layout,
+              const KernelArguments &args);
+
+} // namespace sysmol
+
+#endif // SYSMOL_CONVERSION_HETPRECTOGPU_GEMMKERNEL_H

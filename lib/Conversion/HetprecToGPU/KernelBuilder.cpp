@@ -1,0 +1,155 @@
+//===- KernelBuilder.cpp - Short names for what kernels are made of -------===//
+
+#include "KernelBuilder.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace sysmol;
+using namespace sysmol::hetprec;
+
+Value KernelBuilder::index(int64_t value) {
+  return arith::ConstantIndexOp::create(b, loc, value);
+}
+
+Value KernelBuilder::i32(int64_t value) {
+  return arith::ConstantIntOp::create(b, loc, b.getI32Type(), value);
+}
+
+/// A constant of the type of `like`.
+static Value constantLike(KernelBuilder &k, Value like, int64_t value) {
+  return like.getType().isIndex() ? k.index(value) : k.i32(value);
+}
+
+Value KernelBuilder::add(Value lhs, Value rhs) {
+  return arith::AddIOp::create(b, loc, lhs, rhs);
+}
+
+Value KernelBuilder::add(Value lhs, int64_t rhs) {
+  return rhs == 0 ? lhs : add(lhs, constantLike(*this, lhs, rhs));
+}
+
+Value KernelBuilder::sub(Value lhs, Value rhs) {
+  return arith::SubIOp::create(b, loc, lhs, rhs);
+}
+
+Value KernelBuilder::mul(Value lhs, int64_t rhs) {
+  return rhs == 1
+             ? lhs
+             : arith::MulIOp::create(b, loc, lhs, constantLike(*this, lhs, rhs))
+                   .getResult();
+}
+
+Value KernelBuilder::div(Value lhs, int64_t rhs) {
+  return arith::DivUIOp::create(b, loc, lhs, constantLike(*this, lhs, rhs));
+}
+
+Value KernelBuilder::rem(Value lhs, int64_t rhs) {
+  return arith::RemUIOp::create(b, loc, lhs, constantLike(*this, lhs, rhs));
+}
+
+Value KernelBuilder::min(Value lhs, int64_t rhs) {
+  return arith::MinUIOp::create(b, loc, lhs, constantLike(*this, lhs, rhs));
+}
+
+Value KernelBuilder::less(Value lhs, int64_t rhs) {
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lhs,
+                               constantLike(*this, lhs, rhs));
+}
+
+SmallVector<Value> KernelBuilder::load(Value buffer, Value at, int64_t words) {
+  auto type = VectorType::get(words, b.getI32Type());
+  Value all = vector::LoadOp::create(b, loc, type, buffer, at,
+                                     /*nontemporal=*/false,
+                                     llvm::MaybeAlign(4 * words));
+  SmallVector<Value> result;
+  for (int64_t i = 0; i < words; ++i)
+    result.push_back(vector::ExtractOp::create(b, loc, all, i));
+  return result;
+}
+
+static SmallVector<Value> emitMMA(OpBuilder &b, Location loc, ValueRange a,
+                                  ValueRange operandB, ValueRange c, int64_t k,
+                                  NVVM::MMATypes type,
+                                  std::optional<NVVM::MMAB1Op> op,
+                                  std::optional<NVVM::MMAIntOverflow> wrap) {
+  SmallVector<Type> words(4, b.getI32Type());
+  auto result = LLVM::LLVMStructType::getLiteral(b.getContext(), words);
+  std::array<NVVM::MMALayout, 2> layouts = {NVVM::MMALayout::row,
+                                            NVVM::MMALayout::col};
+  std::array<NVVM::MMATypes, 2> types = {type, type};
+  std::array<int64_t, 3> shape = {kFragmentRows, kFragmentColumns, k};
+  Value all = NVVM::MmaOp::create(b, loc, result, a, operandB, c, shape, op,
+                                  wrap, types, layouts);
+  SmallVector<Value> values;
+  for (int64_t i = 0; i < 4; ++i)
+    values.push_back(LLVM::ExtractValueOp::create(b, loc, all, i));
+  return values;
+}
+
+SmallVector<Value> KernelBuilder::byteMMA(ValueRange a, ValueRange operandB,
+                                          ValueRange c) {
+  return emitMMA(b, loc, a, operandB, c, /*k=*/32, NVVM::MMATypes::u8,
+                 std::nullopt, NVVM::MMAIntOverflow::wrapped);
+}
+
+SmallVector<Value> KernelBuilder::mma(int8_t level, ValueRange a,
+                                      ValueRange operandB, ValueRange c) {
+  // XOR is emulated from sm_90 on; AND is native everywhere.
+  if (level <= 2)
+    return emitMMA(b, loc, a, operandB, c, /*k=*/256, NVVM::MMATypes::b1,
+                   NVVM::MMAB1Op::and_popc, std::nullopt);
+  auto nibbles = [&](ValueRange words, bool high) {
+    SmallVector<Value> bytes;
+    for (Value word : words)
+      bytes.push_back(bitAnd(high ? shiftRight(word, 4) : word, 0x0f0f0f0f));
+    return bytes;
+  };
+  SmallVector<Value> sums(c);
+  for (bool high : {false, true})
+    sums = byteMMA(nibbles(a, high), nibbles(operandB, high), sums);
+  return sums;
+}
+
+Value KernelBuilder::bitAnd(Value lhs, int64_t rhs) {
+  return arith::AndIOp::create(b, loc, lhs, constantLike(*this, lhs, rhs));
+}
+
+Value KernelBuilder::shiftRight(Value lhs, int64_t rhs) {
+  return arith::ShRUIOp::create(b, loc, lhs, constantLike(*this, lhs, rhs));
+}
+
+SmallVector<Value> KernelBuilder::ones(int8_t level) {
+  Value word = i32(level == 4 ? 0x11111111 : -1);
+  return SmallVector<Value>(4, word);
+}
+
+Value KernelBuilder::correct(Grid grid, const FragmentSegment &segment,
+                             Value products, Value sums) {
+  // sum a (2k + 1 - 2^p) = 2 sum a k - (2^p - 1) sum a; mid-rise activations
+  // 2a + 1 - 2^p double both and leave over a number a row, the row bias.
+  int64_t factor = grid == Grid::Midrise ? 2 : 1;
+  int64_t count = segment.productCount * factor;
+  return sub(mul(products, 2 * count),
+             mul(sums, count * ((1 << segment.level) - 1)));
+}
+
+void KernelBuilder::store(const FragmentLayout &layout,
+                          const KernelArguments &args, KernelResult result,
+                          Value acc, Value batch, Value row) {
+  if (args.rowBias)
+    acc = add(acc, memref::LoadOp::create(b, loc, args.rowBias, row));
+  if (result == KernelResult::Real) {
+    // HP18, one rounding an operation: no contraction.
+    Value real = arith::SIToFPOp::create(b, loc, b.getF32Type(), acc);
+    Value m = memref::LoadOp::create(b, loc, args.multiplier, row);
+    Value o = memref::LoadOp::create(b, loc, args.offset, row);
+    acc = arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, real, m),
+                                o);
+  }
+  memref::StoreOp::create(b, loc, acc, args.output,
+                          add(mul(batch, layout.rows), row));
+}

@@ -1,0 +1,71 @@
+//===- KernelBuilder.h - Short names for what kernels are made of *- C++
+//-*-===//
+
+#ifndef SYSMOL_CONVERSION_HETPRECTOGPU_KERNELBUILDER_H
+#define SYSMOL_CONVERSION_HETPRECTOGPU_KERNELBUILDER_H
+
+#include "FragmentLayout.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+
+namespace sysmol {
+
+/// What a kernel writes of an accumulator.
+enum class KernelResult {
+  Accumulator, ///< i32
+  Real,        ///< f32 (HP18)
+};
+
+/// Arguments of a kernel, all memrefs in global memory; null where not used.
+struct KernelArguments {
+  mlir::Value weights, activations, rowBias, multiplier, offset, output;
+  /// Of a gemm: what every row of activations takes from its accumulators.
+  mlir::Value sums;
+};
+
+/// Emits index arithmetic, loads and MMAs at the builder's place.
+class KernelBuilder {
+public:
+  KernelBuilder(mlir::OpBuilder &b, mlir::Location loc) : b(b), loc(loc) {}
+  mlir::OpBuilder &b;
+  mlir::Location loc;
+
+  mlir::Value index(int64_t value);
+  mlir::Value i32(int64_t value);
+  mlir::Value add(mlir::Value lhs, mlir::Value rhs);
+  mlir::Value add(mlir::Value lhs, int64_t rhs);
+  mlir::Value sub(mlir::Value lhs, mlir::Value rhs);
+  mlir::Value mul(mlir::Value lhs, int64_t rhs);
+  /// Of unsigned values.
+  mlir::Value div(mlir::Value lhs, int64_t rhs);
+  mlir::Value rem(mlir::Value lhs, int64_t rhs);
+  mlir::Value min(mlir::Value lhs, int64_t rhs);
+  mlir::Value less(mlir::Value lhs, int64_t rhs);
+
+  /// `words` neighbouring words, one aligned instruction.
+  llvm::SmallVector<mlir::Value> load(mlir::Value buffer, mlir::Value at,
+                                      int64_t words);
+  /// `C + A x B` of one inner step at `level`: one b1 MMA, or two u8 MMAs of
+  /// the nibbles. Four words of A, two of B, four of C.
+  llvm::SmallVector<mlir::Value> mma(int8_t level, mlir::ValueRange a,
+                                     mlir::ValueRange b, mlir::ValueRange c);
+  /// The same of bytes.
+  llvm::SmallVector<mlir::Value> byteMMA(mlir::ValueRange a, mlir::ValueRange b,
+                                         mlir::ValueRange c);
+  mlir::Value bitAnd(mlir::Value lhs, int64_t rhs);
+  mlir::Value shiftRight(mlir::Value lhs, int64_t rhs);
+  /// The A operand whose codes are all 1: its product is the sum of B's codes.
+  llvm::SmallVector<mlir::Value> ones(int8_t level);
+  /// `c (alpha S - beta A)`: a segment's part of the accumulator, from the sum
+  /// `S` of products of codes and the sum `A` of activation codes.
+  mlir::Value correct(hetprec::Grid grid, const FragmentSegment &segment,
+                      mlir::Value products, mlir::Value sums);
+  /// Adds the row's bias, applies the result's rule and stores at
+  /// `[batch, row]`.
+  void store(const FragmentLayout &layout, const KernelArguments &args,
+             KernelResult result, mlir::Value acc, mlir::Value batch,
+             mlir::Value row);
+};
+
+} // namespace sysmol
+
+#endif // SYSMOL_CONVERSION_HETPRECTOGPU_KERNELBUILDER_H

@@ -1,0 +1,409 @@
+//===- CudaDriver.cpp - A libcuda.so.1 without a GPU ----------------------===//
+//
+// The part of the CUDA driver API that Sysmol's runtime and Python package use,
+// over the emulator: programs that launch kernels run unchanged where no GPU
+// is, with this library in front on LD_LIBRARY_PATH. It has one device, modules
+// are LLVM IR instead of PTX, and all work is done when it is asked for.
+//
+// State is global because the API's is.
+//
+//===----------------------------------------------------------------------===//
+
+#include "sysmol/Emulator/Emulator.h"
+
+#include "llvm/Support/Error.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+using namespace sysmol::emulator;
+
+namespace {
+enum Result : int {
+  Success = 0,
+  InvalidValue = 1,
+  OutOfMemory = 2,
+  NotInitialized = 3,
+  InvalidDevice = 101,
+  InvalidPtx = 218,
+  InvalidHandle = 400,
+  NotFound = 500,
+  IllegalAddress = 700,
+};
+
+struct Module {
+  std::unique_ptr<Emulator> emulator;
+};
+struct Function {
+  Module *module;
+  std::string name;
+};
+struct Event {
+  std::chrono::steady_clock::time_point when;
+};
+
+struct State {
+  std::mutex mutex;
+  bool initialized = false;
+  std::map<uint64_t, uint64_t> allocations;
+  std::map<Module *, std::unique_ptr<Module>> modules;
+  std::map<Function *, std::unique_ptr<Function>> functions;
+  /// What a kernel did wrong, for cuGetErrorString.
+  std::string fault;
+};
+
+State &state() {
+  static State instance;
+  return instance;
+}
+} // namespace
+
+/// Numbers as in cuda.h; they are what the package reports of a device.
+static int attribute(int which) {
+  switch (which) {
+  case 1: // MAX_THREADS_PER_BLOCK
+    return 1024;
+  case 8: // MAX_SHARED_MEMORY_PER_BLOCK
+    return 48 << 10;
+  case 10: // WARP_SIZE
+    return 32;
+  case 13: // CLOCK_RATE in kHz
+  case 36: // MEMORY_CLOCK_RATE
+    return 1000000;
+  case 16: // MULTIPROCESSOR_COUNT
+    return 2;
+  case 37: // GLOBAL_MEMORY_BUS_WIDTH
+    return 64;
+  case 38: // L2_CACHE_SIZE
+    return 1 << 20;
+  case 75: // COMPUTE_CAPABILITY_MAJOR
+    return 9;
+  case 81: // MAX_SHARED_MEMORY_PER_MULTIPROCESSOR
+    return 228 << 10;
+  case 82: // MAX_REGISTERS_PER_MULTIPROCESSOR
+    return 1 << 16;
+  case 97: // MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+    return 227 << 10;
+  default:
+    return 0;
+  }
+}
+
+static void copyText(const std::string &text, void *buffer, size_t bytes) {
+  if (!buffer || !bytes)
+    return;
+  size_t length = std::min(text.size(), bytes - 1);
+  std::memcpy(buffer, text.data(), length);
+  static_cast<char *>(buffer)[length] = 0;
+}
+
+/// Where the caller wants the log of a module that is refused.
+static void writeLog(const std::string &text, unsigned count,
+                     const int *options, void *const *values) {
+  constexpr int ErrorLog = 5, ErrorLogBytes = 6;
+  void *buffer = nullptr;
+  size_t bytes = 0;
+  for (unsigned i = 0; i < count; ++i) {
+    if (options[i] == ErrorLog)
+      buffer = values[i];
+    if (options[i] == ErrorLogBytes)
+      bytes = reinterpret_cast<size_t>(values[i]);
+  }
+  copyText(text, buffer, bytes);
+}
+
+/// The allocations, if every pointer among the parameters points into one;
+/// else, for memory of other libraries, all that there is.
+static std::vector<Buffer> buffersFor(const KernelInfo &kernel,
+                                      void *const *parameters) {
+  const auto &allocations = state().allocations;
+  bool ours = true;
+  for (size_t i = 0; i < kernel.parameterBytes.size(); ++i) {
+    if (kernel.parameterBytes[i] != 8)
+      continue;
+    uint64_t address;
+    std::memcpy(&address, parameters[i], sizeof(address));
+    auto next = allocations.upper_bound(address);
+    ours &= next != allocations.begin() &&
+            address < std::prev(next)->first + std::prev(next)->second;
+  }
+  if (!ours)
+    return {{"memory",
+             {reinterpret_cast<uint8_t *>(4096), (size_t(1) << 47) - 4096}}};
+  std::vector<Buffer> buffers;
+  for (auto [address, bytes] : allocations)
+    buffers.push_back(
+        {"allocation", {reinterpret_cast<uint8_t *>(address), bytes}});
+  return buffers;
+}
+
+#define SYSMOL_DRIVER extern "C" __attribute__((visibility("default"))) int
+
+SYSMOL_DRIVER cuInit(unsigned) {
+  state().initialized = true;
+  return Success;
+}
+
+SYSMOL_DRIVER cuDriverGetVersion(int *version) {
+  *version = 13000;
+  return Success;
+}
+
+SYSMOL_DRIVER cuGetErrorName(int code, const char **name) {
+  *name = code == IllegalAddress ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "CUDA_ERROR";
+  return Success;
+}
+
+SYSMOL_DRIVER cuGetErrorString(int code, const char **text) {
+  switch (code) {
+  case InvalidValue:
+    *text = state().fault.empty() ? "invalid argument" : state().fault.c_str();
+    break;
+  case OutOfMemory:
+    *text = "out of memory";
+    break;
+  case NotInitialized:
+    *text = "initialization error";
+    break;
+  case InvalidDevice:
+    *text = "invalid device ordinal";
+    break;
+  case InvalidPtx:
+    *text = "a PTX JIT compilation failed";
+    break;
+  case InvalidHandle:
+    *text = "invalid resource handle";
+    break;
+  case NotFound:
+    *text = "named symbol not found";
+    break;
+  case IllegalAddress:
+    *text = state().fault.c_str();
+    break;
+  default:
+    *text = "unknown error";
+    break;
+  }
+  return Success;
+}
+
+SYSMOL_DRIVER cuDeviceGetCount(int *count) {
+  if (!state().initialized)
+    return NotInitialized;
+  *count = 1;
+  return Success;
+}
+
+SYSMOL_DRIVER cuDeviceGet(int *device, int ordinal) {
+  *device = ordinal;
+  return ordinal ? InvalidDevice : Success;
+}
+
+SYSMOL_DRIVER cuDeviceGetName(char *name, int bytes, int) {
+  copyText("Sysmol emulator", name, bytes);
+  return Success;
+}
+
+SYSMOL_DRIVER cuDeviceTotalMem_v2(size_t *bytes, int) {
+  *bytes = size_t(1) << 32;
+  return Success;
+}
+
+SYSMOL_DRIVER cuDeviceGetAttribute(int *value, int which, int) {
+  *value = attribute(which);
+  return Success;
+}
+
+SYSMOL_DRIVER cuDevicePrimaryCtxRetain(void **context, int) {
+  *context = &state();
+  return Success;
+}
+
+SYSMOL_DRIVER cuDevicePrimaryCtxRelease_v2(int) { return Success; }
+SYSMOL_DRIVER cuCtxSetCurrent(void *) { return Success; }
+SYSMOL_DRIVER cuCtxSynchronize() { return Success; }
+
+SYSMOL_DRIVER cuModuleLoadDataEx(void **module, const void *image,
+                                 unsigned count, const int *options,
+                                 void *const *values) {
+  llvm::StringRef text(static_cast<const char *>(image));
+  if (text.ltrim().starts_with(".version")) {
+    writeLog("the emulated driver takes LLVM IR, not PTX", count, options,
+             values);
+    return InvalidPtx;
+  }
+  auto emulator = Emulator::fromIR(text, "module");
+  if (!emulator) {
+    writeLog(llvm::toString(emulator.takeError()), count, options, values);
+    return InvalidPtx;
+  }
+  auto loaded = std::make_unique<Module>();
+  loaded->emulator = std::move(*emulator);
+  std::lock_guard<std::mutex> lock(state().mutex);
+  *module = loaded.get();
+  state().modules[loaded.get()] = std::move(loaded);
+  return Success;
+}
+
+SYSMOL_DRIVER cuModuleUnload(void *module) {
+  std::lock_guard<std::mutex> lock(state().mutex);
+  return state().modules.erase(static_cast<Module *>(module)) ? Success
+                                                              : InvalidHandle;
+}
+
+SYSMOL_DRIVER cuModuleGetFunction(void **function, void *module,
+                                  const char *name) {
+  std::lock_guard<std::mutex> lock(state().mutex);
+  auto found = state().modules.find(static_cast<Module *>(module));
+  if (found == state().modules.end())
+    return InvalidHandle;
+  for (const KernelInfo &kernel : found->second->emulator->kernels()) {
+    if (kernel.name != name)
+      continue;
+    auto made = std::make_unique<Function>();
+    *made = {found->first, name};
+    *function = made.get();
+    state().functions[made.get()] = std::move(made);
+    return Success;
+  }
+  return NotFound;
+}
+
+SYSMOL_DRIVER cuFuncGetAttribute(int *value, int, void *) {
+  *value = 0;
+  return Success;
+}
+
+SYSMOL_DRIVER cuFuncSetAttribute(void *, int, int value) {
+  return value <= attribute(97) ? Success : InvalidValue;
+}
+
+SYSMOL_DRIVER cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *,
+                                                          int, size_t) {
+  *blocks = 1;
+  return Success;
+}
+
+SYSMOL_DRIVER cuMemAlloc_v2(uint64_t *pointer, size_t bytes) {
+  void *memory = std::aligned_alloc(256, (bytes + 255) & ~size_t(255));
+  if (!memory)
+    return OutOfMemory;
+  std::lock_guard<std::mutex> lock(state().mutex);
+  *pointer = reinterpret_cast<uint64_t>(memory);
+  state().allocations[*pointer] = bytes;
+  return Success;
+}
+
+SYSMOL_DRIVER cuMemFree_v2(uint64_t pointer) {
+  std::lock_guard<std::mutex> lock(state().mutex);
+  if (!state().allocations.erase(pointer))
+    return InvalidValue;
+  std::free(reinterpret_cast<void *>(pointer));
+  return Success;
+}
+
+SYSMOL_DRIVER cuMemcpyHtoDAsync_v2(uint64_t target, const void *source,
+                                   size_t bytes, void *) {
+  std::memcpy(reinterpret_cast<void *>(target), source, bytes);
+  return Success;
+}
+
+SYSMOL_DRIVER cuMemcpyDtoHAsync_v2(void *target, uint64_t source, size_t bytes,
+                                   void *) {
+  std::memcpy(target, reinterpret_cast<const void *>(source), bytes);
+  return Success;
+}
+
+SYSMOL_DRIVER cuMemcpyDtoDAsync_v2(uint64_t target, uint64_t source,
+                                   size_t bytes, void *) {
+  std::memmove(reinterpret_cast<void *>(target),
+               reinterpret_cast<const void *>(source), bytes);
+  return Success;
+}
+
+SYSMOL_DRIVER cuMemsetD8Async(uint64_t target, unsigned char value,
+                              size_t bytes, void *) {
+  std::memset(reinterpret_cast<void *>(target), value, bytes);
+  return Success;
+}
+
+SYSMOL_DRIVER cuStreamCreate(void **stream, unsigned) {
+  *stream = new char;
+  return Success;
+}
+
+SYSMOL_DRIVER cuStreamDestroy_v2(void *stream) {
+  delete static_cast<char *>(stream);
+  return Success;
+}
+
+SYSMOL_DRIVER cuStreamSynchronize(void *) { return Success; }
+
+SYSMOL_DRIVER cuEventCreate(void **event, unsigned) {
+  *event = new Event;
+  return Success;
+}
+
+SYSMOL_DRIVER cuEventDestroy_v2(void *event) {
+  delete static_cast<Event *>(event);
+  return Success;
+}
+
+SYSMOL_DRIVER cuEventRecord(void *event, void *) {
+  static_cast<Event *>(event)->when = std::chrono::steady_clock::now();
+  return Success;
+}
+
+SYSMOL_DRIVER cuEventSynchronize(void *) { return Success; }
+
+SYSMOL_DRIVER cuEventElapsedTime(float *milliseconds, void *start, void *end) {
+  *milliseconds =
+      std::chrono::duration<float, std::milli>(
+          static_cast<Event *>(end)->when - static_cast<Event *>(start)->when)
+          .count();
+  return Success;
+}
+
+SYSMOL_DRIVER cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
+                             unsigned gridZ, unsigned blockX, unsigned blockY,
+                             unsigned blockZ, unsigned sharedBytes, void *,
+                             void **parameters, void **) {
+  std::lock_guard<std::mutex> lock(state().mutex);
+  auto found = state().functions.find(static_cast<Function *>(handle));
+  if (found == state().functions.end())
+    return InvalidHandle;
+  const Function &function = *found->second;
+  Emulator &emulator = *function.module->emulator;
+  const KernelInfo *kernel = nullptr;
+  for (const KernelInfo &candidate : emulator.kernels())
+    if (candidate.name == function.name)
+      kernel = &candidate;
+  LaunchConfig config;
+  config.grid = {gridX, gridY, gridZ};
+  config.block = {blockX, blockY, blockZ};
+  config.sharedBytes = sharedBytes;
+  auto statistics = emulator.launch(
+      function.name, config,
+      llvm::ArrayRef<const void *>(parameters, kernel->parameterBytes.size()),
+      buffersFor(*kernel, parameters));
+  if (statistics)
+    return Success;
+  int code = IllegalAddress;
+  llvm::handleAllErrors(
+      statistics.takeError(),
+      [&](const EmulatorError &error) {
+        if (error.getKind() == FaultKind::Usage)
+          code = InvalidValue;
+        state().fault = error.getMessage();
+      },
+      [&](const llvm::ErrorInfoBase &error) {
+        state().fault = error.message();
+      });
+  return code;
+}

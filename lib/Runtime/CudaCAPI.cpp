@@ -1,0 +1,133 @@
+//===- CudaCAPI.cpp - C API: kernels on NVIDIA GPUs -----------------------===//
+
+#include "sysmol-c/Gpu.h"
+
+#include "CAPISupport.h"
+#include "sysmol/Runtime/Cuda.h"
+
+#include <algorithm>
+
+using namespace sysmol::runtime;
+
+struct sysmol_gpu {
+  cuda::Device D;
+};
+struct sysmol_gpu_module {
+  cuda::Module M;
+};
+struct sysmol_gpu_memory {
+  cuda::Memory M;
+};
+
+sysmol_status sysmol_gpu_open(int index, sysmol_gpu **gpu, char *error,
+                              size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!gpu)
+      return nullArgument();
+    auto D = cuda::Device::open(index);
+    if (!D)
+      return D.error();
+    *gpu = new sysmol_gpu{std::move(*D)};
+    return {};
+  });
+}
+
+void sysmol_gpu_destroy(sysmol_gpu *gpu) { delete gpu; }
+
+sysmol_status sysmol_gpu_describe(const sysmol_gpu *gpu, sysmol_gpu_info *info,
+                                  char *error, size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!gpu || !info)
+      return nullArgument();
+    const cuda::DeviceInfo &I = gpu->D.info();
+    *info = {I.Name.c_str(), I.Major,          I.Minor,      I.Multiprocessors,
+             I.ClockKHz,     I.L2Bytes,        I.MaxSharedBytes,
+             I.MemoryBytes};
+    return {};
+  });
+}
+
+sysmol_status sysmol_gpu_synchronize(const sysmol_gpu *gpu, char *error,
+                                     size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    return gpu ? gpu->D.synchronize() : nullArgument();
+  });
+}
+
+sysmol_status sysmol_gpu_module_load(const sysmol_gpu *gpu, const void *image,
+                                     size_t bytes, const char *name,
+                                     sysmol_gpu_module **module, char *error,
+                                     size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!gpu || !image || !module)
+      return nullArgument();
+    auto M = gpu->D.load({static_cast<const uint8_t *>(image), bytes},
+                         name ? name : "module");
+    if (!M)
+      return M.error();
+    *module = new sysmol_gpu_module{std::move(*M)};
+    return {};
+  });
+}
+
+void sysmol_gpu_module_destroy(sysmol_gpu_module *module) { delete module; }
+
+sysmol_status sysmol_gpu_module_launch(const sysmol_gpu_module *module,
+                                       const sysmol_gpu_launch *launch,
+                                       char *error, size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!module || !launch || !launch->kernel ||
+        (!launch->parameters && launch->parameter_count))
+      return nullArgument();
+    auto K = module->M.kernel(launch->kernel);
+    if (!K)
+      return K.error();
+    cuda::Dim3 Grid, Block;
+    std::copy_n(launch->grid, 3, Grid.begin());
+    std::copy_n(launch->block, 3, Block.begin());
+    return K->launch(Grid, Block, launch->shared_bytes, launch->stream,
+                     {launch->parameters, launch->parameter_count});
+  });
+}
+
+sysmol_status sysmol_gpu_memory_create(const sysmol_gpu *gpu, uint64_t bytes,
+                                       sysmol_gpu_memory **memory, char *error,
+                                       size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!gpu || !memory)
+      return nullArgument();
+    auto M = gpu->D.allocate(bytes);
+    if (!M)
+      return M.error();
+    *memory = new sysmol_gpu_memory{std::move(*M)};
+    return {};
+  });
+}
+
+void sysmol_gpu_memory_destroy(sysmol_gpu_memory *memory) { delete memory; }
+
+uint64_t sysmol_gpu_memory_pointer(const sysmol_gpu_memory *memory) {
+  return memory->M.pointer();
+}
+
+sysmol_status sysmol_gpu_memory_write(const sysmol_gpu_memory *memory,
+                                      uint64_t offset, const void *data,
+                                      size_t bytes, char *error,
+                                      size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!memory || (!data && bytes))
+      return nullArgument();
+    return memory->M.copyFrom({static_cast<const uint8_t *>(data), bytes},
+                              offset);
+  });
+}
+
+sysmol_status sysmol_gpu_memory_read(const sysmol_gpu_memory *memory,
+                                     uint64_t offset, void *data, size_t bytes,
+                                     char *error, size_t error_bytes) {
+  return guarded(error, error_bytes, [&]() -> Status {
+    if (!memory || (!data && bytes))
+      return nullArgument();
+    return memory->M.copyTo({static_cast<uint8_t *>(data), bytes}, offset);
+  });
+}

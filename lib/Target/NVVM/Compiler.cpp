@@ -1,0 +1,276 @@
+//===- Compiler.cpp - From planned products to PTX ------------------------===//
+
+#include "sysmol/Target/NVVM/Compiler.h"
+
+#include "CodeGen.h"
+#include "mlir/Bytecode/BytecodeReader.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "sysmol/InitAll.h"
+#include "sysmol/Runtime/Memory.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Program.h"
+#include "llvm/Support/SourceMgr.h"
+#include <chrono>
+
+using namespace mlir;
+using namespace sysmol;
+
+/// Chips whose MMAs are those that the kernels use, native.
+static constexpr llvm::StringLiteral kChips[] = {"sm_90a", "sm_90", "sm_89",
+                                                 "sm_80"};
+
+std::vector<std::string> sysmol::getGPUTargets() {
+  return {std::begin(kChips), std::end(kChips)};
+}
+
+bool sysmol::isGPUTargetName(const std::string &name) {
+  return llvm::StringRef(name).starts_with("sm_");
+}
+
+static llvm::Error makeError(const llvm::Twine &message,
+                             FailureKind kind = FailureKind::Refused) {
+  std::error_code code = llvm::inconvertibleErrorCode();
+  if (kind == FailureKind::Usage)
+    code = std::make_error_code(std::errc::invalid_argument);
+  else if (kind == FailureKind::Limit)
+    code = std::make_error_code(std::errc::not_enough_memory);
+  else if (kind == FailureKind::Internal)
+    code = std::make_error_code(std::errc::state_not_recoverable);
+  return llvm::createStringError(code, "%s", message.str().c_str());
+}
+
+static llvm::Error writeText(const std::string &path, llvm::StringRef text) {
+  runtime::Status status = runtime::writeFileAtomically(
+      path,
+      std::span(reinterpret_cast<const uint8_t *>(text.data()), text.size()));
+  if (status)
+    return llvm::Error::success();
+  return makeError(status.error().Message,
+                   static_cast<FailureKind>(status.error().Kind));
+}
+
+/// Attributes of a launch description as JSON.
+static llvm::json::Value toJSON(Attribute attr) {
+  if (auto dict = dyn_cast<DictionaryAttr>(attr)) {
+    llvm::json::Object object;
+    for (NamedAttribute entry : dict)
+      object[entry.getName().getValue()] = toJSON(entry.getValue());
+    return object;
+  }
+  if (auto array = dyn_cast<ArrayAttr>(attr)) {
+    llvm::json::Array list;
+    for (Attribute element : array)
+      list.push_back(toJSON(element));
+    return list;
+  }
+  if (auto text = dyn_cast<StringAttr>(attr))
+    return text.getValue();
+  return cast<IntegerAttr>(attr).getInt();
+}
+
+/// The first error, as one line.
+static std::string formatError(Diagnostic &diagnostic) {
+  std::string line;
+  llvm::raw_string_ostream os(line);
+  if (auto place = dyn_cast<FileLineColLoc>(diagnostic.getLocation()))
+    os << place.getFilename().getValue() << ":" << place.getLine() << ":"
+       << place.getColumn() << ": ";
+  std::string message = diagnostic.str();
+  llvm::replace(message, '\n', ' ');
+  os << message;
+  return line;
+}
+
+static llvm::Expected<OwningOpRef<ModuleOp>>
+loadModule(const std::string &input, MLIRContext *context,
+           const std::string &firstError) {
+  if (llvm::sys::path::extension(input) != ".mlir")
+    return makeError(input + ": unknown kind of file for a GPU; allowed is "
+                             ".mlir (hetprec model ops)");
+  auto buffer = llvm::MemoryBuffer::getFile(input, /*IsText=*/true);
+  if (!buffer)
+    return makeError(input +
+                     ": cannot be read: " + buffer.getError().message());
+  if (isBytecode(**buffer))
+    return makeError(input + ": MLIR bytecode is refused; give the text that "
+                             "sysmol-opt prints of it");
+  llvm::SourceMgr sources;
+  sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
+  OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, context);
+  if (!module)
+    return makeError(firstError.empty() ? input + ": cannot be read as MLIR"
+                                        : firstError);
+  return module;
+}
+
+/// Runs ptxas on `ptx`; the cubin appears complete or not at all.
+static llvm::Error assemble(const std::string &ptx, const std::string &output,
+                            const GPUCompileOptions &options) {
+  auto program = options.ptxas.empty()
+                     ? llvm::sys::findProgramByName("ptxas")
+                     : llvm::ErrorOr<std::string>(options.ptxas);
+  if (!program)
+    return makeError(
+        "ptxas, which makes cubins of PTX, is not in PATH; install "
+        "nvidia-cuda-nvcc from PyPI or give its path by --ptxas",
+        FailureKind::Usage);
+  std::string source = output + ".tmp.ptx", cubin = output + ".tmp.cubin",
+              log = output + ".tmp.log";
+  llvm::FileRemover removeSource(source), removeCubin(cubin), removeLog(log);
+  if (llvm::Error error = writeText(source, ptx))
+    return error;
+  std::string arch = "-arch=" + options.chip, message;
+  std::optional<llvm::StringRef> redirects[] = {std::nullopt, log, log};
+  int status = llvm::sys::ExecuteAndWait(
+      *program, {*program, arch, "-o", cubin, source}, std::nullopt, redirects,
+      /*SecondsToWait=*/0, /*MemoryLimit=*/0, &message);
+  if (status != 0) {
+    if (auto text = llvm::MemoryBuffer::getFile(log))
+      message += (*text)->getBuffer().str();
+    llvm::replace(message, '\n', ' ');
+    return makeError("ptxas (" + *program + ") failed: " + message,
+                     FailureKind::Internal);
+  }
+  if (std::error_code code = llvm::sys::fs::rename(cubin, output))
+    return makeError(output + ": cannot be written: " + code.message());
+  return llvm::Error::success();
+}
+
+llvm::Expected<CompileReport>
+sysmol::compileGPUFile(const std::string &input, const std::string &output,
+                       const GPUCompileOptions &options) {
+  if (!llvm::is_contained(kChips, options.chip))
+    return makeError("unknown target '" + options.chip + "'; allowed are " +
+                         llvm::join(getGPUTargets(), ", "),
+                     FailureKind::Usage);
+  if (options.emit == EmitKind::MLIR && options.phase != "gpu" &&
+      options.phase != "nvvm")
+    return makeError("unknown phase '" + options.phase +
+                         "' of a GPU; allowed are gpu and nvvm",
+                     FailureKind::Usage);
+  CompileReport report;
+  auto last = std::chrono::steady_clock::now();
+  auto lap = [&](const char *phase) {
+    auto now = std::chrono::steady_clock::now();
+    report.times.push_back(
+        {phase, std::chrono::duration<double>(now - last).count()});
+    last = now;
+  };
+  DialectRegistry registry;
+  registerAllDialects(registry);
+  registerAllExtensions(registry);
+  registerAllHetprecDialects(registry);
+  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
+  context.loadAllAvailableDialects();
+  std::string firstError;
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
+    if (diagnostic.getSeverity() == DiagnosticSeverity::Error &&
+        firstError.empty())
+      firstError = formatError(diagnostic);
+    return success(); // nothing is printed
+  });
+  auto module = loadModule(input, &context, firstError);
+  if (!module)
+    return module.takeError();
+  lap("import");
+
+  PassManager gpuPhase(&context), nvvmPhase(&context);
+  GPUPhaseOptions gpuOptions;
+  if (failed(gpuOptions.parseFromString(options.kernelOptions, llvm::nulls())))
+    return makeError("bad options of the kernels '" + options.kernelOptions +
+                         "'; see sysmol-opt --help, convert-hetprec-to-gpu",
+                     FailureKind::Usage);
+  if (gpuOptions.warpgroups && options.chip != "sm_90a")
+    return makeError("option warpgroups needs target sm_90a, found " +
+                         options.chip,
+                     FailureKind::Usage);
+  buildGPUPhase(gpuPhase, gpuOptions);
+  buildNVVMPhase(nvvmPhase);
+  if (failed(gpuPhase.run(**module)))
+    return makeError(firstError.empty() ? "phase gpu failed" : firstError);
+  lap("gpu");
+  std::string mlir;
+  llvm::raw_string_ostream mlirStream(mlir);
+  bool emitMLIR = options.emit == EmitKind::MLIR;
+  if (emitMLIR && options.phase == "gpu") {
+    (*module)->print(mlirStream);
+    if (llvm::Error error = writeText(output, mlir))
+      return error;
+    return report;
+  }
+  if (failed(nvvmPhase.run(**module)))
+    return makeError("phase nvvm failed: " + firstError, FailureKind::Internal);
+  lap("nvvm");
+  if (emitMLIR) {
+    (*module)->print(mlirStream);
+    if (llvm::Error error = writeText(output, mlir))
+      return error;
+    return report;
+  }
+
+  auto kernels = *(*module)->getOps<gpu::GPUModuleOp>().begin();
+  SmallVector<DictionaryAttr> launches;
+  for (auto kernel : kernels.getOps<LLVM::LLVMFuncOp>())
+    if (auto launch = kernel->getAttrOfType<DictionaryAttr>(kLaunchAttr)) {
+      launches.push_back(launch);
+      kernel->removeAttr(kLaunchAttr);
+    }
+  auto code = generateGPUCode(kernels, options.chip);
+  if (!code)
+    return makeError(llvm::toString(code.takeError()), FailureKind::Internal);
+  lap("ptx");
+  switch (options.emit) {
+  case EmitKind::Assembly:
+    if (llvm::Error error = writeText(output, code->ptx))
+      return error;
+    return report;
+  case EmitKind::LLVMIR:
+    if (llvm::Error error = writeText(output, code->llvmIR))
+      return error;
+    return report;
+  case EmitKind::Object:
+    if (llvm::Error error = assemble(code->ptx, output, options))
+      return error;
+    lap("ptxas");
+    return report;
+  case EmitKind::Bundle:
+  case EmitKind::MLIR:
+    break;
+  }
+
+  // The description last: who sees it sees the files it names.
+  if (launches.size() != 1)
+    return makeError(input +
+                     ": a launch description is of one function, found " +
+                     llvm::Twine(launches.size()));
+  llvm::SmallString<128> ptx(output), ir(output);
+  llvm::sys::path::replace_extension(ptx, ".ptx");
+  llvm::sys::path::replace_extension(ir, ".ll");
+  llvm::json::Value description = toJSON(launches.front());
+  llvm::json::Object &object = *description.getAsObject();
+  object["format"] = "sysmol-gpu-kernel";
+  object["version"] = 1;
+  object["name"] = llvm::sys::path::stem(output);
+  object["arch"] = options.chip;
+  object["ptx"] = llvm::sys::path::filename(ptx);
+  object["llvm_ir"] = llvm::sys::path::filename(ir);
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << llvm::formatv("{0:2}", description) << "\n";
+  if (llvm::Error error = writeText(ptx.str().str(), code->ptx))
+    return error;
+  if (llvm::Error error = writeText(ir.str().str(), code->llvmIR))
+    return error;
+  if (llvm::Error error = writeText(output, text))
+    return error;
+  return report;
+}

@@ -1,0 +1,11 @@
+"""Run compiled kernels on an NVIDIA GPU through its driver.
+
+Needs the driver (``libcuda.so.1``) and nothing of CUDA's toolkit. Importing it loads nothing.
+"""
+
+from __future__ import annotations
+
+from sysmol.gpu.device import Buffer, Device, Event, Function, Module, Stream
+from sysmol.gpu.driver import available
+
+__all__ = ["Buffer", "Device", "Event", "Function", "Module", "Stream", "available"]

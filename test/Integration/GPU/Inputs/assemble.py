@@ -1,0 +1,89 @@
+"""Compiles products for every architecture and shows what ptxas and nvdisasm say of them.
+
+assemble.py PTXAS FOLDER: one line a kernel; exit code 1 where one is not as it should be.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+# Name, rows of activations, rows of weights, segments, options, and the least number of each
+# MMA in the kernel's code. Loops count once: the numbers are those of an unrolled body.
+KERNELS = [
+    ("gemv", 1, 64, "2 x 16384", "", {"BMMA": 12}),
+    ("gemv", 8, 40, "1 x 700, 2 x 1500, 4 x 300", "warps=4 unroll=4", {"BMMA": 8, "IMMA": 2}),
+    ("gemm", 128, 128, "1 x 8192", "", {"BMMA": 64}),
+    ("gemm", 256, 256, "2 x 8192", "", {"BMMA": 128}),
+    ("gemm", 256, 256, "4 x 8192", "", {"IMMA": 128}),
+    ("gemm", 8192, 8192, "1 x 2048, 4 x 2048", "", {"BMMA": 64, "IMMA": 128}),
+]
+ARCHITECTURES = ["sm_80", "sm_89", "sm_90"]
+WARPGROUPS = [
+    ("gemm", 8192, 8192, "1 x 2048, 2 x 4096, 4 x 2048", "warpgroups=1", {"BGMMA": 12}),
+    ("gemm", 256, 256, "2 x 8192", "warpgroups=1 stages=4", {"BGMMA": 8}),
+    ("gemm", 200, 200, "1 x 5000", "warpgroups=1", {"BGMMA": 4}),
+]
+
+
+def source(batch: int, rows: int, segments: str) -> str:
+    """One product as the compiler reads it."""
+    k = sum(int(part.split(" x ")[1]) for part in segments.split(", "))
+    x, w = f"tensor<{batch}x{k}xi8, #a>", f"tensor<{rows}x{k}xi8, #w>"
+    out = f"tensor<{batch}x{rows}xi32>"
+    return f"""
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [{segments}]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [{segments}]>
+func.func @kernel(%x: {x}, %w: {w}) -> {out} {{
+  %acc = hetprec.matmul %x, %w : {x}, {w} -> {out}
+  return %acc : {out}
+}}
+"""
+
+
+def main() -> int:
+    ptxas, folder = sys.argv[1], Path(sys.argv[2])
+    nvdisasm = Path(ptxas).with_name("nvdisasm")
+    wrong = 0
+    cases = [(arch, *kernel) for kernel in KERNELS for arch in ARCHITECTURES]
+    cases += [("sm_90a", *kernel) for kernel in WARPGROUPS]
+    for number, (arch, kind, batch, rows, segments, options, least) in enumerate(cases):
+        model, ptx, cubin = (folder / f"{number}.{end}" for end in ("mlir", "ptx", "cubin"))
+        model.write_text(source(batch, rows, segments))
+        subprocess.run(
+            [
+                *("sysmol-compile", model, f"--target={arch}", "--emit=asm", "-o", ptx),
+                f"--kernel-options=kernel={kind} {options}",
+            ],
+            check=True,
+        )
+        log = subprocess.run(
+            [ptxas, "-v", f"-arch={arch}", ptx, "-o", cubin],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stderr
+        spills = sum(map(int, re.findall(r"(\d+) bytes spill stores", log)))
+        registers = max(map(int, re.findall(r"Used (\d+) registers", log)))
+        line = f"{arch} {kind} {batch}x{rows} [{segments}] {options}: registers {registers}, "
+        if nvdisasm.exists():
+            code = subprocess.run(
+                [nvdisasm, "-c", cubin], check=True, capture_output=True, text=True
+            ).stdout
+            counts = Counter(re.findall(r"\b(BMMA|IMMA|BGMMA)\.", code))
+            line += ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) + ", "
+            few = {name for name in least if counts[name] < least[name]}
+            if few:
+                line += f"TOO FEW {sorted(few)} of {least}, "
+                wrong += 1
+        wrong += spills != 0
+        print(line + f"spills {spills}")
+    print("all assembled" if not wrong else f"{wrong} kernels are not as they should be")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

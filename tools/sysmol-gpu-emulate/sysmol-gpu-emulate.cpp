@@ -1,0 +1,299 @@
+//===- sysmol-gpu-emulate.cpp - Runs a GPU kernel on the CPU --------------===//
+//
+// sysmol-gpu-emulate KERNEL.json --set weights=w.bin --get output=y.bin
+//
+// Exit codes: 0 done, 1 input refused, 2 wrong use, 3 too little memory, 70 the
+// kernel did what is undefined on a GPU. Errors are one line on stderr.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Description.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+#include <sys/mman.h>
+
+namespace cl = llvm::cl;
+using namespace sysmol::emulate;
+using namespace sysmol::emulator;
+
+namespace {
+enum ExitCode { Done = 0, Refused = 1, Usage = 2, Limit = 3, Fault = 70 };
+
+/// A buffer of a launch, with pages that nobody may touch behind its end: what
+/// the checks of the emulator leave out still shows.
+class DeviceMemory {
+public:
+  explicit DeviceMemory(uint64_t bytes) : bytes(bytes) {
+    void *where = mmap(nullptr, mapped(), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (where != MAP_FAILED)
+      data = static_cast<uint8_t *>(where);
+  }
+  ~DeviceMemory() {
+    if (data)
+      munmap(data, mapped());
+  }
+  DeviceMemory(const DeviceMemory &) = delete;
+  DeviceMemory &operator=(const DeviceMemory &) = delete;
+
+  bool valid() const { return data != nullptr; }
+  llvm::MutableArrayRef<uint8_t> view() const { return {data, bytes}; }
+
+private:
+  uint64_t mapped() const { return bytes + 4096; }
+  uint8_t *data = nullptr;
+  uint64_t bytes;
+};
+
+struct Failure {
+  ExitCode code;
+  std::string message;
+};
+using Memories = std::map<std::string, std::unique_ptr<DeviceMemory>>;
+} // namespace
+
+static Failure failureOf(llvm::Error error) {
+  Failure failure{Fault, ""};
+  llvm::handleAllErrors(
+      std::move(error),
+      [&](const EmulatorError &problem) {
+        switch (problem.getKind()) {
+        case FaultKind::Refused:
+          failure.code = Refused;
+          break;
+        case FaultKind::Usage:
+          failure.code = Usage;
+          break;
+        case FaultKind::Kernel:
+          failure.code = Fault;
+          break;
+        }
+        failure.message = problem.getMessage();
+      },
+      [&](const llvm::ErrorInfoBase &problem) {
+        failure.message = llvm::join(llvm::split(problem.message(), '\n'), " ");
+      });
+  return failure;
+}
+
+static std::optional<Failure> readInto(llvm::StringRef path,
+                                       llvm::StringRef name,
+                                       llvm::MutableArrayRef<uint8_t> bytes) {
+  auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
+                                          /*RequiresNullTerminator=*/false);
+  if (!file)
+    return Failure{
+        Refused, (path + ": cannot read: " + file.getError().message()).str()};
+  if ((*file)->getBufferSize() != bytes.size())
+    return Failure{Refused,
+                   (path + ": has " + llvm::Twine((*file)->getBufferSize()) +
+                    " bytes; buffer '" + name + "' has " +
+                    llvm::Twine(bytes.size()))
+                       .str()};
+  llvm::copy((*file)->getBuffer(), bytes.begin());
+  return std::nullopt;
+}
+
+static std::optional<Failure> writeFile(llvm::StringRef path,
+                                        llvm::StringRef bytes) {
+  std::error_code code;
+  llvm::ToolOutputFile file(path, code, llvm::sys::fs::OF_None);
+  if (!code) {
+    file.os() << bytes;
+    file.os().flush();
+    code = file.os().error();
+    file.os().clear_error();
+  }
+  if (code)
+    return Failure{Refused, (path + ": cannot write: " + code.message()).str()};
+  file.keep();
+  return std::nullopt;
+}
+
+/// Splits NAME=FILE and checks the name.
+static std::optional<Failure> split(llvm::StringRef option,
+                                    const Description &description,
+                                    std::string &name, std::string &file) {
+  auto [left, right] = option.split('=');
+  if (right.empty() || !description.buffers.count(left.str()))
+    return Failure{
+        Usage,
+        ("'" + option + "' must be NAME=FILE with the name of a buffer").str()};
+  name = left.str();
+  file = right.str();
+  return std::nullopt;
+}
+
+static std::string toJSON(const Statistics &statistics) {
+  llvm::json::Object operations;
+  for (const auto &[name, count] : statistics.operations)
+    operations[name] = static_cast<int64_t>(count);
+  llvm::json::Object root{
+      {"global_bytes_read", int64_t(statistics.globalBytesRead)},
+      {"global_bytes_written", int64_t(statistics.globalBytesWritten)},
+      {"shared_bytes_read", int64_t(statistics.sharedBytesRead)},
+      {"shared_bytes_written", int64_t(statistics.sharedBytesWritten)},
+      {"operations", std::move(operations)}};
+  return llvm::formatv("{0:2}\n", llvm::json::Value(std::move(root))).str();
+}
+
+static void add(Statistics &total, const Statistics &more) {
+  for (const auto &[name, count] : more.operations)
+    total.operations[name] += count;
+  total.globalBytesRead += more.globalBytesRead;
+  total.globalBytesWritten += more.globalBytesWritten;
+  total.sharedBytesRead += more.sharedBytesRead;
+  total.sharedBytesWritten += more.sharedBytesWritten;
+}
+
+static llvm::Expected<Statistics> run(const Description &description,
+                                      Emulator &emulator,
+                                      const Memories &memories,
+                                      uint64_t scheduleSeed) {
+  std::vector<Buffer> buffers;
+  for (const auto &[name, memory] : memories)
+    buffers.push_back({name, memory->view()});
+  Statistics total;
+  for (const LaunchDescription &launch : description.launches) {
+    std::vector<uint8_t *> pointers(launch.arguments.size());
+    std::vector<const void *> parameters;
+    for (auto [index, argument] : llvm::enumerate(launch.arguments)) {
+      if (const auto *name = std::get_if<std::string>(&argument)) {
+        pointers[index] = memories.at(*name)->view().data();
+        parameters.push_back(&pointers[index]);
+      } else {
+        parameters.push_back(std::get<std::vector<uint8_t>>(argument).data());
+      }
+    }
+    LaunchConfig config = launch.config;
+    config.scheduleSeed = scheduleSeed;
+    auto statistics =
+        emulator.launch(launch.entry, config, parameters, buffers);
+    if (!statistics)
+      return statistics.takeError();
+    add(total, *statistics);
+  }
+  return total;
+}
+
+namespace {
+struct Options {
+  std::string input;
+  std::string llvmIR;
+  std::vector<std::string> set, get;
+  std::string statistics;
+  uint64_t scheduleSeed = 0;
+};
+} // namespace
+
+static std::optional<Failure> emulate(const Options &options) {
+  auto text = llvm::MemoryBuffer::getFile(options.input);
+  if (!text)
+    return Failure{Refused, options.input +
+                                ": cannot read: " + text.getError().message()};
+  auto description = parseDescription((*text)->getBuffer(), options.input);
+  if (!description)
+    return failureOf(description.takeError());
+
+  llvm::SmallString<128> path(options.llvmIR);
+  if (path.empty()) {
+    if (description->llvmIR.empty())
+      return Failure{Refused, options.input + ": names no \"llvm_ir\"; give "
+                                              "--llvm-ir"};
+    path = llvm::sys::path::parent_path(options.input);
+    llvm::sys::path::append(path, description->llvmIR);
+  }
+  auto ir = llvm::MemoryBuffer::getFile(path);
+  if (!ir)
+    return Failure{Refused,
+                   (path + ": cannot read: " + ir.getError().message()).str()};
+
+  Memories memories;
+  for (const auto &[name, buffer] : description->buffers) {
+    auto &memory = memories[name];
+    memory = std::make_unique<DeviceMemory>(buffer.bytes);
+    if (!memory->valid())
+      return Failure{Limit, "no memory for the " +
+                                std::to_string(buffer.bytes) +
+                                " bytes of buffer '" + name + "'"};
+    // What no kernel wrote must show.
+    if (!buffer.zero)
+      llvm::fill(memory->view(), 0xcd);
+  }
+  std::string name, file;
+  for (const std::string &option : options.set) {
+    if (auto failure = split(option, *description, name, file))
+      return failure;
+    if (auto failure = readInto(file, name, memories[name]->view()))
+      return failure;
+  }
+  for (const std::string &option : options.get)
+    if (auto failure = split(option, *description, name, file))
+      return failure;
+
+  auto emulator = Emulator::fromIR((*ir)->getBuffer(), path);
+  if (!emulator)
+    return failureOf(emulator.takeError());
+  auto statistics =
+      run(*description, **emulator, memories, options.scheduleSeed);
+  if (!statistics)
+    return failureOf(statistics.takeError());
+
+  for (const std::string &option : options.get) {
+    if (auto failure = split(option, *description, name, file))
+      return failure;
+    if (auto failure =
+            writeFile(file, llvm::toStringRef(memories[name]->view())))
+      return failure;
+  }
+  if (!options.statistics.empty())
+    return writeFile(options.statistics, toJSON(*statistics));
+  return std::nullopt;
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  cl::OptionCategory category("sysmol-gpu-emulate options");
+  cl::opt<std::string> input(cl::Positional, cl::Required,
+                             cl::desc("<kernel.json>"), cl::cat(category));
+  cl::opt<std::string> llvmIR("llvm-ir", cl::cat(category),
+                              cl::value_desc("file"),
+                              cl::desc("Instead of the file that the "
+                                       "description names"));
+  cl::list<std::string> set("set", cl::cat(category),
+                            cl::value_desc("name=file"),
+                            cl::desc("What a buffer holds at first"));
+  cl::list<std::string> get("get", cl::cat(category),
+                            cl::value_desc("name=file"),
+                            cl::desc("Where to write a buffer at the end"));
+  cl::opt<std::string> statistics(
+      "statistics", cl::cat(category), cl::value_desc("file"),
+      cl::desc("Write counts of operations and bytes as JSON (- for stdout)"));
+  cl::opt<uint64_t> seed(
+      "schedule-seed", cl::cat(category), cl::init(0),
+      cl::desc("Shuffle blocks and warps; 0 runs them in order"));
+  cl::HideUnrelatedOptions(category);
+  cl::ParseCommandLineOptions(
+      argc, argv,
+      "Runs a GPU kernel, by its launch description and LLVM IR, on the CPU\n");
+
+  auto failure = emulate({input,
+                          llvmIR,
+                          {set.begin(), set.end()},
+                          {get.begin(), get.end()},
+                          statistics,
+                          seed});
+  if (!failure)
+    return Done;
+  llvm::errs() << "sysmol-gpu-emulate: error: " << failure->message << "\n";
+  return failure->code;
+}
