@@ -88,7 +88,10 @@ FailureOr<Value> Packer::getPlainCodes(Operation *user, Value value,
   FailureOr<Value> outside = getOutside(user, value);
   if (failed(outside))
     return failure();
-  return reshape(user->getLoc(), *outside, shape);
+  Value plain = *outside;
+  if (isa<BlockArgument>(plain)) // pack_lanes masks what it packs
+    plain = maskCodes(b, user->getLoc(), plain, getChannels(value.getType()));
+  return reshape(user->getLoc(), plain, shape);
 }
 
 FailureOr<Value> Packer::getPlainSums(Operation *user, Value value) {

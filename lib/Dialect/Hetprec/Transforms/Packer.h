@@ -101,6 +101,9 @@ private:
   llvm::DenseMap<std::pair<mlir::Value, mlir::Attribute>, PackedCodes> phases;
 };
 
+/// What is read of codes that come from outside, one a byte (HP24).
+mlir::Value maskCodes(mlir::OpBuilder &b, mlir::Location loc, mlir::Value codes,
+                      ChannelsAttr encoding);
 /// A tensor type without its encoding; other types as they are.
 mlir::Type stripEncoding(mlir::Type type);
 /// Whether `value` is [rows, channels], or images of one pixel.
