@@ -53,8 +53,7 @@ static llvm::Error atInput(const std::string &input, llvm::Error error) {
                                  message.c_str());
 }
 
-/// The runtime's kinds have the same numbers.
-static llvm::Error makeError(const runtime::Error &error) {
+llvm::Error sysmol::makeError(const runtime::Error &error) {
   return makeError(error.Message, static_cast<FailureKind>(error.Kind));
 }
 
