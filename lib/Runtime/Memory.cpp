@@ -137,6 +137,8 @@ public:
   }
 
   Status write();
+  /// Makes revert() possible: a second name for the old file, if there is one.
+  Status keepOld();
   Status commit();
   /// Undoes commit().
   void revert();
@@ -217,16 +219,19 @@ Status Replacement::write() {
   return {};
 }
 
-Status Replacement::commit() {
-  // A second name for the old file, in case that another one fails.
+Status Replacement::keepOld() {
   for (unsigned Try = 0; Try < 1000; ++Try) {
     Backup = nameBeside(Try);
     if (::link(Target.c_str(), Backup.c_str()) == 0)
-      break;
-    Backup.clear();
+      return {};
     if (errno != EEXIST)
-      break; // there is no old file, or no link to be had
+      break;
   }
+  Backup.clear();
+  return errno == ENOENT ? Status() : fail("cannot keep the old file", errno);
+}
+
+Status Replacement::commit() {
   if (::rename(Temporary.c_str(), Target.c_str()) != 0)
     return fail("rename failed", errno);
   Temporary.clear();
@@ -259,6 +264,10 @@ Status writeFilesAtomically(std::span<const FileContent> Files) {
     if (Status S = Replacements.back().write(); !S)
       return S;
   }
+  // The last one needs no way back.
+  for (size_t I = 0; I + 1 < Replacements.size(); ++I)
+    if (Status S = Replacements[I].keepOld(); !S)
+      return S;
   for (Replacement &R : Replacements)
     if (Status S = R.commit(); !S) {
       for (Replacement &Done : Replacements)
