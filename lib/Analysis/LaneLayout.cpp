@@ -45,13 +45,14 @@ SmallVector<int64_t> Window::getPhases() const {
 }
 
 namespace {
-/// `[N, C, H, W]`, or `[N, C]` as images of one pixel.
+/// `[N, C, H, W]`, or `[N, C]` as images of one pixel. The contract of the
+/// model phase refuses codes of other ranks, which have one pixel here, too.
 struct ImageShape {
   int64_t images, height, width;
   explicit ImageShape(Value value) {
     auto type = cast<RankedTensorType>(value.getType());
     bool isImage = type.getRank() == 4;
-    images = type.getDimSize(0);
+    images = type.getRank() > 0 ? type.getDimSize(0) : 1;
     height = isImage ? type.getDimSize(2) : 1;
     width = isImage ? type.getDimSize(3) : 1;
   }
@@ -60,8 +61,7 @@ struct ImageShape {
 
 /// Weights among them, which stay in classes of their own.
 static bool isLaneValue(Value value) {
-  auto type = dyn_cast<RankedTensorType>(value.getType());
-  return type && (type.getRank() == 4 || type.getRank() == 2);
+  return isa<RankedTensorType>(value.getType());
 }
 
 static const void *nodeOf(Value value) { return value.getAsOpaquePointer(); }
@@ -162,7 +162,9 @@ LaneLayout::Class &LaneLayout::classOf(Node node) {
 }
 
 const LaneLayout::Class &LaneLayout::classOf(Node node) const {
-  return classes.find(nodes.getLeaderValue(node))->second;
+  auto found = classes.find(nodes.getLeaderValue(node));
+  assert(found != classes.end() && "no argument or result of the function");
+  return found->second;
 }
 
 static int64_t getExtent(int64_t images, int64_t imageStride, int64_t rowStride,

@@ -225,6 +225,28 @@ Result<HostTensor> Frame::eval(hetprec::PermuteOp op) const {
 
 } // namespace
 
+/// HP24: of an argument's codes only the bits of their level are read.
+static HostTensor readCodes(Type argument, const HostTensor &tensor) {
+  auto type = dyn_cast<RankedTensorType>(argument);
+  ChannelsAttr channels = hetprec::getChannels(argument);
+  if (!channels || channels.getGroups() != 1 || tensor.isReal() ||
+      ArrayRef<int64_t>(tensor.shape()) != type.getShape())
+    return tensor; // whatever is wrong with it is found next
+  int64_t inner = 1;
+  for (int64_t size : type.getShape().drop_front(channels.getAxis() + 1))
+    inner *= size;
+  std::vector<int32_t> codes = tensor.ints().data;
+  for (auto [at, code] : llvm::enumerate(codes)) {
+    int8_t p =
+        channels.getBits()[int64_t(at) / inner % channels.getBits().size()];
+    if (p == 8 && channels.getGrid() == hetprec::Grid::Midrise)
+      code = std::max(code, -127);
+    else
+      code &= (1 << p) - 1;
+  }
+  return HostTensor(IntTensor{type.getShape().vec(), std::move(codes)});
+}
+
 static Error inOp(Operation *op, const std::string &message) {
   return Error{"'" + op->getName().getStringRef().str() + "' " + message};
 }
@@ -242,7 +264,9 @@ sysmol::reference::interpret(func::FuncOp function, ArrayRef<HostTensor> inputs,
                  std::to_string(inputs.size())};
   Frame frame;
   for (auto [argument, input] : llvm::zip_equal(body.getArguments(), inputs))
-    if (Status status = frame.set(argument, input); !status)
+    if (Status status =
+            frame.set(argument, readCodes(argument.getType(), input));
+        !status)
       return Error{"argument " + std::to_string(argument.getArgNumber()) +
                    ": " + status.message()};
 

@@ -2,11 +2,14 @@
 
 #include "sysmol/Runtime/Memory.h"
 
+#include "sysmol/Runtime/Files.h"
+
 #include "Support.h"
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -120,60 +123,166 @@ static bool writeAll(int Fd, std::span<const uint8_t> Bytes) {
   return true;
 }
 
-Status writeFileAtomically(const std::string &Path,
-                           std::span<const uint8_t> Content) {
-  auto Fail = [&](const char *What, int Errno) -> Status {
-    std::string Message = "cannot write " + inQuotes(Path) + ": " + What +
-                          ": " + errnoText(Errno) +
-                          "; nothing was written; choose a "
-                          "writable directory with enough space";
-    bool Space = Errno == ENOSPC || Errno == EFBIG || Errno == EDQUOT;
-    return Space ? overLimit(std::move(Message)) : refused(std::move(Message));
-  };
+namespace {
+/// One file on its way: what is at its path stays until commit().
+class Replacement {
+public:
+  explicit Replacement(const FileContent &File)
+      : Path(File.Path), Content(File.Content) {}
+  Replacement(const Replacement &) = delete;
+  ~Replacement() {
+    for (const std::string &Name : {Temporary, Backup})
+      if (!Name.empty())
+        ::unlink(Name.c_str());
+  }
 
-  std::string Directory = ".";
-  if (size_t Slash = Path.rfind('/'); Slash != std::string::npos)
-    Directory = Path.substr(0, Slash + 1);
+  Status write();
+  /// Makes revert() possible: a second name for the old file, if there is one.
+  Status keepOld();
+  Status commit();
+  /// Undoes commit().
+  void revert();
+  void syncDirectory() const;
+
+private:
+  Status fail(const char *What, int Errno) const;
+  /// Sets Temporary and Directory, and opens the file.
+  Status create(FileHandle &File);
+  std::string nameBeside(unsigned Try) const {
+    return Directory + "/.sysmol-" + std::to_string(::getpid()) + "-" +
+           std::to_string(Try) + ".tmp";
+  }
+
+  const std::string Path;
+  const std::span<const uint8_t> Content;
+  std::string Target, Directory, Temporary, Backup;
+  bool Committed = false;
+};
+} // namespace
+
+Status Replacement::fail(const char *What, int Errno) const {
+  std::string Message = "cannot write " + inQuotes(Path) + ": " + What + ": " +
+                        errnoText(Errno) +
+                        "; nothing was written; choose a "
+                        "writable directory with enough space";
+  bool Space = Errno == ENOSPC || Errno == EFBIG || Errno == EDQUOT;
+  return Space ? overLimit(std::move(Message)) : refused(std::move(Message));
+}
+
+Status Replacement::create(FileHandle &File) {
   // In the same file system, so that rename() is atomic. The name does not
   // contain that of Path, which may be as long as names can be. Unlike
   // mkstemp(), this gives the permissions that the user's umask asks for.
-  std::string Temporary;
-  FileHandle File{-1};
   for (unsigned Try = 0; File.Fd < 0 && Try < 1000; ++Try) {
-    Temporary = Directory + "/.sysmol-" + std::to_string(::getpid()) + "-" +
-                std::to_string(Try) + ".tmp";
+    Temporary = nameBeside(Try);
     File.Fd = openRetrying(Temporary.c_str(),
                            O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC);
     if (File.Fd < 0 && errno != EEXIST)
       break;
   }
-  if (File.Fd < 0)
-    return Fail("cannot create a file in its directory", errno);
-  auto Drop = [&](const char *What) {
-    int Errno = errno;
-    ::unlink(Temporary.c_str());
-    return Fail(What, Errno);
-  };
+  if (File.Fd >= 0)
+    return {};
+  Temporary.clear();
+  return fail("cannot create a file in its directory", errno);
+}
 
-  // A file that is replaced keeps its permissions.
+Status Replacement::write() {
   struct stat Old;
-  if (::stat(Path.c_str(), &Old) == 0 &&
-      ::fchmod(File.Fd, Old.st_mode & 0777) != 0)
-    return Drop("cannot set permissions");
-  if (!writeAll(File.Fd, Content))
-    return Drop("write failed");
-  if (::fsync(File.Fd) != 0)
-    return Drop("fsync failed");
-  if (::rename(Temporary.c_str(), Path.c_str()) != 0)
-    return Drop("rename failed");
+  bool Exists = ::lstat(Path.c_str(), &Old) == 0;
+  Target = Path;
+  if (Exists && S_ISLNK(Old.st_mode)) {
+    char *Real = ::realpath(Path.c_str(), nullptr);
+    if (!Real)
+      return fail("it is a symbolic link to nothing", errno);
+    Target = Real;
+    std::free(Real);
+    Exists = ::stat(Target.c_str(), &Old) == 0;
+  }
+  if (Exists && !S_ISREG(Old.st_mode))
+    return refused("cannot write " + inQuotes(Path) +
+                   ": it exists and is not a regular file; nothing was "
+                   "written; choose another path");
+  Directory = ".";
+  if (size_t Slash = Target.rfind('/'); Slash != std::string::npos)
+    Directory = Target.substr(0, Slash + 1);
 
+  FileHandle File{-1};
+  if (Status S = create(File); !S)
+    return S;
+  // A file that is replaced keeps its permissions.
+  if (Exists && ::fchmod(File.Fd, Old.st_mode & 0777) != 0)
+    return fail("cannot set permissions", errno);
+  if (!writeAll(File.Fd, Content))
+    return fail("write failed", errno);
+  if (::fsync(File.Fd) != 0)
+    return fail("fsync failed", errno);
+  return {};
+}
+
+Status Replacement::keepOld() {
+  for (unsigned Try = 0; Try < 1000; ++Try) {
+    Backup = nameBeside(Try);
+    if (::link(Target.c_str(), Backup.c_str()) == 0)
+      return {};
+    if (errno != EEXIST)
+      break;
+  }
+  Backup.clear();
+  return errno == ENOENT ? Status() : fail("cannot keep the old file", errno);
+}
+
+Status Replacement::commit() {
+  if (::rename(Temporary.c_str(), Target.c_str()) != 0)
+    return fail("rename failed", errno);
+  Temporary.clear();
+  Committed = true;
+  return {};
+}
+
+void Replacement::revert() {
+  if (!Committed)
+    return;
+  if (Backup.empty())
+    ::unlink(Target.c_str());
+  else if (::rename(Backup.c_str(), Target.c_str()) == 0)
+    Backup.clear();
+}
+
+void Replacement::syncDirectory() const {
   // The name is durable once the directory is. Not every file system can sync
   // one, and the content is complete either way, so this is not a failure.
   FileHandle Parent{
       openRetrying(Directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (Parent.Fd >= 0)
     (void)::fsync(Parent.Fd);
+}
+
+Status writeFilesAtomically(std::span<const FileContent> Files) {
+  std::deque<Replacement> Replacements;
+  for (const FileContent &File : Files) {
+    Replacements.emplace_back(File);
+    if (Status S = Replacements.back().write(); !S)
+      return S;
+  }
+  // The last one needs no way back.
+  for (size_t I = 0; I + 1 < Replacements.size(); ++I)
+    if (Status S = Replacements[I].keepOld(); !S)
+      return S;
+  for (Replacement &R : Replacements)
+    if (Status S = R.commit(); !S) {
+      for (Replacement &Done : Replacements)
+        Done.revert();
+      return S;
+    }
+  for (const Replacement &R : Replacements)
+    R.syncDirectory();
   return {};
+}
+
+Status writeFileAtomically(const std::string &Path,
+                           std::span<const uint8_t> Content) {
+  FileContent File{Path, Content};
+  return writeFilesAtomically({&File, 1});
 }
 
 static Error unreadable(const std::string &Path, const std::string &What) {

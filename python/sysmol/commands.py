@@ -245,6 +245,22 @@ def bench(options: Any) -> int:
     return 0
 
 
+def _chart(options: Any) -> int:
+    from sysmol.chart import draw
+
+    if not options.output:
+        raise UsageError("give -o FILE for the chart: .png, .svg or .pdf")
+    try:
+        result = json.loads(options.chart.read_text())
+    except ValueError as error:
+        raise SysmolError(f"{options.chart}: no JSON of a benchmark: {error}") from error
+    if not isinstance(result, dict):
+        raise SysmolError(f"{options.chart}: no JSON of a benchmark")
+    draw(result, options.output)
+    print("written: " + ", ".join(map(str, options.output)))
+    return 0
+
+
 def _bench_gpu(options: Any) -> int:
     """``sysmol bench --gpu``: fails where a kernel's result is wrong or it could not run."""
     from sysmol.gpu.bench import bench, table, write
@@ -268,22 +284,6 @@ def _bench_gpu(options: Any) -> int:
     wrong = [row for row in result["rows"] if row.get("check") != "exact"]
     if wrong:
         raise InternalError(f"{len(wrong)} of {len(result['rows'])} kernels failed")
-    return 0
-
-
-def _chart(options: Any) -> int:
-    from sysmol.chart import draw
-
-    if not options.output:
-        raise UsageError("give -o FILE for the chart: .png, .svg or .pdf")
-    try:
-        result = json.loads(options.chart.read_text())
-    except ValueError as error:
-        raise SysmolError(f"{options.chart}: no JSON of a benchmark: {error}") from error
-    if not isinstance(result, dict):
-        raise SysmolError(f"{options.chart}: no JSON of a benchmark")
-    draw(result, options.output)
-    print("written: " + ", ".join(map(str, options.output)))
     return 0
 
 

@@ -71,7 +71,8 @@ class _Writer:
             domain=QONNX_DOMAIN,
             signed=int(signed),
             narrow=int(signed),
-            rounding_mode="ROUND",
+            # HP21: a value on a boundary of the mid-rise grid takes the upper code.
+            rounding_mode="HALF_UP" if np.any(np.asarray(zero)) else "ROUND",
         )
         self.nodes.append(node)
 

@@ -314,8 +314,11 @@ class IntegerNetwork:
         scale, zero, bits = (self._constant(node, name) for name in node.input[1:])
         attributes = _attributes(node)
         signed, narrow = attributes.get("signed", 1), attributes.get("narrow", 0)
-        if attributes.get("rounding_mode", b"ROUND").upper() != b"ROUND":
-            raise self._fail(node, "rounding_mode must be ROUND")
+        rounding = attributes.get("rounding_mode", b"ROUND").upper()
+        if rounding != b"ROUND" and (rounding != b"HALF_UP" or not zero.any()):
+            raise self._fail(node, "rounding_mode must be ROUND, or HALF_UP on the mid-rise grid")
+        if narrow and not signed:
+            raise self._fail(node, "narrow needs signed = 1 (HP21)")
         if signed and bits.size == 1 and bits.item() == _CARRIER_BITS:
             if not narrow or zero.any() or scale.size != 1:
                 raise self._fail(node, "a carrier is narrow, with one scale and no zero point")

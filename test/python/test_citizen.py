@@ -1,4 +1,4 @@
-"""Prepared networks are ordinary PyTorch: state dicts, autocast, torch.compile, data parallel."""
+"""Prepared networks are ordinary PyTorch: state dicts, autocast, data parallel."""
 
 from __future__ import annotations
 
@@ -107,29 +107,10 @@ def test_autocast_trains_nearly_the_same(phase: int) -> None:
     assert ours[0] > 0.9 * known[0] and ours[1] > (0.7, 0.3)[phase - 1] * known[1], (ours, known)
 
 
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-@pytest.mark.parametrize("phase", [1, 2])
-def test_torch_compile_does_not_break(phase: int, backend: str) -> None:
-    model = network(phase).train()
-    plain = network(phase).train()
-    wanted, g = gradients(plain, plain)
-    torch._dynamo.reset()
-    compiled = torch.compile(model, backend=backend)
-    logits, h = gradients(model, compiled)
-    torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-5)
-    for name, value in g.items():
-        torch.testing.assert_close(h[name], value, rtol=1e-3, atol=1e-5, msg=name)
-    if phase == 1:
-        # Freezing is seen by what is compiled already.
-        freeze(model)
-        freeze(plain)
-        torch.testing.assert_close(compiled(batch()[0]), plain(batch()[0]), rtol=1e-4, atol=1e-5)
-
-
 def _still_noise(like: torch.Tensor) -> torch.Tensor:
     """Noise that depends on the place within an image or weight alone, whatever the process."""
     one = torch.linspace(-0.9, 0.9, like[0].numel()).sin().view(like[0].shape)
-    return one.expand(like.shape).contiguous(memory_format=torch.preserve_format)
+    return torch.empty_like(like).copy_(one.expand(like.shape))
 
 
 def _steps(model: nn.Module, inner: nn.Module, rank: int, world: int, phase: int) -> Any:

@@ -154,7 +154,8 @@ class TestNative:
         pixels = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
         header = b"\x00\x00\x08\x03" + b"".join(n.to_bytes(4, "big") for n in pixels.shape)
         Path("x.gz").write_bytes(gzip.compress(header + pixels.tobytes()))
-        assert sysmol_in_here(capsys, "run", "small.smol", "x.gz", "-o", "a.npy", "-o", "b.npy")
+        arguments = ("small.smol", "x.gz", "-o", "a.npy", "-o", "b.npy")
+        assert sysmol_in_here(capsys, "run", *arguments)[0] == 0
         reals = (pixels[:, None] / np.float32(255)).astype(np.float32)
         assert (np.load("a.npy") == sysmol.load("small.smol").run_batch(reals)[0]).all()
         status, out, _ = sysmol_in_here(capsys, "inspect", "small.smol")

@@ -148,6 +148,9 @@ def test_form_of_the_file() -> None:
     assert [o.name for o in proto.graph.output] == ["logits"]
     quants = [n for n in proto.graph.node if n.op_type == "Quant"]
     assert {n.domain for n in quants} == {QONNX_DOMAIN}
+    for quant in quants:  # HP21: ties of the mid-rise grid go up
+        (mode,) = (a.s for a in quant.attribute if a.name == "rounding_mode")
+        assert mode == (b"HALF_UP" if constants[quant.input[2]].any() else b"ROUND")
     # HP21: per channel where channels differ, else scalar; weights' scales in full.
     conv = next(n for n in proto.graph.node if n.output[0] == "blocks_1_conv1")
     activation, weight = (next(q for q in quants if q.output[0] == name) for name in conv.input)

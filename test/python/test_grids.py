@@ -60,6 +60,20 @@ def test_nan_infinity_and_negative_zero(grid: Grid, p: int) -> None:
     assert zeros[0] == zeros[1] == (2 ** (p - 1) if grid is Grid.MIDRISE and p < 8 else 0)
 
 
+@pytest.mark.parametrize("p", [1, 2, 4])
+def test_midrise_is_qonnx_half_up(p: int) -> None:
+    """HP21: what an executor of QONNX makes of the node that we export."""
+    d = 0.75  # steps and inputs exact in binary32
+    s, zero = d * 2.0 ** (2 - p), 2.0 ** (p - 1) - 0.5
+    x = np.arange(-40, 41) * (s / 4)
+    clamped = np.clip(x / s + zero, 0, 2**p - 1)
+    half_up = np.floor(clamped + 0.5)
+    assert quantize(x.astype(np.float32), Grid.MIDRISE, p, d).tolist() == half_up.tolist()
+    # ROUND differs, on boundaries alone.
+    differing = np.round(clamped) != half_up
+    assert differing.any() and (np.round(x / s) == x / s)[differing].all()
+
+
 def test_ties() -> None:
     # HP7: to even. Steps of 1: alpha = 15 at 4 bits.
     x = np.array([0.5, 1.5, 2.5, 13.5, 14.5], np.float32)

@@ -278,6 +278,18 @@ def append(op: str, inputs: list[str], **attributes: Any) -> Callable[[Net], Non
     return change
 
 
+def attribute(output: str, name: str, value: int | str) -> Callable[[Net], None]:
+    """Set an attribute of the ``Quant`` node that computes ``output``."""
+
+    def change(net: Net) -> None:
+        node = next(n for n in net.nodes if n.output[0] == output)
+        kept = [a for a in node.attribute if a.name != name]
+        del node.attribute[:]
+        node.attribute.extend([*kept, helper.make_attribute(name, value)])
+
+    return change
+
+
 def carrier_after_batch_norm(net: Net) -> None:
     net.nodes[-1].output[0] = "c"
     net.add("BatchNormalization", ["c", *[net.const(f"n{i}", [1, 1]) for i in range(4)]], "n")
@@ -307,6 +319,10 @@ def carrier_after_batch_norm(net: Net) -> None:
         (append("GlobalAveragePool", ["a"]), "HP14"),
         (append("Relu", ["missing"]), "not computed"),
         (carrier_after_batch_norm, "HP17"),
+        (attribute("a", "narrow", 1), "narrow needs signed"),
+        (attribute("w", "narrow", 1), "narrow needs signed"),
+        (attribute("a", "rounding_mode", "HALF_UP"), "HALF_UP on the mid-rise grid"),
+        (attribute("w", "rounding_mode", "FLOOR"), "HALF_UP on the mid-rise grid"),
     ],
 )
 def test_what_breaks_the_law_is_refused(change: Callable[[Net], None], reason: str) -> None:

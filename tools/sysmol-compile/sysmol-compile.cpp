@@ -6,18 +6,30 @@
 #include "sysmol/Target/Native/Compiler.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/WithColor.h"
 #include "llvm/Support/raw_ostream.h"
+#include <unistd.h>
 
 using namespace llvm;
 using namespace sysmol;
 
 namespace cl = llvm::cl;
 
+/// Out of memory anywhere below: nothing has been renamed to its place yet.
+[[noreturn]] static void exitForMemory(void *, const char *, bool) {
+  constexpr char message[] =
+      "error: out of memory; nothing was written; compile a smaller network\n";
+  (void)!write(STDERR_FILENO, message, sizeof(message) - 1);
+  _exit(int(FailureKind::Limit));
+}
+
 int main(int argc, char **argv) {
   InitLLVM init(argc, argv);
+  // Operator new reports here, too: InitLLVM sees to that.
+  install_bad_alloc_error_handler(exitForMemory);
   cl::OptionCategory category("sysmol-compile options");
   cl::opt<std::string> input(cl::Positional, cl::desc("MODEL (.onnx or .mlir)"),
                              cl::Required, cl::cat(category));
@@ -91,7 +103,9 @@ int main(int argc, char **argv) {
           "  sysmol-compile net.onnx --emit=asm --target=x86-64-avx512 -o "
           "net.s\n",
           &complaints)) {
-    errs() << complaints.str();
+    std::string line = StringRef(complaint).trim().str(); // with its advice
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    errs() << line << "\n";
     return int(FailureKind::Usage);
   }
 

@@ -2,6 +2,7 @@
 
 #include "sysmol/Target/Native/CodeGen.h"
 
+#include "ModelFile.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
@@ -128,14 +129,11 @@ TargetModule::create(mlir::ModuleOp module, unsigned numInputs,
   ir->setTargetTriple(result.machine->getTargetTriple());
   ir->setDataLayout(result.machine->createDataLayout());
 
-  llvm::Function *network = nullptr;
-  for (llvm::Function &function : *ir)
-    if (!function.isDeclaration() && function.hasExternalLinkage())
-      network = &function;
-  if (!network)
-    return makeError("the module defines no public function");
+  llvm::Function *network = ir->getFunction(kNetworkName);
+  if (!network || network->isDeclaration())
+    return makeError(llvm::Twine("the module defines no function '") +
+                     kNetworkName + "'");
   network->setLinkage(llvm::GlobalValue::InternalLinkage);
-  network->setName("network");
   // Weights, arena, inputs and outputs never overlap, and nothing unwinds.
   for (llvm::Argument &arg : network->args())
     arg.addAttr(llvm::Attribute::NoAlias);

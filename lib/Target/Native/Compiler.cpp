@@ -2,7 +2,9 @@
 
 #include "sysmol/Target/Native/Compiler.h"
 
+#include "Golden.h"
 #include "LayerTable.h"
+#include "ModelFile.h"
 #include "mlir/Bytecode/BytecodeReader.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Diagnostics.h"
@@ -11,9 +13,8 @@
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "sysmol/InitAll.h"
-#include "sysmol/Reference/Interpreter.h"
 #include "sysmol/Runtime/Bundle.h"
-#include "sysmol/Runtime/Memory.h"
+#include "sysmol/Runtime/Files.h"
 #include "sysmol/Target/Native/Tune.h"
 #include "sysmol/Target/ONNX/Import.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -21,7 +22,6 @@
 #include "llvm/Support/SourceMgr.h"
 #include <chrono>
 #include <future>
-#include <random>
 
 using namespace mlir;
 using namespace sysmol;
@@ -30,8 +30,7 @@ using namespace sysmol;
 // Errors and time
 //===----------------------------------------------------------------------===//
 
-static llvm::Error makeError(const llvm::Twine &message,
-                             FailureKind kind = FailureKind::Refused) {
+llvm::Error sysmol::makeError(const llvm::Twine &message, FailureKind kind) {
   std::error_code code = llvm::inconvertibleErrorCode();
   if (kind == FailureKind::Usage)
     code = std::make_error_code(std::errc::invalid_argument);
@@ -42,8 +41,19 @@ static llvm::Error makeError(const llvm::Twine &message,
   return llvm::createStringError(code, "%s", message.str().c_str());
 }
 
-/// The runtime's kinds have the same numbers.
-static llvm::Error makeError(const runtime::Error &error) {
+/// The same error, about `input`.
+static llvm::Error atInput(const std::string &input, llvm::Error error) {
+  std::error_code code;
+  std::string message;
+  llvm::handleAllErrors(std::move(error), [&](const llvm::ErrorInfoBase &info) {
+    code = info.convertToErrorCode();
+    message = info.message();
+  });
+  return llvm::createStringError(code, "%s: %s", input.c_str(),
+                                 message.c_str());
+}
+
+llvm::Error sysmol::makeError(const runtime::Error &error) {
   return makeError(error.Message, static_cast<FailureKind>(error.Kind));
 }
 
@@ -117,12 +127,7 @@ struct Program {
   std::unique_ptr<MLIRContext> context;
   OwningOpRef<ModuleOp> module;
 
-  func::FuncOp getFunction() {
-    for (auto function : module->getOps<func::FuncOp>())
-      if (function.isPublic() && !function.isDeclaration())
-        return function;
-    return {};
-  }
+  func::FuncOp getFunction() { return getNetwork(*module); }
 };
 
 } // namespace
@@ -156,10 +161,13 @@ static llvm::Expected<Program> loadProgram(const std::string &input,
     if (!buffer)
       return makeError(input +
                        ": cannot be read: " + buffer.getError().message());
-    // The bytecode reader crashes on hostile bytes; the text parser does not.
+    // The bytecode reader crashes on hostile bytes, the text parser on deep
+    // nesting alone.
     if (isBytecode(**buffer))
       return makeError(input + ": MLIR bytecode is refused; give the text that "
                                "sysmol-opt prints of it");
+    if (std::string why = findDeepNesting((*buffer)->getBuffer()); !why.empty())
+      return makeError(input + ": " + why);
     ErrorCollector errors(program.context.get());
     llvm::SourceMgr sources;
     sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
@@ -171,12 +179,8 @@ static llvm::Expected<Program> loadProgram(const std::string &input,
                      ": unknown kind of file; allowed are .onnx (QONNX) "
                      "and .mlir (hetprec model ops)");
   }
-  unsigned count = 0;
-  for (auto function : program.module->getOps<func::FuncOp>())
-    count += function.isPublic() && !function.isDeclaration();
-  if (count != 1)
-    return makeError(input + ": a network is one public function, found " +
-                     llvm::Twine(count));
+  if (std::string why = checkModule(*program.module); !why.empty())
+    return makeError(input + ": " + why);
   nameLayers(program.getFunction());
   return program;
 }
@@ -186,134 +190,6 @@ static std::string getModelName(const std::string &input,
   std::string name =
       options.name.empty() ? llvm::sys::path::stem(input).str() : options.name;
   return name.empty() ? "network" : name;
-}
-
-//===----------------------------------------------------------------------===//
-// Metadata and golden vectors
-//===----------------------------------------------------------------------===//
-
-static llvm::Expected<runtime::TensorInfo>
-describeTensor(Type type, DictionaryAttr attrs, const std::string &otherwise) {
-  runtime::TensorInfo info;
-  info.Name = otherwise;
-  if (attrs)
-    if (auto name = attrs.getAs<StringAttr>("hetprec.name"))
-      info.Name = name.getValue().str();
-  auto tensor = dyn_cast<RankedTensorType>(type);
-  if (!tensor || !tensor.hasStaticShape())
-    return makeError("argument or result '" + info.Name +
-                     "' must be a tensor of static shape");
-  info.Shape.assign(tensor.getShape().begin(), tensor.getShape().end());
-  Type element = tensor.getElementType();
-  if (element.isF32())
-    info.Type = runtime::DType::F32;
-  else if (element.isInteger(32))
-    info.Type = runtime::DType::I32;
-  else if (element.isInteger(16))
-    info.Type = runtime::DType::I16;
-  else if (element.isInteger(8))
-    info.Type = runtime::DType::I8;
-  else
-    return makeError("argument or result '" + info.Name +
-                     "' must have elements f32, i32, i16 or i8");
-  return info;
-}
-
-static llvm::Error describeInterface(func::FuncOp function,
-                                     runtime::Metadata &metadata) {
-  for (auto [i, type] : llvm::enumerate(function.getArgumentTypes())) {
-    auto info = describeTensor(type, function.getArgAttrDict(i),
-                               "input" + std::to_string(i));
-    if (!info)
-      return info.takeError();
-    metadata.Inputs.push_back(*info);
-  }
-  for (auto [i, type] : llvm::enumerate(function.getResultTypes())) {
-    auto info = describeTensor(type, function.getResultAttrDict(i),
-                               "output" + std::to_string(i));
-    if (!info)
-      return info.takeError();
-    metadata.Outputs.push_back(*info);
-  }
-  return llvm::Error::success();
-}
-
-/// A random value of an argument: reals in [0, 1) on a grid of 1/256, codes on
-/// their levels.
-static std::vector<uint8_t> makeRandomInput(RankedTensorType type,
-                                            std::mt19937_64 &random) {
-  std::vector<uint8_t> bytes;
-  int64_t count = type.getNumElements();
-  hetprec::ChannelsAttr channels = hetprec::getChannels(type);
-  for (int64_t i = 0; i < count; ++i) {
-    uint64_t draw = random();
-    if (type.getElementType().isF32()) {
-      float value = float(draw % 256) / 255.0f;
-      const auto *raw = reinterpret_cast<const uint8_t *>(&value);
-      bytes.insert(bytes.end(), raw, raw + 4);
-      continue;
-    }
-    int64_t width = type.getElementTypeBitWidth() / 8;
-    if (channels) {
-      int64_t inner = 1;
-      for (int64_t size : type.getShape().drop_front(channels.getAxis() + 1))
-        inner *= size;
-      int8_t p = channels.getBits()[i / inner % channels.getBits().size()];
-      bool symmetric = channels.getGrid() == hetprec::Grid::Midrise && p == 8;
-      bytes.push_back(symmetric ? uint8_t(int8_t(draw % 255) - 127)
-                                : uint8_t(draw % (1u << p)));
-      continue;
-    }
-    for (int64_t b = 0; b < width; ++b)
-      bytes.push_back(uint8_t(draw >> (8 * b)));
-  }
-  return bytes;
-}
-
-/// One call of the reference.
-static llvm::Expected<std::vector<std::vector<uint8_t>>>
-interpretOnce(func::FuncOp function, ArrayRef<std::vector<uint8_t>> inputs) {
-  std::vector<reference::HostTensor> tensors;
-  for (auto [type, bytes] :
-       llvm::zip_equal(function.getArgumentTypes(), inputs)) {
-    auto tensor = reference::hostTensorFromBytes(
-        cast<RankedTensorType>(type),
-        ArrayRef(reinterpret_cast<const char *>(bytes.data()), bytes.size()));
-    if (!tensor.ok())
-      return makeError(tensor.message());
-    tensors.push_back(std::move(*tensor));
-  }
-  auto results = reference::interpret(function, tensors);
-  if (!results.ok())
-    return makeError(results.message());
-  std::vector<std::vector<uint8_t>> outputs;
-  for (auto [type, tensor] :
-       llvm::zip_equal(function.getResultTypes(), *results)) {
-    auto bytes =
-        reference::hostTensorToBytes(cast<RankedTensorType>(type), tensor);
-    if (!bytes.ok())
-      return makeError(bytes.message());
-    outputs.emplace_back(bytes->begin(), bytes->end());
-  }
-  return outputs;
-}
-
-static llvm::Error addGolden(func::FuncOp function,
-                             const CompileOptions &options,
-                             runtime::BundleWriter &writer) {
-  std::mt19937_64 random(options.seed);
-  for (unsigned pair = 0; pair < options.goldenPairs; ++pair) {
-    std::vector<std::vector<uint8_t>> inputs;
-    for (Type type : function.getArgumentTypes())
-      inputs.push_back(makeRandomInput(cast<RankedTensorType>(type), random));
-    auto outputs = interpretOnce(function, inputs);
-    if (!outputs)
-      return outputs.takeError();
-    std::vector<std::span<const uint8_t>> in(inputs.begin(), inputs.end()),
-        out(outputs->begin(), outputs->end());
-    writer.addGolden(in, out);
-  }
-  return llvm::Error::success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -429,6 +305,7 @@ lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
             Stopwatch &watch, std::vector<uint8_t> &weights,
             uint64_t &arenaBytes, runtime::ProfileInfo *profile = nullptr) {
   OwningOpRef<ModuleOp> module = packed.clone();
+  getNetwork(*module).setName(kNetworkName);
   // One blob for all targets: each adds what the ones before it did not need.
   if (!weights.empty()) {
     Builder b(module->getContext());
@@ -449,7 +326,11 @@ lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
       arenaBytes = std::max<uint64_t>(arenaBytes, arena.getInt());
   if (profile)
     *profile = describeProfile(*module);
-  return TargetModule::create(*module, numInputs, target, codegen);
+  ErrorCollector errors(module->getContext());
+  auto ir = TargetModule::create(*module, numInputs, target, codegen);
+  if (!ir)
+    return errors.take(llvm::toString(ir.takeError()));
+  return ir;
 }
 
 static llvm::Error writeText(const std::string &path, llvm::StringRef text) {
@@ -543,11 +424,22 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     return makeError("a profile is read by sysmol-run: allowed are a bundle "
                      "and mlir",
                      FailureKind::Usage);
+  if (options.batch < 1)
+    return makeError("the batch is at least one image", FailureKind::Usage);
+  llvm::SmallString<128> header(output);
+  llvm::sys::path::replace_extension(header, ".h");
+  if (options.emit == EmitKind::Object && header.str() == output)
+    return makeError("the object '" + output +
+                         "' would be its own header; give it another ending",
+                     FailureKind::Usage);
   std::vector<const NativeTarget *> targets;
   for (const std::string &name : options.targets) {
     auto target = findTarget(name);
     if (!target)
       return target.takeError();
+    if (llvm::is_contained(targets, *target))
+      return makeError("target '" + name + "' is given twice",
+                       FailureKind::Usage);
     targets.push_back(*target);
   }
   auto program = loadProgram(input, options);
@@ -560,7 +452,10 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   metadata.Model = getModelName(input, options);
   metadata.Producer = "sysmol " SYSMOL_VERSION;
   if (llvm::Error error = describeInterface(program->getFunction(), metadata))
-    return error;
+    return atInput(input, std::move(error));
+  if (options.emit == EmitKind::Bundle)
+    if (llvm::Error error = checkGolden(metadata, options.goldenPairs))
+      return atInput(input, std::move(error));
   if (auto bytes = program->getFunction()->getAttrOfType<IntegerAttr>(
           "hetprec.float_bytes"))
     metadata.FloatBytes = bytes.getInt();
@@ -641,16 +536,19 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     watch.lap("machine code");
     report.weightBytes = weights.size();
     report.arenaBytes = metadata.ArenaBytes;
-    if (options.emit == EmitKind::Object) {
-      llvm::SmallString<128> header(output);
-      llvm::sys::path::replace_extension(header, ".h");
-      if (llvm::Error error = writeText(
-              header.str().str(), makeHeader(symbol, metadata, weights.size())))
-        return error;
-    }
-    if (llvm::Error error =
-            writeText(output, llvm::StringRef(code->data(), code->size())))
-      return error;
+    std::string declarations;
+    if (options.emit == EmitKind::Object)
+      declarations = makeHeader(symbol, metadata, weights.size());
+    auto getBytes = [](const auto &text) {
+      return std::span(reinterpret_cast<const uint8_t *>(text.data()),
+                       text.size());
+    };
+    std::vector<runtime::FileContent> files = {{output, getBytes(*code)}};
+    if (options.emit == EmitKind::Object)
+      files.push_back({header.str().str(), getBytes(declarations)});
+    runtime::Status written = runtime::writeFilesAtomically(files);
+    if (!written)
+      return makeError(written.error());
     return report;
   }
 
@@ -700,7 +598,7 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   Program reference{nullptr, std::move(model)};
   llvm::Error golden = addGolden(reference.getFunction(), options, writer);
   if (golden)
-    return golden;
+    return atInput(input, std::move(golden));
   watch.lap("golden vectors");
   runtime::Status written = writer.writeFile(output);
   if (!written)

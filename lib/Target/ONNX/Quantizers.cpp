@@ -88,9 +88,11 @@ Expected<Quantizer> Quantizer::read(const Graph &graph, const NodeProto &node) {
       attributes->getString("rounding_mode", "ROUND");
   if (!rounding)
     return rounding.takeError();
-  if (StringRef(*rounding).upper() != "ROUND")
+  bool roundsUp = StringRef(*rounding).upper() == "HALF_UP";
+  if (!roundsUp && StringRef(*rounding).upper() != "ROUND")
     return fail("rounding_mode is '" + *rounding +
-                "'; only ROUND (half to even) is allowed");
+                "'; only ROUND (half to even) is allowed, and HALF_UP on the "
+                "mid-rise grid");
   Quantizer quantizer;
   quantizer.isSigned = *isSigned != 0;
   Constant *parts[] = {&quantizer.steps, &quantizer.zeroPoints,
@@ -106,6 +108,14 @@ Expected<Quantizer> Quantizer::read(const Graph &graph, const NodeProto &node) {
   ArrayRef<double> bits = quantizer.bits.values;
   bool hasZero = llvm::all_of(quantizer.zeroPoints.values,
                               [](double zero) { return zero == 0; });
+  // HP21: how ties go on the mid-rise grid alone. (Whether a zero_point that is
+  // not 0 is that grid's, comes later.)
+  if (roundsUp && hasZero)
+    return fail("HP21: rounding_mode = HALF_UP is for the mid-rise grid "
+                "(zero_point = 2^(bit_width - 1) - 0.5)");
+  if (!quantizer.isSigned && *narrow)
+    return fail("HP21: narrow = 1 with signed = 0 has no code 2^bit_width - 1; "
+                "set narrow = 0");
   // HP21: the carrier.
   if (bits.size() == 1 && bits[0] == 16) {
     if (!quantizer.isSigned || !*narrow || !hasZero ||

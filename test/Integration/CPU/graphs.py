@@ -8,9 +8,9 @@ LEVELS = [(1, 2, 4), (1, 2), (2, 4, 8), (1,), (2,), (8,), (4,), (1, 4, 8), (1, 2
 
 
 class Graph:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, network: type[Network] = Network) -> None:
         self.random = random.Random(seed)
-        self.net = Network(seed)
+        self.net = network(seed)
         self.sums: list[Value] = []
         self.carriers: list[Value] = []
         self.reals: list[Value] = []

@@ -206,7 +206,7 @@ def signed_mixed() -> onnx.ModelProto:
     b = Builder(("N", 2))
     p = np.array([[8.0, 2.0]])
     step, zero = 2.0 ** (2 - p), np.array([[128.0, 1.5]])
-    b.quant("image", "x", step, zero, p)
+    b.quant("image", "x", step, zero, p, rounding_mode="HALF_UP")
     b.constant("w", [[-127 / 64, 1.5]])
     b.add("Gemm", ["x", b.quant("w", "wq", step, zero, p)], "logits", transB=1)
     return b.model()
@@ -437,6 +437,21 @@ def signed_two_bits() -> onnx.ModelProto:
 @invalid
 def rounding() -> onnx.ModelProto:
     return quantized_with(rounding_mode="FLOOR")
+
+
+@invalid
+def rounding_half_up() -> onnx.ModelProto:
+    return quantized_with(rounding_mode="HALF_UP")
+
+
+@invalid
+def narrow_unsigned() -> onnx.ModelProto:
+    return quantized_with(bits=4.0, narrow=1)
+
+
+@invalid
+def narrow_midrise() -> onnx.ModelProto:
+    return quantized_with(zero=1.5, bits=2.0, narrow=1)
 
 
 @invalid

@@ -230,6 +230,23 @@ func.func @f() {
   EXPECT_REFUSED(run(off, {}), "'arith.constant' code 4");
 }
 
+// HP24: what an argument has outside its level is not read; -128 is -127.
+TEST_F(Interpreter, ReadsTheBitsOfALevel) {
+  const char *text = R"mlir(
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1, 4, 8]>
+#s = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2, 8]>
+func.func @f(%x: tensor<1x3xi8, #a>, %y: tensor<1x2xi8, #s>)
+    -> (tensor<1x3xi8, #a>, tensor<1x2xi8, #s>) {
+  return %x, %y : tensor<1x3xi8, #a>, tensor<1x2xi8, #s>
+}
+)mlir";
+  IntTensor x{{1, 3}, {2, 255, 255}}, y{{1, 2}, {-2, -128}};
+  SYSMOL_VALUE(results, run(text, {x, y}));
+  EXPECT_EQ(results[0].ints().data, (std::vector<int32_t>{0, 15, 255}));
+  EXPECT_EQ(results[1].ints().data, (std::vector<int32_t>{2, -127}));
+  EXPECT_REFUSED(run(text, {x, IntTensor{{1, 1}, {0}}}), "argument 1");
+}
+
 TEST_F(Interpreter, BuffersRoundTrip) {
   mlir::RankedTensorType codes =
       type("tensor<1x2xi8, #hetprec.channels<axis = 1, grid = unsigned, "

@@ -210,7 +210,22 @@ static LogicalResult verifyConv(Operation *op, RankedTensorType input,
 //===----------------------------------------------------------------------===//
 
 LogicalResult QuantizeOp::verify() {
-  return verifyActivation(*this, getResult().getType(), "result");
+  if (failed(verifyActivation(*this, getResult().getType(), "result")))
+    return failure();
+  ChannelsAttr channels = getChannels(getResult().getType());
+  double scale = channels.getScale().front();
+  for (int8_t p : channels.getLevels()) {
+    double steps = channels.getGrid() == Grid::Unsigned ? (1 << p) - 1
+                   : p == 8 ? 64
+                            : std::ldexp(1.0, p - 2);
+    float multiplier = float(steps / scale);
+    if (multiplier == 0 || !std::isfinite(multiplier))
+      return emitOpError() << "HP9: the scale " << scale << " makes the "
+                           << "multiplier of its " << int(p) << "-bit level "
+                           << (multiplier == 0 ? "0" : "infinite")
+                           << " in binary32";
+  }
+  return success();
 }
 
 /// Level value times step of one code, in double (HP3-HP5).

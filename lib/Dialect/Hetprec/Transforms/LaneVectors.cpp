@@ -3,7 +3,6 @@
 #include "LaneVectors.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -104,6 +103,26 @@ Value LaneVectors::roundReal(Value value) {
   return arith::BitcastOp::create(b, loc, type.clone(b.getI32Type()), moved);
 }
 
+Value LaneVectors::roundToInt(Value value) {
+  Value bits = roundReal(value);
+  return arith::SubIOp::create(b, loc, bits,
+                               splat(cast<VectorType>(bits.getType()),
+                                     llvm::bit_cast<int32_t>(0x1.8p23f)));
+}
+
+Value LaneVectors::floorToInt(Value value) {
+  // math.floor is a call of the C library on machines that lack the
+  // instruction. The conversion cuts off, which is one too high below 0.
+  auto type = cast<VectorType>(value.getType()).clone(b.getI32Type());
+  Value cut = arith::FPToSIOp::create(b, loc, type, value);
+  Value back = arith::SIToFPOp::create(b, loc, value.getType(), cut);
+  Value above =
+      arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, back, value);
+  // True is -1.
+  return arith::AddIOp::create(b, loc, cut,
+                               arith::ExtSIOp::create(b, loc, type, above));
+}
+
 Value LaneVectors::getShift(int64_t level, Value slot, int64_t width) {
   Type type = b.getIntegerType(width);
   Value shift = arith::IndexCastUIOp::create(b, loc, type, slot);
@@ -164,8 +183,7 @@ Value LaneVectors::requantizeByRule(Value value, Value multiplier, Value offset,
   auto type = cast<VectorType>(x.getType()).clone(b.getI32Type());
   Value code;
   if (floors) {
-    x = math::FloorOp::create(b, loc, x);
-    code = arith::FPToSIOp::create(b, loc, type, x);
+    code = floorToInt(x);
   } else {
     code = roundReal(x);
   }

@@ -56,6 +56,10 @@ public:
   /// Rounds reals of magnitude below 2^22 half to even; the low 22 bits of the
   /// i32 results are the integers', the others are not.
   mlir::Value roundReal(mlir::Value value);
+  /// The same, and the whole i32 is the integer's.
+  mlir::Value roundToInt(mlir::Value value);
+  /// Rounds reals of magnitude below 2^31 down, to i32.
+  mlir::Value floorToInt(mlir::Value value);
 
   /// HP15 by thresholds: the number of `thresholds[row, ...]` below each value,
   /// in slot `slot` of i16 lanes.

@@ -119,6 +119,9 @@ static Accesses getAccesses(Operation *statement) {
     if (op->hasTrait<OpTrait::HasRecursiveMemoryEffects>() ||
         isMemoryEffectFree(op) || op->hasTrait<OpTrait::IsTerminator>())
       return;
+    // A hint, which upstream gives no effects: it changes nothing.
+    if (isa<memref::PrefetchOp>(op))
+      return;
     // An intrinsic on registers reaches no memory.
     if (isa<LLVM::CallIntrinsicOp>(op) && !hasMemoryOperands(op))
       return;

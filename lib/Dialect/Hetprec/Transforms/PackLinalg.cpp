@@ -1,13 +1,21 @@
 //===- PackLinalg.cpp - What is elementwise, as linalg --------------------===//
 
-#include "PackUtils.h"
+#include "Packer.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 using namespace sysmol::hetprec;
+
+/// `x` to the nearest integer, ties to even, where |x| is at most 2^22: behind
+/// 1.5 * 2^23 binary32 has no fraction. No call of the C library, which
+/// math.roundeven is on machines that lack the instruction.
+static Value roundEven(OpBuilder &b, Location loc, Value x) {
+  Value far = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0x1.8p23f));
+  x = arith::AddFOp::create(b, loc, x, far);
+  return arith::SubFOp::create(b, loc, x, far);
+}
 
 /// Codes of `values`, reals or sums, [N, C] or [N, C, H, W], times one
 /// multiplier a channel, plus one offset a channel (none: empty).
@@ -53,38 +61,44 @@ static Value roundToGrid(OpBuilder &b, Location loc, Value values,
         x = arith::MulFOp::create(nb, loc, x, args[1]);
         if (!offset.empty())
           x = arith::AddFOp::create(nb, loc, x, args[4]);
-        Value even = math::RoundEvenOp::create(nb, loc, x);
-        Value rounded = even;
-        Value zero = arith::ConstantOp::create(nb, loc, nb.getF32FloatAttr(0));
-        if (!isUnsigned) {
-          rounded = math::FloorOp::create(nb, loc, x);
-          if (hasSymmetric) {
-            Value symmetricLow =
-                arith::ConstantOp::create(nb, loc, nb.getF32FloatAttr(-127));
-            Value isSymmetric = arith::CmpFOp::create(
-                nb, loc, arith::CmpFPredicate::OEQ, lo, symmetricLow);
-            Value ordered = select(arith::CmpFPredicate::OEQ, even, even, zero);
-            rounded =
-                arith::SelectOp::create(nb, loc, isSymmetric, ordered, rounded);
-          }
+        Value isSymmetric;
+        if (hasSymmetric) {
+          Value symmetricLow =
+              arith::ConstantOp::create(nb, loc, nb.getF32FloatAttr(-127));
+          isSymmetric = arith::CmpFOp::create(
+              nb, loc, arith::CmpFPredicate::OEQ, lo, symmetricLow);
+          Value zero =
+              arith::ConstantOp::create(nb, loc, nb.getF32FloatAttr(0));
+          Value ordered = select(arith::CmpFPredicate::OEQ, x, x, zero);
+          x = arith::SelectOp::create(nb, loc, isSymmetric, ordered, x);
         }
-        // NaN compares false and takes the lowest code (HP10).
-        rounded = select(arith::CmpFPredicate::OGT, rounded, lo, lo);
-        rounded = select(arith::CmpFPredicate::OLT, rounded, hi, hi);
+        // The bounds are integers: clamping before rounding is the same. NaN
+        // compares false and takes the lowest code (HP10).
+        x = select(arith::CmpFPredicate::OGT, x, lo, lo);
+        x = select(arith::CmpFPredicate::OLT, x, hi, hi);
+        Value rounded = roundEven(nb, loc, x);
+        if (!isUnsigned) {
+          // Mid-rise channels round down.
+          Value above = arith::CmpFOp::create(
+              nb, loc, arith::CmpFPredicate::OGT, rounded, x);
+          Value one = arith::ConstantOp::create(nb, loc, nb.getF32FloatAttr(1));
+          Value below = arith::SelectOp::create(
+              nb, loc, above, arith::SubFOp::create(nb, loc, rounded, one),
+              rounded);
+          rounded = hasSymmetric ? arith::SelectOp::create(nb, loc, isSymmetric,
+                                                           rounded, below)
+                                       .getResult()
+                                 : below;
+        }
         Value code = arith::FPToSIOp::create(nb, loc, nb.getI32Type(), rounded);
         if (!isUnsigned) {
           // Mid-rise codes count from 0; the symmetric ones are signed.
           Value low = arith::FPToSIOp::create(nb, loc, nb.getI32Type(), lo);
           Value shifted = arith::SubIOp::create(nb, loc, code, low);
-          if (hasSymmetric) {
-            Value limit =
-                arith::ConstantOp::create(nb, loc, nb.getI32IntegerAttr(-127));
-            Value isSymmetric = arith::CmpIOp::create(
-                nb, loc, arith::CmpIPredicate::eq, low, limit);
-            shifted =
-                arith::SelectOp::create(nb, loc, isSymmetric, code, shifted);
-          }
-          code = shifted;
+          code = hasSymmetric ? arith::SelectOp::create(nb, loc, isSymmetric,
+                                                        code, shifted)
+                                    .getResult()
+                              : shifted;
         }
         Value narrow = arith::TruncIOp::create(nb, loc, nb.getI8Type(), code);
         linalg::YieldOp::create(nb, loc, narrow);
@@ -121,36 +135,82 @@ Value sysmol::hetprec::requantizeRows(OpBuilder &b, RequantizeOp op,
 
 Value sysmol::hetprec::dequantizeCodes(OpBuilder &b, DequantizeOp op,
                                        Value codes) {
-  // A code has at most 256 values: look them up (HP3-HP5, rounded once).
+  // A code has at most 256 values: look them up (HP3-HP5, rounded once). One
+  // table of 2^p reals for all channels of a level.
   Location loc = op.getLoc();
   RankedTensorType type = op.getResult().getType();
   ChannelsAttr encoding = getChannels(op.getInput().getType());
   double scale = encoding.getScale().front();
   SmallVector<float> values;
-  for (int8_t p : encoding.getBits())
-    for (int code = 0; code < 256; ++code)
+  int16_t firstOf[9] = {};
+  for (int8_t p : encoding.getLevels()) {
+    firstOf[p] = values.size();
+    for (int code = 0; code < 1 << p; ++code)
       values.push_back(float(encoding.getGrid() == Grid::Unsigned
                                  ? scale * code / ((1 << p) - 1)
                              : p == 8 ? scale * 0x1p-6 * int8_t(code)
                                       : scale * std::ldexp(1.0, 1 - p) *
                                             (2 * code + 1 - (1 << p))));
+  }
+  // Where a channel's reals begin, and which bits of a byte are its code.
+  SmallVector<int16_t> first;
+  SmallVector<int8_t> mask;
+  for (int8_t p : encoding.getBits()) {
+    first.push_back(firstOf[p]);
+    mask.push_back(int8_t((1 << p) - 1));
+  }
   int64_t channels = encoding.getBits().size();
-  Value table = makeTable<float>(b, loc, {channels, 256}, values);
+  Value table = makeTable<float>(b, loc, {int64_t(values.size())}, values);
   AffineMap identity = b.getMultiDimIdentityMap(type.getRank());
+  AffineMap channel = AffineMap::get(type.getRank(), 0, b.getAffineDimExpr(1));
   Value empty =
       tensor::EmptyOp::create(b, loc, type.getShape(), b.getF32Type());
   auto generic = linalg::GenericOp::create(
-      b, loc, TypeRange{empty.getType()}, ValueRange{codes}, ValueRange{empty},
-      {identity, identity},
+      b, loc, TypeRange{empty.getType()},
+      ValueRange{codes, makeTable<int16_t>(b, loc, {channels}, first),
+                 makeTable<int8_t>(b, loc, {channels}, mask)},
+      ValueRange{empty}, {identity, channel, channel, identity},
       SmallVector<utils::IteratorType>(type.getRank(),
                                        utils::IteratorType::parallel),
       [&](OpBuilder &nb, Location loc, ValueRange args) {
-        Value channel = linalg::IndexOp::create(nb, loc, 1);
-        Value code =
-            arith::IndexCastUIOp::create(nb, loc, nb.getIndexType(), args[0]);
-        Value value = tensor::ExtractOp::create(nb, loc, table,
-                                                ValueRange{channel, code});
+        Value code = arith::AndIOp::create(nb, loc, args[0], args[2]);
+        code = arith::ExtUIOp::create(nb, loc, nb.getI16Type(), code);
+        code = arith::AddIOp::create(nb, loc, code, args[1]);
+        code = arith::IndexCastUIOp::create(nb, loc, nb.getIndexType(), code);
+        Value value = tensor::ExtractOp::create(nb, loc, table, code);
         linalg::YieldOp::create(nb, loc, value);
+      });
+  return generic.getResult(0);
+}
+
+Value sysmol::hetprec::maskCodes(OpBuilder &b, Location loc, Value codes,
+                                 ChannelsAttr encoding) {
+  bool isUnsigned = encoding.getGrid() == Grid::Unsigned;
+  SmallVector<int8_t> mask;
+  for (int8_t p : encoding.getBits())
+    mask.push_back(int8_t((1 << p) - 1));
+  if (isUnsigned && llvm::all_of(mask, [](int8_t m) { return m == -1; }))
+    return codes; // every byte is a code
+  auto type = cast<RankedTensorType>(codes.getType());
+  AffineMap identity = b.getMultiDimIdentityMap(type.getRank());
+  AffineMap channel = AffineMap::get(type.getRank(), 0, b.getAffineDimExpr(1));
+  Value empty = tensor::EmptyOp::create(b, loc, type.getShape(), b.getI8Type());
+  auto generic = linalg::GenericOp::create(
+      b, loc, TypeRange{type},
+      ValueRange{codes,
+                 makeTable<int8_t>(b, loc, {int64_t(mask.size())}, mask)},
+      ValueRange{empty}, {identity, channel, identity},
+      SmallVector<utils::IteratorType>(type.getRank(),
+                                       utils::IteratorType::parallel),
+      [&](OpBuilder &nb, Location loc, ValueRange args) {
+        Value code = arith::AndIOp::create(nb, loc, args[0], args[1]);
+        if (!isUnsigned) {
+          // Of the symmetric level; mid-rise codes are no less than 0.
+          Value least =
+              arith::ConstantOp::create(nb, loc, nb.getI8IntegerAttr(-127));
+          code = arith::MaxSIOp::create(nb, loc, code, least);
+        }
+        linalg::YieldOp::create(nb, loc, code);
       });
   return generic.getResult(0);
 }
@@ -196,7 +256,7 @@ Value sysmol::hetprec::scalePlanes(OpBuilder &b, Location loc,
           };
           x = arith::MaximumFOp::create(nb, loc, x, bound(-32767));
           x = arith::MinimumFOp::create(nb, loc, x, bound(32767));
-          x = math::RoundEvenOp::create(nb, loc, x);
+          x = roundEven(nb, loc, x);
           x = arith::FPToSIOp::create(nb, loc, nb.getI16Type(), x);
         }
         linalg::YieldOp::create(nb, loc, x);

@@ -4,7 +4,6 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -396,10 +395,7 @@ static Value requantize(OpBuilder &b, LaneVectors &v, Location loc, Value x,
   ArrayRef<int64_t> levels = op.getOutLevels();
   int64_t finest = *llvm::max_element(levels);
   auto round = [&](Value value, bool floors) -> Value {
-    value = floors ? math::FloorOp::create(b, loc, value).getResult()
-                   : math::RoundEvenOp::create(b, loc, value).getResult();
-    auto type = cast<VectorType>(value.getType()).clone(b.getI32Type());
-    return arith::FPToSIOp::create(b, loc, type, value);
+    return floors ? v.floorToInt(value) : v.roundToInt(value);
   };
   VectorType type = v.half(b.getI32Type());
   Value bits;
@@ -471,9 +467,7 @@ void GemvVectorizer::finish(const Sums &sums) {
                                       loadTable(op.getMultiplier(), lane));
       if (op.getEpilogue() == Epilogue::Carrier ||
           op.getEpilogue() == Epilogue::CarrierAdd) {
-        x = math::RoundEvenOp::create(b, loc, v.clampReal(x, -32767, 32767));
-        Value carrier =
-            arith::FPToSIOp::create(b, loc, v.half(b.getI32Type()), x);
+        Value carrier = v.roundToInt(v.clampReal(x, -32767, 32767));
         if (op.getEpilogue() == Epilogue::CarrierAdd) {
           carrier = add(carrier, v.resize(load(row, lane), 32));
           VectorType type = v.half(b.getI32Type());

@@ -205,10 +205,15 @@ void sysmol::hetprec::lowerPackLanes(OpBuilder &b, PackLanesOp op) {
             continue;
           Value code =
               memref::LoadOp::create(b, loc, op.getInput(), loops.at(channel));
-          if (level == 8 && op.getIsSigned()) {
-            Value offset =
-                arith::ConstantOp::create(b, loc, b.getI8IntegerAttr(-128));
-            code = arith::XOrIOp::create(b, loc, code, offset); // + 128
+          // HP24: what comes from outside may lie outside its level.
+          auto byte = [&](int64_t value) -> Value {
+            return arith::ConstantOp::create(b, loc, b.getI8IntegerAttr(value));
+          };
+          if (level < 8) {
+            code = arith::AndIOp::create(b, loc, code, byte((1 << level) - 1));
+          } else if (op.getIsSigned()) {
+            code = arith::MaxSIOp::create(b, loc, code, byte(-127));
+            code = arith::XOrIOp::create(b, loc, code, byte(-128)); // + 128
           }
           if (wordType != code.getType())
             code = arith::ExtUIOp::create(b, loc, wordType, code);

@@ -401,6 +401,27 @@ func.func @no_encoding(%x: tensor<1x1xi8>) {
 
 // -----
 
+//===- HP9: multipliers ---------------------------------------------------===//
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0e-60, bits = [1, 4]>
+func.func @multiplier_infinite(%x: tensor<1x2xf32>) {
+  // expected-error @+1 {{HP9: the scale 1.000000e-60 makes the multiplier of its 1-bit level infinite in binary32}}
+  %q = hetprec.quantize %x : tensor<1x2xf32> to tensor<1x2xi8, #a>
+  return
+}
+
+// -----
+
+// Subnormal multipliers are numbers; the coarsest level's is the first to go.
+#a = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0e+46, bits = [2, 8]>
+func.func @multiplier_zero(%x: tensor<1x2xf32>) {
+  // expected-error @+1 {{HP9: the scale 1.000000e+46 makes the multiplier of its 2-bit level 0 in binary32}}
+  %q = hetprec.quantize %x : tensor<1x2xf32> to tensor<1x2xi8, #a>
+  return
+}
+
+// -----
+
 //===- HP14: pooling ------------------------------------------------------===//
 
 #a = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1]>

@@ -92,7 +92,7 @@ func.func @network(%weights: memref<4096xi8>, %arena: memref<8192xi8>, %in: memr
 // -----
 
 // What is no parallel loop is one task; a loop behind it that needs nothing of
-// it runs beside it.
+// it runs beside it. A prefetch is no need.
 
 // CHECK-LABEL: func.func @loose(
 // CHECK: %[[TASKS:.+]] = arith.constant 9 : i32
@@ -118,6 +118,7 @@ func.func @loose(%weights: memref<64xi8>, %arena: memref<8192xi8>) {
   memref.store %y, %b[%c0] : memref<1xi8>
   scf.for %i = %c0 to %c8 step %c1 {
     scf.for %j = %c0 to %c512 step %c1 {
+      memref.prefetch %weights[%i], read, locality<3>, data : memref<64xi8>
       memref.store %zero, %a[%i, %j] : memref<8x512xi8>
     }
   } {hetprec.parallel}

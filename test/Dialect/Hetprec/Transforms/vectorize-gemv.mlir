@@ -67,8 +67,9 @@ func.func @nibbles(%r: memref<2x2xi32>, %w: memref<1x256xi8>, %out: memref<2x64x
 // CHECK: hetprec.mac {{.+}} level = 8 {signed_lanes}
 // CHECK: arith.mulf
 // CHECK: arith.addf
-// CHECK: math.roundeven
-// CHECK: arith.fptosi
+// CHECK: arith.addf
+// CHECK: arith.bitcast
+// CHECK: arith.subi
 // CHECK: vector.load %{{.+}} : memref<64xi8>, vector<32xi8>
 // CHECK: arith.shli
 // CHECK: arith.minsi

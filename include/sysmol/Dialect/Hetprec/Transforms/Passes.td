@@ -61,7 +61,10 @@ def ChooseLanesPass : Pass<"hetprec-choose-lanes", "::mlir::func::FuncOp"> {
 def VerifyPhasePass : Pass<"hetprec-verify-phase", "::mlir::func::FuncOp"> {
   let summary = "Check the contract of a phase and name the culprit";
   let description = [{
-    `model`: shapes are static, weights are constants. `plan`: besides, every
+    `model`: nothing but model ops, constants and reshapes; shapes are static,
+    without zeros, of at most 2^31 elements; codes are `[N, C]` or
+    `[N, C, H, W]` with one scale, their channels on axis 1; weights are
+    constants on their levels (HP24). `plan`: besides, every
     input of an ungrouped dot product is sorted into segments. `packed`: no
     model op and no encoding is left. `loops`: memrefs only, every `contract`
     tiled to whole registers. `vectors`: no lane op is left, only `mac`.

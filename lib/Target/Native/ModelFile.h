@@ -1,0 +1,34 @@
+//===- ModelFile.h - What an .mlir file may hold ----------------*- C++ -*-===//
+//
+// Private to the compiler.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SYSMOL_LIB_TARGET_NATIVE_MODELFILE_H
+#define SYSMOL_LIB_TARGET_NATIVE_MODELFILE_H
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include <string>
+
+namespace sysmol {
+
+/// MLIR's parser descends once for each open bracket and has no limit of its
+/// own: says why `text` must not be parsed (empty: it may). One linear scan.
+std::string findDeepNesting(llvm::StringRef text);
+
+/// A module is one public function and nothing else: says what `module` holds
+/// besides (empty: nothing). Drops the attributes that no phase of ours reads,
+/// so that none of them means something further down.
+std::string checkModule(mlir::ModuleOp module);
+
+/// What that function is called in LLVM IR, whatever its own name: no name of
+/// a library's function.
+inline constexpr char kNetworkName[] = "network";
+
+/// The one function of a checked module.
+mlir::func::FuncOp getNetwork(mlir::ModuleOp module);
+
+} // namespace sysmol
+
+#endif // SYSMOL_LIB_TARGET_NATIVE_MODELFILE_H
