@@ -196,7 +196,7 @@ Value sysmol::hetprec::maskCodes(OpBuilder &b, Location loc, Value codes,
   AffineMap channel = AffineMap::get(type.getRank(), 0, b.getAffineDimExpr(1));
   Value empty = tensor::EmptyOp::create(b, loc, type.getShape(), b.getI8Type());
   auto generic = linalg::GenericOp::create(
-      b, loc, TypeRange{type},
+      b, loc, TypeRange{empty.getType()},
       ValueRange{codes,
                  makeTable<int8_t>(b, loc, {int64_t(mask.size())}, mask)},
       ValueRange{empty}, {identity, channel, identity},

@@ -31,8 +31,8 @@ func.func @depthwise_weights(%x: tensor<1x2x4x4xi8, #act>, %w: tensor<2x1x3x3xi8
 // -----
 
 #act = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2, 1]>
-// expected-error @+1 {{argument 0: contract of phase model: shapes must be static; set the batch size at import}}
 func.func @batch(%x: tensor<?x2xf32>) -> tensor<?x2xi8, #act> {
+  // expected-error @+1 {{contract of phase model: shapes must be static; set the batch size at import}}
   %r = hetprec.quantize %x : tensor<?x2xf32> to tensor<?x2xi8, #act>
   return %r : tensor<?x2xi8, #act>
 }
