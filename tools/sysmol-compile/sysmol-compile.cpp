@@ -127,6 +127,11 @@ int main(int argc, char **argv) {
     WithColor::error() << "a GPU must be the only target\n";
     return int(FailureKind::Usage);
   }
+  if (isGPU && (explain || profile || forbidFallback)) {
+    WithColor::error() << "--explain, --profile and --forbid-fallback are for "
+                          "CPUs; for a GPU: sysmol bench --gpu --predict\n";
+    return int(FailureKind::Usage);
+  }
   if (path.empty()) {
     const char *endings[] = {".smol", ".o", ".ll", ".s", ".mlir"};
     const char *gpuEndings[] = {".json", ".cubin", ".ll", ".ptx", ".mlir"};
@@ -164,6 +169,8 @@ int main(int argc, char **argv) {
   if (printTimes) {
     for (const PhaseTime &time : report->times)
       outs() << format("%8.3f s  ", time.seconds) << time.phase << "\n";
+    if (isGPU)
+      return 0;
     outs() << "weights and tables " << report->weightBytes << " bytes, arena "
            << report->arenaBytes << " bytes, float parameters "
            << report->floatBytes << " bytes\n";

@@ -1,0 +1,113 @@
+"""Compile the kernels that `sysmol bench --gpu` should measure, goals first.
+
+    python test/benchmark/gpu_kernels.py FOLDER [--compiler build/bin/sysmol-compile] [--few]
+
+Needs no GPU. Small kernels come first: they tell within a second whether a kind of kernel is right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A product `m x n` over segments of (level, channels), and the options of its kernel."""
+
+    name: str
+    m: int
+    n: int
+    segments: tuple[tuple[int, int], ...]
+    options: str
+
+    @property
+    def arch(self) -> str:
+        """What it is compiled for."""
+        return "sm_90a" if "warpgroups" in self.options else "sm_90"
+
+    def source(self) -> str:
+        """The product as the compiler reads it."""
+        bits = ", ".join(f"{level} x {channels}" for level, channels in self.segments)
+        k = sum(channels for _, channels in self.segments)
+        x, w = f"tensor<{self.m}x{k}xi8, #a>", f"tensor<{self.n}x{k}xi8, #w>"
+        out = f"tensor<{self.m}x{self.n}xi32>"
+        return (
+            f"#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [{bits}]>\n"
+            f"#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [{bits}]>\n"
+            f"func.func @kernel(%x: {x}, %w: {w}) -> {out} {{\n"
+            f"  %acc = hetprec.matmul %x, %w : {x}, {w} -> {out}\n"
+            f"  return %acc : {out}\n}}\n"
+        )
+
+
+def _mixes(k: int) -> dict[str, tuple[tuple[int, int], ...]]:
+    """Mixes of the goals: 2 bits, and 1.5 bits on average."""
+    return {"2bit": ((2, k),), "1.5bit": ((1, k // 2), (2, k // 2))}
+
+
+def cases() -> Iterator[Case]:
+    """Checks, then goals, then what explains them."""
+    mix = ((1, 1100), (2, 1500), (4, 600))
+    yield Case("00_check_gemv", 3, 40, mix, "kernel=gemv")
+    yield Case("00_check_gemm", 130, 256, mix, "kernel=gemm")
+    for level in (1, 2):
+        yield Case(
+            f"00_check_wgmma_{level}bit", 128, 128, ((level, 2048),), "kernel=gemm warpgroups=1"
+        )
+    yield Case("00_check_wgmma_mix", 130, 256, mix, "kernel=gemm warpgroups=1")
+    for n, k in ((16384, 16384), (8192, 28672)):
+        for name, segments in _mixes(k).items():
+            for variant in ("8 8 1024", "4 8 1024", "4 16 512", "8 4 2048"):
+                warps, unroll, threads = variant.split()
+                yield Case(
+                    f"10_gemv_{n}x{k}_{name}_w{warps}_u{unroll}_t{threads}", 1, n, segments,
+                    f"kernel=gemv warps={warps} unroll={unroll} threads={threads}",
+                )  # fmt: skip
+    parts = {
+        "25_50_25": ((1, 2048), (2, 4096), (4, 2048)),
+        "50_30_20": ((1, 4096), (2, 2560), (4, 1536)),
+        "1bit": ((1, 8192),),
+        "2bit": ((2, 8192),),
+        "4bit": ((4, 8192),),
+    }
+    for name, segments in parts.items():
+        for suffix, options in (("", ""), ("_wgmma", " warpgroups=1")):
+            yield Case(
+                f"20_gemm_8192_{name}{suffix}", 8192, 8192, segments, f"kernel=gemm{options}"
+            )
+    for m in (2, 4, 8):
+        yield Case(f"30_gemv_16384_2bit_m{m}", m, 16384, ((2, 16384),), "kernel=gemv")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--compiler", default=str(_ROOT / "build" / "bin" / "sysmol-compile"))
+    parser.add_argument("--few", action="store_true", help="the small ones only")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for case in cases():
+        if options.few and not case.name.startswith("00"):
+            continue
+        source = options.folder / f"{case.name}.mlir"
+        source.write_text(case.source())
+        subprocess.run(
+            [
+                *(options.compiler, source, f"--target={case.arch}"),
+                *("-o", source.with_suffix(".json"), f"--kernel-options={case.options}"),
+            ],
+            check=True,
+        )
+        print(case.name, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
