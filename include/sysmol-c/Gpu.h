@@ -64,10 +64,9 @@ SYSMOL_EXPORT sysmol_status sysmol_gpu_synchronize(const sysmol_gpu *gpu,
 
 /** Loads PTX text or a cubin of `bytes` bytes; `name` is what errors call it,
  *  or NULL. */
-SYSMOL_EXPORT sysmol_status
-sysmol_gpu_module_load(const sysmol_gpu *gpu, const void *image, size_t bytes,
-                       const char *name, sysmol_gpu_module **module,
-                       char *error, size_t error_bytes);
+SYSMOL_EXPORT sysmol_status sysmol_gpu_module_load(
+    const sysmol_gpu *gpu, const void *image, size_t bytes, const char *name,
+    sysmol_gpu_module **module, char *error, size_t error_bytes);
 SYSMOL_EXPORT void sysmol_gpu_module_destroy(sysmol_gpu_module *module);
 /** Starts a kernel; returns before it has run. */
 SYSMOL_EXPORT sysmol_status sysmol_gpu_module_launch(

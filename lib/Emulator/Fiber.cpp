@@ -80,7 +80,7 @@ void Fiber::prepare(uint8_t *stackTop, Entry entry, void *argument) {
   slots[2] = reinterpret_cast<void *>(entry); // r13
   slots[3] = argument;                        // r12
   slots[6] = reinterpret_cast<void *>(&sysmolEmulatorEnter);
-  own = slots;
+  own = static_cast<void *>(slots);
 }
 
 void Fiber::resume() { sysmolEmulatorSwitch(&caller, own); }

@@ -12,6 +12,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/Twine.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include <sys/mman.h>
@@ -124,7 +125,7 @@ bool Machine::checkShared(const Thread &thread, uint64_t address,
 
 uint8_t *Machine::access(Thread &thread, uint64_t address, uint64_t bytes,
                          uint64_t align, AccessKind kind) {
-  auto *pointer = reinterpret_cast<uint8_t *>(address);
+  uint8_t *pointer = hostPointer(address);
   if (address % align) {
     fail(thread, verb(kind) + " " + llvm::Twine(bytes) +
                      " bytes at an address that is no multiple of " +
@@ -199,10 +200,9 @@ void Machine::startCopy(Thread &thread, const AsyncCopy &copy) {
 void Machine::finishCopies(Thread &thread, size_t groupsThatMayStay) {
   while (thread.copyGroups.size() > groupsThatMayStay) {
     for (const AsyncCopy &copy : thread.copyGroups.front()) {
-      auto *target = reinterpret_cast<uint8_t *>(copy.target);
+      uint8_t *target = hostPointer(copy.target);
       if (copy.sourceBytes)
-        std::memcpy(target, reinterpret_cast<const void *>(copy.source),
-                    copy.sourceBytes);
+        std::memcpy(target, hostPointer(copy.source), copy.sourceBytes);
       std::memset(target + copy.sourceBytes, 0, copy.bytes - copy.sourceBytes);
       shadow.finishCopy(target - shared.data(), copy.bytes, stamp(thread));
     }
@@ -439,7 +439,7 @@ void Machine::runBlock() {
   if (copiesLeft)
     shadow.reset();
   if (config.scheduleSeed)
-    std::shuffle(warpOrder.begin(), warpOrder.end(), random);
+    std::shuffle(warpOrder.begin(), warpOrder.end(), *random);
 
   while (!failed()) {
     bool progress = false;
@@ -494,7 +494,7 @@ llvm::Error Machine::run(Kernel entry, llvm::StringRef name,
   shadow.reset();
   fault.clear();
   statistics = {};
-  random.seed(config.scheduleSeed);
+  random.emplace(config.scheduleSeed);
   if (!stacks || stacks->size() < count)
     stacks = std::make_unique<FiberStacks>(count);
   if (!stacks->valid()) {
@@ -519,7 +519,7 @@ llvm::Error Machine::run(Kernel entry, llvm::StringRef name,
   std::vector<uint64_t> order(config.scheduleSeed ? blocks : 0);
   for (uint64_t i = 0; i < order.size(); ++i)
     order[i] = i;
-  std::shuffle(order.begin(), order.end(), random);
+  std::shuffle(order.begin(), order.end(), *random);
   for (uint64_t i = 0; i < blocks; ++i) {
     uint64_t block = order.empty() ? i : order[i];
     blockIndex = {

@@ -12,6 +12,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <random>
 
 namespace sysmol::emulator {
@@ -52,6 +53,12 @@ struct Thread {
   uint32_t warp() const { return index / 32; }
   uint32_t lane() const { return index % 32; }
 };
+
+/// Addresses of kernels are numbers.
+inline uint8_t *hostPointer(uint64_t address) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  return reinterpret_cast<uint8_t *>(address);
+}
 
 enum class AccessKind : uint8_t { Read, Write, Atomic };
 
@@ -142,7 +149,7 @@ private:
   std::vector<uint32_t> warpOrder;
   std::vector<uint32_t> warpEpochs;
   uint32_t blockEpoch = 0;
-  std::mt19937_64 random;
+  std::optional<std::mt19937_64> random;
   Thread *current = nullptr;
   std::string fault;
   Statistics statistics;

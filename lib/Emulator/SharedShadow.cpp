@@ -60,14 +60,16 @@ std::optional<SharedShadow::Finding> SharedShadow::access(size_t offset,
     }
     Stamp before = cell.read;
     cell.read = now;
-    if (cell.readers == Readers::None || before.blockEpoch != now.blockEpoch)
-      cell.readers = Readers::OneLane;
-    else if (cell.readers == Readers::Many || before.warp != now.warp)
+    bool concurrent =
+        cell.readers != Readers::None && before.blockEpoch == now.blockEpoch;
+    if (concurrent &&
+        (cell.readers == Readers::Many || before.warp != now.warp))
       cell.readers = Readers::Many;
-    else if (before.warpEpoch != now.warpEpoch)
-      cell.readers = Readers::OneLane;
-    else if (before.lane != now.lane)
+    else if (concurrent && before.warpEpoch == now.warpEpoch &&
+             (cell.readers == Readers::OneWarp || before.lane != now.lane))
       cell.readers = Readers::OneWarp;
+    else
+      cell.readers = Readers::OneLane;
   }
   return std::nullopt;
 }

@@ -123,6 +123,8 @@ Result<Module> Device::load(std::span<const uint8_t> Image,
   std::vector<char> Log(16384);
   enum { ErrorLog = 5, ErrorLogBytes = 6 };
   int Options[] = {ErrorLog, ErrorLogBytes};
+  // The size travels as a pointer.
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
   void *Values[] = {Log.data(), reinterpret_cast<void *>(Log.size())};
   void *Handle = nullptr;
   if (Status S = C->D->check(
@@ -150,9 +152,8 @@ Result<Kernel> Module::kernel(const std::string &Wanted) const {
   K.Owner = Handle;
   K.C = C;
   K.Name = Wanted;
-  if (Status S =
-          D.check(D.getFunction(&K.Handle, Handle.get(), Wanted.c_str()),
-                  Name + " has no kernel " + inQuotes(Wanted));
+  if (Status S = D.check(D.getFunction(&K.Handle, Handle.get(), Wanted.c_str()),
+                         Name + " has no kernel " + inQuotes(Wanted));
       !S)
     return S.error();
   for (auto [Number, Value] : {std::pair(Registers, &K.Registers),
@@ -170,8 +171,7 @@ static std::string text(const Dim3 &D) {
 }
 
 Status Kernel::launch(const Dim3 &Grid, const Dim3 &Block, uint64_t SharedBytes,
-                      void *Stream,
-                      std::span<void *const> Parameters) const {
+                      void *Stream, std::span<void *const> Parameters) const {
   for (const Dim3 &D : {Grid, Block})
     if (std::find(D.begin(), D.end(), 0u) != D.end())
       return misused("grid " + text(Grid) + " and block " + text(Block) +
@@ -188,9 +188,10 @@ Status Kernel::launch(const Dim3 &Grid, const Dim3 &Block, uint64_t SharedBytes,
   if (SharedBytes > UINT32_MAX)
     return misused(What + "; no GPU has so much");
   if (SharedBytes > Free)
-    if (Status S = D.check(D.setFunctionAttribute(
-                               Handle, MaxDynamic, static_cast<int>(SharedBytes)),
-                           What);
+    if (Status S =
+            D.check(D.setFunctionAttribute(Handle, MaxDynamic,
+                                           static_cast<int>(SharedBytes)),
+                    What);
         !S)
       return S;
   std::vector<void *> Pointers(Parameters.begin(), Parameters.end());
@@ -220,9 +221,9 @@ Result<Memory> Device::allocate(uint64_t Bytes) const {
 Memory::Memory(std::shared_ptr<const Context> C, uint64_t Pointer,
                uint64_t Bytes)
     : C(std::move(C)), Pointer(Pointer), Bytes(Bytes) {}
-Memory::Memory(Memory &&) = default;
+Memory::Memory(Memory &&) noexcept = default;
 
-Memory &Memory::operator=(Memory &&Other) {
+Memory &Memory::operator=(Memory &&Other) noexcept {
   std::swap(C, Other.C);
   std::swap(Pointer, Other.Pointer);
   std::swap(Bytes, Other.Bytes);
@@ -248,9 +249,9 @@ Status Memory::copyFrom(std::span<const uint8_t> Host, uint64_t Offset) const {
   if (Status S = C->use(); !S)
     return S;
   const Driver &D = *C->D;
-  if (Status S = D.check(D.copyToDevice(Pointer + Offset, Host.data(),
-                                        Host.size(), nullptr),
-                         "copy to the GPU");
+  if (Status S = D.check(
+          D.copyToDevice(Pointer + Offset, Host.data(), Host.size(), nullptr),
+          "copy to the GPU");
       !S)
     return S;
   return D.check(D.streamSynchronize(nullptr), "copy to the GPU");
@@ -295,9 +296,9 @@ Result<Stream> Device::stream() const {
 
 Stream::Stream(std::shared_ptr<const Context> C, void *Handle)
     : C(std::move(C)), Handle(Handle) {}
-Stream::Stream(Stream &&) = default;
+Stream::Stream(Stream &&) noexcept = default;
 
-Stream &Stream::operator=(Stream &&Other) {
+Stream &Stream::operator=(Stream &&Other) noexcept {
   std::swap(C, Other.C);
   std::swap(Handle, Other.Handle);
   return *this;
@@ -327,9 +328,9 @@ Result<Event> Device::event() const {
 
 Event::Event(std::shared_ptr<const Context> C, void *Handle)
     : C(std::move(C)), Handle(Handle) {}
-Event::Event(Event &&) = default;
+Event::Event(Event &&) noexcept = default;
 
-Event &Event::operator=(Event &&Other) {
+Event &Event::operator=(Event &&Other) noexcept {
   std::swap(C, Other.C);
   std::swap(Handle, Other.Handle);
   return *this;
@@ -354,9 +355,9 @@ Result<float> Event::since(const Event &Start) const {
       !S)
     return S.error();
   float Milliseconds = 0;
-  if (Status S = C->D->check(
-          C->D->eventElapsed(&Milliseconds, Start.Handle, Handle),
-          "no time between two events");
+  if (Status S =
+          C->D->check(C->D->eventElapsed(&Milliseconds, Start.Handle, Handle),
+                      "no time between two events");
       !S)
     return S.error();
   return Milliseconds;

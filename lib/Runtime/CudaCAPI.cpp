@@ -40,9 +40,8 @@ sysmol_status sysmol_gpu_describe(const sysmol_gpu *gpu, sysmol_gpu_info *info,
     if (!gpu || !info)
       return nullArgument();
     const cuda::DeviceInfo &I = gpu->D.info();
-    *info = {I.Name.c_str(), I.Major,          I.Minor,      I.Multiprocessors,
-             I.ClockKHz,     I.L2Bytes,        I.MaxSharedBytes,
-             I.MemoryBytes};
+    *info = {I.Name.c_str(), I.Major,   I.Minor,          I.Multiprocessors,
+             I.ClockKHz,     I.L2Bytes, I.MaxSharedBytes, I.MemoryBytes};
     return {};
   });
 }

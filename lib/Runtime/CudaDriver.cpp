@@ -105,9 +105,6 @@ Result<std::shared_ptr<const Driver>> Driver::load(const char *Library) {
   return std::shared_ptr<const Driver>(std::move(D));
 }
 
-/// The library stays: drivers do not survive being unloaded.
-Driver::~Driver() = default;
-
 Context::~Context() {
   if (Handle)
     D->primaryRelease(Device);

@@ -16,8 +16,8 @@ namespace sysmol::runtime::cuda {
 /// attributes are ints, device addresses are 64-bit numbers.
 class Driver {
 public:
+  /// The library stays loaded: drivers do not survive being unloaded.
   static Result<std::shared_ptr<const Driver>> load(const char *Library);
-  ~Driver();
 
   /// Success, or an Error that begins with `What`.
   Status check(int Code, const std::string &What) const;
@@ -57,8 +57,7 @@ public:
 private:
   Driver() = default;
   Status find();
-  template <typename Function>
-  Status find(const char *Name, Function &Pointer);
+  template <typename Function> Status find(const char *Name, Function &Pointer);
   void *Handle = nullptr;
 };
 

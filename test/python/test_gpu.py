@@ -371,7 +371,7 @@ def test_a_worker_that_dies_or_hangs_is_reported(monkeypatch: pytest.MonkeyPatch
     import time
 
     monkeypatch.setattr(bench, "_WORKER", (sys.executable, "-c"))
-    monkeypatch.setattr(bench, "_PATIENCE", 1.0)
+    monkeypatch.setattr(bench, "_PATIENCE", (1.0, 1.0))
     until = time.monotonic() + 30
     (event,) = bench._worker(["import sys; sys.exit('no luck')"], until)
     assert event["event"] == "died" and "no luck" in event["error"]

@@ -169,7 +169,7 @@ static llvm::Expected<Statistics> run(const Description &description,
     for (auto [index, argument] : llvm::enumerate(launch.arguments)) {
       if (const auto *name = std::get_if<std::string>(&argument)) {
         pointers[index] = memories.at(*name)->view().data();
-        parameters.push_back(&pointers[index]);
+        parameters.push_back(static_cast<const void *>(&pointers[index]));
       } else {
         parameters.push_back(std::get<std::vector<uint8_t>>(argument).data());
       }

@@ -44,8 +44,8 @@ struct DeviceInfo {
 class Stream {
 public:
   ~Stream();
-  Stream(Stream &&);
-  Stream &operator=(Stream &&);
+  Stream(Stream &&) noexcept;
+  Stream &operator=(Stream &&) noexcept;
   /// For other libraries: a CUstream.
   void *handle() const { return Handle; }
   Status synchronize() const;
@@ -61,8 +61,8 @@ private:
 class Event {
 public:
   ~Event();
-  Event(Event &&);
-  Event &operator=(Event &&);
+  Event(Event &&) noexcept;
+  Event &operator=(Event &&) noexcept;
   Status record(void *Stream) const;
   /// Waits for both; milliseconds.
   Result<float> since(const Event &Start) const;
@@ -78,8 +78,8 @@ private:
 class Memory {
 public:
   ~Memory();
-  Memory(Memory &&);
-  Memory &operator=(Memory &&);
+  Memory(Memory &&) noexcept;
+  Memory &operator=(Memory &&) noexcept;
   uint64_t pointer() const { return Pointer; }
   uint64_t bytes() const { return Bytes; }
   /// Both wait until the copy is done.

@@ -95,6 +95,11 @@ static int attribute(int which) {
   }
 }
 
+static uint8_t *pointerOf(uint64_t address) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  return reinterpret_cast<uint8_t *>(address);
+}
+
 static void copyText(const std::string &text, void *buffer, size_t bytes) {
   if (!buffer || !bytes)
     return;
@@ -134,12 +139,11 @@ static std::vector<Buffer> buffersFor(const KernelInfo &kernel,
             address < std::prev(next)->first + std::prev(next)->second;
   }
   if (!ours)
-    return {{"memory",
-             {reinterpret_cast<uint8_t *>(4096), (size_t(1) << 47) - 4096}}};
+    return {{"memory", {pointerOf(4096), (size_t(1) << 47) - 4096}}};
   std::vector<Buffer> buffers;
+  buffers.reserve(allocations.size());
   for (auto [address, bytes] : allocations)
-    buffers.push_back(
-        {"allocation", {reinterpret_cast<uint8_t *>(address), bytes}});
+    buffers.push_back({"allocation", {pointerOf(address), bytes}});
   return buffers;
 }
 
@@ -304,32 +308,31 @@ SYSMOL_DRIVER cuMemFree_v2(uint64_t pointer) {
   std::lock_guard<std::mutex> lock(state().mutex);
   if (!state().allocations.erase(pointer))
     return InvalidValue;
-  std::free(reinterpret_cast<void *>(pointer));
+  std::free(pointerOf(pointer));
   return Success;
 }
 
 SYSMOL_DRIVER cuMemcpyHtoDAsync_v2(uint64_t target, const void *source,
                                    size_t bytes, void *) {
-  std::memcpy(reinterpret_cast<void *>(target), source, bytes);
+  std::memcpy(pointerOf(target), source, bytes);
   return Success;
 }
 
 SYSMOL_DRIVER cuMemcpyDtoHAsync_v2(void *target, uint64_t source, size_t bytes,
                                    void *) {
-  std::memcpy(target, reinterpret_cast<const void *>(source), bytes);
+  std::memcpy(target, pointerOf(source), bytes);
   return Success;
 }
 
 SYSMOL_DRIVER cuMemcpyDtoDAsync_v2(uint64_t target, uint64_t source,
                                    size_t bytes, void *) {
-  std::memmove(reinterpret_cast<void *>(target),
-               reinterpret_cast<const void *>(source), bytes);
+  std::memmove(pointerOf(target), pointerOf(source), bytes);
   return Success;
 }
 
 SYSMOL_DRIVER cuMemsetD8Async(uint64_t target, unsigned char value,
                               size_t bytes, void *) {
-  std::memset(reinterpret_cast<void *>(target), value, bytes);
+  std::memset(pointerOf(target), value, bytes);
   return Success;
 }
 

@@ -21,8 +21,8 @@ __all__ = ["HEADING", "bench", "find", "table", "write"]
 Report = Callable[[str], None]
 
 _WORKER = (sys.executable, "-m", "sysmol.gpu.worker")
-#: Seconds without a word after which a worker hangs.
-_PATIENCE = 75.0
+#: Seconds without a word after which a worker hangs: at first, when it loads PyTorch, and later.
+_PATIENCE = (75.0, 35.0)
 
 
 def find(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -74,15 +74,17 @@ def _worker(arguments: Sequence[str], until: float) -> Iterator[dict[str, Any]]:
     readers = [threading.Thread(target=x, daemon=True) for x in (read_output, read_errors)]
     for reader in readers:
         reader.start()
+    patience = _PATIENCE[0]
     try:
         while True:
             left = until - time.monotonic()
             try:
-                line = lines.get(timeout=max(0.01, min(left, _PATIENCE)))
+                line = lines.get(timeout=max(0.01, min(left, patience)))
             except queue.Empty:
-                why = "the time is over" if left < _PATIENCE else f"no word in {_PATIENCE:.0f} s"
-                yield {"event": "died", "error": why, "over": left < _PATIENCE}
+                why = "the time is over" if left < patience else f"no word in {patience:.0f} s"
+                yield {"event": "died", "error": why, "over": left < patience}
                 return
+            patience = _PATIENCE[1]
             if line is None:
                 break
             try:

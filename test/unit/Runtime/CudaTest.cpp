@@ -4,8 +4,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "sysmol-c/Gpu.h"
 #include "sysmol/Runtime/Cuda.h"
+#include "sysmol-c/Gpu.h"
 
 #include <gtest/gtest.h>
 
@@ -111,7 +111,8 @@ TEST_F(CudaTest, RunsAKernelInAStream) {
   uint32_t Factor = 3;
   void *Parameters[] = {&A, &B, &Factor};
   ASSERT_TRUE(bool(Start->record(S->handle())));
-  Status Launched = K->launch({4, 1, 1}, {64, 1, 1}, 0, S->handle(), Parameters);
+  Status Launched =
+      K->launch({4, 1, 1}, {64, 1, 1}, 0, S->handle(), Parameters);
   ASSERT_TRUE(bool(Launched)) << Launched.error().Message;
   ASSERT_TRUE(bool(End->record(S->handle())));
   ASSERT_TRUE(bool(S->synchronize()));
@@ -209,9 +210,8 @@ TEST(GpuCAPI, RunsAKernel) {
   if (!std::getenv("SYSMOL_TEST_ALONE")) {
     std::string Folder = Library;
     Folder.resize(Folder.rfind('/'));
-    EXPECT_EQ(runAlone("GpuCAPI.RunsAKernel",
-                       "LD_LIBRARY_PATH='" + Folder + "'"),
-              0);
+    EXPECT_EQ(
+        runAlone("GpuCAPI.RunsAKernel", "LD_LIBRARY_PATH='" + Folder + "'"), 0);
     return;
   }
   char Message[512];
@@ -235,7 +235,7 @@ TEST(GpuCAPI, RunsAKernel) {
   uint64_t Pointer = sysmol_gpu_memory_pointer(Memory);
   uint32_t Factor = 5;
   void *Parameters[] = {&Pointer, &Pointer, &Factor};
-  sysmol_gpu_launch Launch = {"scale", {1, 1, 1}, {8, 1, 1}, 0,
+  sysmol_gpu_launch Launch = {"scale", {1, 1, 1},  {8, 1, 1}, 0,
                               nullptr, Parameters, 3};
   ASSERT_EQ(sysmol_gpu_module_launch(Module, &Launch, Message, sizeof(Message)),
             SYSMOL_OK)
