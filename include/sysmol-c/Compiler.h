@@ -59,8 +59,8 @@ typedef struct sysmol_compile_options {
   /** Not 0, for a bundle: code that reads a clock at the borders of layers, for
    *  sysmol_context_profile(). */
   int profile;
-  /** Not 0: what is lowered to plain loops is refused, with the layer's name.
-   */
+  /** Not 0: activations that would be unpacked and packed again between two
+   *  layers are refused, with the layer's name. */
   int forbid_fallback;
 } sysmol_compile_options;
 

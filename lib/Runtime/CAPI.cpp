@@ -300,8 +300,8 @@ sysmol_context_profile(sysmol_context *context,
     Arguments A;
     if (Status S = A.set(inputs, input_count, outputs, output_count); !S)
       return S;
-    auto P = profile(*context->M, context->C, A.Inputs, A.Outputs, runs,
-                     context->T);
+    auto P =
+        profile(*context->M, context->C, A.Inputs, A.Outputs, runs, context->T);
     if (!P)
       return P.error();
     if (count != P->Layers.size() + 1)

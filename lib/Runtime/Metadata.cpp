@@ -344,10 +344,11 @@ Result<Metadata> Metadata::fromJson(std::string_view Text) {
     return S.error();
   // First, because every other key may mean something else in another schema.
   if (Schema != MetadataSchema)
-    return refused("metadata: 'schema' is " + std::to_string(Schema) +
-                   "; this runtime reads " + std::to_string(MetadataSchema) +
-                   "; compile the model again, or use the runtime of the sysmol "
-                   "that wrote the bundle");
+    return refused(
+        "metadata: 'schema' is " + std::to_string(Schema) +
+        "; this runtime reads " + std::to_string(MetadataSchema) +
+        "; compile the model again, or use the runtime of the sysmol "
+        "that wrote the bundle");
 
   Metadata M;
   M.Model = X.text(X.get(Root, "model"), "model");

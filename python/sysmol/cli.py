@@ -309,7 +309,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--profile", action="store_true", help="code that measures its layers, for 'explain'")
     add(
         "--forbid-fallback", action="store_true",
-        help="refuse what would be lowered to plain loops, naming the layer",
+        help="refuse activations that leave the packed form between layers",
     )  # fmt: skip
 
     add = command("run", "run a compiled model", _RUN, _RUN_EPILOG, commands.run).add_argument

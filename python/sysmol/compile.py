@@ -137,7 +137,7 @@ def compile(
     profile : bool
         Code that reads a clock at the borders of layers, for :meth:`sysmol.Model.profile`.
     forbid_fallback : bool
-        Refuse what would be lowered to plain loops, naming the layer.
+        Refuse activations that leave the packed form between layers, naming the layer.
     image_shape : tuple of int
         Channels, height and width; only for a ``torch.nn.Module``.
 

@@ -190,19 +190,3 @@ def test_explanations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert cli.main(["explain", str(clocks), "--forbid-fallback", "--factor", "0.0001"]) == 1
     assert f"layer '{LAYER}' takes" in capsys.readouterr().err
     assert cli.main(["explain", str(clocks), "--forbid-fallback", "--factor", "100000"]) == 0
-
-
-@needs_native
-def test_plain_loops_are_refused_when_asked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    kind = "tensor<1x4x4x4xf32>"
-    source = tmp_path / "float.mlir"
-    source.write_text(
-        f"func.func @main(%x: {kind}) -> {kind} {{\n"
-        f'  %y = arith.addf %x, %x : {kind} loc("twice")\n  return %y : {kind}\n}}\n'
-    )
-    output = tmp_path / "x.smol"
-    assert cli.main(["compile", str(source), "-o", str(output), "--golden-pairs", "0"]) == 0
-    assert cli.main(["compile", str(source), "-o", str(output), "--forbid-fallback"]) == 1
-    assert "layer 'twice': 'arith.addf' is lowered to plain loops" in capsys.readouterr().err

@@ -89,7 +89,7 @@ int main(int argc, char **argv) {
                         cl::cat(category));
   cl::opt<bool> forbidFallback(
       "forbid-fallback",
-      cl::desc("Refuse what would be lowered to plain loops"),
+      cl::desc("Refuse activations that are unpacked between layers"),
       cl::cat(category));
   cl::opt<bool> timing("time", cl::desc("Print the seconds of each phase"),
                        cl::cat(category));

@@ -484,11 +484,8 @@ sysmol::compileFile(const std::string &input, const std::string &output,
       report.layers = metadata.Layers;
       report.costSource = costs.source;
     }
-    // In the model phase, what folds to constants still looks like work.
-    if (options.forbidFallback && name != "model")
-      if (std::string found = findFallback(
-              program->getFunction(),
-              name == "plan" ? hetprec::Phase::Plan : hetprec::Phase::Packed);
+    if (options.forbidFallback && name == "packed")
+      if (std::string found = findFallback(program->getFunction());
           !found.empty())
         return makeError(found + "; compile without --forbid-fallback to "
                                  "accept that");

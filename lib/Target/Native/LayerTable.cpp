@@ -144,26 +144,13 @@ void sysmol::addPredictions(func::FuncOp function, const CostTable &table,
     }
 }
 
-std::string sysmol::findFallback(func::FuncOp function, Phase phase) {
+std::string sysmol::findFallback(func::FuncOp function) {
   std::string found;
-  function.walk([&](Operation *op) {
-    std::string what;
-    bool isOurs = isa_and_present<HetprecDialect>(op->getDialect());
-    bool isPacked = phase != Phase::Model && phase != Phase::Plan;
-    if (auto pack = dyn_cast<PackLanesOp>(op)) {
-      if (pack.getInput().getDefiningOp<UnpackLanesOp>())
-        what = "activations are unpacked and packed again";
-    } else if (!isOurs && !isPacked &&
-               op->getBlock() == &function.getBody().front() &&
-               llvm::any_of(op->getOperandTypes(),
-                            llvm::IsaPred<RankedTensorType>) &&
-               !op->hasTrait<OpTrait::IsTerminator>()) {
-      what = "'" + op->getName().getStringRef().str() +
-             "' is lowered to plain loops";
-    }
-    if (what.empty())
+  function.walk([&](PackLanesOp pack) {
+    if (!pack.getInput().getDefiningOp<UnpackLanesOp>())
       return WalkResult::advance();
-    found = "layer '" + getName(op) + "': " + what;
+    found = "layer '" + getName(pack) +
+            "': activations are unpacked and packed again";
     return WalkResult::interrupt();
   });
   return found;

@@ -30,11 +30,9 @@ void addLayerBytes(mlir::func::FuncOp function,
 void addPredictions(mlir::func::FuncOp function, const CostTable &table,
                     std::vector<runtime::LayerInfo> &layers);
 
-/// The first thing that is lowered to plain loops, as one line that names the
-/// layer; empty when there is none. In the phases model and plan: ops that are
-/// not ours; in the packed phase: activations that are unpacked and packed
-/// again.
-std::string findFallback(mlir::func::FuncOp function, hetprec::Phase phase);
+/// The first activation of the packed phase that is unpacked and packed again,
+/// as one line that names the layer; empty when there is none.
+std::string findFallback(mlir::func::FuncOp function);
 
 /// Where the clocks of `hetprec-profile-layers` are, from the LLVM dialect.
 runtime::ProfileInfo describeProfile(mlir::ModuleOp module);

@@ -44,7 +44,8 @@ struct CompileOptions {
   uint64_t seed = 0;
   /// Bundles only: code that reads a clock at the borders of layers.
   bool profile = false;
-  /// What is lowered to plain loops is an error that names the layer.
+  /// Activations that are unpacked and packed again between two layers are an
+  /// error that names the layer.
   bool forbidFallback = false;
 };
 

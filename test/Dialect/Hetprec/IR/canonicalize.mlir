@@ -122,8 +122,8 @@ func.func @quantize_dequantize(%x: tensor<2x3xi8, #u>) -> tensor<2x3xi8, #u> {
   return %q : tensor<2x3xi8, #u>
 }
 
-// Not where a multiplier would leave binary32.
-#tiny = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0e-39, bits = [1, 2, 8]>
+// Not where a value is no normal number of binary32.
+#tiny = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0e-38, bits = [1, 1, 1]>
 // CHECK-LABEL: @tiny_scale
 func.func @tiny_scale(%x: tensor<2x3xi8, #tiny>) -> tensor<2x3xi8, #tiny> {
   // CHECK: hetprec.quantize

@@ -9,9 +9,11 @@
 // CHECK-LABEL: @two_bits
 // CHECK-SAME: %[[X:.+]]: tensor<1x11xi8>
 // CHECK-DAG: %[[W:.+]] = arith.constant dense<{{\[\[}}-107, 0, {{(0, ){62}( )?}}64, {{(0, ){64}( )?}}48, {{(0, ){61}( )?}}0]]> : tensor<1x192xi8>
-// CHECK-DAG: %[[R:.+]] = hetprec.pack_rows %[[X]] : tensor<1x11xi8> outs(%{{.+}} : tensor<1x4xi8>) {count = 11 : i64, first = 0 : i64, level = 2 : i64}
+// The codes of an argument keep the bits of their level only (HP24).
+// CHECK-DAG: %[[C:.+]] = linalg.generic {{.+}} ins(%[[X]], %{{.+}} : tensor<1x11xi8>, tensor<11xi8>)
+// CHECK-DAG: %[[R:.+]] = hetprec.pack_rows %[[C]] : tensor<1x11xi8> outs(%{{.+}} : tensor<1x4xi8>) {count = 11 : i64, first = 0 : i64, level = 2 : i64}
 // The rows' part: -(2^2 - 1) sum a.
-// CHECK-DAG: %[[B:.+]] = hetprec.sum_rows %[[X]] : tensor<1x11xi8> outs(%{{.+}} : tensor<1xi32>) {coefficients = array<i64: -3>, counts = array<i64: 11>, firsts = array<i64: 0>}
+// CHECK-DAG: %[[B:.+]] = hetprec.sum_rows %[[C]] : tensor<1x11xi8> outs(%{{.+}} : tensor<1xi32>) {coefficients = array<i64: -3>, counts = array<i64: 11>, firsts = array<i64: 0>}
 // CHECK: hetprec.gemv accumulator rows(%[[R]] : tensor<1x4xi8>) weights(%[[W]] : tensor<1x192xi8>) row_bias(%[[B]] : tensor<1xi32>) outs(%{{.+}} : tensor<1x33xi32>) {coefficients = array<i64: 2>, layer = "matmul", levels = array<i64: 2>, tile_blocks = 1 : i64}
 #a2 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 11]>
 #w2 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2 x 11]>

@@ -1,6 +1,7 @@
 """Compiles products for every architecture and shows what ptxas and nvdisasm say of them.
 
-assemble.py PTXAS FOLDER: one line a kernel; exit code 1 where one is not as it should be.
+assemble.py PTXAS FOLDER SYSMOL-COMPILE: one line a kernel; exit code 1 where one
+is not as it should be.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ KERNELS = [
 ARCHITECTURES = ["sm_80", "sm_89", "sm_90"]
 WARPGROUPS = [
     ("gemm", 8192, 8192, "1 x 2048, 2 x 4096, 4 x 2048", "warpgroups=1", {"BGMMA": 12}),
-    ("gemm", 256, 256, "2 x 8192", "warpgroups=1 stages=4", {"BGMMA": 8}),
     ("gemm", 200, 200, "1 x 5000", "warpgroups=1", {"BGMMA": 4}),
 ]
 
@@ -45,7 +45,7 @@ func.func @kernel(%x: {x}, %w: {w}) -> {out} {{
 
 
 def main() -> int:
-    ptxas, folder = sys.argv[1], Path(sys.argv[2])
+    ptxas, folder, sysmol_compile = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     nvdisasm = Path(ptxas).with_name("nvdisasm")
     wrong = 0
     cases = [(arch, *kernel) for kernel in KERNELS for arch in ARCHITECTURES]
@@ -55,7 +55,7 @@ def main() -> int:
         model.write_text(source(batch, rows, segments))
         subprocess.run(
             [
-                *("sysmol-compile", model, f"--target={arch}", "--emit=asm", "-o", ptx),
+                *(sysmol_compile, model, f"--target={arch}", "--emit=asm", "-o", ptx),
                 f"--kernel-options=kernel={kind} {options}",
             ],
             check=True,
