@@ -566,7 +566,7 @@ def write_results(
 def parser() -> argparse.ArgumentParser:
     """The command line of ``python -m sysmol.train``."""
     top = argparse.ArgumentParser(
-        prog="python -m sysmol.train",
+        prog="sysmol train",
         description="Train pre-activation ResNet-20 on Fashion-MNIST: a float twin, then a network "
         "whose input channels each have 1, 2 or 4 bits.",
         epilog="Run it again with the same options to resume a run that was cut off.",
