@@ -69,10 +69,11 @@ private:
 };
 } // namespace
 
+/// Named as a network is (ModelFile.h).
 static std::string getHead(const Kernel &kernel) {
   std::string in = std::to_string(kernel.inputBytes),
               out = std::to_string(kernel.outputBytes);
-  return "func.func @kernel(%in: memref<" + in + "xi8>, %out: memref<" + out +
+  return "func.func @network(%in: memref<" + in + "xi8>, %out: memref<" + out +
          "xi8>) {\n  %c0 = arith.constant 0 : index\n"
          "  %c1 = arith.constant 1 : index\n";
 }
