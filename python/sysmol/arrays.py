@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sysmol import files
 from sysmol.errors import SysmolError
 from sysmol.runtime import TensorInfo
 
@@ -75,14 +76,12 @@ def read(path: Path, info: TensorInfo) -> Array:
 
 def write(path: Path, array: Array) -> None:
     """Write ``.npy``, or raw elements by any other name; the file appears whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
+
+    def fill(part: Path) -> None:
         with part.open("wb") as file:
             if path.suffix == ".npy":
                 np.save(file, array)
             else:
                 file.write(np.ascontiguousarray(array).tobytes())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SysmolError(f"cannot write {path}: {error.strerror}") from error
+
+    files.write(path, fill)

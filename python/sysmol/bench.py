@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -27,7 +26,6 @@ __all__ = [
     "latencies",
     "networks",
     "run_suites",
-    "write",
 ]
 
 SUITES = ("networks", "gemv", "kernels")
@@ -208,15 +206,3 @@ def run_suites(
         "missing": settings.missing,
         "rows": found,
     }
-
-
-def write(path: str | os.PathLike[str], result: dict[str, Any]) -> None:
-    """Write JSON, which appears whole or not at all."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SysmolError(f"cannot write {path}: {error.strerror}") from error

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from sysmol import __version__, commands
-from sysmol.errors import SysmolError, UsageError
+from sysmol.arguments import EXIT_CODES, Parser, factor, natural, one_of, pattern, positive
+from sysmol.errors import SysmolError
 
 __all__ = ["main"]
-
-_EXIT_CODES = """\
-Exit codes: 0 done, 1 input refused, 2 wrong use, 3 too little memory or disk
-space, 70 a fault of Sysmol. Errors are one line."""
 
 _TOP = """\
 Train, compile and run neural networks whose input channels each have their own
@@ -37,7 +33,7 @@ From PyTorch to native code:
 All of it at once, with a network that is trained already:
   sysmol demo
 
-{_EXIT_CODES}"""
+{EXIT_CODES}"""
 
 _DEMO = """\
 Compile a trained network (pre-activation ResNet-20 on Fashion-MNIST, channels of
@@ -169,51 +165,8 @@ Examples:
   sysmol verify --against simulation --images 10000     the network of the zoo"""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says wrong use in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 1")
-    return value
-
-
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 0")
-    return int(text)
-
-
-def _factor(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"'{text}' is no positive number")
-    return value
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is no regular expression: {error}") from error
-    return text
-
-
 def _peers(text: str) -> tuple[str, ...]:
-    known = ("onnxruntime", "openvino", "torch", "ggml")
-    given = {"all": known, "none": ()}.get(text, tuple(text.split(",")))
-    for name in given:
-        if name not in known:
-            raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(known)}")
-    return given
+    return one_of(text, ("onnxruntime", "openvino", "torch", "ggml"))
 
 
 def _shape(text: str) -> tuple[int, int, int]:
@@ -228,7 +181,7 @@ def _cpus() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    top = _Parser(
+    top = Parser(
         prog="sysmol",
         description=_TOP,
         epilog=_TOP_EPILOG,
@@ -256,16 +209,16 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for the bundle and the pictures (default: sysmol-demo)",
     )  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write everything that was measured")
-    add("--images", type=_positive, default=10_000, metavar="N", help="test images, at most 10000")
-    add("--runs", type=_positive, default=2000, metavar="N", help="timed calls (default: 2000)")
+    add("--images", type=positive, default=10_000, metavar="N", help="test images, at most 10000")
+    add("--runs", type=positive, default=2000, metavar="N", help="timed calls (default: 2000)")
     add(
-        "--threads", type=_positive, default=_cpus(), metavar="N",
+        "--threads", type=positive, default=_cpus(), metavar="N",
         help="for the accuracies, not the latencies (default: all CPUs)",
     )  # fmt: skip
     add("--network", type=Path, metavar="ONNX", help="another network to compile; needs --twin")
     add("--twin", type=Path, metavar="ONNX", help="its float twin")
 
-    # Its options stand in sysmol/train.py; main() forwards them.
+    # Its options stand in sysmol/train.py; _dispatch() forwards them: PyTorch loads in seconds.
     parsers.add_parser("train", help="train a network on Fashion-MNIST", add_help=False)
 
     add = command(
@@ -298,12 +251,12 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--phase", default="packed", metavar="NAME", help="for --emit mlir (default: packed)")
     add("--name", default="", metavar="NAME", help="of the model (default: that of the file)")
-    add("--batch", type=_positive, default=1, metavar="N", help="images a call (default: 1)")
+    add("--batch", type=positive, default=1, metavar="N", help="images a call (default: 1)")
     add(
-        "--golden-pairs", type=_natural, default=2, metavar="N",
+        "--golden-pairs", type=natural, default=2, metavar="N",
         help="test vectors to store (default: 2)",
     )  # fmt: skip
-    add("--seed", type=_natural, default=0, metavar="N", help="of their inputs (default: 0)")
+    add("--seed", type=natural, default=0, metavar="N", help="of their inputs (default: 0)")
     add("-v", "--verbose", action="store_true", help="show the seconds of each phase")
     add("--explain", action="store_true", help="show what was decided for each layer")
     add("--profile", action="store_true", help="code that measures its layers, for 'explain'")
@@ -319,9 +272,9 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, action="append", default=[], metavar="FILE",
         help="file for an output, .npy or raw; once for each, in order",
     )  # fmt: skip
-    add("--threads", type=_positive, default=1, metavar="N", help="default: 1")
+    add("--threads", type=positive, default=1, metavar="N", help="default: 1")
     add("--target", metavar="NAME", help="default: the first that this CPU supports")
-    add("--show", type=_natural, default=10, metavar="N", help="results to print (default: 10)")
+    add("--show", type=natural, default=10, metavar="N", help="results to print (default: 10)")
 
     add = command(
         "bench", "measure beside its peers", _BENCH, _BENCH_EPILOG, commands.bench
@@ -335,18 +288,18 @@ def _parser() -> argparse.ArgumentParser:
         "--suite", choices=("networks", "gemv", "kernels", "all"), metavar="NAME",
         help="networks, gemv, kernels or all (default: networks)",
     )  # fmt: skip
-    add("--threads", type=_positive, default=1, metavar="N", help="of one call (default: 1)")
+    add("--threads", type=positive, default=1, metavar="N", help="of one call (default: 1)")
     add(
         "--peers", type=_peers, default=_peers("all"), metavar="NAME,...",
         help="of onnxruntime, openvino, torch, ggml; all or none (default: all)",
     )  # fmt: skip
-    add("--filter", type=_pattern, default="", metavar="REGEX", help="cases to measure")
+    add("--filter", type=pattern, default="", metavar="REGEX", help="cases to measure")
     add(
-        "--scale", type=_factor, default=1.0, metavar="X",
+        "--scale", type=factor, default=1.0, metavar="X",
         help="factor on the time that each case is measured (default: 1)",
     )  # fmt: skip
     add(
-        "--runs", type=_positive, default=2000, metavar="N",
+        "--runs", type=positive, default=2000, metavar="N",
         help="timed calls of bundles (default: 2000)",
     )  # fmt: skip
     add("--all-rows", action="store_true", help="show every peer, not the best ones")
@@ -357,7 +310,7 @@ def _parser() -> argparse.ArgumentParser:
         "(.json, or a folder of them)",
     )  # fmt: skip
     add(
-        "--seconds", type=_positive, default=600, metavar="N",
+        "--seconds", type=positive, default=600, metavar="N",
         help="with --gpu: begin nothing new after this time (default: 600)",
     )  # fmt: skip
     add(
@@ -376,14 +329,14 @@ def _parser() -> argparse.ArgumentParser:
     ).add_argument  # fmt: skip
     add("bundle", type=Path, metavar="BUNDLE", help=".smol file")
     add("--target", metavar="NAME", help="default: the first that this CPU supports")
-    add("--runs", type=_positive, default=200, metavar="N", help="measured calls (default: 200)")
+    add("--runs", type=positive, default=200, metavar="N", help="measured calls (default: 200)")
     add("--json", action="store_true", help="print it for programs")
     add(
         "--forbid-fallback", action="store_true",
         help="fail if a layer is much slower than its strategy promises",
     )  # fmt: skip
     add(
-        "--factor", type=_factor, default=3.0, metavar="X",
+        "--factor", type=factor, default=3.0, metavar="X",
         help="how many times slower is allowed (default: 3)",
     )  # fmt: skip
 

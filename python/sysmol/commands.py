@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sysmol.errors import InternalError, SysmolError, UsageError
+from sysmol.files import write_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -240,7 +241,7 @@ def bench(options: Any) -> int:
     for peer, reason in result.get("missing", {}).items():
         print(f"not measured: {peer}: {reason}")
     if options.json is not None:
-        bench.write(options.json, result)
+        write_json(options.json, result)
         print(f"written: {options.json}")
     return 0
 
@@ -263,7 +264,7 @@ def _chart(options: Any) -> int:
 
 def _bench_gpu(options: Any) -> int:
     """``sysmol bench --gpu``: fails where a kernel's result is wrong or it could not run."""
-    from sysmol.gpu.bench import bench, table, write
+    from sysmol.gpu.bench import bench, table
 
     if options.bundle or options.twin:
         raise UsageError("--gpu takes launch descriptions; bundles are measured without it")
@@ -273,13 +274,13 @@ def _bench_gpu(options: Any) -> int:
         result = predict.rows(options.gpu, options.predict)
         print(predict.table(result))
         if options.json is not None:
-            write(options.json, result)
+            write_json(options.json, result)
             print(f"written: {options.json}")
         return 0
     result = bench(options.gpu, options.seconds)
     print(table(result))
     if options.json is not None:
-        write(options.json, result)
+        write_json(options.json, result)
         print(f"written: {options.json}")
     wrong = [row for row in result["rows"] if row.get("check") != "exact"]
     if wrong:

@@ -52,7 +52,7 @@ class Log:
 
 
 def read(folder: Path) -> Log:
-    """The logs of ``python -m sysmol.train --out folder``."""
+    """The logs of ``sysmol train --out folder``."""
     path = folder / "results.json"
     try:
         results: dict[str, Any] = json.loads(path.read_text())
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m sysmol.curves",
         description="Print and draw what training runs reached, from their logs.",
     )
-    top.add_argument("folder", type=Path, nargs="+", help="that sysmol.train wrote with --out")
+    top.add_argument("folder", type=Path, nargs="+", help="that sysmol train wrote with --out")
     top.add_argument(
         "-o", "--output", type=Path, action="append", default=[], help="picture: .svg, .png, .pdf"
     )

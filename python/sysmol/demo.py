@@ -18,6 +18,7 @@ from sysmol import data, picture, zoo
 from sysmol.bench import calibration, latencies
 from sysmol.compile import CompileReport, compile
 from sysmol.errors import SysmolError
+from sysmol.files import write_json
 from sysmol.measure import Latency, environment
 from sysmol.peers import OnnxRuntime, quantize_int8
 from sysmol.runtime import Model, load
@@ -269,8 +270,6 @@ def run(settings: Settings, json_file: Path | None, console: Console) -> Results
     results = measure(settings, console)
     show(results, console)
     if json_file is not None:
-        from sysmol.bench import write
-
-        write(json_file, results.to_json())
+        write_json(json_file, results.to_json())
         console.print(Text(f"Everything as JSON: {json_file}"))
     return results

@@ -32,6 +32,7 @@ from sysmol import data, kernels
 from sysmol.budget import Costs, settle
 from sysmol.errors import SysmolError
 from sysmol.export import export
+from sysmol.files import write_json
 from sysmol.fleet import Batches, Goal, Images, Kind, Run, cosine
 from sysmol.layers import ChannelPrecision
 from sysmol.models import PreResNet, preresnet20
@@ -442,10 +443,7 @@ def _run_plan(options: argparse.Namespace, device: torch.device, clock: _Clock) 
         result["epochs"] = len(entry.rows) + (0 if entry.name == "float" else plan.first)
         results.append(result)
         about["results"] = results
-        text = json.dumps(about, indent=1) + "\n"
-        part = out / "results.part"
-        part.write_text(text)
-        part.replace(out / "results.json")
+        write_json(out / "results.json", about)
     clock.say("finished")
     _summary(results)
     return 0

@@ -19,6 +19,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 from sysmol import __version__
 from sysmol.errors import SysmolError
+from sysmol.files import write_bytes
 from sysmol.grids import Float32, Grid, Int64, check_levels, quantize, step, values
 from sysmol.layers import ActivationQuant, CarrierQuant, QuantConv2d, QuantLayer, QuantLinear
 from sysmol.prepare import trace
@@ -290,12 +291,4 @@ def export(
 
     The file appears whole or not at all.
     """
-    path = Path(path)
-    content = build(model, image_shape).SerializeToString(deterministic=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SysmolError(f"export: cannot write {path}: {error.strerror}") from error
+    write_bytes(path, build(model, image_shape).SerializeToString(deterministic=True))

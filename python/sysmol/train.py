@@ -1,6 +1,6 @@
 """Train the float twin, find every channel's precision (phase 1), fine-tune on the grids (phase 2).
 
-Run ``python -m sysmol.train --help``. Every epoch draws its chance from (seed, stage, epoch) alone
+Run ``sysmol train --help``. Every epoch draws its chance from (seed, stage, epoch) alone
 and every stage writes a checkpoint after each epoch, so that a run which was cut off and resumed
 ends with the same weights, bit for bit, as one that was not (same machine kind, same threads).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-import json
+import io
 import math
 import sys
 import time
@@ -24,7 +24,8 @@ from torch import fx, nn
 from torch.nn import functional
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from sysmol import data
+from sysmol import data, files
+from sysmol.arguments import EXIT_CODES, Parser, factor, natural, positive, seed
 from sysmol.budget import (
     TOLERANCE,
     Budget,
@@ -37,7 +38,7 @@ from sysmol.budget import (
     settle,
     stored_bytes,
 )
-from sysmol.errors import SysmolError
+from sysmol.errors import ResourceLimit, SysmolError
 from sysmol.export import export
 from sysmol.layers import ActivationQuant, ChannelPrecision, QuantLayer
 from sysmol.models import load_float, preresnet20
@@ -73,6 +74,8 @@ __all__ = [
 _TEMPERATURE = 2.0
 
 STAGES = ("float", "noise", "finetune")
+
+_SAVED = ("signature", "model", "optimizer", "base", "extra", "epoch", "rows")
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,7 @@ def _signature(settings: Settings, stage: str) -> dict[str, Any]:
         "rate": settings.rates[stage],
         "bf16": settings.bf16,
         "limit": settings.limit,
+        "threads": torch.get_num_threads(),  # they decide the order of sums
     }
     if stage != "float":
         known["uniform"], known["twin"] = settings.uniform, settings.twin
@@ -230,11 +234,15 @@ def run_stage(
     rows: list[dict[str, Any]] = []
     first = 0
     if checkpoint.is_file():
-        saved = torch.load(checkpoint, weights_only=True, map_location=settings.device)
-        if saved["signature"] != signature:
-            raise SysmolError(f"{checkpoint} was written by a run with other settings")
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        saved = _load(checkpoint, signature, settings.device)
+        try:
+            model.load_state_dict(saved["model"])
+            optimizer.load_state_dict(saved["optimizer"])
+        except Exception as error:  # a network of other shapes raises almost anything
+            raise SysmolError(
+                f"{checkpoint}: does not belong to this network: {error}; remove it or give "
+                "another --out"
+            ) from error
         rows, first = saved["rows"], saved["epoch"]
         if extra is not None:
             extra.update(saved["extra"])
@@ -295,17 +303,37 @@ def run_stage(
 
 
 def _write_log(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[-1]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[-1]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(path, text.getvalue())
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
-    """Write beside, then rename: a run cut off here leaves the old checkpoint whole."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+    """A run cut off here leaves the old checkpoint whole."""
+    try:
+        files.write(path, lambda part: torch.save(state, part))
+    except RuntimeError as error:  # how torch says that the disk is full
+        raise ResourceLimit(f"cannot write {path}: {error}") from error
+
+
+def _load(path: Path, signature: dict[str, Any], device: str) -> dict[str, Any]:
+    """A checkpoint of a run with this signature."""
+    try:
+        saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+        known = {key: saved[key] for key in _SAVED}
+    except Exception as error:  # unpickling a damaged file raises almost anything
+        raise SysmolError(
+            f"{path}: is no checkpoint, or damaged; remove it to train this stage again"
+        ) from error
+    other = [key for key in signature if known["signature"].get(key) != signature[key]]
+    if other or len(known["signature"]) != len(signature):
+        raise SysmolError(
+            f"{path}: was written by a run with other settings ({', '.join(other)}); give them, or "
+            "another --out"
+        )
+    return known
 
 
 def _short_cycle(elapsed: float, epochs: int) -> float:
@@ -559,17 +587,32 @@ def write_results(
         "stored_bytes": stored_bytes(model, settings.target),
         "layers": counts,
     }
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    files.write_json(out / "results.json", results)
     return results
 
 
+_EPILOG = f"""\
+Examples:
+  sysmol train --out run                    1.75 bits a weight; hours on two cores
+  sysmol train --out small --size 80KB      what the file may take
+  sysmol train --out try --limit 2000 --float-epochs 1 --noise-epochs 1
+                            --finetune-epochs 1    a minute, to see how it goes
+
+Run it again with the same options to resume a run that was cut off.
+It writes model.onnx, float.onnx, results.json and a log and a checkpoint of each
+stage to the folder.
+
+{EXIT_CODES}"""
+
+
 def parser() -> argparse.ArgumentParser:
-    """The command line of ``python -m sysmol.train``."""
-    top = argparse.ArgumentParser(
+    """The command line of ``sysmol train``."""
+    top = Parser(
         prog="sysmol train",
-        description="Train pre-activation ResNet-20 on Fashion-MNIST: a float twin, then a network "
-        "whose input channels each have 1, 2 or 4 bits.",
-        epilog="Run it again with the same options to resume a run that was cut off.",
+        description="Train pre-activation ResNet-20 on Fashion-MNIST: a float twin, then a\n"
+        "network whose input channels each have 1, 2 or 4 bits.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--out", type=Path, required=True, help="folder of checkpoints and logs")
     top.add_argument(
@@ -579,11 +622,14 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--data", type=Path, help="folder with the idx.gz files")
     top.add_argument("--stage", choices=(*STAGES, "all"), default="all", help="default: all")
-    top.add_argument("--seed", type=int, default=0, help="of weights, order, noise; default: 0")
+    top.add_argument("--seed", type=seed, default=0, help="of weights, order, noise; default: 0")
     top.add_argument(
-        "--threads", type=int, default=1, help="part of what makes a run repeatable; default: 1"
+        "--threads",
+        type=positive,
+        default=1,
+        help="a run is repeatable for the same number; default: 1",
     )
-    top.add_argument("--batch", type=int, default=128, help="images in a batch; default: 128")
+    top.add_argument("--batch", type=positive, default=128, help="images in a batch; default: 128")
     defaults = (
         ("float", "the float twin", 8, 0.2),
         ("noise", "phase 1, which finds the precisions", 3, 1e-3),
@@ -591,14 +637,14 @@ def parser() -> argparse.ArgumentParser:
     )
     for name, what, epochs, rate in defaults:
         top.add_argument(
-            f"--{name}-epochs", type=int, default=epochs, help=f"of {what}; default: {epochs}"
+            f"--{name}-epochs", type=natural, default=epochs, help=f"of {what}; default: {epochs}"
         )
         top.add_argument(
-            f"--{name}-rate", type=float, default=rate, help=f"largest rate; default: {rate}"
+            f"--{name}-rate", type=factor, default=rate, help=f"largest rate; default: {rate}"
         )
     size = top.add_argument_group("budget", "one of these; default: --bits 1.75")
     one = size.add_mutually_exclusive_group()
-    one.add_argument("--bits", type=_positive, help="mean bits per hidden weight")
+    one.add_argument("--bits", type=factor, help="mean bits per hidden weight")
     one.add_argument(
         "--size",
         type=_unit(parse_size),
@@ -627,18 +673,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     top.add_argument("--no-bf16", action="store_true", help="convolve in binary32, not bfloat16")
-    top.add_argument("--limit", type=int, default=0, help="use so many images only; 0: all")
+    top.add_argument("--limit", type=natural, default=0, help="use so many images only; 0: all")
     return top
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"'{text}' is no positive number")
-    return value
 
 
 def _unit(parse: Callable[[str], float]) -> Callable[[str], float]:
@@ -686,33 +722,25 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; gives the exit status."""
+    """``sysmol train``; raises what :func:`sysmol.cli.main` turns into a line and a status."""
     options = parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
-    try:
-        settings = _settings(options)
-        options.out.mkdir(parents=True, exist_ok=True)
-        splits = load_splits(options.data, options.limit)
-        last = STAGES.index(options.stage) if options.stage != "all" else len(STAGES) - 1
-        if options.twin is not None:
-            twin = load_float(preresnet20(), options.twin).to(settings.device)
-            twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        else:
-            twin = train_float(splits, settings, options.out)
-        if last >= 1 and settings.uniform:
-            model = uniform_start(twin, splits, settings)
-        elif last >= 1:
-            model = train_noise(twin, splits, settings, options.out)
-        if last >= 2:
-            model = train_finetune(model, twin, splits, settings, options.out)
-            results = write_results(model, twin, splits[1], settings, options.out)
-            for key in ("accuracy", "float_accuracy", "mean_bits"):
-                print(f"{key} {results[key]:.4f}")
-    except SysmolError as error:
-        print(f"sysmol.train: error: {error}", file=sys.stderr)
-        return 1
+    settings = _settings(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    splits = load_splits(options.data, options.limit)
+    last = STAGES.index(options.stage) if options.stage != "all" else len(STAGES) - 1
+    if options.twin is not None:
+        twin = load_float(preresnet20(), options.twin).to(settings.device)
+        twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    else:
+        twin = train_float(splits, settings, options.out)
+    if last >= 1 and settings.uniform:
+        model = uniform_start(twin, splits, settings)
+    elif last >= 1:
+        model = train_noise(twin, splits, settings, options.out)
+    if last >= 2:
+        model = train_finetune(model, twin, splits, settings, options.out)
+        results = write_results(model, twin, splits[1], settings, options.out)
+        for key in ("accuracy", "float_accuracy", "mean_bits"):
+            print(f"{key} {results[key]:.4f}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -22,8 +22,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from sysmol.bench import our_call, write
+from sysmol.bench import our_call
 from sysmol.compile import compile as compile_network
+from sysmol.files import write_json
 from sysmol.measure import environment, interleaved
 from sysmol.runtime import load
 
@@ -299,7 +300,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="sysmol-") as folder:
             rows = measure(name, Path(folder), arguments.runs)
         result["rows"] += rows
-        write(arguments.output, result)
+        write_json(arguments.output, result)
         for row in rows:
             print(
                 f"{name}: {row['ours_ms']:.4f} ms, {row['peer']} {row['peer_ms']:.3f} ms, "

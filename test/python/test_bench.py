@@ -11,6 +11,7 @@ import pytest
 from native import needs_native
 
 from sysmol import SysmolError, data, measure, zoo
+from sysmol.files import write_json
 
 
 def test_turns_count_every_call() -> None:
@@ -83,7 +84,7 @@ def test_a_peer_refuses_in_one_line(tmp_path: Path) -> None:
 @needs_native
 def test_the_suite_of_networks(zoo_bundle: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    from sysmol import bench, cli
+    from sysmol import cli
 
     output = tmp_path / "r.json"
     arguments = ["bench", str(zoo_bundle), "--twin", str(zoo.FLOAT)]
@@ -95,5 +96,5 @@ def test_the_suite_of_networks(zoo_bundle: Path, tmp_path: Path) -> None:
         assert row["ratio"] == row["peer_ms"] / row["ours_ms"] and row["runs"] == 20
         assert "1x1x28x28" in row["case"]
     with pytest.raises(SysmolError, match="cannot write"):
-        bench.write(tmp_path / "no" / "r.json", result)
+        write_json(tmp_path / "no" / "r.json", result)
     assert cli.main(["bench", str(zoo_bundle)]) == 2

@@ -36,8 +36,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     for name in COMMANDS:
         status, out, err = sysmol_in_here(capsys, name, "--help")
         assert status == 0 and not err and "usage:" in out
-        if name != "train":
-            assert f"\n  sysmol {name}" in out, "no example"
+        assert f"\n  sysmol {name}" in out, "no example"
         assert max(map(len, out.splitlines())) <= 88
 
 

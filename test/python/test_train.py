@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 import sysmol
-from sysmol import SysmolError, data, train, zoo
+from sysmol import SysmolError, cli, data, train, zoo
 from sysmol.budget import Budget, Unit
 from sysmol.models import PreResNet, load_float
 
@@ -110,14 +111,32 @@ def test_too_large_a_batch_and_a_broken_loss_are_refused(tmp_path: Path) -> None
         train.train_float(splits(), settings(rates=rates), tmp_path)
 
 
+def test_a_damaged_or_foreign_checkpoint_is_one_line(tmp_path: Path) -> None:
+    train.train_float(splits(), settings(), tmp_path)
+    path = tmp_path / "float.pt"
+    good = path.read_bytes()
+    for content in (b"", b"junk", good[:1000], good[:-100]):
+        path.write_bytes(content)
+        with pytest.raises(SysmolError, match="is no checkpoint, or damaged"):
+            train.train_float(splits(), settings(), tmp_path)
+    torch.save({"model": {}}, path)
+    with pytest.raises(SysmolError, match="is no checkpoint, or damaged"):
+        train.train_float(splits(), settings(), tmp_path)
+    saved = torch.load(io.BytesIO(good), weights_only=True)
+    saved["model"] = {"a": torch.zeros(3)}
+    torch.save(saved, path)
+    with pytest.raises(SysmolError, match="does not belong to this network"):
+        train.train_float(splits(), settings(), tmp_path)
+
+
 def test_uniform_precisions_take_the_same_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = splits()
     monkeypatch.setattr(train, "load_splits", lambda directory, limit: parts)
-    line = f"--out {tmp_path} --uniform 2 --batch 16 --no-bf16 --seed 4"
+    line = f"train --out {tmp_path} --uniform 2 --batch 16 --no-bf16 --seed 4"
     epochs = " --float-epochs 1 --noise-epochs 1 --finetune-epochs 2"
-    assert train.main((line + epochs).split()) == 0
+    assert cli.main((line + epochs).split()) == 0
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["mean_bits"] == 2.0 and results["settings"]["uniform"] == 2
     assert not (tmp_path / "noise.csv").exists()
@@ -131,9 +150,9 @@ def test_a_size_budget_is_met_in_one_run_as_the_compiler_counts(
     parts = splits()
     monkeypatch.setattr(train, "load_splits", lambda directory, limit: parts)
     monkeypatch.setattr(train, "preresnet20", lambda: PreResNet(1, (16, 32, 32)))
-    line = f"--out {tmp_path} --size 16KB --batch 16 --no-bf16 --patterns words"
+    line = f"train --out {tmp_path} --size 16KB --batch 16 --no-bf16 --patterns words"
     epochs = " --float-epochs 1 --noise-epochs 1 --finetune-epochs 1"
-    assert train.main((line + epochs).split()) == 0
+    assert cli.main((line + epochs).split()) == 0
     report = sysmol.compile(
         tmp_path / "model.onnx", tmp_path / "net.smol", targets=["x86-64-avx512"], golden_pairs=0
     )
@@ -151,20 +170,20 @@ def test_a_trained_twin_is_taken_from_its_file(
     for name, value in twin.state_dict().items():
         assert torch.equal(again[name], value) or name.endswith("num_batches_tracked")
     out = tmp_path / "out"
-    line = f"--out {out} --batch 16 --no-bf16 --noise-epochs 1 --stage noise --twin "
-    assert train.main([*line.split(), str(tmp_path / "twin.onnx")]) == 0
+    line = f"train --out {out} --batch 16 --no-bf16 --noise-epochs 1 --stage noise --twin "
+    assert cli.main([*line.split(), str(tmp_path / "twin.onnx")]) == 0
     assert (out / "noise.csv").exists() and not (out / "float.csv").exists()
     # Another twin is another run; so is another network another file.
     with torch.no_grad():
         next(twin.parameters()).add_(1)
     sysmol.export(twin, tmp_path / "other.onnx")
-    assert train.main([*line.split(), str(tmp_path / "other.onnx")]) == 1
+    assert cli.main([*line.split(), str(tmp_path / "other.onnx")]) == 1
     assert "other settings" in capsys.readouterr().err
     with pytest.raises(SysmolError, match="does not belong to this network"):
         load_float(PreResNet(1, (4, 4, 8)), tmp_path / "twin.onnx")
     with pytest.raises(SysmolError, match="is quantized"):
         load_float(PreResNet(), zoo.NETWORK)
-    assert train.main([*line.split(), str(tmp_path / "none.onnx")]) == 1
+    assert cli.main([*line.split(), str(tmp_path / "none.onnx")]) == 1
 
 
 @pytest.mark.parametrize(
@@ -174,10 +193,16 @@ def test_a_trained_twin_is_taken_from_its_file(
         ("--size 9XB", 2, "give for example 100KB"),
         ("--latency 0ms", 2, "give for example 0.2ms"),
         ("--bits nan", 2, "no positive number"),
+        ("--batch 0", 2, "'0' is no number of at least 1"),
+        ("--threads 0", 2, "'0' is no number of at least 1"),
+        ("--float-epochs -1", 2, "'-1' is no number of at least 0"),
+        ("--limit -3", 2, "'-3' is no number of at least 0"),
+        ("--seed 99999999999999999999", 2, "too large for a seed"),
+        ("--noise-rate inf", 2, "no positive number"),
         ("--bits 7", 1, "cannot be met: this network takes 1.000 bits to 4.000 bits"),
     ],
 )
-def test_budgets_that_make_no_sense(
+def test_options_that_make_no_sense(
     line: str,
     status: int,
     reason: str,
@@ -187,26 +212,22 @@ def test_budgets_that_make_no_sense(
 ) -> None:
     parts = splits()
     monkeypatch.setattr(train, "load_splits", lambda directory, limit: parts)
-    given = f"--out {tmp_path} --batch 16 --no-bf16 --float-epochs 1 {line}".split()
-    if status == 2:
-        with pytest.raises(SystemExit) as caught:
-            train.main(given)
-        assert caught.value.code == 2
-    else:
-        assert train.main(given) == status
-    assert reason in capsys.readouterr().err
+    given = f"train --out {tmp_path} --batch 16 --no-bf16 --float-epochs 1 {line}".split()
+    assert cli.main(given) == status
+    error = capsys.readouterr().err
+    assert reason in error and error.count("\n") == 1 and "sysmol: error: " in error
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        train.main(["--help"])
+        cli.main(["train", "--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
     assert all(word in text for word in ("--out", "--bits", "--latency", "resume", "default: all"))
 
 
 def test_missing_data_names_the_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train.main(["--out", str(tmp_path / "o"), "--data", str(tmp_path)]) == 1
+    assert cli.main(["train", "--out", str(tmp_path / "o"), "--data", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert "apt-get install dataset-fashion-mnist" in error and error.count("\n") == 1
 

@@ -16,7 +16,7 @@ from typing import Any
 from sysmol.errors import InputRefused, SysmolError
 from sysmol.gpu import kernel as kernels
 
-__all__ = ["HEADING", "bench", "find", "table", "write"]
+__all__ = ["HEADING", "bench", "find", "table"]
 
 Report = Callable[[str], None]
 
@@ -247,18 +247,3 @@ def table(result: dict[str, Any]) -> str:
     lines += [HEADING, *(_row_line(row) for row in result["rows"])]
     lines += [f"{', '.join(x['tasks'])}: {x.get('error')}" for x in result["errors"]]
     return "\n".join(lines)
-
-
-def write(path: str | os.PathLike[str], result: dict[str, Any]) -> None:
-    """Write JSON, which appears whole or not at all.
-
-    ``sysmol.bench`` has the same, but needs the native runtime, which a GPU does not.
-    """
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(json.dumps(result, indent=1) + "\n")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SysmolError(f"cannot write {path}: {error.strerror}") from error

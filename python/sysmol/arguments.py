@@ -1,0 +1,73 @@
+"""Kinds of command-line arguments, and a parser that says wrong use in one line."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import NoReturn
+
+from sysmol.errors import UsageError
+
+__all__ = ["EXIT_CODES", "Parser", "factor", "natural", "one_of", "pattern", "positive", "seed"]
+
+EXIT_CODES = """\
+Exit codes: 0 done, 1 input refused, 2 wrong use, 3 too little memory or disk
+space, 70 a fault of Sysmol. Errors are one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says wrong use in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def natural(text: str) -> int:
+    """0, 1, 2, ..."""
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 0")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """1, 2, 3, ..."""
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 1")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """What :func:`torch.manual_seed` takes, with room for one number per stage and epoch."""
+    value = natural(text)
+    if value >= 2**48:
+        raise argparse.ArgumentTypeError(f"'{text}' is too large for a seed; below 2^48 is allowed")
+    return value
+
+
+def factor(text: str) -> float:
+    """A positive real number below a million."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"'{text}' is no positive number below 1000000")
+    return value
+
+
+def pattern(text: str) -> str:
+    """A regular expression."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no regular expression: {error}") from error
+    return text
+
+
+def one_of(names: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of ``known``, separated by commas; ``all`` or ``none`` of them."""
+    given = {"all": known, "none": ()}.get(names, tuple(names.split(",")))
+    for name in given:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(known)}")
+    return given
