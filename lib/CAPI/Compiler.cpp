@@ -7,6 +7,7 @@
 
 #include "sysmol-c/Compiler.h"
 
+#include "sysmol/Target/Common/Failure.h"
 #include "sysmol/Target/Native/Compiler.h"
 #include "sysmol/Target/Native/Tune.h"
 

@@ -85,13 +85,14 @@ void sysmol::buildLLVMPhase(OpPassManager &pm,
   // arena in the arguments.
   pm.addPass(createOutlineConstantsPass());
   pm.addNestedPass<func::FuncOp>(createPlanArenaPass());
+  // Both look at every op: while one mac is one op yet.
+  pm.addPass(createConvertLinalgToParallelLoopsPass());
+  pm.addPass(memref::createExpandStridedMetadataPass());
   // The product table belongs to the code, so it is made behind the outlining.
   if (options.mac == MacLowering::AVX512)
     pm.addPass(createConvertHetprecToX86Pass());
   else
     pm.addPass(createConvertHetprecToVectorPass());
-  pm.addPass(createConvertLinalgToParallelLoopsPass());
-  pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

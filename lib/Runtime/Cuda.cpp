@@ -282,6 +282,17 @@ Status Memory::fill(uint8_t Value, void *Stream) const {
 // Streams and events
 //===----------------------------------------------------------------------===//
 
+Owned::Owned(std::shared_ptr<const Context> C, void *Handle)
+    : C(std::move(C)), Handle(Handle) {}
+Owned::Owned(Owned &&) noexcept = default;
+Owned::~Owned() = default;
+
+Owned &Owned::operator=(Owned &&Other) noexcept {
+  std::swap(C, Other.C);
+  std::swap(Handle, Other.Handle);
+  return *this;
+}
+
 Result<Stream> Device::stream() const {
   if (Status S = C->use(); !S)
     return S.error();
@@ -292,16 +303,6 @@ Result<Stream> Device::stream() const {
       !S)
     return S.error();
   return Stream(C, Handle);
-}
-
-Stream::Stream(std::shared_ptr<const Context> C, void *Handle)
-    : C(std::move(C)), Handle(Handle) {}
-Stream::Stream(Stream &&) noexcept = default;
-
-Stream &Stream::operator=(Stream &&Other) noexcept {
-  std::swap(C, Other.C);
-  std::swap(Handle, Other.Handle);
-  return *this;
 }
 
 Stream::~Stream() {
@@ -324,16 +325,6 @@ Result<Event> Device::event() const {
       !S)
     return S.error();
   return Event(C, Handle);
-}
-
-Event::Event(std::shared_ptr<const Context> C, void *Handle)
-    : C(std::move(C)), Handle(Handle) {}
-Event::Event(Event &&) noexcept = default;
-
-Event &Event::operator=(Event &&Other) noexcept {
-  std::swap(C, Other.C);
-  std::swap(Handle, Other.Handle);
-  return *this;
 }
 
 Event::~Event() {

@@ -117,8 +117,6 @@ static Status checkLayer(const LayerInfo &L) {
     return S;
   if (Status S = checkName("layers.op", L.Op); !S)
     return S;
-  if (Status S = checkName("layers.strategy", L.Strategy); !S)
-    return S;
   if (L.Shape.size() > MaxRank)
     return wrong("layer " + inQuotes(L.Name) + " has too many extents",
                  "allowed are up to " + std::to_string(MaxRank));
@@ -177,6 +175,13 @@ Status Metadata::check() const {
     for (const std::string &Feature : C.CpuFeatures)
       if (Status S = checkName("code.cpu_features", Feature); !S)
         return S;
+    if (!C.Strategies.empty() && C.Strategies.size() != Layers.size())
+      return wrong("'code.strategies' of " + inQuotes(C.Target) + " has " +
+                       std::to_string(C.Strategies.size()) + " rows",
+                   "one for each layer is allowed, or none");
+    for (const std::string &Strategy : C.Strategies)
+      if (Status S = checkName("code.strategies", Strategy); !S)
+        return S;
     if (Status S = checkProfile(C.Profile, ArenaBytes); !S)
       return S;
   }
@@ -214,7 +219,9 @@ std::string Metadata::toJson() const {
                        {"golden_pairs", GoldenPairs}};
   ordered_json &CodeList = Root["code"] = ordered_json::array();
   for (const CodeInfo &C : Code) {
-    CodeList.push_back({{"target", C.Target}, {"cpu_features", C.CpuFeatures}});
+    CodeList.push_back({{"target", C.Target},
+                        {"cpu_features", C.CpuFeatures},
+                        {"strategies", C.Strategies}});
     if (!C.Profile.Layers.empty())
       CodeList.back()["profile"] = {{"offset", C.Profile.Offset},
                                     {"layers", C.Profile.Layers}};
@@ -228,7 +235,6 @@ std::string Metadata::toJson() const {
                          {"op", L.Op},
                          {"shape", L.Shape},
                          {"levels", std::move(Levels)},
-                         {"strategy", L.Strategy},
                          {"macs", L.Macs},
                          {"weight_bytes", L.WeightBytes},
                          {"table_bytes", L.TableBytes},
@@ -368,6 +374,9 @@ Result<Metadata> Metadata::fromJson(std::string_view Text) {
     const json &Features = X.get(Element, "cpu_features");
     for (const json &Feature : X.list(Features, "code.cpu_features"))
       C.CpuFeatures.push_back(X.text(Feature, "code.cpu_features"));
+    const json &Strategies = X.get(Element, "strategies");
+    for (const json &Strategy : X.list(Strategies, "code.strategies"))
+      C.Strategies.push_back(X.text(Strategy, "code.strategies"));
     if (Element.is_object() && Element.contains("profile")) {
       const json &Profile = X.get(Element, "profile");
       C.Profile.Offset =
@@ -384,7 +393,6 @@ Result<Metadata> Metadata::fromJson(std::string_view Text) {
     L.Op = X.text(X.get(Element, "op"), "layers.op");
     L.Shape = X.numbers(X.get(Element, "shape"), "layers.shape");
     L.Levels = X.levels(X.get(Element, "levels"));
-    L.Strategy = X.text(X.get(Element, "strategy"), "layers.strategy");
     L.Macs = X.number(X.get(Element, "macs"), "layers.macs");
     L.WeightBytes =
         X.number(X.get(Element, "weight_bytes"), "layers.weight_bytes");

@@ -120,7 +120,7 @@ def explain(bundle: Bundle | Model, runs: int = 200) -> Explanation:
     runs : int
         Calls that count.
     """
-    target = bundle.target if isinstance(bundle, Model) else bundle.metadata["code"][0]["target"]
+    target = bundle.target
     table = cost_table(target)
     times: dict[str, LayerTime] = {}
     cycles_per_second = table.cycles_per_second

@@ -80,7 +80,7 @@ class Layer:
     levels : dict of int to int
         Bits of a precision level to the number of input channels that have it.
     strategy : str
-        Which code was chosen.
+        Which code was chosen: of a model for the target that is loaded, of a bundle for its first.
     macs : int
         Multiply-accumulate operations of one call.
     weight_bytes, table_bytes : int
@@ -171,6 +171,8 @@ class _Described:
     _metadata_text: str
     path: Path
     """The file."""
+    target: str
+    """Name of the target whose code is loaded; of a bundle, its first."""
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
@@ -196,20 +198,23 @@ class _Described:
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, in the order they run."""
+        rows = self.metadata["layers"]
+        code = self.metadata["code"][self.targets.index(self.target)]
+        strategies = code["strategies"] or ["not said"] * len(rows)
         return tuple(
             Layer(
                 entry["name"],
                 entry["op"],
                 tuple(entry["shape"]),
                 {int(bits): count for bits, count in entry["levels"].items()},
-                entry["strategy"],
+                strategy,
                 entry["macs"],
                 entry["weight_bytes"],
                 entry["table_bytes"],
                 entry.get("executed_macs", 0),
                 entry.get("predicted_ns", 0),
             )
-            for entry in self.metadata["layers"]
+            for entry, strategy in zip(rows, strategies, strict=True)
         )
 
     @property
@@ -233,6 +238,7 @@ class Bundle(_Described):
         self.path = Path(path)
         handle = _sysmol.Bundle(str(self.path))
         self._metadata_text = handle.metadata
+        self.target = self.targets[0]
         self.sections = tuple(
             Section(name, offset, size, digest.hex())
             for name, _, offset, size, digest in handle.sections()

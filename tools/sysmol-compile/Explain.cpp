@@ -50,7 +50,8 @@ void sysmol::printExplanation(raw_ostream &os, const CompileReport &report) {
                ? fixed(100 * std::min(1.0, macs / executed), 0) + "%"
                : std::string("-");
   };
-  for (const runtime::LayerInfo &layer : report.layers) {
+  for (const auto &[layer, strategy] :
+       zip_equal(report.layers, report.strategies)) {
     std::string shape, levels;
     for (uint64_t size : layer.Shape)
       shape += (shape.empty() ? "" : "x") + std::to_string(size);
@@ -58,7 +59,7 @@ void sysmol::printExplanation(raw_ostream &os, const CompileReport &report) {
       levels += (levels.empty() ? "" : " ") + std::to_string(count) + "x" +
                 std::to_string(bits) + "b";
     double predicted = double(layer.PredictedNs);
-    rows.push_back({layer.Name, shape, levels, layer.Strategy,
+    rows.push_back({layer.Name, shape, levels, strategy,
                     fixed(double(layer.Macs) / 1e3, 0),
                     fill(double(layer.Macs), double(layer.ExecutedMacs)),
                     fixed(predicted / 1e3, 1),

@@ -2,6 +2,7 @@
 
 #include "Explain.h"
 
+#include "sysmol/Target/Common/Failure.h"
 #include "sysmol/Target/NVVM/Compiler.h"
 #include "sysmol/Target/Native/Compiler.h"
 #include "llvm/ADT/StringExtras.h"

@@ -85,14 +85,18 @@ static void printLayers(std::ostream &OS, const Metadata &M) {
     Titles.push_back(Title);
   Table T(std::move(Titles));
   uint64_t Macs = 0, Weights = 0, Tables = 0;
-  for (const LayerInfo &L : M.Layers) {
+  // The strategies of the first code; the titles say so.
+  std::vector<std::string> Strategies = M.Code.front().Strategies;
+  Strategies.resize(M.Layers.size(), "-");
+  for (size_t I = 0; I < M.Layers.size(); ++I) {
+    const LayerInfo &L = M.Layers[I];
     std::vector<std::string> Row = {L.Name, L.Op, shapeText(L.Shape)};
     for (unsigned Bits : Levels) {
       auto It = L.Levels.find(Bits);
       Row.push_back(It == L.Levels.end() ? "-" : grouped(It->second));
     }
-    Row.insert(Row.end(), {L.Strategy, grouped(L.Macs), grouped(L.WeightBytes),
-                           grouped(L.TableBytes)});
+    Row.insert(Row.end(), {Strategies[I], grouped(L.Macs),
+                           grouped(L.WeightBytes), grouped(L.TableBytes)});
     T.add(std::move(Row));
     Macs += L.Macs;
     Weights += L.WeightBytes;
@@ -102,7 +106,8 @@ static void printLayers(std::ostream &OS, const Metadata &M) {
   Total[0] = "total";
   Total.insert(Total.end(), {grouped(Macs), grouped(Weights), grouped(Tables)});
   T.add(std::move(Total));
-  OS << "Layers (channels per precision)\n";
+  OS << "Layers (channels per precision; strategy of " << M.Code.front().Target
+     << ")\n";
   T.print(OS);
   OS << '\n';
 }

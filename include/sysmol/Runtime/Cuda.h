@@ -40,38 +40,48 @@ struct DeviceInfo {
   uint64_t MemoryBytes = 0;
 };
 
+/// A driver's object that has one owner.
+class Owned {
+public:
+  Owned(Owned &&) noexcept;
+  Owned &operator=(Owned &&) noexcept;
+
+protected:
+  friend class Device;
+  Owned(std::shared_ptr<const Context> C, void *Handle);
+  ~Owned();
+  std::shared_ptr<const Context> C; // null after a move
+  void *Handle;
+};
+
 /// Work in order.
-class Stream {
+class Stream : public Owned {
 public:
   ~Stream();
-  Stream(Stream &&) noexcept;
-  Stream &operator=(Stream &&) noexcept;
+  Stream(Stream &&) noexcept = default;
+  Stream &operator=(Stream &&) noexcept = default;
   /// For other libraries: a CUstream.
   void *handle() const { return Handle; }
   Status synchronize() const;
 
 private:
   friend class Device;
-  Stream(std::shared_ptr<const Context> C, void *Handle);
-  std::shared_ptr<const Context> C;
-  void *Handle;
+  using Owned::Owned;
 };
 
 /// A moment in a stream. A null stream is the legacy default one.
-class Event {
+class Event : public Owned {
 public:
   ~Event();
-  Event(Event &&) noexcept;
-  Event &operator=(Event &&) noexcept;
+  Event(Event &&) noexcept = default;
+  Event &operator=(Event &&) noexcept = default;
   Status record(void *Stream) const;
   /// Waits for both; milliseconds.
   Result<float> since(const Event &Start) const;
 
 private:
   friend class Device;
-  Event(std::shared_ptr<const Context> C, void *Handle);
-  std::shared_ptr<const Context> C;
-  void *Handle;
+  using Owned::Owned;
 };
 
 /// Memory of the device.

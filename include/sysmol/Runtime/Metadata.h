@@ -16,11 +16,12 @@
 //     "golden_pairs": 2,                    pairs in the section `golden`
 //     "code": [{"target": "x86-64-avx512",  one per section code/<target>,
 //               "cpu_features": ["avx512f", "avx512bw"],       best first
+//               "strategies": ["popcount"],      of each layer, in this code
 //               "profile": {"offset": 65472,     only of `--profile`: where in
 //                           "layers": ["conv1"]}}],  the arena the clocks are
 //     "layers": [{"name": "conv1", "op": "conv_2d", "shape": [1, 16, 28, 28],
 //                 "levels": {"1": 8, "2": 4, "4": 4},  bits -> input channels
-//                 "strategy": "popcount", "macs": 112896,
+//                 "macs": 112896,
 //                 "weight_bytes": 144, "table_bytes": 64,
 //                 "executed_macs": 131072,      with padding; of the first code
 //                 "predicted_ns": 612}]         by the compiler's cost table
@@ -29,7 +30,8 @@
 // dtype is one of f32, u8, i32, i16, i8. Unknown keys are ignored, so that
 // a newer producer can add facts; a change of meaning, of the keys or of the
 // code's entry function, raises "schema". In 2 the entry function takes a
-// sysmol_parallel (sysmol/Runtime/Model.h).
+// sysmol_parallel (sysmol/Runtime/Model.h); in 3 strategies are those of a
+// code.
 //
 //===----------------------------------------------------------------------===//
 
@@ -47,7 +49,7 @@
 namespace sysmol::runtime {
 
 /// Version of the meaning of the metadata keys, and of the code's interface.
-inline constexpr uint64_t MetadataSchema = 2;
+inline constexpr uint64_t MetadataSchema = 3;
 /// Every arena, and the weights in memory, start at a multiple of this.
 inline constexpr uint64_t ArenaAlignment = 64;
 /// Most inputs, and most outputs, of one model.
@@ -88,6 +90,8 @@ struct CodeInfo {
   /// LLVM names of the CPU features that the code needs beyond the baseline
   /// of its architecture, for example "avx512vnni".
   std::vector<std::string> CpuFeatures;
+  /// How this code computes each row of the layer table; none: not said.
+  std::vector<std::string> Strategies = {};
   /// No layers: compiled without clocks.
   ProfileInfo Profile = {};
   bool operator==(const CodeInfo &) const = default;
@@ -100,7 +104,6 @@ struct LayerInfo {
   std::vector<uint64_t> Shape;
   /// Bits of a precision level -> number of input channels that have it.
   std::map<unsigned, uint64_t> Levels;
-  std::string Strategy;
   uint64_t Macs = 0;
   uint64_t WeightBytes = 0;
   uint64_t TableBytes = 0;
@@ -131,8 +134,9 @@ struct Metadata {
 
   /// Refuses what no bundle may say: names that are empty, too long or not
   /// printable, no input or output, zero extents, sizes that overflow,
-  /// doubled targets, more than MaxTensors inputs or outputs, precision
-  /// levels other than 1, 2, 4, 8 (32 for a layer kept in float).
+  /// doubled targets, more than MaxTensors inputs or outputs, a code with
+  /// strategies for some layers only, precision levels other than 1, 2, 4, 8
+  /// (32 for a layer kept in float).
   Status check() const;
 
   /// The JSON text above: keys in this order, one space of indentation.

@@ -3,22 +3,18 @@
 #include "sysmol/Target/NVVM/Compiler.h"
 
 #include "CodeGen.h"
-#include "mlir/Bytecode/BytecodeReader.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/IR/Diagnostics.h"
-#include "mlir/InitAllDialects.h"
-#include "mlir/InitAllExtensions.h"
-#include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "sysmol/InitAll.h"
-#include "sysmol/Runtime/Memory.h"
+#include "sysmol/Target/Common/Failure.h"
+#include "sysmol/Target/Common/ModelFile.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Program.h"
-#include "llvm/Support/SourceMgr.h"
 #include <chrono>
 
 using namespace mlir;
@@ -34,28 +30,6 @@ std::vector<std::string> sysmol::getGPUTargets() {
 
 bool sysmol::isGPUTargetName(const std::string &name) {
   return llvm::StringRef(name).starts_with("sm_");
-}
-
-static llvm::Error makeError(const llvm::Twine &message,
-                             FailureKind kind = FailureKind::Refused) {
-  std::error_code code = llvm::inconvertibleErrorCode();
-  if (kind == FailureKind::Usage)
-    code = std::make_error_code(std::errc::invalid_argument);
-  else if (kind == FailureKind::Limit)
-    code = std::make_error_code(std::errc::not_enough_memory);
-  else if (kind == FailureKind::Internal)
-    code = std::make_error_code(std::errc::state_not_recoverable);
-  return llvm::createStringError(code, "%s", message.str().c_str());
-}
-
-static llvm::Error writeText(const std::string &path, llvm::StringRef text) {
-  runtime::Status status = runtime::writeFileAtomically(
-      path,
-      std::span(reinterpret_cast<const uint8_t *>(text.data()), text.size()));
-  if (status)
-    return llvm::Error::success();
-  return makeError(status.error().Message,
-                   static_cast<FailureKind>(status.error().Kind));
 }
 
 /// Attributes of a launch description as JSON.
@@ -75,41 +49,6 @@ static llvm::json::Value toJSON(Attribute attr) {
   if (auto text = dyn_cast<StringAttr>(attr))
     return text.getValue();
   return cast<IntegerAttr>(attr).getInt();
-}
-
-/// The first error, as one line.
-static std::string formatError(Diagnostic &diagnostic) {
-  std::string line;
-  llvm::raw_string_ostream os(line);
-  if (auto place = dyn_cast<FileLineColLoc>(diagnostic.getLocation()))
-    os << place.getFilename().getValue() << ":" << place.getLine() << ":"
-       << place.getColumn() << ": ";
-  std::string message = diagnostic.str();
-  llvm::replace(message, '\n', ' ');
-  os << message;
-  return line;
-}
-
-static llvm::Expected<OwningOpRef<ModuleOp>>
-loadModule(const std::string &input, MLIRContext *context,
-           const std::string &firstError) {
-  if (llvm::sys::path::extension(input) != ".mlir")
-    return makeError(input + ": unknown kind of file for a GPU; allowed is "
-                             ".mlir (hetprec model ops)");
-  auto buffer = llvm::MemoryBuffer::getFile(input, /*IsText=*/true);
-  if (!buffer)
-    return makeError(input +
-                     ": cannot be read: " + buffer.getError().message());
-  if (isBytecode(**buffer))
-    return makeError(input + ": MLIR bytecode is refused; give the text that "
-                             "sysmol-opt prints of it");
-  llvm::SourceMgr sources;
-  sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
-  OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, context);
-  if (!module)
-    return makeError(firstError.empty() ? input + ": cannot be read as MLIR"
-                                        : firstError);
-  return module;
 }
 
 /// Runs ptxas on `ptx`; the cubin appears complete or not at all.
@@ -165,25 +104,17 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
         {phase, std::chrono::duration<double>(now - last).count()});
     last = now;
   };
-  DialectRegistry registry;
-  registerAllDialects(registry);
-  registerAllExtensions(registry);
-  registerAllHetprecDialects(registry);
-  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
-  context.loadAllAvailableDialects();
-  std::string firstError;
-  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
-    if (diagnostic.getSeverity() == DiagnosticSeverity::Error &&
-        firstError.empty())
-      firstError = formatError(diagnostic);
-    return success(); // nothing is printed
-  });
-  auto module = loadModule(input, &context, firstError);
+  if (llvm::sys::path::extension(input) != ".mlir")
+    return makeError(input + ": unknown kind of file for a GPU; allowed is "
+                             ".mlir (hetprec model ops)");
+  std::unique_ptr<MLIRContext> context = makeCompilerContext();
+  auto module = readModelFile(input, context.get());
   if (!module)
     return module.takeError();
+  ErrorCollector errors(context.get());
   lap("import");
 
-  PassManager gpuPhase(&context), nvvmPhase(&context);
+  PassManager gpuPhase(context.get()), nvvmPhase(context.get());
   GPUPhaseOptions gpuOptions;
   if (failed(gpuOptions.parseFromString(options.kernelOptions, llvm::nulls())))
     return makeError("bad options of the kernels '" + options.kernelOptions +
@@ -196,7 +127,7 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
   buildGPUPhase(gpuPhase, gpuOptions);
   buildNVVMPhase(nvvmPhase);
   if (failed(gpuPhase.run(**module)))
-    return makeError(firstError.empty() ? "phase gpu failed" : firstError);
+    return errors.take("phase gpu failed");
   lap("gpu");
   std::string mlir;
   llvm::raw_string_ostream mlirStream(mlir);
@@ -208,7 +139,7 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
     return report;
   }
   if (failed(nvvmPhase.run(**module)))
-    return makeError("phase nvvm failed: " + firstError, FailureKind::Internal);
+    return errors.take("phase nvvm failed", FailureKind::Internal);
   lap("nvvm");
   if (emitMLIR) {
     (*module)->print(mlirStream);

@@ -2,18 +2,15 @@
 
 #include "sysmol/Target/Native/CodeGen.h"
 
-#include "ModelFile.h"
+#include "Network.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "sysmol/Target/Common/EmitLLVM.h"
+#include "sysmol/Target/Common/Failure.h"
 #include "llvm/IR/IRBuilder.h"
-#include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
-#include "llvm/MC/TargetRegistry.h"
-#include "llvm/Passes/PassBuilder.h"
-#include "llvm/Support/TargetSelect.h"
-#include "llvm/Target/TargetMachine.h"
 
 using namespace sysmol;
 
@@ -51,23 +48,8 @@ const std::vector<NativeTarget> &sysmol::getNativeTargetTable() {
   return table;
 }
 
-static llvm::Error makeError(const llvm::Twine &message) {
-  return llvm::createStringError(llvm::inconvertibleErrorCode(),
-                                 message.str().c_str());
-}
-
 static llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 createTargetMachine(const NativeTarget &target) {
-  llvm::InitializeAllTargetInfos();
-  llvm::InitializeAllTargets();
-  llvm::InitializeAllTargetMCs();
-  llvm::InitializeAllAsmPrinters();
-  llvm::Triple triple(target.triple);
-  std::string message;
-  const llvm::Target *found =
-      llvm::TargetRegistry::lookupTarget(triple, message);
-  if (!found)
-    return makeError("LLVM has no target " + target.triple + ": " + message);
   std::string features;
   for (const std::string &feature : target.features)
     features += (features.empty() ? "+" : ",+") + feature;
@@ -75,9 +57,7 @@ createTargetMachine(const NativeTarget &target) {
   // HP15: every operation rounds once.
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
   options.FunctionSections = true;
-  return std::unique_ptr<llvm::TargetMachine>(found->createTargetMachine(
-      triple, target.cpu, features, options, llvm::Reloc::PIC_, std::nullopt,
-      llvm::CodeGenOptLevel::Aggressive));
+  return makeTargetMachine(target.triple, target.cpu, features, options);
 }
 
 /// The exported function: unpacks the arrays of pointers.
@@ -178,23 +158,8 @@ TargetModule::create(mlir::ModuleOp module, unsigned numInputs,
 }
 
 llvm::Expected<llvm::SmallVector<char, 0>> TargetModule::generateCode() {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager sccs;
-  llvm::ModuleAnalysisManager modules;
-  // Vectors are made and loops unrolled by our own phases, to fill registers:
-  // doing it again costs compile time and spills.
-  llvm::PipelineTuningOptions tuning;
-  tuning.SLPVectorization = false;
-  tuning.LoopUnrolling = false;
-  llvm::PassBuilder builder(machine.get(), tuning);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(sccs);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, sccs, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2)
-      .run(*ir, modules);
+  optimizeModule(*ir, *machine, llvm::OptimizationLevel::O2,
+                 LoopVectorization::On);
 
   llvm::SmallVector<char, 0> code;
   llvm::raw_svector_ostream os(code);
@@ -202,13 +167,11 @@ llvm::Expected<llvm::SmallVector<char, 0>> TargetModule::generateCode() {
     ir->print(os, nullptr);
     return code;
   }
-  llvm::legacy::PassManager emit;
-  if (machine->addPassesToEmitFile(emit, os, nullptr,
-                                   kind == CodeKind::Object
-                                       ? llvm::CodeGenFileType::ObjectFile
-                                       : llvm::CodeGenFileType::AssemblyFile))
-    return makeError("LLVM cannot emit code for " +
-                     machine->getTargetTriple().str());
-  emit.run(*ir);
+  if (llvm::Error error = emitModule(*ir, *machine,
+                                     kind == CodeKind::Object
+                                         ? llvm::CodeGenFileType::ObjectFile
+                                         : llvm::CodeGenFileType::AssemblyFile,
+                                     os))
+    return error;
   return code;
 }

@@ -4,23 +4,18 @@
 
 #include "Golden.h"
 #include "LayerTable.h"
-#include "ModelFile.h"
-#include "mlir/Bytecode/BytecodeReader.h"
+#include "Network.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/IR/Diagnostics.h"
-#include "mlir/InitAllDialects.h"
-#include "mlir/InitAllExtensions.h"
-#include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
-#include "sysmol/InitAll.h"
 #include "sysmol/Runtime/Bundle.h"
 #include "sysmol/Runtime/Files.h"
+#include "sysmol/Target/Common/Failure.h"
+#include "sysmol/Target/Common/ModelFile.h"
 #include "sysmol/Target/Native/Tune.h"
 #include "sysmol/Target/ONNX/Import.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/SourceMgr.h"
 #include <chrono>
+#include <deque>
 #include <future>
 
 using namespace mlir;
@@ -29,17 +24,6 @@ using namespace sysmol;
 //===----------------------------------------------------------------------===//
 // Errors and time
 //===----------------------------------------------------------------------===//
-
-llvm::Error sysmol::makeError(const llvm::Twine &message, FailureKind kind) {
-  std::error_code code = llvm::inconvertibleErrorCode();
-  if (kind == FailureKind::Usage)
-    code = std::make_error_code(std::errc::invalid_argument);
-  else if (kind == FailureKind::Limit)
-    code = std::make_error_code(std::errc::not_enough_memory);
-  else if (kind == FailureKind::Internal)
-    code = std::make_error_code(std::errc::state_not_recoverable);
-  return llvm::createStringError(code, "%s", message.str().c_str());
-}
 
 /// The same error, about `input`.
 static llvm::Error atInput(const std::string &input, llvm::Error error) {
@@ -53,58 +37,7 @@ static llvm::Error atInput(const std::string &input, llvm::Error error) {
                                  message.c_str());
 }
 
-llvm::Error sysmol::makeError(const runtime::Error &error) {
-  return makeError(error.Message, static_cast<FailureKind>(error.Kind));
-}
-
-FailureKind sysmol::getFailureKind(std::error_code code) {
-  for (std::errc limit :
-       {std::errc::not_enough_memory, std::errc::no_space_on_device,
-        std::errc::file_too_large, std::errc::too_many_files_open})
-    if (code == limit)
-      return FailureKind::Limit;
-  if (code == std::errc::invalid_argument)
-    return FailureKind::Usage;
-  if (code == std::errc::state_not_recoverable)
-    return FailureKind::Internal;
-  return FailureKind::Refused; // an error with no code speaks of the input
-}
-
 namespace {
-
-/// Keeps the first error as one line.
-class ErrorCollector {
-public:
-  explicit ErrorCollector(MLIRContext *context)
-      : handler(context, [this](Diagnostic &diagnostic) {
-          if (diagnostic.getSeverity() == DiagnosticSeverity::Error &&
-              text.empty())
-            text = format(diagnostic);
-          return success(); // nothing is printed
-        }) {}
-  llvm::Error take(const llvm::Twine &otherwise) {
-    return makeError(text.empty() ? otherwise.str() : text);
-  }
-
-private:
-  static std::string format(Diagnostic &diagnostic) {
-    std::string line;
-    llvm::raw_string_ostream os(line);
-    Location loc = diagnostic.getLocation();
-    if (auto named = dyn_cast<NameLoc>(loc)) {
-      os << "layer '" << named.getName().getValue() << "': ";
-    } else if (auto place = dyn_cast<FileLineColLoc>(loc)) {
-      os << place.getFilename().getValue() << ":" << place.getLine() << ":"
-         << place.getColumn() << ": ";
-    }
-    std::string message = diagnostic.str();
-    llvm::replace(message, '\n', ' ');
-    os << message;
-    return line;
-  }
-  std::string text;
-  ScopedDiagnosticHandler handler;
-};
 
 /// Times phases as they end.
 class Stopwatch {
@@ -139,14 +72,7 @@ struct Program {
 static llvm::Expected<Program> loadProgram(const std::string &input,
                                            const CompileOptions &options) {
   Program program;
-  DialectRegistry registry;
-  registerAllDialects(registry);
-  registerAllExtensions(registry);
-  registerAllHetprecDialects(registry);
-  program.context =
-      std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
-  program.context->loadAllAvailableDialects();
-
+  program.context = makeCompilerContext();
   llvm::StringRef extension = llvm::sys::path::extension(input);
   if (extension == ".onnx") {
     ImportOptions import;
@@ -157,23 +83,10 @@ static llvm::Expected<Program> loadProgram(const std::string &input,
       return module.takeError();
     program.module = std::move(*module);
   } else if (extension == ".mlir") {
-    auto buffer = llvm::MemoryBuffer::getFile(input, /*IsText=*/true);
-    if (!buffer)
-      return makeError(input +
-                       ": cannot be read: " + buffer.getError().message());
-    // The bytecode reader crashes on hostile bytes, the text parser on deep
-    // nesting alone.
-    if (isBytecode(**buffer))
-      return makeError(input + ": MLIR bytecode is refused; give the text that "
-                               "sysmol-opt prints of it");
-    if (std::string why = findDeepNesting((*buffer)->getBuffer()); !why.empty())
-      return makeError(input + ": " + why);
-    ErrorCollector errors(program.context.get());
-    llvm::SourceMgr sources;
-    sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
-    program.module = parseSourceFile<ModuleOp>(sources, program.context.get());
-    if (!program.module)
-      return errors.take(input + ": cannot be read as MLIR");
+    auto module = readModelFile(input, program.context.get());
+    if (!module)
+      return module.takeError();
+    program.module = std::move(*module);
   } else {
     return makeError(input +
                      ": unknown kind of file; allowed are .onnx (QONNX) "
@@ -274,8 +187,6 @@ static llvm::Error lowerForTarget(ModuleOp module, const NativeTarget &target,
   return llvm::Error::success();
 }
 
-static llvm::Error writeText(const std::string &path, llvm::StringRef text);
-
 static std::string printModule(ModuleOp module) {
   std::string text;
   llvm::raw_string_ostream os(text);
@@ -331,13 +242,6 @@ lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
   if (!ir)
     return errors.take(llvm::toString(ir.takeError()));
   return ir;
-}
-
-static llvm::Error writeText(const std::string &path, llvm::StringRef text) {
-  runtime::Status status = runtime::writeFileAtomically(
-      path,
-      std::span(reinterpret_cast<const uint8_t *>(text.data()), text.size()));
-  return status ? llvm::Error::success() : makeError(status.error());
 }
 
 /// As in sysmol-c/Parallel.h: an object needs no file of ours.
@@ -461,6 +365,7 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     metadata.FloatBytes = bytes.getInt();
   unsigned numInputs = metadata.Inputs.size();
 
+  std::vector<std::vector<std::string>> strategies; // of each target
   // The reference runs what the model phase says.
   OwningOpRef<ModuleOp> model = module.clone();
   struct {
@@ -474,14 +379,18 @@ sysmol::compileFile(const std::string &input, const std::string &output,
       if (llvm::Error error = runPhase(module, name, build))
         return error;
     watch.lap(name);
-    if (name == "plan")
-      metadata.Layers =
-          describeLayers(program->getFunction(), *targets.front());
+    if (name == "plan") {
+      metadata.Layers = describeLayers(program->getFunction());
+      for (const NativeTarget *target : targets)
+        strategies.push_back(
+            describeStrategies(program->getFunction(), *target));
+    }
     if (name == "packed") {
       addLayerBytes(program->getFunction(), metadata.Layers);
       CostTable costs = loadCostTable(targets.front()->name);
       addPredictions(program->getFunction(), costs, metadata.Layers);
       report.layers = metadata.Layers;
+      report.strategies = strategies.front();
       report.costSource = costs.source;
     }
     if (options.forbidFallback && name == "packed")
@@ -550,26 +459,26 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   }
 
   std::vector<std::pair<runtime::CodeInfo, std::vector<uint8_t>>> codes;
-  std::vector<TargetModule> modules;
+  std::deque<TargetModule> modules; // stay where they are as others come
   std::vector<runtime::ProfileInfo> profiles;
+  std::vector<std::future<llvm::Expected<llvm::SmallVector<char, 0>>>> objects;
+  // Each target has an LLVM context of its own: its code is generated while the
+  // next one is lowered. The futures wait for their threads, also on an error.
   for (const NativeTarget *target : targets) {
     auto ir = lowerTarget(module, numInputs, *target, options, CodeGenOptions(),
                           watch, weights, metadata.ArenaBytes,
                           &profiles.emplace_back());
     if (!ir)
       return makeInternal(ir.takeError(), module, output);
-    modules.push_back(std::move(*ir));
+    objects.push_back(std::async(std::launch::async,
+                                 [&ir = modules.emplace_back(std::move(*ir))] {
+                                   return ir.generateCode();
+                                 }));
   }
-  // Each target has an LLVM context of its own: all of them at once.
-  std::vector<std::future<llvm::Expected<llvm::SmallVector<char, 0>>>> objects;
-  objects.reserve(modules.size());
-  for (TargetModule &ir : modules)
-    objects.push_back(
-        std::async(std::launch::async, [&ir] { return ir.generateCode(); }));
   llvm::Error failures = llvm::Error::success();
-  for (auto [target, profile, future] :
-       llvm::zip_equal(targets, profiles, objects)) {
-    auto object = future.get(); // every one, or a thread would outlive us
+  for (auto [target, profile, strategy, future] :
+       llvm::zip_equal(targets, profiles, strategies, objects)) {
+    auto object = future.get(); // every one: errors are joined
     if (!object) {
       failures = llvm::joinErrors(std::move(failures), object.takeError());
       continue;
@@ -579,9 +488,10 @@ sysmol::compileFile(const std::string &input, const std::string &output,
       failures = llvm::joinErrors(std::move(failures), shared.takeError());
       continue;
     }
-    codes.emplace_back(
-        runtime::CodeInfo{target->name, target->required, std::move(profile)},
-        std::move(*shared));
+    codes.emplace_back(runtime::CodeInfo{target->name, target->required,
+                                         std::move(strategy),
+                                         std::move(profile)},
+                       std::move(*shared));
   }
   if (failures)
     return makeInternal(std::move(failures), module, output);

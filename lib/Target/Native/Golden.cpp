@@ -4,6 +4,7 @@
 
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
 #include "sysmol/Reference/Interpreter.h"
+#include "sysmol/Target/Common/Failure.h"
 #include "llvm/Support/MathExtras.h"
 #include <limits>
 #include <random>

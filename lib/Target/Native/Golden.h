@@ -13,11 +13,6 @@
 
 namespace sysmol {
 
-llvm::Error makeError(const llvm::Twine &message,
-                      FailureKind kind = FailureKind::Refused);
-/// The runtime's kinds have the same numbers.
-llvm::Error makeError(const runtime::Error &error);
-
 /// Names, types and shapes of what goes in and out.
 llvm::Error describeInterface(mlir::func::FuncOp function,
                               runtime::Metadata &metadata);

@@ -35,12 +35,19 @@ void sysmol::nameLayers(func::FuncOp function) {
   });
 }
 
+/// What a layer reads; of a requantization alone, what it writes.
+static ChannelsAttr getLayerChannels(Operation *op) {
+  return getChannels(isa<RequantizeOp>(op) ? op->getResult(0).getType()
+                                           : op->getOperand(0).getType());
+}
+
 /// How each level present is computed.
-static std::string getStrategy(Operation *op, ChannelsAttr channels,
-                               const NativeTarget &target) {
+static std::string getStrategy(Operation *op, const NativeTarget &target) {
   bool isAVX512 = target.mac == MacLowering::AVX512;
+  if (isa<SumPool2DOp>(op))
+    return "sums of unpacked codes";
   std::string strategy;
-  for (int8_t level : channels.getLevels()) {
+  for (int8_t level : getLayerChannels(op).getLevels()) {
     if (!strategy.empty())
       strategy += ", ";
     strategy += std::to_string(level) + " bit ";
@@ -55,12 +62,16 @@ static std::string getStrategy(Operation *op, ChannelsAttr channels,
     else
       strategy += isAVX512 ? "VPDPBUSD" : "bytes";
   }
+  auto role = op->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
+  auto reason = op->getAttrOfType<StringAttr>(kLanesReasonAttrName);
+  if (role && role.getValue() == LaneRole::Outputs && reason)
+    strategy += "; lanes are outputs: " + reason.str();
   return strategy;
 }
 
-std::vector<runtime::LayerInfo>
-sysmol::describeLayers(func::FuncOp function, const NativeTarget &target) {
-  std::vector<runtime::LayerInfo> layers;
+/// Calls `visit` with each op that is a row of the table.
+static void walkLayers(func::FuncOp function,
+                       function_ref<void(Operation *)> visit) {
   function.walk([&](Operation *op) {
     if (!isLayer(op))
       return;
@@ -71,20 +82,30 @@ sysmol::describeLayers(func::FuncOp function, const NativeTarget &target) {
             requantize.getInput().getDefiningOp()) &&
         requantize.getInput().hasOneUse())
       return;
+    visit(op);
+  });
+}
+
+std::vector<std::string>
+sysmol::describeStrategies(func::FuncOp function, const NativeTarget &target) {
+  std::vector<std::string> strategies;
+  walkLayers(function, [&](Operation *op) {
+    strategies.push_back(getStrategy(op, target));
+  });
+  return strategies;
+}
+
+std::vector<runtime::LayerInfo> sysmol::describeLayers(func::FuncOp function) {
+  std::vector<runtime::LayerInfo> layers;
+  walkLayers(function, [&](Operation *op) {
     runtime::LayerInfo layer;
     layer.Name = getName(op);
     layer.Op = op->getName().stripDialect().str();
     auto type = cast<RankedTensorType>(op->getResult(0).getType());
     layer.Shape.assign(type.getShape().begin(), type.getShape().end());
-    ChannelsAttr channels = getChannels(
-        requantize ? op->getResult(0).getType() : op->getOperand(0).getType());
+    ChannelsAttr channels = getLayerChannels(op);
     for (int8_t level : channels.getLevels())
       layer.Levels[level] = channels.getNumChannels(level);
-    layer.Strategy = getStrategy(op, channels, target);
-    auto role = op->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
-    auto reason = op->getAttrOfType<StringAttr>(kLanesReasonAttrName);
-    if (role && role.getValue() == LaneRole::Outputs && reason)
-      layer.Strategy += "; lanes are outputs: " + reason.str();
     if (isa<Conv2DOp, DepthwiseConv2DOp, MatmulOp>(op)) {
       auto filter = cast<RankedTensorType>(op->getOperand(1).getType());
       layer.Macs = type.getNumElements() * filter.getNumElements() /

@@ -19,8 +19,11 @@ namespace sysmol {
 void nameLayers(mlir::func::FuncOp function);
 
 /// One row for each dot product and requantization of the plan phase.
-std::vector<runtime::LayerInfo> describeLayers(mlir::func::FuncOp function,
-                                               const NativeTarget &target);
+std::vector<runtime::LayerInfo> describeLayers(mlir::func::FuncOp function);
+
+/// How `target` computes each of those rows.
+std::vector<std::string> describeStrategies(mlir::func::FuncOp function,
+                                            const NativeTarget &target);
 
 /// Adds the bytes of weights and tables, from the packed phase.
 void addLayerBytes(mlir::func::FuncOp function,

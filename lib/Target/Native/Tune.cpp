@@ -14,6 +14,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "sysmol/InitAll.h"
 #include "sysmol/Runtime/Profile.h"
+#include "sysmol/Target/Common/Failure.h"
 #include "sysmol/Target/Native/CodeGen.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -24,11 +25,6 @@
 
 using namespace mlir;
 using namespace sysmol;
-
-static llvm::Error makeError(const llvm::Twine &message) {
-  return llvm::createStringError(llvm::inconvertibleErrorCode(), "%s",
-                                 message.str().c_str());
-}
 
 //===----------------------------------------------------------------------===//
 // Kernels
@@ -61,15 +57,46 @@ public:
     return op("affine.apply affine_map<(d0) -> (d0 + " + llvm::Twine(offset) +
               ")>(" + base + ")");
   }
+  /// `%r0, ... = scf.for %i in range` over `count` values `%a0, ...` of `type`.
+  void openLoop(const char *range, int64_t count, const std::string &init,
+                const std::string &type) {
+    std::string results, args, types;
+    for (int64_t i = 0; i < count; ++i) {
+      const char *comma = i ? ", " : "";
+      results += comma + ("%r" + std::to_string(i));
+      args += comma + ("%a" + std::to_string(i) + " = " + init);
+      types += comma + type;
+    }
+    loopTypes = types;
+    os << "  " << results << " = scf.for %i = " << range << " iter_args("
+       << args << ") -> (" << types << ") {\n";
+  }
+  /// Ends the loop, and the function: stores the results one after another.
+  void closeLoop(llvm::ArrayRef<std::string> yields, const std::string &type,
+                 uint64_t outputBytes) {
+    os << "  scf.yield " << llvm::join(yields, ", ") << " : " << loopTypes
+       << "\n  }\n";
+    for (size_t i = 0; i < yields.size(); ++i) {
+      std::string bytes = "%r" + std::to_string(i);
+      if (type != "vector<64xi8>")
+        bytes =
+            op("vector.bitcast " + bytes + " : " + type + " to vector<64xi8>");
+      std::string place = at("%c0", int64_t(i) * 64);
+      os << "  vector.store " << bytes << ", %out[" << place << "] : memref<"
+         << outputBytes << "xi8>, vector<64xi8>\n";
+    }
+    os << "  return\n}\n";
+  }
   std::string text;
   llvm::raw_string_ostream os{text};
 
 private:
   int next = 0;
+  std::string loopTypes;
 };
 } // namespace
 
-/// Named as a network is (ModelFile.h).
+/// Named as a network is (Network.h).
 static std::string getHead(const Kernel &kernel) {
   std::string in = std::to_string(kernel.inputBytes),
               out = std::to_string(kernel.outputBytes);
@@ -97,14 +124,7 @@ static Kernel makeByteKernel(int64_t level, Tile tile) {
           "  %eight = arith.constant dense<8> : vector<32xi16>\n"
           "  %zero = arith.constant dense<0> : vector<64xi8>\n"
           "  %wide = arith.constant dense<0> : vector<32xi16>\n  ";
-  std::string args, types, results;
-  for (int64_t i = 0; i < 2 * sums; ++i) {
-    results += (i ? ", " : "") + ("%r" + std::to_string(i));
-    args += (i ? ", " : "") + ("%a" + std::to_string(i) + " = %wide");
-    types += (i ? ", " : "") + std::string("vector<32xi16>");
-  }
-  w.os << results << " = scf.for %i = %c0 to %trips step %c1 iter_args(" << args
-       << ") -> (" << types << ") {\n";
+  w.openLoop("%c0 to %trips step %c1", 2 * sums, "%wide", "vector<32xi16>");
   std::string low = w.op("arith.andi %i, %three : index");
   std::string base = w.op("arith.muli " + low + ", %line : index");
   std::vector<std::string> sum(sums, "%zero");
@@ -126,7 +146,7 @@ static Kernel makeByteKernel(int64_t level, Tile tile) {
                     " level = " + llvm::Twine(level) +
                     " : vector<64xi8>, vector<64xi8>, i8");
   }
-  std::string yields;
+  std::vector<std::string> yields;
   for (int64_t s = 0; s < sums; ++s) {
     std::string pairs = w.op("vector.bitcast " + llvm::Twine(sum[s]) +
                              " : vector<64xi8> to vector<32xi16>");
@@ -135,19 +155,10 @@ static Kernel makeByteKernel(int64_t level, Tile tile) {
     std::string odd =
         w.op("arith.shrui " + llvm::Twine(pairs) + ", %eight : vector<32xi16>");
     for (int half = 0; half < 2; ++half)
-      yields += (yields.empty() ? "" : ", ") +
-                w.op("arith.addi %a" + llvm::Twine(2 * s + half) + ", " +
-                     (half ? odd : even) + " : vector<32xi16>");
+      yields.push_back(w.op("arith.addi %a" + llvm::Twine(2 * s + half) + ", " +
+                            (half ? odd : even) + " : vector<32xi16>"));
   }
-  w.os << "  scf.yield " << yields << " : " << types << "\n  }\n";
-  for (int64_t i = 0; i < 2 * sums; ++i) {
-    std::string bytes = w.op("vector.bitcast %r" + llvm::Twine(i) +
-                             " : vector<32xi16> to vector<64xi8>");
-    std::string place = w.at("%c0", i * 64);
-    w.os << "  vector.store " << bytes << ", %out[" << place << "] : memref<"
-         << kernel.outputBytes << "xi8>, vector<64xi8>\n";
-  }
-  w.os << "  return\n}\n";
+  w.closeLoop(yields, "vector<32xi16>", kernel.outputBytes);
   kernel.text = std::move(w.text);
   return kernel;
 }
@@ -165,14 +176,7 @@ static Kernel makeWordKernel(Tile tile) {
        << " : index\n  %three = arith.constant 3 : index\n"
           "  %line = arith.constant 64 : index\n"
           "  %zero = arith.constant dense<0> : vector<16xi32>\n  ";
-  std::string args, types, results;
-  for (int64_t i = 0; i < sums; ++i) {
-    results += (i ? ", " : "") + ("%r" + std::to_string(i));
-    args += (i ? ", " : "") + ("%a" + std::to_string(i) + " = %zero");
-    types += (i ? ", " : "") + std::string("vector<16xi32>");
-  }
-  w.os << results << " = scf.for %i = %c0 to %trips step %c1 iter_args(" << args
-       << ") -> (" << types << ") {\n";
+  w.openLoop("%c0 to %trips step %c1", sums, "%zero", "vector<16xi32>");
   std::string low = w.op("arith.andi %i, %three : index");
   std::string base = w.op("arith.muli " + low + ", %line : index");
   std::vector<std::string> sum;
@@ -203,16 +207,7 @@ static Kernel makeWordKernel(Tile tile) {
                     lanes[s % tile.blocks] + ", " + rows[s / tile.blocks] +
                     " level = 8 : vector<16xi32>, vector<16xi32>, i32");
   }
-  w.os << "  scf.yield " << llvm::join(sum, ", ") << " : " << types
-       << "\n  }\n";
-  for (int64_t i = 0; i < sums; ++i) {
-    std::string bytes = w.op("vector.bitcast %r" + llvm::Twine(i) +
-                             " : vector<16xi32> to vector<64xi8>");
-    std::string place = w.at("%c0", i * 64);
-    w.os << "  vector.store " << bytes << ", %out[" << place << "] : memref<"
-         << kernel.outputBytes << "xi8>, vector<64xi8>\n";
-  }
-  w.os << "  return\n}\n";
+  w.closeLoop(sum, "vector<16xi32>", kernel.outputBytes);
   kernel.text = std::move(w.text);
   return kernel;
 }
@@ -228,28 +223,15 @@ static Kernel makeReader(uint64_t bytes) {
   w.os << getHead(kernel) << "  %end = arith.constant " << bytes
        << " : index\n  %step = arith.constant " << chains * 64
        << " : index\n  %zero = arith.constant dense<0> : vector<64xi8>\n  ";
-  std::string args, types, results, yields;
-  for (int i = 0; i < chains; ++i) {
-    results += (i ? ", " : "") + ("%r" + std::to_string(i));
-    args += (i ? ", " : "") + ("%a" + std::to_string(i) + " = %zero");
-    types += (i ? ", " : "") + std::string("vector<64xi8>");
-  }
-  w.os << results << " = scf.for %i = %c0 to %end step %step iter_args(" << args
-       << ") -> (" << types << ") {\n";
+  w.openLoop("%c0 to %end step %step", chains, "%zero", "vector<64xi8>");
+  std::vector<std::string> yields;
   for (int i = 0; i < chains; ++i)
-    yields +=
-        (i ? ", " : "") +
+    yields.push_back(
         w.op("arith.xori %a" + llvm::Twine(i) + ", " +
              w.op("vector.load %in[" + w.at("%i", i * 64) + "] : memref<" +
                   llvm::Twine(bytes) + "xi8>, vector<64xi8>") +
-             " : vector<64xi8>");
-  w.os << "  scf.yield " << yields << " : " << types << "\n  }\n";
-  for (int i = 0; i < chains; ++i) {
-    std::string place = w.at("%c0", i * 64);
-    w.os << "  vector.store %r" << i << ", %out[" << place << "] : memref<"
-         << kernel.outputBytes << "xi8>, vector<64xi8>\n";
-  }
-  w.os << "  return\n}\n";
+             " : vector<64xi8>"));
+  w.closeLoop(yields, "vector<64xi8>", kernel.outputBytes);
   kernel.text = std::move(w.text);
   return kernel;
 }
@@ -292,13 +274,13 @@ compileKernel(const Kernel &kernel, MLIRContext &context,
   writer.setWeights(std::vector<uint8_t>(64));
   auto bytes = writer.toBytes();
   if (!bytes)
-    return makeError(bytes.error().Message);
+    return makeError(bytes.error());
   auto bundle = runtime::Bundle::fromBytes(std::move(*bytes));
   if (!bundle)
-    return makeError(bundle.error().Message);
+    return makeError(bundle.error());
   auto model = runtime::Model::load(std::move(*bundle));
   if (!model)
-    return makeError(model.error().Message);
+    return makeError(model.error());
   return std::move(*model);
 }
 
@@ -312,7 +294,7 @@ static llvm::Expected<double> measureKernel(const Kernel &kernel,
     return model.takeError();
   auto scratch = (*model)->createContext();
   if (!scratch)
-    return makeError(scratch.error().Message);
+    return makeError(scratch.error());
   std::vector<uint8_t> in(kernel.inputBytes), out(kernel.outputBytes);
   runtime::ConstBuffer inputs[] = {in};
   runtime::Buffer outputs[] = {out};
@@ -326,7 +308,7 @@ static llvm::Expected<double> measureKernel(const Kernel &kernel,
     auto start = Clock::now();
     if (runtime::Status status = (*model)->run(*scratch, inputs, outputs);
         !status)
-      return makeError(status.error().Message);
+      return makeError(status.error());
     best = std::max(best, kernel.work / since(start));
   }
   cycles = std::max({cycles, now, runtime::measureCyclesPerSecond()});
@@ -441,6 +423,6 @@ llvm::Expected<std::string> sysmol::saveCostTable(llvm::StringRef target,
       path,
       std::span(reinterpret_cast<const uint8_t *>(text.data()), text.size()));
   if (!status)
-    return makeError(status.error().Message);
+    return makeError(status.error());
   return path;
 }

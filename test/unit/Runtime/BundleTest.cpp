@@ -49,7 +49,8 @@ TEST(Bundle, RoundTrip) {
   Metadata Expected = modelMetadata();
   Expected.WeightsBytes = 4;
   Expected.GoldenPairs = 1;
-  Expected.Code = {{"generic-test", {}}, {"second-test", {"avx2", "fma"}}};
+  Expected.Code = {{"generic-test", {}, {"plain"}},
+                   {"second-test", {"avx2", "fma"}}};
   EXPECT_EQ(B->metadata(), Expected);
   EXPECT_EQ(B->metadataText(), Expected.toJson());
   EXPECT_TRUE(std::ranges::equal(B->code("generic-test"), compiledModel()));

@@ -18,7 +18,8 @@ Metadata full() {
   M.Outputs.push_back({"bytes", DType::I8, {7}});
   M.WeightsBytes = 123;
   M.GoldenPairs = 2;
-  M.Code = {{"x86-64-avx512", {"avx512f", "avx512bw"}}, {"generic-x86-64", {}}};
+  M.Code = {{"x86-64-avx512", {"avx512f", "avx512bw"}, {"plain"}},
+            {"generic-x86-64", {}}};
   return M;
 }
 
@@ -80,9 +81,9 @@ TEST(Metadata, RefusesWhatIsNotJson) {
 }
 
 TEST(Metadata, RefusesOtherSchemas) {
-  expectRefused(edited("\"schema\": 2", "\"schema\": 3"), "'schema' is 3");
+  expectRefused(edited("\"schema\": 3", "\"schema\": 4"), "'schema' is 4");
   // Code of schema 1 has another entry function.
-  expectRefused(edited("\"schema\": 2", "\"schema\": 1"), "'schema' is 1");
+  expectRefused(edited("\"schema\": 3", "\"schema\": 1"), "'schema' is 1");
   expectRefused("{}", "'schema'");
 }
 
@@ -104,9 +105,9 @@ TEST(Metadata, RefusesEveryMissingKey) {
                           "shape",
                           "target",
                           "cpu_features",
+                          "strategies",
                           "op",
                           "levels",
-                          "strategy",
                           "macs",
                           "weight_bytes",
                           "table_bytes"}) {
@@ -163,6 +164,10 @@ TEST(Metadata, ChecksValues) {
   Expect([](Metadata &M) { M.Code[1] = M.Code[0]; }, "twice");
   Expect([](Metadata &M) { M.Code[0].CpuFeatures[0] = ""; },
          "'code.cpu_features'");
+  Expect([](Metadata &M) { M.Code[0].Strategies[0] = ""; },
+         "'code.strategies'");
+  Expect([](Metadata &M) { M.Code[0].Strategies.emplace_back("other"); },
+         "'code.strategies' of 'x86-64-avx512' has 2 rows");
   Expect([](Metadata &M) { M.Layers[0].Op = ""; }, "'layers.op'");
   Expect([](Metadata &M) { M.Layers[0].Levels[3] = 1; }, "level of 3 bits");
 }

@@ -40,7 +40,7 @@ std::unique_ptr<Model> profiledModel(const char *Backwards) {
   Metadata Meta = modelMetadata();
   Meta.ArenaBytes = 128;
   BundleWriter Writer(Meta);
-  CodeInfo Info{"generic-test", {}, {64, {"a", "b", "a"}}};
+  CodeInfo Info{"generic-test", {}, {}, {64, {"a", "b", "a"}}};
   Writer.addCode(
       Info, compileC(ClockSource, std::string("-DBACKWARDS=") + Backwards));
   Writer.setWeights({1, 2, 3, 4});

@@ -72,7 +72,7 @@ Metadata modelMetadata() {
   M.Outputs = {{"sums", DType::I32, {1, 4}}};
   M.ArenaBytes = 16;
   M.FloatBytes = 16;
-  M.Layers = {{"only", "mul", {4}, {{1, 2}, {2, 1}, {4, 1}}, "plain", 4, 4, 0}};
+  M.Layers = {{"only", "mul", {4}, {{1, 2}, {2, 1}, {4, 1}}, 4, 4, 0}};
   return M;
 }
 
@@ -87,7 +87,7 @@ std::vector<int32_t> modelResult(const Bytes &Weights, const Bytes &Input) {
 
 BundleWriter modelWriter(Bytes Code) {
   BundleWriter Writer(modelMetadata());
-  Writer.addCode({"generic-test", {}}, std::move(Code));
+  Writer.addCode({"generic-test", {}, {"plain"}}, std::move(Code));
   Writer.setWeights(TestWeights);
   Bytes Input = {1, 2, 3, 4};
   std::vector<int32_t> Output = modelResult(TestWeights, Input);

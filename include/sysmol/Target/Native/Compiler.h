@@ -60,19 +60,11 @@ struct CompileReport {
   uint64_t arenaBytes = 0, weightBytes = 0, floatBytes = 0;
   /// Of the first target, with what the cost table predicts.
   std::vector<runtime::LayerInfo> layers;
+  /// How the first target computes each of them.
+  std::vector<std::string> strategies;
   /// Where the cost table comes from.
   std::string costSource;
 };
-
-/// What an error of this file's functions means to a caller: the exit codes of
-/// the tools and the `sysmol_status` of the C API.
-enum class FailureKind : int {
-  Refused = 1,   ///< the input is not allowed
-  Usage = 2,     ///< an option is wrong
-  Limit = 3,     ///< memory, disk or files ran out
-  Internal = 70, ///< a fault of the compiler; a reproducer was written
-};
-FailureKind getFailureKind(std::error_code code);
 
 /// Names of the targets there are, best first.
 std::vector<std::string> getNativeTargets();

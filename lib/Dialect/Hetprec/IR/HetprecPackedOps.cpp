@@ -2,6 +2,7 @@
 
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
 
+#include "PackedOpUtils.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"
@@ -37,46 +38,11 @@ int64_t sysmol::hetprec::getWordBits(int64_t level) {
 // Shared
 //===----------------------------------------------------------------------===//
 
-/// On memrefs every input is read and the init is written (and read: words
-/// outside the computed lanes stay as they are).
-static void addLaneOpEffects(
-    DestinationStyleOpInterface op,
-    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
-        &effects) {
-  for (OpOperand &operand : op->getOpOperands()) {
-    if (!isa<MemRefType>(operand.get().getType()))
-      continue;
-    effects.emplace_back(MemoryEffects::Read::get(), &operand,
-                         SideEffects::DefaultResource::get());
-    if (op.isDpsInit(&operand))
-      effects.emplace_back(MemoryEffects::Write::get(), &operand,
-                           SideEffects::DefaultResource::get());
-  }
-}
-
-#define HETPREC_LANE_OP_EFFECTS(Op)                                            \
-  void Op::getEffects(                                                         \
-      SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>      \
-          &effects) {                                                          \
-    addLaneOpEffects(*this, effects);                                          \
-  }
-HETPREC_LANE_OP_EFFECTS(ContractOp)
-HETPREC_LANE_OP_EFFECTS(RequantizeLanesOp)
-HETPREC_LANE_OP_EFFECTS(PackLanesOp)
-HETPREC_LANE_OP_EFFECTS(UnpackLanesOp)
-HETPREC_LANE_OP_EFFECTS(SplitPhasesOp)
-#undef HETPREC_LANE_OP_EFFECTS
-
-static int64_t getDim(Value value, unsigned dim) {
-  return cast<ShapedType>(value.getType()).getDimSize(dim);
-}
-
-static LogicalResult verifyLevel(Operation *op, int64_t level) {
-  if (level == 1 || level == 2 || level == 4 || level == 8)
-    return success();
-  return op->emitOpError() << "HP1: level " << level
-                           << " must be 1, 2, 4 or 8 bits";
-}
+HETPREC_PACKED_OP_EFFECTS(ContractOp)
+HETPREC_PACKED_OP_EFFECTS(RequantizeLanesOp)
+HETPREC_PACKED_OP_EFFECTS(PackLanesOp)
+HETPREC_PACKED_OP_EFFECTS(UnpackLanesOp)
+HETPREC_PACKED_OP_EFFECTS(SplitPhasesOp)
 
 /// Words, and lanes counted from `lane_begin` on (the tiling driver takes an
 /// iteration domain to begin at 0).

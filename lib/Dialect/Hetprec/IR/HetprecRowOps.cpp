@@ -2,6 +2,7 @@
 
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
 
+#include "PackedOpUtils.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"
@@ -9,47 +10,12 @@
 using namespace mlir;
 using namespace sysmol::hetprec;
 
-/// On memrefs every input is read and the init is written (and read:
-/// `carrier_add`).
-static void addRowOpEffects(
-    DestinationStyleOpInterface op,
-    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
-        &effects) {
-  for (OpOperand &operand : op->getOpOperands()) {
-    if (!isa<MemRefType>(operand.get().getType()))
-      continue;
-    effects.emplace_back(MemoryEffects::Read::get(), &operand,
-                         SideEffects::DefaultResource::get());
-    if (op.isDpsInit(&operand))
-      effects.emplace_back(MemoryEffects::Write::get(), &operand,
-                           SideEffects::DefaultResource::get());
-  }
-}
-
-#define HETPREC_ROW_OP_EFFECTS(Op)                                             \
-  void Op::getEffects(                                                         \
-      SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>      \
-          &effects) {                                                          \
-    addRowOpEffects(*this, effects);                                           \
-  }
-HETPREC_ROW_OP_EFFECTS(GemvOp)
-HETPREC_ROW_OP_EFFECTS(PackRowsOp)
-HETPREC_ROW_OP_EFFECTS(SumRowsOp)
-#undef HETPREC_ROW_OP_EFFECTS
-
-static int64_t getDim(Value value, unsigned dim) {
-  return cast<ShapedType>(value.getType()).getDimSize(dim);
-}
+HETPREC_PACKED_OP_EFFECTS(GemvOp)
+HETPREC_PACKED_OP_EFFECTS(PackRowsOp)
+HETPREC_PACKED_OP_EFFECTS(SumRowsOp)
 
 static int64_t getElementBits(Value value) {
   return cast<ShapedType>(value.getType()).getElementTypeBitWidth();
-}
-
-static LogicalResult verifyLevel(Operation *op, int64_t level) {
-  if (level == 1 || level == 2 || level == 4 || level == 8)
-    return success();
-  return op->emitOpError() << "HP1: level " << level
-                           << " must be 1, 2, 4 or 8 bits";
 }
 
 int64_t sysmol::hetprec::getRowWordBits(int64_t level) {

@@ -1,21 +1,17 @@
-//===- ModelFile.h - What an .mlir file may hold ----------------*- C++ -*-===//
+//===- Network.h - The one function of a module -----------------*- C++ -*-===//
 //
 // Private to the compiler.
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SYSMOL_LIB_TARGET_NATIVE_MODELFILE_H
-#define SYSMOL_LIB_TARGET_NATIVE_MODELFILE_H
+#ifndef SYSMOL_LIB_TARGET_NATIVE_NETWORK_H
+#define SYSMOL_LIB_TARGET_NATIVE_NETWORK_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include <string>
 
 namespace sysmol {
-
-/// MLIR's parser descends once for each open bracket and has no limit of its
-/// own: says why `text` must not be parsed (empty: it may). One linear scan.
-std::string findDeepNesting(llvm::StringRef text);
 
 /// A module is one public function and nothing else: says what `module` holds
 /// besides (empty: nothing). Drops the attributes that no phase of ours reads,
@@ -31,4 +27,4 @@ mlir::func::FuncOp getNetwork(mlir::ModuleOp module);
 
 } // namespace sysmol
 
-#endif // SYSMOL_LIB_TARGET_NATIVE_MODELFILE_H
+#endif // SYSMOL_LIB_TARGET_NATIVE_NETWORK_H

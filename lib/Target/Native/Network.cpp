@@ -1,68 +1,12 @@
-//===- ModelFile.cpp - What an .mlir file may hold ------------------------===//
+//===- Network.cpp - The one function of a module -------------------------===//
 
-#include "ModelFile.h"
+#include "Network.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
-
-/// Far more than any model needs, far less than a stack holds.
-static constexpr unsigned kMaxNesting = 256;
-
-std::string sysmol::findDeepNesting(llvm::StringRef text) {
-  unsigned depth = 0, minuses = 0, line = 1;
-  for (size_t i = 0; i < text.size(); ++i) {
-    char c = text[i], next = i + 1 < text.size() ? text[i + 1] : 0;
-    // Affine expressions descend once for each minus.
-    if (c != '-' && !llvm::isSpace(c))
-      minuses = 0;
-    switch (c) {
-    case '\n':
-      ++line;
-      break;
-    case '"': // a string, which ends in its line
-      for (++i; i < text.size() && text[i] != '"' && text[i] != '\n'; ++i)
-        if (text[i] == '\\')
-          ++i;
-      line += i < text.size() && text[i] == '\n';
-      break;
-    case '/':
-      if (next == '/') {
-        i = std::min(text.find('\n', i), text.size());
-        ++line;
-      }
-      break;
-    case '(':
-    case '[':
-    case '{':
-      ++depth;
-      break;
-    case '<':
-      depth += next != '=';
-      break;
-    case ')':
-    case ']':
-    case '}':
-      depth -= depth > 0;
-      break;
-    case '>': // no bracket in -> and >=
-      if (next != '=' && (i == 0 || text[i - 1] != '-'))
-        depth -= depth > 0;
-      break;
-    case '-':
-      ++minuses;
-      break;
-    default:
-      break;
-    }
-    if (depth > kMaxNesting || minuses > kMaxNesting)
-      return llvm::formatv("line {0} is nested deeper than {1} brackets", line,
-                           kMaxNesting);
-  }
-  return "";
-}
 
 func::FuncOp sysmol::getNetwork(ModuleOp module) {
   for (auto function : module.getOps<func::FuncOp>())

@@ -1,0 +1,107 @@
+//===- ModelFile.cpp - Reading .mlir files --------------------------------===//
+
+#include "sysmol/Target/Common/ModelFile.h"
+
+#include "mlir/Bytecode/BytecodeReader.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/Parser/Parser.h"
+#include "sysmol/InitAll.h"
+#include "sysmol/Target/Common/Failure.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/SourceMgr.h"
+
+using namespace mlir;
+using namespace sysmol;
+
+std::unique_ptr<MLIRContext> sysmol::makeCompilerContext() {
+  DialectRegistry registry;
+  registerAllDialects(registry);
+  registerAllExtensions(registry);
+  registerAllHetprecDialects(registry);
+  auto context =
+      std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
+  context->loadAllAvailableDialects();
+  return context;
+}
+
+/// Far more than any model needs, far less than a stack holds.
+static constexpr unsigned kMaxNesting = 256;
+
+/// MLIR's parser descends once for each open bracket and has no limit of its
+/// own: says why `text` must not be parsed (empty: it may). One linear scan.
+static std::string findDeepNesting(llvm::StringRef text) {
+  unsigned depth = 0, minuses = 0, line = 1;
+  for (size_t i = 0; i < text.size(); ++i) {
+    char c = text[i], next = i + 1 < text.size() ? text[i + 1] : 0;
+    // Affine expressions descend once for each minus.
+    if (c != '-' && !llvm::isSpace(c))
+      minuses = 0;
+    switch (c) {
+    case '\n':
+      ++line;
+      break;
+    case '"': // a string, which ends in its line
+      for (++i; i < text.size() && text[i] != '"' && text[i] != '\n'; ++i)
+        if (text[i] == '\\')
+          ++i;
+      line += i < text.size() && text[i] == '\n';
+      break;
+    case '/':
+      if (next == '/') {
+        i = std::min(text.find('\n', i), text.size());
+        ++line;
+      }
+      break;
+    case '(':
+    case '[':
+    case '{':
+      ++depth;
+      break;
+    case '<':
+      depth += next != '=';
+      break;
+    case ')':
+    case ']':
+    case '}':
+      depth -= depth > 0;
+      break;
+    case '>': // no bracket in -> and >=
+      if (next != '=' && (i == 0 || text[i - 1] != '-'))
+        depth -= depth > 0;
+      break;
+    case '-':
+      ++minuses;
+      break;
+    default:
+      break;
+    }
+    if (depth > kMaxNesting || minuses > kMaxNesting)
+      return llvm::formatv("line {0} is nested deeper than {1} brackets", line,
+                           kMaxNesting);
+  }
+  return "";
+}
+
+llvm::Expected<OwningOpRef<ModuleOp>>
+sysmol::readModelFile(const std::string &path, MLIRContext *context) {
+  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/true);
+  if (!buffer)
+    return makeError(path + ": cannot be read: " + buffer.getError().message());
+  // The bytecode reader crashes on hostile bytes, the text parser on deep
+  // nesting alone.
+  if (isBytecode(**buffer))
+    return makeError(path + ": MLIR bytecode is refused; give the text that "
+                            "sysmol-opt prints of it");
+  if (std::string why = findDeepNesting((*buffer)->getBuffer()); !why.empty())
+    return makeError(path + ": " + why);
+  ErrorCollector errors(context);
+  llvm::SourceMgr sources;
+  sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
+  OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, context);
+  if (!module)
+    return errors.take(path + ": cannot be read as MLIR");
+  return module;
+}
