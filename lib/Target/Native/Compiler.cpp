@@ -458,22 +458,29 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     return report;
   }
 
+  using Code = llvm::Expected<llvm::SmallVector<char, 0>>;
   std::vector<std::pair<runtime::CodeInfo, std::vector<uint8_t>>> codes;
   std::deque<TargetModule> modules; // stay where they are as others come
-  std::vector<runtime::ProfileInfo> profiles;
-  std::vector<std::future<llvm::Expected<llvm::SmallVector<char, 0>>>> objects;
+  std::vector<runtime::ProfileInfo> profiles(targets.size());
+  std::vector<std::future<Code>> objects(targets.size());
   // Each target has an LLVM context of its own: its code is generated while the
-  // next one is lowered. The futures wait for their threads, also on an error.
-  for (const NativeTarget *target : targets) {
-    auto ir = lowerTarget(module, numInputs, *target, options, CodeGenOptions(),
-                          watch, weights, metadata.ArenaBytes,
-                          &profiles.emplace_back());
+  // next one is lowered. The generic lowering makes the longest code: first.
+  // The futures wait for their threads, also on an error.
+  SmallVector<size_t> order = llvm::to_vector(llvm::seq(targets.size()));
+  llvm::stable_sort(order, [&](size_t a, size_t b) {
+    return targets[a]->mac == MacLowering::Generic &&
+           targets[b]->mac != MacLowering::Generic;
+  });
+  for (size_t i : order) {
+    auto ir =
+        lowerTarget(module, numInputs, *targets[i], options, CodeGenOptions(),
+                    watch, weights, metadata.ArenaBytes, &profiles[i]);
     if (!ir)
       return makeInternal(ir.takeError(), module, output);
-    objects.push_back(std::async(std::launch::async,
-                                 [&ir = modules.emplace_back(std::move(*ir))] {
-                                   return ir.generateCode();
-                                 }));
+    objects[i] = std::async(std::launch::async,
+                            [&ir = modules.emplace_back(std::move(*ir))] {
+                              return ir.generateCode();
+                            });
   }
   llvm::Error failures = llvm::Error::success();
   for (auto [target, profile, strategy, future] :

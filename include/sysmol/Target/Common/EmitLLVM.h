@@ -14,8 +14,7 @@ namespace sysmol {
 /// from any thread). Fails where this LLVM has no such target.
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 makeTargetMachine(llvm::StringRef triple, llvm::StringRef cpu,
-                  llvm::StringRef features,
-                  const llvm::TargetOptions &options);
+                  llvm::StringRef features, const llvm::TargetOptions &options);
 
 /// Whether LLVM may make vectors of scalar loops that our phases left.
 enum class LoopVectorization { Off, On };
@@ -28,8 +27,7 @@ void optimizeModule(llvm::Module &module, llvm::TargetMachine &machine,
 
 /// Object or assembly of `module`.
 llvm::Error emitModule(llvm::Module &module, llvm::TargetMachine &machine,
-                       llvm::CodeGenFileType type,
-                       llvm::raw_pwrite_stream &os);
+                       llvm::CodeGenFileType type, llvm::raw_pwrite_stream &os);
 
 } // namespace sysmol
 

@@ -14,11 +14,10 @@ namespace sysmol::hetprec {
 
 /// On memrefs every input is read and the init is written (and read: words
 /// outside the computed lanes stay as they are, `carrier_add` adds to it).
-inline void addPackedOpEffects(
-    mlir::DestinationStyleOpInterface op,
-    mlir::SmallVectorImpl<
-        mlir::SideEffects::EffectInstance<mlir::MemoryEffects::Effect>>
-        &effects) {
+inline void
+addPackedOpEffects(mlir::DestinationStyleOpInterface op,
+                   mlir::SmallVectorImpl<mlir::SideEffects::EffectInstance<
+                       mlir::MemoryEffects::Effect>> &effects) {
   using namespace mlir;
   for (OpOperand &operand : op->getOpOperands()) {
     if (!isa<MemRefType>(operand.get().getType()))
