@@ -84,9 +84,9 @@ public:
     rows = scale(words, rowsPerWord);
   }
 
-  /// `[R]` or `[R, X]`: the tile's rows.
+  /// `[R]` or `[R, X]`: the tile's rows, of which the last word may lack some.
   Value sliceRows(Value source) {
-    return slice(source, row, rows, builder.getIndexAttr(0),
+    return slice(source, row, countRows(source), builder.getIndexAttr(0),
                  getRank(source) > 1 ? sizeOf(source, 1) : OpFoldResult());
   }
   /// `[X, L]` or `[L]`: the tile's lanes, `shift` lanes on and `extra` more.
@@ -100,7 +100,7 @@ public:
   }
   /// `[R, L]` (one row a row).
   Value sliceRowsAndLanes(Value source) {
-    return slice(source, row, rows, lane, lanes);
+    return slice(source, row, countRows(source), lane, lanes);
   }
   /// `[W, L]`: the tile's words.
   Value sliceWords(Value source) {
@@ -113,6 +113,13 @@ private:
   }
   OpFoldResult sizeOf(Value v, unsigned dim) {
     return builder.getIndexAttr(getDim(v, dim));
+  }
+  OpFoldResult countRows(Value source) {
+    std::optional<int64_t> first = getConstantIntValue(row);
+    std::optional<int64_t> most = getConstantIntValue(rows);
+    if (!first || !most)
+      return rows;
+    return builder.getIndexAttr(std::min(*most, getDim(source, 0) - *first));
   }
   OpFoldResult scale(OpFoldResult value, int64_t factor) {
     AffineExpr d = builder.getAffineDimExpr(0);
@@ -225,9 +232,10 @@ LogicalResult ContractOp::verify() {
                                          : !getThresholds()))
       return emitOpError("codes need a mask, and thresholds (4 and 8 bits: "
                          "multiplier and offset)");
-    if (numRows % getRowsPerWord() != 0 ||
-        getDim(getInit(), 0) * getRowsPerWord() != numRows)
-      return emitOpError("rows must fill the words of the init");
+    if (getDim(getInit(), 0) !=
+        int64_t(llvm::divideCeil(numRows, getRowsPerWord())))
+      return emitOpError("rows must fill the words of the init, the last one "
+                         "in part");
   } else if (getDim(getInit(), 0) != numRows) {
     return emitOpError("init must have one plane for each row");
   }

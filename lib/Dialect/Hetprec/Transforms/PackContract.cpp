@@ -353,6 +353,9 @@ Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
                                  ArrayRef<float> multiplier,
                                  ArrayRef<float> offset, Value mask,
                                  Value init) {
+  // Slots of the last word that no channel fills stay zero: no rows for them.
+  while (rows.size() > 1 && rows.back() < 0)
+    rows = rows.drop_back();
   auto pick = [](ArrayRef<float> values, int64_t channel) {
     return values.size() == 1 ? values[0] : values[channel];
   };

@@ -50,6 +50,38 @@ static void splitLanes(OpBuilder &b, ContractOp op, int64_t laneTile,
   ops.push_back(last);
 }
 
+/// Splits off the last word of `op`, for which there are too few rows: a loop's
+/// tiles are alike. Gives what is before it.
+static ContractOp splitLastWord(RewriterBase &b, ContractOp op,
+                                SmallVectorImpl<TilingInterface> &ops) {
+  int64_t words = cast<ShapedType>(op.getInit().getType()).getDimSize(0);
+  b.setInsertionPoint(op);
+  ContractOp parts[2];
+  Value init = op.getInit();
+  int64_t first = 0, counts[2] = {words - 1, 1};
+  for (auto [part, count] : llvm::zip_equal(parts, counts)) {
+    SmallVector<OpFoldResult> offsets = {b.getIndexAttr(first),
+                                         b.getIndexAttr(0)};
+    SmallVector<OpFoldResult> sizes = {b.getIndexAttr(count),
+                                       b.getIndexAttr(op.getLaneCount())};
+    op.getInitMutable().assign(init);
+    FailureOr<TilingResult> tile = op.getTiledImplementation(b, offsets, sizes);
+    assert(succeeded(tile) && "a static tile of whole blocks");
+    part = cast<ContractOp>(tile->tiledOps.front());
+    SmallVector<OpFoldResult> at, extents, strides(2, b.getIndexAttr(1));
+    LogicalResult found =
+        op.getResultTilePosition(b, 0, offsets, sizes, at, extents);
+    assert(succeeded(found));
+    (void)found;
+    init = tensor::InsertSliceOp::create(
+        b, op.getLoc(), tile->tiledValues.front(), init, at, extents, strides);
+    first += count;
+  }
+  b.replaceOp(op, init);
+  ops.push_back(parts[1]);
+  return parts[0];
+}
+
 /// Words (or planes) of a tile of at most `rows` rows (one word at least), such
 /// that tiles divide the op evenly.
 static int64_t getWordTile(Operation *op, int64_t words, int64_t rows) {
@@ -57,6 +89,8 @@ static int64_t getWordTile(Operation *op, int64_t words, int64_t rows) {
   if (!contract)
     return 1;
   int64_t perWord = contract.getRowsPerWord();
+  if (contract.getNumRows() % perWord != 0)
+    return words; // few rows: see splitLastWord
   int64_t tile = std::max<int64_t>(1, rows / perWord);
   while (tile > 1 &&
          (words % tile != 0 || !haveSharedStarts(contract, tile * perWord)))
@@ -82,11 +116,17 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
     for (size_t i = 0; i < ops.size(); ++i) {
       TilingInterface op = ops[i];
       auto contract = dyn_cast<ContractOp>(op.getOperation());
-      if (contract)
-        splitLanes(rewriter, contract,
-                   getBlockTile(contract.getLaneCount(), laneBlocks) *
-                       kLaneBlock,
-                   ops);
+      if (contract) {
+        int64_t blocks = getBlockTile(contract.getLaneCount(), laneBlocks);
+        int64_t perWord = contract.getRowsPerWord();
+        if (contract.getNumRows() % perWord != 0 &&
+            contract.getNumRows() >
+                std::max(perWord, rowTile * laneBlocks / blocks)) {
+          contract = splitLastWord(rewriter, contract, ops);
+          op = contract;
+        }
+        splitLanes(rewriter, contract, blocks * kLaneBlock, ops);
+      }
       rewriter.setInsertionPoint(op);
       scf::SCFTilingOptions options;
       if (auto gemv = dyn_cast<GemvOp>(op.getOperation())) {
@@ -112,8 +152,11 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
         if (contract && !contract.getUniformRows())
           contract.setPrefetchRows(words > wordTile &&
                                    lanes <= kFewTiles * laneTile);
+        // What is one tile already needs no loop, whose offset would be
+        // unknown.
         options.setTileSizes(
-            {rewriter.getIndexAttr(wordTile), rewriter.getIndexAttr(laneTile)});
+            {rewriter.getIndexAttr(wordTile < words ? wordTile : 0),
+             rewriter.getIndexAttr(laneTile)});
       }
       FailureOr<scf::SCFTilingResult> result =
           scf::tileUsingSCF(rewriter, op, options);

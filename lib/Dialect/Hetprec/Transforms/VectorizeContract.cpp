@@ -654,10 +654,10 @@ void ContractVectorizer::writeCodes(ArrayRef<SegmentSums> segments) {
   int64_t level = op.getOutLevel(), perWord = getChannelsPerWord(level);
   Type wordType = b.getIntegerType(level <= 2 ? 16 : getWordBits(level));
   SmallVector<Value> empty(2 * blocks, v.splat(v.half(wordType), 0));
-  auto writeWord = [&](Value word, ValueRange) {
+  auto writeWord = [&](Value word, int64_t slots) {
     Value firstRow = arith::MulIOp::create(b, loc, word, v.index(perWord));
     SmallVector<Value> words =
-        repeat(0, perWord, 1, empty, [&](Value slot, ValueRange args) {
+        repeat(0, slots, 1, empty, [&](Value slot, ValueRange args) {
           Value row = arith::AddIOp::create(b, loc, firstRow, slot);
           SmallVector<Value> carried(args);
           for (int64_t block = 0; block < blocks; ++block) {
@@ -679,9 +679,14 @@ void ContractVectorizer::writeCodes(ArrayRef<SegmentSums> segments) {
     for (int64_t block = 0; block < blocks; ++block)
       v.storeWords({words[2 * block], words[2 * block + 1]}, level,
                    op.getMask(), op.getInit(), word, block);
-    return SmallVector<Value>();
   };
-  repeat(0, op.getNumRows() / perWord, 1, {}, writeWord);
+  int64_t whole = op.getNumRows() / perWord;
+  repeat(0, whole, 1, {}, [&](Value word, ValueRange) {
+    writeWord(word, perWord);
+    return SmallVector<Value>();
+  });
+  if (int64_t rest = op.getNumRows() % perWord)
+    writeWord(v.index(whole), rest);
 }
 
 /// Every epilogue but `codes`.

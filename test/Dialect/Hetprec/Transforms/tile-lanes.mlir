@@ -52,6 +52,21 @@ func.func @codes(%a: tensor<1x320xi8>, %w: tensor<6x3xi8>, %init: tensor<2x320xi
   return %r : tensor<2x320xi8>
 }
 
+// Seven rows fill two words of three and one in part, which is split off: no
+// sums for slots that no channel fills.
+// CHECK-LABEL: @last_word
+// CHECK-SAME: %[[A:.+]]: tensor<1x128xi8>, %[[W:.+]]: tensor<7x1xi8>, %[[INIT:.+]]: tensor<3x128xi8>, %[[T:.+]]: tensor<7x3xi16>
+// CHECK: scf.for %{{.+}} = %c0 to %c2 step %c1
+// CHECK: hetprec.contract codes {{.+}} rows(%{{.+}} : tensor<3x1xi8>)
+// CHECK: tensor.extract_slice %[[W]][6, 0] [1, 1] [1, 1]
+// CHECK: tensor.extract_slice %[[T]][6, 0] [1, 3] [1, 1]
+// CHECK: hetprec.contract codes {{.+}} rows(%{{.+}} : tensor<1x1xi8>) {{.+}} outs(%{{.+}} : tensor<1x128xi8>)
+func.func @last_word(%a: tensor<1x128xi8>, %w: tensor<7x1xi8>, %init: tensor<3x128xi8>, %t: tensor<7x3xi16>, %mask: tensor<128xi8>) -> tensor<3x128xi8> {
+  %r = hetprec.contract codes lanes(%a : tensor<1x128xi8>) rows(%w : tensor<7x1xi8>) thresholds(%t : tensor<7x3xi16>) mask(%mask : tensor<128xi8>) outs(%init : tensor<3x128xi8>)
+    {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 128, out_level = 2, sum_bits = 16} -> tensor<3x128xi8>
+  return %r : tensor<3x128xi8>
+}
+
 // A lane bias is read by lanes, whole: `bias_rows` names its rows. A pixelwise
 // row bias is read by rows and lanes.
 // CHECK-LABEL: @biases

@@ -74,7 +74,8 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     onto what `init` holds), `codes` (`#{t : v > t}` of the row's `thresholds`
     for 1 and 2 bits, HP15 by `multiplier` and `offset` for 4 and 8, where that
     is fewer instructions than 15 compares; the codes of one group of rows
-    packed into one word of level `out_level`, lanes outside `mask` zero).
+    packed into one word of level `out_level`, lanes outside `mask` zero; slots of
+    the last word that have no row are zero).
 
     Lanes and rows of level 4 may also be spread to bytes, one i32 a word
     (`hetprec-spread-nibbles`). `uniform_rows`: a row has one word for each group, the same for all taps
