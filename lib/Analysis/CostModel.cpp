@@ -136,6 +136,7 @@ llvm::Expected<CostTable> sysmol::parseCostTable(llvm::StringRef text) {
 
 OpCost &OpCost::operator+=(const OpCost &other) {
   cycles += other.cycles;
+  products += other.products;
   macs += other.macs;
   return *this;
 }
@@ -171,6 +172,7 @@ static OpCost predictGemv(GemvOp op, const CostTable &table) {
     cost.macs += macs;
     cost.cycles += macs / at(table.macsPerCycle, level);
   }
+  cost.products = cost.cycles;
   double weights = getBytes(op.getWeights().getType());
   cost.cycles = std::max(cost.cycles, weights / getStreamRate(weights, table));
   cost.cycles += rows * lanes / kLaneBlock * at(table.epilogueCycles, 0);
@@ -193,6 +195,7 @@ static OpCost predictContract(ContractOp op, const CostTable &table) {
     weights += getBytes(segment.getType());
     footprint += getBytes(codes.getType());
   }
+  cost.products = cost.cycles;
   cost.cycles = std::max(cost.cycles,
                          weights / getStreamRate(footprint + weights, table));
   int64_t written = op.getEpilogue() == Epilogue::Codes ? op.getOutLevel() : 0;

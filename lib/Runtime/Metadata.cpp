@@ -239,7 +239,8 @@ std::string Metadata::toJson() const {
                          {"weight_bytes", L.WeightBytes},
                          {"table_bytes", L.TableBytes},
                          {"executed_macs", L.ExecutedMacs},
-                         {"predicted_ns", L.PredictedNs}});
+                         {"predicted_ns", L.PredictedNs},
+                         {"product_ns", L.ProductNs}});
   }
   // Replacing bad UTF-8 instead of throwing; the writer notices the change.
   return Root.dump(1, ' ', false, ordered_json::error_handler_t::replace) +
@@ -398,13 +399,11 @@ Result<Metadata> Metadata::fromJson(std::string_view Text) {
         X.number(X.get(Element, "weight_bytes"), "layers.weight_bytes");
     L.TableBytes =
         X.number(X.get(Element, "table_bytes"), "layers.table_bytes");
-    // Bundles of the first version have no predictions.
-    if (Element.is_object() && Element.contains("predicted_ns")) {
-      L.ExecutedMacs =
-          X.number(X.get(Element, "executed_macs"), "layers.executed_macs");
-      L.PredictedNs =
-          X.number(X.get(Element, "predicted_ns"), "layers.predicted_ns");
-    }
+    L.ExecutedMacs =
+        X.number(X.get(Element, "executed_macs"), "layers.executed_macs");
+    L.PredictedNs =
+        X.number(X.get(Element, "predicted_ns"), "layers.predicted_ns");
+    L.ProductNs = X.number(X.get(Element, "product_ns"), "layers.product_ns");
     M.Layers.push_back(std::move(L));
   }
   if (Status S = X.take(); !S)

@@ -8,7 +8,17 @@ from typing import NoReturn
 
 from sysmol.errors import UsageError
 
-__all__ = ["EXIT_CODES", "Parser", "factor", "natural", "one_of", "pattern", "positive", "seed"]
+__all__ = [
+    "EXIT_CODES",
+    "Parser",
+    "factor",
+    "natural",
+    "one_of",
+    "pattern",
+    "positive",
+    "seed",
+    "threads",
+]
 
 EXIT_CODES = """\
 Exit codes: 0 done, 1 input refused, 2 wrong use, 3 too little memory or disk
@@ -41,6 +51,14 @@ def seed(text: str) -> int:
     value = natural(text)
     if value >= 2**48:
         raise argparse.ArgumentTypeError(f"'{text}' is too large for a seed; below 2^48 is allowed")
+    return value
+
+
+def threads(text: str) -> int:
+    """As many as one process may be expected to have."""
+    value = positive(text)
+    if value > 1024:
+        raise argparse.ArgumentTypeError(f"'{text}' threads are too many; at most 1024 are allowed")
     return value
 
 

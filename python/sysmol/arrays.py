@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,19 @@ def read(path: Path, info: TensorInfo) -> Array:
     return found
 
 
-def write(path: Path, array: Array) -> None:
-    """Write ``.npy``, or raw elements by any other name; the file appears whole or not at all."""
+def write(paths: Sequence[Path], arrays: Sequence[Array]) -> None:
+    """Write ``.npy``, or raw elements by any other name; all files appear, or none."""
 
-    def fill(part: Path) -> None:
-        with part.open("wb") as file:
-            if path.suffix == ".npy":
-                np.save(file, array)
-            else:
-                file.write(np.ascontiguousarray(array).tobytes())
+    def filler(path: Path, array: Array) -> Callable[[Path], None]:
+        def fill(part: Path) -> None:
+            with part.open("wb") as file:
+                if path.suffix == ".npy":
+                    np.save(file, array)
+                else:
+                    file.write(np.ascontiguousarray(array).tobytes())
 
-    files.write(path, fill)
+        return fill
+
+    files.write_all(
+        [(path, filler(path, array)) for path, array in zip(paths, arrays, strict=True)]
+    )

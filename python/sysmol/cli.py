@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sysmol import __version__, commands
-from sysmol.arguments import EXIT_CODES, Parser, factor, natural, one_of, pattern, positive
+from sysmol.arguments import EXIT_CODES, Parser, factor, natural, one_of, pattern, positive, threads
 from sysmol.errors import SysmolError
 
 __all__ = ["main"]
@@ -212,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--images", type=positive, default=10_000, metavar="N", help="test images, at most 10000")
     add("--runs", type=positive, default=2000, metavar="N", help="timed calls (default: 2000)")
     add(
-        "--threads", type=positive, default=_cpus(), metavar="N",
+        "--threads", type=threads, default=_cpus(), metavar="N",
         help="for the accuracies, not the latencies (default: all CPUs)",
     )  # fmt: skip
     add("--network", type=Path, metavar="ONNX", help="another network to compile; needs --twin")
@@ -272,7 +272,7 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, action="append", default=[], metavar="FILE",
         help="file for an output, .npy or raw; once for each, in order",
     )  # fmt: skip
-    add("--threads", type=positive, default=1, metavar="N", help="default: 1")
+    add("--threads", type=threads, default=1, metavar="N", help="default: 1")
     add("--target", metavar="NAME", help="default: the first that this CPU supports")
     add("--show", type=natural, default=10, metavar="N", help="results to print (default: 10)")
 
@@ -288,7 +288,7 @@ def _parser() -> argparse.ArgumentParser:
         "--suite", choices=("networks", "gemv", "kernels", "all"), metavar="NAME",
         help="networks, gemv, kernels or all (default: networks)",
     )  # fmt: skip
-    add("--threads", type=positive, default=1, metavar="N", help="of one call (default: 1)")
+    add("--threads", type=threads, default=1, metavar="N", help="of one call (default: 1)")
     add(
         "--peers", type=_peers, default=_peers("all"), metavar="NAME,...",
         help="of onnxruntime, openvino, torch, ggml; all or none (default: all)",

@@ -183,6 +183,8 @@ def run(options: Any) -> int:
     if options.output and len(options.output) != len(model.outputs):
         wanted = "; ".join(map(str, model.outputs))
         raise UsageError(f"{len(options.output)} output files given; the model gives {wanted}")
+    if len({path.resolve() for path in options.output or ()}) != len(options.output or ()):
+        raise UsageError("an output file is given twice; each output needs its own")
     inputs = [
         arrays.read(path, info) for path, info in zip(options.inputs, model.inputs, strict=True)
     ]
@@ -192,8 +194,8 @@ def run(options: Any) -> int:
     )
     found = model.run(*inputs) if single else model.run_batch(*inputs, threads=options.threads)
     outputs = found if isinstance(found, tuple) else (found,)
-    for path, output in zip(options.output, outputs, strict=False):
-        arrays.write(path, output)
+    if options.output:
+        arrays.write(options.output, outputs)
     print(f"{model.name} ({model.target})")
     for info, output in zip(model.outputs, outputs, strict=True):
         for index, row in enumerate(output[: options.show]):
@@ -238,6 +240,10 @@ def bench(options: Any) -> int:
         if not result["rows"]:
             raise UsageError(f"no case of the suite fits --filter '{options.filter}'")
     console().print(bench_table(result, options.all_rows))
+    for case, reason in {
+        row["case"]: row["explanation"] for row in result["rows"] if "explanation" in row
+    }.items():
+        print(f"{case}: {reason}")
     for peer, reason in result.get("missing", {}).items():
         print(f"not measured: {peer}: {reason}")
     if options.json is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,17 @@ from sysmol.errors import SysmolError
 from sysmol.measure import pinned
 from sysmol.runtime import Bundle, Layer, LayerTime, Model, measure_cycles
 
-__all__ = ["FACTOR", "Explanation", "LayerReport", "as_json", "cells", "check", "explain"]
+__all__ = [
+    "FACTOR",
+    "Explanation",
+    "LayerReport",
+    "as_json",
+    "cells",
+    "check",
+    "explain",
+    "losses",
+    "losses_text",
+]
 
 #: How many times slower than predicted a layer may be before it counts as a fallback.
 FACTOR = 3.0
@@ -55,6 +65,13 @@ class LayerReport:
         return self.ceiling_cycles / self.cycles
 
     @property
+    def losses(self) -> dict[str, float]:
+        """Where a measured layer's time goes; see :func:`losses`."""
+        if not self.ceiling_cycles or not self.cycles or not self.measured:
+            return {}
+        return losses(self.layer, self.measured, self.ceiling_cycles * self.measured / self.cycles)
+
+    @property
     def filled(self) -> float | None:
         """Part of the executed multiply-accumulates that is not padding."""
         if not self.layer.macs or not self.layer.executed_macs:
@@ -87,6 +104,45 @@ class Explanation:
     total: float | None
     other: tuple[LayerTime, ...]
     cycles_per_second: float
+
+
+def losses(layer: Layer, seconds: float, ideal: float) -> dict[str, float]:
+    """Where a layer's time goes, as shares of it that add up to 1.
+
+    Parameters
+    ----------
+    layer : Layer
+    seconds : float
+        Measured.
+    ideal : float
+        Seconds of its multiply-accumulates at the ceilings of their levels.
+
+    Returns
+    -------
+    dict of str to float
+        ``products``: the ideal; ``padding``: empty slots of words, lanes between rows and behind
+        the last, by the cost model; ``around``: epilogue, streaming of weights, phases of strided
+        windows, by the cost model; ``unexplained``: what the model does not know (negative: it
+        promised too little).
+    """
+    product, predicted = layer.product_ns / 1e9, layer.predicted_ns / 1e9
+    return {
+        "products": ideal / seconds,
+        "padding": (product - ideal) / seconds,
+        "around": (predicted - product) / seconds,
+        "unexplained": (seconds - predicted) / seconds,
+    }
+
+
+def losses_text(shares: Mapping[str, float]) -> str:
+    """For example ``31 % padding, 24 % around the products, 9 % unexplained``; largest first."""
+    names = {
+        "padding": "padding",
+        "around": "epilogue, weights, phases",
+        "unexplained": "unexplained",
+    }
+    parts = sorted(((shares[key], name) for key, name in names.items()), reverse=True)
+    return ", ".join(f"{100 * share:.0f} % {name}" for share, name in parts if share >= 0.01)
 
 
 def _ceiling_cycles(layer: Layer, table: CostTable) -> float:
@@ -191,6 +247,7 @@ def as_json(found: Explanation) -> dict[str, Any]:
                 "predicted_us": row.predicted * 1e6,
                 "measured_us": None if row.measured is None else row.measured * 1e6,
                 "ceiling_share": row.share,
+                "losses": row.losses,
             }
             for row in found.layers
         ],

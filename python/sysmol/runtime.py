@@ -89,6 +89,8 @@ class Layer:
         Multiply-accumulates with those on padding; 0 where the compiler has no model.
     predicted_ns : int
         Nanoseconds that the compiler's cost table predicts for the first code.
+    product_ns : int
+        Of these, for the executed multiply-accumulates at the ceilings of their levels.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Layer:
     table_bytes: int
     executed_macs: int = 0
     predicted_ns: int = 0
+    product_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -211,8 +214,9 @@ class _Described:
                 entry["macs"],
                 entry["weight_bytes"],
                 entry["table_bytes"],
-                entry.get("executed_macs", 0),
-                entry.get("predicted_ns", 0),
+                entry["executed_macs"],
+                entry["predicted_ns"],
+                entry["product_ns"],
             )
             for entry, strategy in zip(rows, strategies, strict=True)
         )

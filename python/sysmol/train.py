@@ -25,7 +25,7 @@ from torch.nn import functional
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from sysmol import data, files
-from sysmol.arguments import EXIT_CODES, Parser, factor, natural, positive, seed
+from sysmol.arguments import EXIT_CODES, Parser, factor, natural, positive, seed, threads
 from sysmol.budget import (
     TOLERANCE,
     Budget,
@@ -75,7 +75,15 @@ _TEMPERATURE = 2.0
 
 STAGES = ("float", "noise", "finetune")
 
-_SAVED = ("signature", "model", "optimizer", "base", "extra", "epoch", "rows")
+_SAVED = {
+    "signature": dict,
+    "model": dict,
+    "optimizer": dict,
+    "base": list,
+    "extra": dict,
+    "epoch": int,
+    "rows": list,
+}
 
 
 @dataclass(frozen=True)
@@ -323,6 +331,9 @@ def _load(path: Path, signature: dict[str, Any], device: str) -> dict[str, Any]:
     try:
         saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
         known = {key: saved[key] for key in _SAVED}
+        for key, kind in _SAVED.items():
+            if not isinstance(known[key], kind):
+                raise TypeError(key)
     except Exception as error:  # unpickling a damaged file raises almost anything
         raise SysmolError(
             f"{path}: is no checkpoint, or damaged; remove it to train this stage again"
@@ -625,7 +636,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--seed", type=seed, default=0, help="of weights, order, noise; default: 0")
     top.add_argument(
         "--threads",
-        type=positive,
+        type=threads,
         default=1,
         help="a run is repeatable for the same number; default: 1",
     )
@@ -744,3 +755,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for key in ("accuracy", "float_accuracy", "mean_bits"):
             print(f"{key} {results[key]:.4f}")
     return 0
+
+
+if __name__ == "__main__":
+    from sysmol.cli import main as command
+
+    sys.exit(command(["train", *sys.argv[1:]]))

@@ -112,6 +112,10 @@ def test_rows_of_kernels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert row["suite"] == "kernels" and row["case"] == "3x3 16->16, 28x28, 2 bit"
     assert row["ratio"] == pytest.approx(row["peer_ms"] / row["ours_ms"])
     assert row["ceiling"] == pytest.approx(result["cost_table"]["macs_per_cycle"]["2"])
+    shares = row["losses"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["products"] == pytest.approx(row["ceiling_share"]) and shares["padding"] >= 0
+    assert ("explanation" in row) == (row["ceiling_share"] < 0.6)
     assert 0 < row["filled"] <= 1 and row["predicted_ms"] > 0 and "2 bit" in row["strategy"]
     assert row["ceiling_share"] == pytest.approx(row["mac_per_cycle"] / row["ceiling"])
     chart = tmp_path / "chart.svg"

@@ -12,6 +12,7 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/WithColor.h"
 #include "llvm/Support/raw_ostream.h"
+#include <atomic>
 #include <unistd.h>
 
 using namespace llvm;
@@ -21,6 +22,10 @@ namespace cl = llvm::cl;
 
 /// Out of memory anywhere below: nothing has been renamed to its place yet.
 [[noreturn]] static void exitForMemory(void *, const char *, bool) {
+  // One line, whichever thread comes first; another one waits for the end.
+  static std::atomic_flag said;
+  while (said.test_and_set())
+    pause();
   constexpr char message[] =
       "error: out of memory; nothing was written; compile a smaller network\n";
   (void)!write(STDERR_FILENO, message, sizeof(message) - 1);

@@ -218,10 +218,11 @@ Result<Array> readArray(const std::string &Path, const TensorInfo &T) {
   return A;
 }
 
-Status writeArray(const std::string &Path, const TensorInfo &T, uint64_t Count,
-                  std::span<const uint8_t> Bytes) {
+std::vector<uint8_t> formatArray(const std::string &Path, const TensorInfo &T,
+                                 uint64_t Count,
+                                 std::span<const uint8_t> Bytes) {
   if (!Path.ends_with(".npy"))
-    return writeFileAtomically(Path, Bytes);
+    return {Bytes.begin(), Bytes.end()};
   std::vector<uint64_t> Shape = T.Shape;
   if (Count != 1 && !Shape.empty() && Shape.front() == 1)
     Shape.front() = Count;
@@ -244,7 +245,7 @@ Status writeArray(const std::string &Path, const TensorInfo &T, uint64_t Count,
   Out.push_back(Header.size() >> 8);
   Out.insert(Out.end(), Header.begin(), Header.end());
   Out.insert(Out.end(), Bytes.begin(), Bytes.end());
-  return writeFileAtomically(Path, Out);
+  return Out;
 }
 
 } // namespace sysmol::run

@@ -28,10 +28,10 @@ struct Array {
 runtime::Result<Array> readArray(const std::string &Path,
                                  const runtime::TensorInfo &T);
 
-/// Writes `Count` tensors `T`, atomically.
-runtime::Status writeArray(const std::string &Path,
-                           const runtime::TensorInfo &T, uint64_t Count,
-                           std::span<const uint8_t> Bytes);
+/// What a file of that name holds of `Count` tensors `T`: `.npy`, or raw.
+std::vector<uint8_t> formatArray(const std::string &Path,
+                                 const runtime::TensorInfo &T, uint64_t Count,
+                                 std::span<const uint8_t> Bytes);
 
 /// "[1, 28, 28]"
 std::string shapeText(const std::vector<uint64_t> &Shape);

@@ -10,6 +10,7 @@
 #include "Reference.h"
 #include "Report.h"
 
+#include "sysmol/Runtime/Files.h"
 #include "sysmol/Runtime/Model.h"
 #include "sysmol/Runtime/Profile.h"
 
@@ -23,6 +24,7 @@
 #include <limits>
 #include <new>
 #include <sched.h>
+#include <set>
 
 using namespace sysmol::run;
 using namespace sysmol::runtime;
@@ -120,6 +122,20 @@ static Result<BatchData> makeBatch(const Model &M, const Options &O,
 }
 
 /// Threads share the images; a single one's work, where there is just one.
+/// All files appear, or none.
+static Status writeOutputs(const std::vector<std::string> &Paths,
+                           const Metadata &Meta, const BatchData &Batch) {
+  std::vector<std::vector<uint8_t>> Contents;
+  std::vector<FileContent> Files;
+  Contents.reserve(Paths.size());
+  for (size_t I = 0; I < Paths.size(); ++I) {
+    Contents.push_back(formatArray(Paths[I], Meta.Outputs[I], Batch.Count,
+                                   Batch.Outputs[I].bytes()));
+    Files.push_back({Paths[I], Contents.back()});
+  }
+  return Files.empty() ? Status() : writeFilesAtomically(Files);
+}
+
 static Status runBatch(const Model &M, const Options &O, BatchData &Batch) {
   if (Batch.Count != 1 || O.Threads == 1) {
     auto P = Pool::create(M, O.Threads);
@@ -138,6 +154,9 @@ static Status runBatch(const Model &M, const Options &O, BatchData &Batch) {
 
 static Status runFiles(const Model &M, const Options &O) {
   const Metadata &Meta = M.metadata();
+  if (std::set<std::string>(O.Outputs.begin(), O.Outputs.end()).size() !=
+      O.Outputs.size())
+    return misused("an output file is given twice; each output needs its own");
   if (!O.Outputs.empty() && O.Outputs.size() != Meta.Outputs.size())
     return misused(std::to_string(O.Outputs.size()) +
                    " --output files given; the model has " +
@@ -158,11 +177,8 @@ static Status runFiles(const Model &M, const Options &O) {
     std::cout << "equal to the reference: " << Batch->Count
               << (Batch->Count == 1 ? " image" : " images") << ", every byte\n";
   }
-  for (size_t I = 0; I < O.Outputs.size(); ++I)
-    if (Status S = writeArray(O.Outputs[I], Meta.Outputs[I], Batch->Count,
-                              Batch->Outputs[I].bytes());
-        !S)
-      return S;
+  if (Status S = writeOutputs(O.Outputs, Meta, *Batch); !S)
+    return S;
 
   std::cout << Meta.Model << " (" << M.target() << "): " << Batch->Count
             << (Batch->Count == 1 ? " image\n" : " images\n");

@@ -46,6 +46,8 @@ llvm::Expected<CostTable> parseCostTable(llvm::StringRef text);
 /// What executing an op costs.
 struct OpCost {
   double cycles = 0;
+  /// Of these, of the multiply-accumulates.
+  double products = 0;
   /// Multiply-accumulates executed, those on padding too.
   double macs = 0;
   OpCost &operator+=(const OpCost &other);

@@ -24,7 +24,8 @@
 //                 "macs": 112896,
 //                 "weight_bytes": 144, "table_bytes": 64,
 //                 "executed_macs": 131072,      with padding; of the first code
-//                 "predicted_ns": 612}]         by the compiler's cost table
+//                 "predicted_ns": 612,          by the compiler's cost table
+//                 "product_ns": 500}]           of it, executed_macs
 //   }
 //
 // dtype is one of f32, u8, i32, i16, i8. Unknown keys are ignored, so that
@@ -110,6 +111,8 @@ struct LayerInfo {
   /// For the first code; 0 where the compiler has no model.
   uint64_t ExecutedMacs = 0;
   uint64_t PredictedNs = 0;
+  /// Of these, for the executed multiply-accumulates.
+  uint64_t ProductNs = 0;
   bool operator==(const LayerInfo &) const = default;
 };
 

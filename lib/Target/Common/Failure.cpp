@@ -50,7 +50,7 @@ static std::string format(Diagnostic &diagnostic) {
   Location loc = diagnostic.getLocation();
   if (auto named = dyn_cast<NameLoc>(loc)) {
     os << "layer '" << named.getName().getValue() << "': ";
-  } else if (auto place = dyn_cast<FileLineColLoc>(loc)) {
+  } else if (auto place = loc->findInstanceOf<FileLineColLoc>()) {
     os << place.getFilename().getValue() << ":" << place.getLine() << ":"
        << place.getColumn() << ": ";
   }

@@ -361,8 +361,13 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     if (llvm::Error error = checkGolden(metadata, options.goldenPairs))
       return atInput(input, std::move(error));
   if (auto bytes = program->getFunction()->getAttrOfType<IntegerAttr>(
-          "hetprec.float_bytes"))
+          "hetprec.float_bytes")) {
+    if (bytes.getInt() < 0)
+      return makeError(input + ": 'hetprec.float_bytes' is " +
+                       llvm::Twine(bytes.getInt()) +
+                       "; bytes are counted from 0 on");
     metadata.FloatBytes = bytes.getInt();
+  }
   unsigned numInputs = metadata.Inputs.size();
 
   std::vector<std::vector<std::string>> strategies; // of each target
@@ -477,12 +482,17 @@ sysmol::compileFile(const std::string &input, const std::string &output,
                     watch, weights, metadata.ArenaBytes, &profiles[i]);
     if (!ir)
       return makeInternal(ir.takeError(), module, output);
-    objects[i] = std::async(std::launch::async,
-                            [&ir = modules.emplace_back(std::move(*ir))] {
-                              return ir.generateCode();
-                            });
+    // The last one, and where no thread can be started, in this thread.
+    auto policy = i == order.back()
+                      ? std::launch::deferred
+                      : std::launch::async | std::launch::deferred;
+    objects[i] =
+        std::async(policy, [&ir = modules.emplace_back(std::move(*ir))] {
+          return ir.generateCode();
+        });
   }
   llvm::Error failures = llvm::Error::success();
+  objects[order.back()].wait(); // it runs now, beside the others
   for (auto [target, profile, strategy, future] :
        llvm::zip_equal(targets, profiles, strategies, objects)) {
     auto object = future.get(); // every one: errors are joined

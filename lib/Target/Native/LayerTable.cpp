@@ -162,6 +162,7 @@ void sysmol::addPredictions(func::FuncOp function, const CostTable &table,
     if (runtime::LayerInfo *layer = find(layers, name)) {
       layer->ExecutedMacs = uint64_t(cost.macs);
       layer->PredictedNs = uint64_t(cost.cycles / table.cyclesPerSecond * 1e9);
+      layer->ProductNs = uint64_t(cost.products / table.cyclesPerSecond * 1e9);
     }
 }
 

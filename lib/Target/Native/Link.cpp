@@ -35,9 +35,9 @@ sysmol::linkSharedObject(llvm::ArrayRef<char> object) {
       return fail("cannot write a temporary file: " + why);
     }
   }
-  if (std::error_code ec =
-          llvm::sys::fs::createTemporaryFile("sysmol", "so", out))
-    return fail("cannot create a temporary file: " + ec.message());
+  // Beside it, and not there yet: lld would remove it in another thread.
+  out = in;
+  out += ".so";
   llvm::FileRemover removeOut(out);
 
   // lld keeps its state in globals: one link at a time.
@@ -46,9 +46,17 @@ sysmol::linkSharedObject(llvm::ArrayRef<char> object) {
   std::string messages;
   llvm::raw_string_ostream os(messages);
   // No soname, no build id, no hash of paths: same input, same bytes.
-  const char *args[] = {"ld.lld",          "-shared",     "--gc-sections",
-                        "--build-id=none", "--strip-all", "-z",
-                        "noexecstack",     "-o",          out.c_str(),
+  // One thread: more may be refused, which lld does not survive.
+  const char *args[] = {"ld.lld",
+                        "-shared",
+                        "--gc-sections",
+                        "--build-id=none",
+                        "--strip-all",
+                        "--threads=1",
+                        "-z",
+                        "noexecstack",
+                        "-o",
+                        out.c_str(),
                         in.c_str()};
   lld::Result result =
       lld::lldMain(args, os, os, {{lld::Gnu, &lld::elf::link}});

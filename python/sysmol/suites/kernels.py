@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from sysmol.explain import losses, losses_text
 from sysmol.measure import Burst, Latency
 from sysmol.programs import LAYER, MIXES, Convolution
 from sysmol.runtime import Layer, Model, inspect
@@ -24,7 +25,7 @@ from sysmol.suites.engines import Call, attempt, file_in, onnxruntime_call, open
 from sysmol.suites.ours import compiled, loaded
 from sysmol.suites.settings import Settings, make_rows, measure
 
-__all__ = ["CASES", "run"]
+__all__ = ["CASES", "EXPLAINED", "run"]
 
 _ALL = tuple(MIXES)
 _SOME = ("60/35/5", "2 bit", "8 bit")
@@ -48,6 +49,9 @@ CASES: tuple[tuple[Convolution, tuple[str, ...]], ...] = (
     (Convolution(32, 32, 28, kernel=7), _SOME),
     (Convolution(128, 128, 28, depthwise=True), _SOME),
 )
+
+#: Below this share of the ceiling a row says where the time goes.
+EXPLAINED = 0.6
 
 #: Seconds of measuring a layer: for each mix, and for each peer.
 _SECONDS = 0.25
@@ -146,11 +150,17 @@ def run(settings: Settings, note: Callable[[str], None]) -> list[dict[str, Any]]
             more["predicted_ms"] = layer.predicted_ns / 1e6
             # What is not filled is padding: of words, of lanes between rows and behind the last.
             more["filled"] = layer.macs / layer.executed_macs if layer.executed_macs else None
+            macs = conv.macs_by_level(MIXES[mix])
+            ideal = sum(macs.values()) / (settings.table.ceiling(macs) * cycles * settings.threads)
+            shares = losses(layer, found[mix].minimum / 1e3, ideal)
+            more["losses"] = shares
+            if shares["products"] < EXPLAINED:
+                more["explanation"] = losses_text(shares)
             rows += make_rows(
                 str(conv),
                 {mix: found[mix]},
                 _peers(peers),
-                {mix: conv.macs_by_level(MIXES[mix])},
+                {mix: macs},
                 cycles,
                 settings,
                 more,

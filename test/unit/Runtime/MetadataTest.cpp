@@ -110,7 +110,10 @@ TEST(Metadata, RefusesEveryMissingKey) {
                           "levels",
                           "macs",
                           "weight_bytes",
-                          "table_bytes"}) {
+                          "table_bytes",
+                          "executed_macs",
+                          "predicted_ns",
+                          "product_ns"}) {
     std::string Quoted = '"' + std::string(Key) + '"';
     expectRefused(edited(Quoted, "\"renamed\""), Key);
   }
