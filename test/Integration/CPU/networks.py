@@ -317,6 +317,29 @@ def conv_shapes() -> dict[str, str]:
     return files
 
 
+def stems() -> dict[str, str]:
+    """One to four 8-bit channels: up to three are a stream of bytes where that saves words."""
+    files = {}
+    windows: dict[str, dict[str, object]] = {
+        "3x3": {"kernel": (3, 3), "pads": (1, 1, 1, 1)},
+        "3x3-stride-2": {"kernel": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)},
+        "7x7": {"kernel": (7, 7), "pads": (3, 3, 3, 3)},
+        "7x7-stride-2": {"kernel": (7, 7), "strides": (2, 2), "pads": (3, 3, 3, 3)},
+        "5x7-stride-1x3": {"kernel": (5, 7), "strides": (1, 3), "pads": (0, 2, 4, 1)},
+        "1x5-stride-2x1": {"kernel": (1, 5), "strides": (2, 1)},
+        "1x9-stride-4": {"kernel": (1, 9), "strides": (4, 4), "pads": (0, 5, 0, 3)},
+        "dilated-rows": {"kernel": (3, 4), "pads": (2, 0, 2, 3), "dilations": (2, 1)},
+        "dilated-columns": {"kernel": (3, 4), "pads": (1, 4, 1, 2), "dilations": (1, 2)},
+    }
+    for channels in (1, 2, 3, 4):
+        for name, window in windows.items():
+            net = Network(channels)
+            x = net.quantized([2, channels, 11, 13], [8] * channels, scale="0.01")
+            acc = net.conv(x, 5, **window)  # type: ignore[arg-type]
+            files[f"{channels}-{name}"] = net.text(net.requantize(acc, mixed(5)))
+    return files
+
+
 def conv_signed() -> dict[str, str]:
     """Mid-rise activations: padded taps are absent (HP13)."""
     cases: dict[str, dict[str, object]] = {
@@ -609,6 +632,7 @@ def networks(name: str) -> dict[str, str]:
     sets = (
         conv,
         conv_shapes,
+        stems,
         conv_signed,
         levels,
         groups,

@@ -73,25 +73,11 @@ ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
     codes.assign(dot.filter->value_begin<int8_t>(),
                  dot.filter->value_end<int8_t>());
 
-  // Where each tap reads, in lanes; a strided window's taps are spread over the
-  // phases, which hold the padding already.
-  const Window &w = dot.window;
-  bool strided = w.isStrided();
-  SmallVector<int64_t> read = strided ? w.getPhases() : SmallVector<int64_t>{0};
-  phases = read.size();
-  int64_t rowStride = this->input.layout.getRowStride();
-  for (int64_t ky = 0; ky < w.kernel[0]; ++ky)
-    for (int64_t kx = 0; kx < w.kernel[1]; ++kx) {
-      int64_t y = ky * w.dilations[0], x = kx * w.dilations[1];
-      if (strided) {
-        if (phases > 1)
-          tapPhases.push_back(llvm::find(read, w.getPhase(ky, kx)) -
-                              read.begin());
-        taps.push_back(y / w.strides[0] * rowStride + x / w.strides[1]);
-      } else {
-        taps.push_back((y - w.pads[0]) * rowStride + x - w.pads[1]);
-      }
-    }
+  stream = ByteStream::get(dot, this->input);
+  if (stream)
+    findStreamTaps();
+  else
+    findTaps();
   origin = *llvm::min_element(taps);
   for (int64_t &tap : taps)
     tap -= origin;
@@ -125,6 +111,65 @@ ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
     }
     bound = std::max(bound, sum);
   }
+}
+
+void ContractBuilder::findTaps() {
+  // Where each tap reads, in lanes; a strided window's taps are spread over the
+  // phases, which hold the padding already.
+  const Window &w = dot.window;
+  bool strided = w.isStrided();
+  SmallVector<int64_t> read = strided ? w.getPhases() : SmallVector<int64_t>{0};
+  phases = read.size();
+  int64_t rowStride = input.layout.getRowStride();
+  for (int64_t ky = 0; ky < w.kernel[0]; ++ky)
+    for (int64_t kx = 0; kx < w.kernel[1]; ++kx) {
+      int64_t y = ky * w.dilations[0], x = kx * w.dilations[1];
+      if (strided) {
+        if (phases > 1)
+          tapPhases.push_back(llvm::find(read, w.getPhase(ky, kx)) -
+                              read.begin());
+        taps.push_back(y / w.strides[0] * rowStride + x / w.strides[1]);
+      } else {
+        taps.push_back((y - w.pads[0]) * rowStride + x - w.pads[1]);
+      }
+    }
+}
+
+void ContractBuilder::findStreamTaps() {
+  const Window &w = dot.window;
+  bool strided = w.isStrided();
+  SmallVector<int64_t> read = strided ? w.getPhases() : SmallVector<int64_t>{0};
+  SmallVector<int64_t> rows; // phases of rows
+  for (int64_t phase : read)
+    if (rows.empty() || rows.back() != phase / w.strides[1])
+      rows.push_back(phase / w.strides[1]);
+  phases = rows.size();
+  int64_t rowStride = input.layout.getRowStride();
+  for (int64_t ky = 0; ky < w.kernel[0]; ++ky)
+    for (int64_t repeat = 0; repeat < stream->repeats; ++repeat) {
+      int64_t y = ky * w.dilations[0], x = repeat * stream->step;
+      if (strided) {
+        if (phases > 1)
+          tapPhases.push_back(llvm::find(rows, y % w.strides[0]) -
+                              rows.begin());
+        taps.push_back(y / w.strides[0] * rowStride + x);
+      } else {
+        taps.push_back((y - w.pads[0]) * rowStride + x - w.pads[1]);
+      }
+    }
+  Segment &segment = input.segments.front();
+  segment.plane = stream->makePlanes(b, loc, segment.plane, read, rows);
+  segment.channels.assign(stream->planes * getChannelsPerWord(8), 0);
+}
+
+std::pair<int64_t, int64_t> ContractBuilder::getSlot(const Segment &s,
+                                                     int64_t word, int64_t slot,
+                                                     int64_t tap) const {
+  if (!stream)
+    return {s.channels[word * getChannelsPerWord(s.level) + slot], tap};
+  auto [channel, column] = stream->getByte(word, tap % stream->repeats, slot);
+  int64_t row = tap / stream->repeats;
+  return {column < 0 ? -1 : channel, row * stream->columns + column};
 }
 
 int64_t ContractBuilder::getCode(int64_t output, int64_t channel,
@@ -179,12 +224,12 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
         for (int64_t tap = 0; tap < (dot.filter ? numTaps : 1); ++tap) {
           int64_t word = 0;
           for (int64_t slot = 0; slot < perWord && output >= 0; ++slot) {
-            int64_t c = s.channels[(start + g) * perWord + slot];
+            auto [c, t] = getSlot(s, start + g, slot, tap);
             if (c < 0 || c / dot.channelsPerGroup != group)
               continue;
-            word |= packCode(s.level, slot,
-                             getCode(output, c % dot.channelsPerGroup, tap),
-                             negate);
+            word |=
+                packCode(s.level, slot,
+                         getCode(output, c % dot.channelsPerGroup, t), negate);
           }
           words.push_back(word);
         }

@@ -66,6 +66,27 @@ struct DotProduct {
   mlir::Value getInput() const { return op->getOperand(0); }
 };
 
+/// How the bytes of up to three 8-bit channels fill words: the window's row as
+/// one stream, pixel after pixel.
+struct ByteStream {
+  int64_t channels, columns, stride;
+  /// Planes of words; word `p + planes * r` of a lane lies in plane `p`,
+  /// `r * step` lanes on, for `r` below `repeats`.
+  int64_t planes, step, repeats;
+
+  /// None where it would not save words.
+  static std::optional<ByteStream> get(const DotProduct &dot,
+                                       const PackedCodes &input);
+  /// Channel and column of the window that a byte holds; column -1: none.
+  std::pair<int64_t, int64_t> getByte(int64_t plane, int64_t repeat,
+                                      int64_t slot) const;
+  /// `planes` planes for each of `rows`: phases of rows. `source` has one plane
+  /// for each of `phases`.
+  mlir::Value makePlanes(mlir::OpBuilder &b, mlir::Location loc,
+                         mlir::Value source, llvm::ArrayRef<int64_t> phases,
+                         llvm::ArrayRef<int64_t> rows) const;
+};
+
 /// Packs one dot product, given its input, into `contract` ops.
 class ContractBuilder {
 public:
@@ -94,7 +115,15 @@ private:
     mlir::Value rowBias, biasRows;
   };
 
+  /// Fills `taps`, and of a strided window `tapPhases`.
+  void findTaps();
+  /// The same for words of a stream of bytes, whose planes it makes.
+  void findStreamTaps();
   int64_t getCode(int64_t output, int64_t channel, int64_t tap) const;
+  /// The channel and tap of the model that a slot of a word holds; channel -1:
+  /// none. `tap` is one of `taps`.
+  std::pair<int64_t, int64_t> getSlot(const Segment &s, int64_t word,
+                                      int64_t slot, int64_t tap) const;
   int64_t getGroup(int64_t output) const {
     return output / (dot.outputs / dot.groups);
   }
@@ -117,6 +146,7 @@ private:
   LanesAttr imageLayout;
   int64_t laneCount;
   mlir::StringAttr layer;
+  std::optional<ByteStream> stream;
   llvm::SmallVector<int64_t> taps, tapPhases, coefficients, levels;
   llvm::SmallVector<int64_t> wordCounts; // words a row reads, per segment
   int64_t origin, phases, bound;
