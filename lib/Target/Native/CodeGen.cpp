@@ -85,7 +85,7 @@ static void createEntry(llvm::Module &module, llvm::Function *network,
 }
 
 TargetModule::TargetModule() = default;
-TargetModule::TargetModule(TargetModule &&) = default;
+TargetModule::TargetModule(TargetModule &&) noexcept = default;
 TargetModule::~TargetModule() = default;
 
 llvm::Expected<TargetModule>

@@ -142,7 +142,7 @@ static llvm::Expected<const NativeTarget *> findTarget(llvm::StringRef name) {
 }
 
 /// What runs once for each target, in order.
-static const struct {
+static constexpr struct {
   llvm::StringRef name;
   void (*build)(OpPassManager &, const NativeTarget &, const CompileOptions &);
 } kTargetPhases[] = {

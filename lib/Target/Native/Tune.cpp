@@ -79,8 +79,8 @@ public:
     for (size_t i = 0; i < yields.size(); ++i) {
       std::string bytes = "%r" + std::to_string(i);
       if (type != "vector<64xi8>")
-        bytes =
-            op("vector.bitcast " + bytes + " : " + type + " to vector<64xi8>");
+        bytes = op("vector.bitcast " + llvm::Twine(bytes) + " : " + type +
+                   " to vector<64xi8>");
       std::string place = at("%c0", int64_t(i) * 64);
       os << "  vector.store " << bytes << ", %out[" << place << "] : memref<"
          << outputBytes << "xi8>, vector<64xi8>\n";
@@ -225,6 +225,7 @@ static Kernel makeReader(uint64_t bytes) {
        << " : index\n  %zero = arith.constant dense<0> : vector<64xi8>\n  ";
   w.openLoop("%c0 to %end step %step", chains, "%zero", "vector<64xi8>");
   std::vector<std::string> yields;
+  yields.reserve(chains);
   for (int i = 0; i < chains; ++i)
     yields.push_back(
         w.op("arith.xori %a" + llvm::Twine(i) + ", " +

@@ -55,7 +55,7 @@ public:
                                              unsigned numInputs,
                                              const NativeTarget &target,
                                              const CodeGenOptions &options);
-  TargetModule(TargetModule &&);
+  TargetModule(TargetModule &&) noexcept;
   ~TargetModule();
 
   /// Optimizes and emits; once.

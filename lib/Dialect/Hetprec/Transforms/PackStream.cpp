@@ -2,8 +2,8 @@
 //
 // An image of three channels fills three of the four bytes of a word. Read as
 // one stream of bytes, pixel after pixel, a window's row of 7 pixels is 21
-// bytes: 6 words instead of 7. Word j of a lane begins at byte 4j of its window;
-// planes repeat after `planes` words, `step` lanes on.
+// bytes: 6 words instead of 7. Word j of a lane begins at byte 4j of its
+// window; planes repeat after `planes` words, `step` lanes on.
 //
 //===----------------------------------------------------------------------===//
 
@@ -58,11 +58,9 @@ Value ByteStream::makePlanes(OpBuilder &b, Location loc, Value source,
   int64_t reach = (4 * planes - 1) / channels / stride;
   int64_t lanes = type.getDimSize(1) - reach;
   auto lineType = RankedTensorType::get({lanes}, type.getElementType());
-  Value result =
-      tensor::EmptyOp::create(b, loc,
-                              {int64_t(rows.size()) * planes,
-                               type.getDimSize(1)},
-                              type.getElementType());
+  Value result = tensor::EmptyOp::create(
+      b, loc, {int64_t(rows.size()) * planes, type.getDimSize(1)},
+      type.getElementType());
   OpFoldResult one = b.getIndexAttr(1);
   auto slice = [&](int64_t plane, int64_t lane) {
     return SmallVector<OpFoldResult>{b.getIndexAttr(plane),
