@@ -2,6 +2,7 @@
 
 #include "sysmol/Analysis/LaneLayout.h"
 
+#include "sysmol/Analysis/ByteStream.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -29,11 +30,6 @@ Window Window::get(Operation *op) {
       });
 }
 
-int64_t Window::getPhase(int64_t ky, int64_t kx) const {
-  return ky * dilations[0] % strides[0] * strides[1] +
-         kx * dilations[1] % strides[1];
-}
-
 SmallVector<int64_t> Window::getPhases() const {
   SmallVector<int64_t> phases;
   for (int64_t ky = 0; ky < kernel[0]; ++ky)
@@ -42,6 +38,14 @@ SmallVector<int64_t> Window::getPhases() const {
   llvm::sort(phases);
   phases.erase(llvm::unique(phases), phases.end());
   return phases;
+}
+
+SmallVector<int64_t> Window::getRowPhases() const {
+  SmallVector<int64_t> rows;
+  for (int64_t phase : getPhases())
+    rows.push_back(phase / strides[1] * strides[1]);
+  rows.erase(llvm::unique(rows), rows.end());
+  return rows;
 }
 
 namespace {
@@ -128,13 +132,15 @@ LaneLayout::LaneLayout(FunctionOpInterface function)
     if (!isa<Conv2DOp, SumPool2DOp>(op))
       return;
     Window w = Window::get(op);
+    std::optional<ByteStream> stream = ByteStream::get(op);
+    int64_t reach = stream ? stream->getReach() : 0;
     ImageShape shape(op->getOperand(0));
     if (!w.isStrided()) {
       addImage(nodeOf(op->getOperand(0)), shape.images, shape.height,
                shape.width, w.pads);
       classOf(nodeOf(op->getOperand(0)))
           .windows.push_back({w.pads[0], w.pads[1], w.kernel[0], w.kernel[1],
-                              w.dilations[0], w.dilations[1]});
+                              w.dilations[0], w.dilations[1], reach});
       return;
     }
     // The padding is inside the phases.
@@ -145,15 +151,15 @@ LaneLayout::LaneLayout(FunctionOpInterface function)
         {0, 0, 0, 0});
     classOf(op).windows.push_back(
         {0, 0, (w.kernel[0] - 1) * w.dilations[0] / w.strides[0] + 1,
-         (w.kernel[1] - 1) * w.dilations[1] / w.strides[1] + 1, 1, 1});
+         (w.kernel[1] - 1) * w.dilations[1] / w.strides[1] + 1, 1, 1, reach});
   });
 
   // Only now are the row strides final, and with them the reach of windows.
   for (auto &[node, c] : classes)
-    for (auto [top, left, kh, kw, dy, dx] : c.windows) {
+    for (auto [top, left, kh, kw, dy, dx, reach] : c.windows) {
       c.before = std::max(c.before, top * c.rowStride + left);
       c.after = std::max(c.after, ((kh - 1) * dy - top) * c.rowStride +
-                                      (kw - 1) * dx - left);
+                                      (kw - 1) * dx - left + reach);
     }
 }
 

@@ -140,6 +140,10 @@ public:
   /// Makes revert() possible: a second name for the old file, if there is one.
   Status keepOld();
   Status commit();
+  /// Whether both would be the same file; after write().
+  bool hasTargetOf(const Replacement &Other) const {
+    return Name == Other.Name && Place == Other.Place;
+  }
   /// Undoes commit().
   void revert();
   void syncDirectory() const;
@@ -156,6 +160,9 @@ private:
   const std::string Path;
   const std::span<const uint8_t> Content;
   std::string Target, Directory, Temporary, Backup;
+  /// What Target is, however it is written: its last part, and its directory.
+  std::string Name;
+  std::pair<dev_t, ino_t> Place;
   bool Committed = false;
 };
 } // namespace
@@ -203,8 +210,15 @@ Status Replacement::write() {
                    ": it exists and is not a regular file; nothing was "
                    "written; choose another path");
   Directory = ".";
-  if (size_t Slash = Target.rfind('/'); Slash != std::string::npos)
+  Name = Target;
+  if (size_t Slash = Target.rfind('/'); Slash != std::string::npos) {
     Directory = Target.substr(0, Slash + 1);
+    Name = Target.substr(Slash + 1);
+  }
+  struct stat Parent;
+  if (::stat(Directory.c_str(), &Parent) != 0)
+    return fail("cannot create a file in its directory", errno);
+  Place = {Parent.st_dev, Parent.st_ino};
 
   FileHandle File{-1};
   if (Status S = create(File); !S)
@@ -261,8 +275,14 @@ Status writeFilesAtomically(std::span<const FileContent> Files) {
   std::deque<Replacement> Replacements;
   for (const FileContent &File : Files) {
     Replacements.emplace_back(File);
-    if (Status S = Replacements.back().write(); !S)
+    Replacement &New = Replacements.back();
+    if (Status S = New.write(); !S)
       return S;
+    for (const Replacement &R : Replacements)
+      if (&R != &New && New.hasTargetOf(R))
+        return refused("cannot write " + inQuotes(File.Path) +
+                       " twice; nothing was written; give each output a file "
+                       "of its own");
   }
   // The last one needs no way back.
   for (size_t I = 0; I + 1 < Replacements.size(); ++I)

@@ -41,7 +41,7 @@ def natural(text: str) -> int:
 
 def positive(text: str) -> int:
     """1, 2, 3, ..."""
-    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+    if not (text.isascii() and text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"'{text}' is no number of at least 1")
     return int(text)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sysmol.errors import SysmolError
+from sysmol.picture import save
 
 __all__ = ["draw"]
 
@@ -135,7 +136,6 @@ def draw(result: dict[str, Any], outputs: Sequence[Path]) -> None:
     for output in outputs:
         if output.suffix not in (".png", ".svg", ".pdf"):
             raise SysmolError(f"{output}: charts are .png, .svg or .pdf")
-        # No date and no random names: the same JSON gives the same file.
-        kept = {"Date": None} if output.suffix == ".svg" else None
+        # No random names: the same JSON gives the same file.
         with rc_context({"svg.hashsalt": "sysmol"}):
-            figure.savefig(output, dpi=130, transparent=True, metadata=kept)
+            save(figure, output, dpi=130, transparent=True)

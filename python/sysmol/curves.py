@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sysmol.errors import SysmolError
-from sysmol.picture import COLOURS
+from sysmol.picture import COLOURS, save
 
 __all__ = ["Log", "draw", "main", "read", "table"]
 
@@ -159,11 +159,7 @@ def _draw(logs: Sequence[Log], files: Sequence[Path]) -> None:
         handles, labels = axes[1].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     for path in files:
-        meta: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {}
-        try:
-            figure.savefig(path, dpi=160, metadata=meta, facecolor="white")
-        except (OSError, ValueError) as error:
-            raise SysmolError(f"cannot draw {path}: {error}") from error
+        save(figure, path, dpi=160, facecolor="white")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
 import json
 import math
 import platform
@@ -32,7 +31,7 @@ from sysmol import data, kernels
 from sysmol.budget import Costs, settle
 from sysmol.errors import SysmolError
 from sysmol.export import export
-from sysmol.files import write_json
+from sysmol.files import write_csv, write_json
 from sysmol.fleet import Batches, Goal, Images, Kind, Run, cosine
 from sysmol.layers import ChannelPrecision
 from sysmol.models import PreResNet, preresnet20
@@ -180,10 +179,7 @@ def _print_epoch(clock: _Clock, entries: list[Entry], epoch: int, seconds: float
 def _write_logs(entries: list[Entry], out: Path) -> None:
     for entry in entries:
         if entry.rows:
-            with (out / f"{entry.key}.csv").open("w", newline="") as file:
-                writer = csv.DictWriter(file, list(entry.rows[0]), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(entry.rows)
+            write_csv(out / f"{entry.key}.csv", entry.rows)
 
 
 def _make(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,10 @@ __all__ = [
     "Explanation",
     "LayerReport",
     "as_json",
+    "ceiling_cycles",
     "cells",
     "check",
     "explain",
-    "losses",
-    "losses_text",
 ]
 
 #: How many times slower than predicted a layer may be before it counts as a fallback.
@@ -66,10 +65,34 @@ class LayerReport:
 
     @property
     def losses(self) -> dict[str, float]:
-        """Where a measured layer's time goes; see :func:`losses`."""
-        if not self.ceiling_cycles or not self.cycles or not self.measured:
+        """Where a measured layer's time goes, as shares of it that add up to 1.
+
+        ``products``: the multiply-accumulates at the ceilings of their levels; ``padding``: empty
+        slots of words, lanes between rows and behind the last; ``around``: epilogue, streaming of
+        weights, phases of strided windows. These two are the cost model's. ``unexplained``: the
+        rest, negative where the model expects more than was measured. Empty where a layer was not
+        measured, or has no prediction.
+        """
+        if not (self.share and self.measured and self.layer.predicted_ns):
             return {}
-        return losses(self.layer, self.measured, self.ceiling_cycles * self.measured / self.cycles)
+        product = self.layer.product_ns / 1e9
+        return {
+            "products": self.share,
+            "padding": product / self.measured - self.share,
+            "around": (self.predicted - product) / self.measured,
+            "unexplained": 1 - self.predicted / self.measured,
+        }
+
+    @property
+    def losses_text(self) -> str:
+        """For example ``31 % padding, 24 % epilogue, weights, phases``; largest first."""
+        names = {
+            "padding": "padding",
+            "around": "epilogue, weights, phases",
+            "unexplained": "unexplained",
+        }
+        parts = sorted(((self.losses[key], name) for key, name in names.items()), reverse=True)
+        return ", ".join(f"{100 * share:.0f} % {name}" for share, name in parts)
 
     @property
     def filled(self) -> float | None:
@@ -106,46 +129,11 @@ class Explanation:
     cycles_per_second: float
 
 
-def losses(layer: Layer, seconds: float, ideal: float) -> dict[str, float]:
-    """Where a layer's time goes, as shares of it that add up to 1.
+def ceiling_cycles(layer: Layer, table: CostTable) -> float:
+    """Cycles of a layer's multiply-accumulates, without padding, at the ceilings of their levels.
 
-    Parameters
-    ----------
-    layer : Layer
-    seconds : float
-        Measured.
-    ideal : float
-        Seconds of its multiply-accumulates at the ceilings of their levels.
-
-    Returns
-    -------
-    dict of str to float
-        ``products``: the ideal; ``padding``: empty slots of words, lanes between rows and behind
-        the last, by the cost model; ``around``: epilogue, streaming of weights, phases of strided
-        windows, by the cost model; ``unexplained``: what the model does not know (negative: it
-        promised too little).
+    0 where it has none, or the table has no ceiling for one of them.
     """
-    product, predicted = layer.product_ns / 1e9, layer.predicted_ns / 1e9
-    return {
-        "products": ideal / seconds,
-        "padding": (product - ideal) / seconds,
-        "around": (predicted - product) / seconds,
-        "unexplained": (seconds - predicted) / seconds,
-    }
-
-
-def losses_text(shares: Mapping[str, float]) -> str:
-    """For example ``31 % padding, 24 % around the products, 9 % unexplained``; largest first."""
-    names = {
-        "padding": "padding",
-        "around": "epilogue, weights, phases",
-        "unexplained": "unexplained",
-    }
-    parts = sorted(((shares[key], name) for key, name in names.items()), reverse=True)
-    return ", ".join(f"{100 * share:.0f} % {name}" for share, name in parts if share >= 0.01)
-
-
-def _ceiling_cycles(layer: Layer, table: CostTable) -> float:
     channels = sum(layer.levels.values())
     if not layer.macs or not channels or any(p not in table.macs_per_cycle for p in layer.levels):
         return 0.0
@@ -190,7 +178,7 @@ def explain(bundle: Bundle | Model, runs: int = 200) -> Explanation:
             LayerReport(
                 layer,
                 taken.minimum if taken else None,
-                _ceiling_cycles(layer, table),
+                ceiling_cycles(layer, table),
                 taken.minimum * cycles_per_second if taken else None,
             )
         )

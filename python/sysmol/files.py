@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import errno
+import io
 import json
 import os
+import secrets
 import stat
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sysmol.errors import ResourceLimit, SysmolError
 
-__all__ = ["write", "write_all", "write_bytes", "write_json", "write_text"]
+__all__ = ["write", "write_all", "write_bytes", "write_csv", "write_json", "write_text"]
 
 _LIMITS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _target(path: Path) -> tuple[Path, int]:
-    """Where ``path`` leads, and the permissions of the new file."""
+def _target(path: Path) -> tuple[Path, int | None]:
+    """Where ``path`` leads, and the permissions of the file that is there."""
     if not path.name or path.name == "..":
         raise SysmolError(f"cannot write '{path}': a file name is expected")
     target = Path(os.path.realpath(path))
@@ -34,12 +31,21 @@ def _target(path: Path) -> tuple[Path, int]:
     except FileNotFoundError:
         if path.is_symlink():
             raise SysmolError(f"cannot write {path}: it is a symbolic link to nothing") from None
-        return target, 0o666 & ~_umask()
+        return target, None
     if not stat.S_ISREG(status.st_mode):
         raise SysmolError(
             f"cannot write {path}: it exists and is not a regular file; choose another path"
         )
     return target, stat.S_IMODE(status.st_mode)
+
+
+def _new_beside(target: Path) -> Path:
+    """An empty file with the permissions that umask gives, which mkstemp() does not."""
+    while True:
+        part = target.with_name(f".sysmol-{secrets.token_hex(8)}.tmp")
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+            return part
 
 
 def write_all(contents: Sequence[tuple[Path, Callable[[Path], object]]]) -> None:
@@ -50,7 +56,8 @@ def write_all(contents: Sequence[tuple[Path, Callable[[Path], object]]]) -> None
     Raises
     ------
     SysmolError
-        Something is no regular file, or cannot be written; every path is as it was.
+        Something is no regular file, is given twice, or cannot be written; no path has changed,
+        unless renaming itself fails.
     ResourceLimit
         The disk is full.
     """
@@ -59,12 +66,13 @@ def write_all(contents: Sequence[tuple[Path, Callable[[Path], object]]]) -> None
     try:
         for path, fill in contents:
             target, mode = _target(path)
-            handle, name = tempfile.mkstemp(".tmp", ".sysmol-", target.parent)
-            os.close(handle)
-            part = Path(name)
+            if any(target == other for _, other in parts):
+                raise SysmolError(f"cannot write {path} twice; give each output a file of its own")
+            part = _new_beside(target)
             parts.append((part, target))
             fill(part)
-            part.chmod(mode)
+            if mode is not None:
+                part.chmod(mode)
             with part.open("rb") as written:
                 os.fsync(written.fileno())
         for part, target in parts:
@@ -95,3 +103,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Indented JSON that ends with a line break."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Comma-separated values; the columns are those of the last row."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[-1]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())

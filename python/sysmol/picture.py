@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sysmol.errors import SysmolError
+from sysmol.files import write
 
-__all__ = ["LayerBits", "draw", "layer_bits", "mean_bits"]
+__all__ = ["LayerBits", "draw", "layer_bits", "mean_bits", "save"]
 
 COLOURS = {1: "#440154", 2: "#31688e", 4: "#35b779", 8: "#fde725"}
 """Viridis: its steps differ in lightness, so that every eye tells them apart, in print too."""
@@ -81,6 +82,16 @@ def mean_bits(layers: list[LayerBits]) -> float:
     """Mean bits per weight; a channel's bits count for each of its weights."""
     total = sum(layer.weights for layer in layers)
     return sum(float(layer.bits.mean()) * layer.weights for layer in layers) / total
+
+
+def save(figure: Any, path: Path, **options: Any) -> None:
+    """Write a Matplotlib figure, whole or not at all. No date: equal figures give equal bytes."""
+    kind = path.suffix.lstrip(".")
+    kept = {"Date": None} if kind == "svg" else {}
+    try:
+        write(path, lambda part: figure.savefig(part, format=kind, metadata=kept, **options))
+    except ValueError as error:
+        raise SysmolError(f"cannot draw {path}: {error}") from error
 
 
 def draw(layers: list[LayerBits], files: list[Path], title: str) -> None:
@@ -173,9 +184,4 @@ def _draw(layers: list[LayerBits], files: list[Path], title: str) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=len(widths), frameon=False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     for path in files:
-        kind = path.suffix.lstrip(".")
-        meta: dict[str, Any] = {"Date": None} if kind == "svg" else {}
-        try:
-            figure.savefig(path, dpi=160, metadata=meta, facecolor="white")
-        except (OSError, ValueError) as error:
-            raise SysmolError(f"cannot draw {path}: {error}") from error
+        save(figure, path, dpi=160, facecolor="white")

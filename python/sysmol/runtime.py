@@ -86,7 +86,8 @@ class Layer:
     weight_bytes, table_bytes : int
         Packed weights; scales, thresholds and other tables.
     executed_macs : int
-        Multiply-accumulates with those on padding; 0 where the compiler has no model.
+        Multiply-accumulates with those on padding; 0 where the compiler has no model, as for code
+        that is not the bundle's first.
     predicted_ns : int
         Nanoseconds that the compiler's cost table predicts for the first code.
     product_ns : int
@@ -202,7 +203,10 @@ class _Described:
     def layers(self) -> tuple[Layer, ...]:
         """The layers, in the order they run."""
         rows = self.metadata["layers"]
-        code = self.metadata["code"][self.targets.index(self.target)]
+        index = self.targets.index(self.target)
+        code = self.metadata["code"][index]
+        # The cost table predicts the first code.
+        predicted = ("executed_macs", "predicted_ns", "product_ns")
         strategies = code["strategies"] or ["not said"] * len(rows)
         return tuple(
             Layer(
@@ -214,9 +218,7 @@ class _Described:
                 entry["macs"],
                 entry["weight_bytes"],
                 entry["table_bytes"],
-                entry["executed_macs"],
-                entry["predicted_ns"],
-                entry["product_ns"],
+                *(0 if index else entry[key] for key in predicted),
             )
             for entry, strategy in zip(rows, strategies, strict=True)
         )

@@ -8,7 +8,6 @@ ends with the same weights, bit for bit, as one that was not (same machine kind,
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import io
 import math
@@ -38,7 +37,7 @@ from sysmol.budget import (
     settle,
     stored_bytes,
 )
-from sysmol.errors import ResourceLimit, SysmolError
+from sysmol.errors import SysmolError
 from sysmol.export import export
 from sysmol.layers import ActivationQuant, ChannelPrecision, QuantLayer
 from sysmol.models import load_float, preresnet20
@@ -295,7 +294,7 @@ def run_stage(
         }
         rows.append(row)
         print(stage, " ".join(f"{key}={value}" for key, value in row.items()), flush=True)
-        _write_log(log, rows)
+        files.write_csv(log, rows)
         _save(
             checkpoint,
             {
@@ -310,30 +309,27 @@ def run_stage(
         )
 
 
-def _write_log(path: Path, rows: list[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[-1]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(path, text.getvalue())
-
-
 def _save(path: Path, state: dict[str, Any]) -> None:
     """A run cut off here leaves the old checkpoint whole."""
-    try:
-        files.write(path, lambda part: torch.save(state, part))
-    except RuntimeError as error:  # how torch says that the disk is full
-        raise ResourceLimit(f"cannot write {path}: {error}") from error
+    content = io.BytesIO()  # torch says nothing of the reason where a file cannot be written
+    torch.save(state, content)
+    files.write_bytes(path, content.getvalue())
 
 
 def _load(path: Path, signature: dict[str, Any], device: str) -> dict[str, Any]:
     """A checkpoint of a run with this signature."""
     try:
-        saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+        content = io.BytesIO(path.read_bytes())
+    except OSError as error:
+        raise SysmolError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        saved: dict[str, Any] = torch.load(content, weights_only=True, map_location=device)
         known = {key: saved[key] for key in _SAVED}
         for key, kind in _SAVED.items():
             if not isinstance(known[key], kind):
                 raise TypeError(key)
+    except MemoryError:
+        raise
     except Exception as error:  # unpickling a damaged file raises almost anything
         raise SysmolError(
             f"{path}: is no checkpoint, or damaged; remove it to train this stage again"

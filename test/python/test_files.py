@@ -69,6 +69,14 @@ def test_all_or_none(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_text() == "old" and listing(tmp_path) == ["a"]
 
 
+def test_one_file_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "o").mkdir()
+    paths = [tmp_path / "o" / "a", tmp_path / "o" / ".." / "o" / "a"]
+    with pytest.raises(SysmolError, match="twice"):
+        write_all([(path, lambda part: part.write_text("new")) for path in paths])
+    assert listing(tmp_path / "o") == []
+
+
 def test_a_full_disk_is_a_limit(tmp_path: Path) -> None:
     def fill(part: Path) -> None:
         with Path("/dev/full").open("wb") as full:

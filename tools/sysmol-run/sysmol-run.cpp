@@ -24,7 +24,6 @@
 #include <limits>
 #include <new>
 #include <sched.h>
-#include <set>
 
 using namespace sysmol::run;
 using namespace sysmol::runtime;
@@ -121,7 +120,6 @@ static Result<BatchData> makeBatch(const Model &M, const Options &O,
   return Batch;
 }
 
-/// Threads share the images; a single one's work, where there is just one.
 /// All files appear, or none.
 static Status writeOutputs(const std::vector<std::string> &Paths,
                            const Metadata &Meta, const BatchData &Batch) {
@@ -136,6 +134,7 @@ static Status writeOutputs(const std::vector<std::string> &Paths,
   return Files.empty() ? Status() : writeFilesAtomically(Files);
 }
 
+/// Threads share the images; a single one's work, where there is just one.
 static Status runBatch(const Model &M, const Options &O, BatchData &Batch) {
   if (Batch.Count != 1 || O.Threads == 1) {
     auto P = Pool::create(M, O.Threads);
@@ -154,9 +153,6 @@ static Status runBatch(const Model &M, const Options &O, BatchData &Batch) {
 
 static Status runFiles(const Model &M, const Options &O) {
   const Metadata &Meta = M.metadata();
-  if (std::set<std::string>(O.Outputs.begin(), O.Outputs.end()).size() !=
-      O.Outputs.size())
-    return misused("an output file is given twice; each output needs its own");
   if (!O.Outputs.empty() && O.Outputs.size() != Meta.Outputs.size())
     return misused(std::to_string(O.Outputs.size()) +
                    " --output files given; the model has " +

@@ -24,9 +24,17 @@ struct Window {
   bool isStrided() const { return strides[0] != 1 || strides[1] != 1; }
   /// Of a strided window, the phase (`y % strides[0] * strides[1] + x %
   /// strides[1]`) that tap `(ky, kx)` reads.
-  int64_t getPhase(int64_t ky, int64_t kx) const;
+  int64_t getPhase(int64_t ky, int64_t kx) const {
+    return getPhaseAt(ky * dilations[0], kx * dilations[1]);
+  }
+  /// Of the pixel `(y, x)` of the window.
+  int64_t getPhaseAt(int64_t y, int64_t x) const {
+    return y % strides[0] * strides[1] + x % strides[1];
+  }
   /// The phases that some tap reads, in order.
   llvm::SmallVector<int64_t> getPhases() const;
+  /// Of these, of each row the one of column 0, whether read or not.
+  llvm::SmallVector<int64_t> getRowPhases() const;
   /// The window of `op` (conv_2d, sum_pool_2d; matmul: a single tap).
   static Window get(mlir::Operation *op);
 };
@@ -49,7 +57,7 @@ private:
   struct Class {
     int64_t images = 1, rowStride = 1, rows = 1, height = 1, width = 1;
     int64_t before = 0, after = 0; // furthest reads, in lanes
-    llvm::SmallVector<std::array<int64_t, 6>> windows;
+    llvm::SmallVector<std::array<int64_t, 7>> windows;
   };
   /// Values stand for themselves, a strided window op for its phases.
   using Node = const void *;

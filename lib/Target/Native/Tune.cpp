@@ -419,11 +419,7 @@ llvm::Expected<std::string> sysmol::saveCostTable(llvm::StringRef target,
           llvm::sys::fs::create_directories(llvm::sys::path::parent_path(path)))
     return llvm::createStringError(code, "%s: cannot be created: %s",
                                    path.c_str(), code.message().c_str());
-  std::string text = printCostTable(table);
-  runtime::Status status = runtime::writeFileAtomically(
-      path,
-      std::span(reinterpret_cast<const uint8_t *>(text.data()), text.size()));
-  if (!status)
-    return makeError(status.error());
+  if (llvm::Error error = writeText(path, printCostTable(table)))
+    return error;
   return path;
 }

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from sysmol.explain import losses, losses_text
+from sysmol.explain import LayerReport, ceiling_cycles
 from sysmol.measure import Burst, Latency
 from sysmol.programs import LAYER, MIXES, Convolution
 from sysmol.runtime import Layer, Model, inspect
@@ -150,17 +150,17 @@ def run(settings: Settings, note: Callable[[str], None]) -> list[dict[str, Any]]
             more["predicted_ms"] = layer.predicted_ns / 1e6
             # What is not filled is padding: of words, of lanes between rows and behind the last.
             more["filled"] = layer.macs / layer.executed_macs if layer.executed_macs else None
-            macs = conv.macs_by_level(MIXES[mix])
-            ideal = sum(macs.values()) / (settings.table.ceiling(macs) * cycles * settings.threads)
-            shares = losses(layer, found[mix].minimum / 1e3, ideal)
-            more["losses"] = shares
-            if shares["products"] < EXPLAINED:
-                more["explanation"] = losses_text(shares)
+            seconds = found[mix].minimum / 1e3
+            ideal = ceiling_cycles(layer, settings.table) / settings.threads
+            report = LayerReport(layer, seconds, ideal, seconds * cycles)
+            more["losses"] = report.losses
+            if report.share is not None and report.share < EXPLAINED:
+                more["explanation"] = report.losses_text
             rows += make_rows(
                 str(conv),
                 {mix: found[mix]},
                 _peers(peers),
-                {mix: macs},
+                {mix: conv.macs_by_level(MIXES[mix])},
                 cycles,
                 settings,
                 more,

@@ -199,6 +199,17 @@ class Network:
             grid=grid,
         )
 
+    def permute(self, x: Value, order: list[int]) -> Value:
+        bits = [x.bits[i] for i in order]
+        type_ = self.codes_type(x.shape, bits, x.grid)
+        return self.emit(
+            f"hetprec.permute {x.name} axis = 1 permutation = {order} : {x.type} to {type_}",
+            type_,
+            x.shape,
+            bits=bits,
+            grid=x.grid,
+        )
+
     def carrier(self, x: Value, spread: float = 9000.0) -> Value:
         multiplier = self.multipliers(x, [3 * spread] * x.shape[1], 0.3)
         sizes = "x".join(map(str, x.shape))
@@ -337,6 +348,33 @@ def stems() -> dict[str, str]:
             x = net.quantized([2, channels, 11, 13], [8] * channels, scale="0.01")
             acc = net.conv(x, 5, **window)  # type: ignore[arg-type]
             files[f"{channels}-{name}"] = net.text(net.requantize(acc, mixed(5)))
+    # Images that fill blocks of 64 lanes, and windows that read nothing behind their last pixel.
+    full: dict[str, tuple[list[int], dict[str, object]]] = {
+        "2x2-stride-2": ([1, 1, 16, 16], {"kernel": (2, 2), "strides": (2, 2)}),
+        "2x2-stride-2-batch": ([4, 1, 8, 8], {"kernel": (2, 2), "strides": (2, 2)}),
+        "4x4-stride-6": ([1, 1, 48, 48], {"kernel": (4, 4), "strides": (6, 6)}),
+        "2x3-stride-3": ([1, 2, 24, 24], {"kernel": (2, 3), "strides": (3, 3)}),
+        "causal-1x5": ([1, 1, 1, 64], {"kernel": (1, 5), "pads": (0, 4, 0, 0)}),
+        "causal-1x7": ([1, 3, 1, 64], {"kernel": (1, 7), "pads": (0, 6, 0, 0)}),
+        "causal-3x7": ([1, 3, 1, 64], {"kernel": (3, 7), "pads": (2, 6, 0, 0)}),
+        "wide-1x7": ([1, 3, 1, 58], {"kernel": (1, 7), "pads": (0, 6, 0, 6)}),
+    }
+    for name, (shape, window) in full.items():
+        net = Network(7)
+        x = net.quantized(shape, [8] * shape[1], scale="0.01")
+        acc = net.conv(x, 5, **window)  # type: ignore[arg-type]
+        files[f"full-{name}"] = net.text(net.requantize(acc, mixed(5)))
+    # Inside a network, its channels turned round, with two readers that share the planes.
+    net = Network(8)
+    x = net.quantized([1, 4, 12, 11], mixed(4))
+    hidden = net.requantize(net.conv(x, 3, (3, 3), pads=(1, 1, 1, 1)), [8] * 3)
+    turned = net.permute(hidden, [2, 0, 1])
+    first = net.conv(turned, 5, (7, 7), (2, 2), (3, 3, 3, 3))
+    second = net.conv(turned, 4, (7, 7), (2, 2), (3, 3, 3, 3))
+    straight = net.conv(hidden, 3, (7, 7), (2, 2), (3, 3, 3, 3))
+    files["turned"] = net.text(
+        *(net.requantize(acc, mixed(acc.shape[1])) for acc in (first, second, straight))
+    )
     return files
 
 

@@ -263,6 +263,10 @@ ContractOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
   FailureOr<int64_t> lanes = getStaticLanes(*this, sizes[1]);
   if (failed(lanes))
     return failure();
+  bool isStatic =
+      getConstantIntValue(offsets[0]) && getConstantIntValue(sizes[0]);
+  if (getNumRows() % getRowsPerWord() != 0 && !isStatic)
+    return emitOpError("the last word lacks rows: tile it alone");
   TileBuilder tile(b, getLoc(), offsets, sizes, getLaneBegin(),
                    getRowsPerWord());
   int64_t window = *llvm::max_element(getTaps());

@@ -64,12 +64,16 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
   if (failed(input))
     return failure();
   Value result = dot.op->getResult(0);
-  LanesAttr imageLayout = layouts.getLayout(result);
   ++numContracts;
-  if (!dot.window.isStrided())
-    return ContractBuilder(b, dot, *input, imageLayout,
-                           layouts.getLaneCount(result), getLayer(dot.op));
+  PackedCodes read = dot.window.isStrided() ? splitPhases(dot, *input) : *input;
+  if (std::optional<ByteStream> stream = ByteStream::get(dot.op))
+    read = makeStream(dot, *stream, std::move(read));
+  return ContractBuilder(b, dot, std::move(read), layouts.getLayout(result),
+                         layouts.getLaneCount(result), getLayer(dot.op));
+}
 
+PackedCodes Packer::splitPhases(const DotProduct &dot,
+                                const PackedCodes &input) {
   // Readers with the same phases share them. Those that no tap reads are not
   // made: a 1x1 window of stride 2 reads one of four.
   SmallVector<int64_t> read = dot.window.getPhases();
@@ -80,7 +84,7 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
   auto [entry, inserted] =
       phases.try_emplace({dot.getInput(), key}, PackedCodes());
   if (inserted) {
-    PackedCodes split = *input;
+    PackedCodes split = input;
     split.layout = phaseLayout;
     // Right behind the input, where every reader can see it.
     OpBuilder::InsertionGuard guard(b);
@@ -92,13 +96,12 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
       s.plane = SplitPhasesOp::create(b, dot.op->getLoc(),
                                       TypeRange{init.getType()}, s.plane, init,
                                       dot.window.strides, dot.window.pads, read,
-                                      input->layout, phaseLayout)
+                                      input.layout, phaseLayout)
                     ->getResult(0);
     }
     entry->second = split;
   }
-  return ContractBuilder(b, dot, entry->second, imageLayout,
-                         layouts.getLaneCount(result), getLayer(dot.op));
+  return entry->second;
 }
 
 FailureOr<Value> Packer::makeGemv(Operation *producer,

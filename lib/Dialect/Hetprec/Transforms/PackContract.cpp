@@ -73,11 +73,8 @@ ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
     codes.assign(dot.filter->value_begin<int8_t>(),
                  dot.filter->value_end<int8_t>());
 
-  stream = ByteStream::get(dot, this->input);
-  if (stream)
-    findStreamTaps();
-  else
-    findTaps();
+  stream = ByteStream::get(dot.op);
+  findTaps();
   origin = *llvm::min_element(taps);
   for (int64_t &tap : taps)
     tap -= origin;
@@ -114,52 +111,32 @@ ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
 }
 
 void ContractBuilder::findTaps() {
+  const Window &w = dot.window;
+  bool strided = w.isStrided();
+  // The phases that there are planes of, in order.
+  SmallVector<int64_t> read = w.getPhases();
+  int64_t columns = w.kernel[1], columnStep = w.dilations[1];
+  if (stream) {
+    read = w.getRowPhases();
+    columns = stream->repeats;
+    columnStep = stream->step * w.strides[1];
+  }
+  phases = read.size();
   // Where each tap reads, in lanes; a strided window's taps are spread over the
   // phases, which hold the padding already.
-  const Window &w = dot.window;
-  bool strided = w.isStrided();
-  SmallVector<int64_t> read = strided ? w.getPhases() : SmallVector<int64_t>{0};
-  phases = read.size();
   int64_t rowStride = input.layout.getRowStride();
   for (int64_t ky = 0; ky < w.kernel[0]; ++ky)
-    for (int64_t kx = 0; kx < w.kernel[1]; ++kx) {
-      int64_t y = ky * w.dilations[0], x = kx * w.dilations[1];
-      if (strided) {
-        if (phases > 1)
-          tapPhases.push_back(llvm::find(read, w.getPhase(ky, kx)) -
-                              read.begin());
-        taps.push_back(y / w.strides[0] * rowStride + x / w.strides[1]);
-      } else {
+    for (int64_t column = 0; column < columns; ++column) {
+      int64_t y = ky * w.dilations[0], x = column * columnStep;
+      if (!strided) {
         taps.push_back((y - w.pads[0]) * rowStride + x - w.pads[1]);
+        continue;
       }
+      taps.push_back(y / w.strides[0] * rowStride + x / w.strides[1]);
+      if (phases > 1)
+        tapPhases.push_back(llvm::find(read, w.getPhaseAt(y, x)) -
+                            read.begin());
     }
-}
-
-void ContractBuilder::findStreamTaps() {
-  const Window &w = dot.window;
-  bool strided = w.isStrided();
-  SmallVector<int64_t> read = strided ? w.getPhases() : SmallVector<int64_t>{0};
-  SmallVector<int64_t> rows; // phases of rows
-  for (int64_t phase : read)
-    if (rows.empty() || rows.back() != phase / w.strides[1])
-      rows.push_back(phase / w.strides[1]);
-  phases = rows.size();
-  int64_t rowStride = input.layout.getRowStride();
-  for (int64_t ky = 0; ky < w.kernel[0]; ++ky)
-    for (int64_t repeat = 0; repeat < stream->repeats; ++repeat) {
-      int64_t y = ky * w.dilations[0], x = repeat * stream->step;
-      if (strided) {
-        if (phases > 1)
-          tapPhases.push_back(llvm::find(rows, y % w.strides[0]) -
-                              rows.begin());
-        taps.push_back(y / w.strides[0] * rowStride + x);
-      } else {
-        taps.push_back((y - w.pads[0]) * rowStride + x - w.pads[1]);
-      }
-    }
-  Segment &segment = input.segments.front();
-  segment.plane = stream->makePlanes(b, loc, segment.plane, read, rows);
-  segment.channels.assign(stream->planes * getChannelsPerWord(8), 0);
 }
 
 std::pair<int64_t, int64_t> ContractBuilder::getSlot(const Segment &s,
@@ -167,9 +144,11 @@ std::pair<int64_t, int64_t> ContractBuilder::getSlot(const Segment &s,
                                                      int64_t tap) const {
   if (!stream)
     return {s.channels[word * getChannelsPerWord(s.level) + slot], tap};
-  auto [channel, column] = stream->getByte(word, tap % stream->repeats, slot);
+  auto source = stream->getSource(word, slot, tap % stream->repeats);
+  if (!source)
+    return {-1, 0};
   int64_t row = tap / stream->repeats;
-  return {column < 0 ? -1 : channel, row * stream->columns + column};
+  return {s.channels[source->slot], row * stream->columns + source->column};
 }
 
 int64_t ContractBuilder::getCode(int64_t output, int64_t channel,
@@ -183,7 +162,7 @@ int64_t ContractBuilder::getCode(int64_t output, int64_t channel,
 std::pair<int64_t, int64_t> ContractBuilder::getWordRange(const Segment &s,
                                                           int64_t group) const {
   if (dot.groups == 1)
-    return {0, s.getNumWords()};
+    return {0, getNumWords(s)};
   int64_t perWord = getChannelsPerWord(s.level), first = -1, last = -1;
   for (auto [slot, c] : llvm::enumerate(s.channels)) {
     if (c < 0 || c / dot.channelsPerGroup != group)
@@ -218,7 +197,7 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
     for (auto [output, negate] : llvm::zip_equal(rows, negated)) {
       int64_t group = output < 0 ? 0 : getGroup(output);
       int64_t start =
-          std::min(getWordRange(s, group).first, s.getNumWords() - numWords);
+          std::min(getWordRange(s, group).first, getNumWords(s) - numWords);
       starts.push_back(start);
       for (int64_t g = 0; g < numWords; ++g)
         for (int64_t tap = 0; tap < (dot.filter ? numTaps : 1); ++tap) {
@@ -338,7 +317,7 @@ Value ContractBuilder::makeLaneBias() {
     SmallVector<int64_t> words, begin;
     for (int64_t group = 0; group < dot.groups; ++group) {
       int64_t start =
-          std::min(getWordRange(s, group).first, s.getNumWords() - numWords);
+          std::min(getWordRange(s, group).first, getNumWords(s) - numWords);
       begin.push_back(start);
       for (int64_t g = 0; g < numWords; ++g) {
         int64_t word = 0;

@@ -8,6 +8,7 @@
 #define SYSMOL_LIB_DIALECT_HETPREC_TRANSFORMS_PACKUTILS_H
 
 #include "mlir/IR/Builders.h"
+#include "sysmol/Analysis/ByteStream.h"
 #include "sysmol/Analysis/LaneLayout.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
 
@@ -66,31 +67,11 @@ struct DotProduct {
   mlir::Value getInput() const { return op->getOperand(0); }
 };
 
-/// How the bytes of up to three 8-bit channels fill words: the window's row as
-/// one stream, pixel after pixel.
-struct ByteStream {
-  int64_t channels, columns, stride;
-  /// Planes of words; word `p + planes * r` of a lane lies in plane `p`,
-  /// `r * step` lanes on, for `r` below `repeats`.
-  int64_t planes, step, repeats;
-
-  /// None where it would not save words.
-  static std::optional<ByteStream> get(const DotProduct &dot,
-                                       const PackedCodes &input);
-  /// Channel and column of the window that a byte holds; column -1: none.
-  std::pair<int64_t, int64_t> getByte(int64_t plane, int64_t repeat,
-                                      int64_t slot) const;
-  /// `planes` planes for each of `rows`: phases of rows. `source` has one plane
-  /// for each of `phases`.
-  mlir::Value makePlanes(mlir::OpBuilder &b, mlir::Location loc,
-                         mlir::Value source, llvm::ArrayRef<int64_t> phases,
-                         llvm::ArrayRef<int64_t> rows) const;
-};
-
 /// Packs one dot product, given its input, into `contract` ops.
 class ContractBuilder {
 public:
-  /// `input` has the phases of a strided window already.
+  /// `input` has the phases of a strided window, or the planes of a stream of
+  /// bytes, already.
   ContractBuilder(mlir::OpBuilder &builder, const DotProduct &dot,
                   PackedCodes input, LanesAttr imageLayout, int64_t laneCount,
                   mlir::StringAttr layer);
@@ -117,8 +98,10 @@ private:
 
   /// Fills `taps`, and of a strided window `tapPhases`.
   void findTaps();
-  /// The same for words of a stream of bytes, whose planes it makes.
-  void findStreamTaps();
+  /// Words of a lane that hold the channels of segment `s`.
+  int64_t getNumWords(const Segment &s) const {
+    return stream ? stream->planes : s.getNumWords();
+  }
   int64_t getCode(int64_t output, int64_t channel, int64_t tap) const;
   /// The channel and tap of the model that a slot of a word holds; channel -1:
   /// none. `tap` is one of `taps`.

@@ -54,6 +54,14 @@ private:
   /// The dot product that computes `acc`, if this is its only reader: then
   /// what the reader does is fused into it.
   mlir::Operation *getFusibleDot(mlir::Value acc);
+  /// The input's phases, for a strided window.
+  PackedCodes splitPhases(const DotProduct &dot, const PackedCodes &input);
+  /// The input as planes of a stream of bytes; its channels stay in the order
+  /// of the bytes of the pixels' words.
+  PackedCodes makeStream(const DotProduct &dot, const ByteStream &stream,
+                         PackedCodes input);
+  mlir::Value makeStreamPlanes(const DotProduct &dot, const ByteStream &stream,
+                               mlir::Value source);
   /// Its builder, with the input packed (and split into phases).
   mlir::FailureOr<ContractBuilder> makeBuilder(const DotProduct &dot);
   /// The dot product `producer`, whose lanes are outputs, and its epilogue.
@@ -99,6 +107,7 @@ private:
   /// and writes. Packed into planes where something else reads them.
   llvm::DenseMap<mlir::Value, mlir::Value> rowsOf;
   llvm::DenseMap<std::pair<mlir::Value, mlir::Attribute>, PackedCodes> phases;
+  llvm::DenseMap<std::pair<mlir::Value, mlir::Attribute>, mlir::Value> streams;
 };
 
 /// What is read of codes that come from outside, one a byte (HP24).

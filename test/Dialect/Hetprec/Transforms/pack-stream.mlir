@@ -11,7 +11,7 @@
 // CHECK: %[[X:.+]] = hetprec.pack_lanes
 // CHECK: %[[NEXT:.+]] = tensor.extract_slice %[[X]][0, 1]
 // CHECK: %[[THIRD:.+]] = tensor.extract_slice %[[X]][0, 2]
-// CHECK: %[[WORD:.+]] = linalg.generic {{.+}} ins(%{{.+}}, %[[NEXT]], %[[THIRD]], %{{.+}} :
+// CHECK: %[[WORD:.+]] = linalg.generic {{.+}} ins(%{{.+}}, %[[NEXT]], %[[THIRD]] :
 // CHECK: %[[P:.+]] = tensor.insert_slice %[[WORD]]
 // CHECK: hetprec.contract accumulator lanes(%[[P]] : {{.+}}) rows(%[[W]] :
 // CHECK-SAME: taps = array<i64: 0, 5, 10>
