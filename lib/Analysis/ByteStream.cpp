@@ -26,7 +26,8 @@ std::optional<ByteStream> ByteStream::get(Operation *op) {
     return std::nullopt;
   int64_t period = stream.stride * stream.channels;
   int64_t unit = std::lcm(kWordBytes, period);
-  int64_t words = llvm::divideCeil(stream.channels * stream.columns, kWordBytes);
+  int64_t words =
+      llvm::divideCeil(stream.channels * stream.columns, kWordBytes);
   stream.planes = std::min(unit / kWordBytes, words);
   stream.repeats = llvm::divideCeil(words, stream.planes);
   stream.step = unit / period;

@@ -1,9 +1,9 @@
 //===- ByteStream.h - Few channels as a stream of bytes ---------*- C++ -*-===//
 //
-// An image of three 8-bit channels fills three of the four bytes of a word. Read
-// as one stream of bytes, pixel after pixel, a window's row of 7 pixels is 21
-// bytes: 6 words instead of 7. Word j of a lane begins at byte 4j of its window;
-// planes repeat after `planes` words, `step` lanes on.
+// An image of three 8-bit channels fills three of the four bytes of a word.
+// Read as one stream of bytes, pixel after pixel, a window's row of 7 pixels is
+// 21 bytes: 6 words instead of 7. Word j of a lane begins at byte 4j of its
+// window; planes repeat after `planes` words, `step` lanes on.
 //
 //===----------------------------------------------------------------------===//
 
@@ -26,8 +26,8 @@ struct ByteStream {
   };
 
   int64_t channels, columns, stride;
-  /// Word `p + planes * r` of a lane lies in plane `p`, `r * step` lanes on, for
-  /// `r` below `repeats`.
+  /// Word `p + planes * r` of a lane lies in plane `p`, `r * step` lanes on,
+  /// for `r` below `repeats`.
   int64_t planes, step, repeats;
 
   /// How `op` reads its input: none where that saves no words. One to three
