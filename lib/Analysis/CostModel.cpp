@@ -2,6 +2,7 @@
 
 #include "sysmol/Analysis/CostModel.h"
 
+#include "mlir/IR/Matchers.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/JSON.h"
@@ -179,17 +180,27 @@ static OpCost predictGemv(GemvOp op, const CostTable &table) {
   return cost;
 }
 
+/// Rows that read groups of a segment; see `starts` of `contract`.
+static double countReadingRows(ContractOp op, int64_t segment) {
+  DenseIntElementsAttr starts;
+  if (op.getStarts().empty() ||
+      !matchPattern(op.getStarts()[segment], m_Constant(&starts)))
+    return double(op.getNumRows());
+  return double(llvm::count_if(starts.getValues<int32_t>(),
+                               [](int32_t start) { return start >= 0; }));
+}
+
 static OpCost predictContract(ContractOp op, const CostTable &table) {
   OpCost cost;
   double lanes = double(op.getLaneCount()), rows = double(op.getNumRows());
   double weights = 0, footprint = 0;
-  for (auto [level, codes, segment] :
-       llvm::zip_equal(op.getLevels(), op.getLanes(), op.getRows())) {
+  for (auto [i, level, codes, segment] :
+       llvm::enumerate(op.getLevels(), op.getLanes(), op.getRows())) {
     double words =
         double(cast<ShapedType>(segment.getType()).getShape().back());
     if (op.getUniformRows())
       words *= double(op.getTaps().size());
-    double macs = rows * words * lanes * double(getChannelsPerWord(level));
+    double macs = countReadingRows(op, i) * words * lanes * double(getChannelsPerWord(level));
     cost.macs += macs;
     cost.cycles += macs / at(table.macsPerCycle, level);
     weights += getBytes(segment.getType());

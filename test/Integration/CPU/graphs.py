@@ -28,7 +28,9 @@ class Graph:
     def dot(self) -> None:
         x = self.random.choice(self.codes)
         if len(x.shape) == 2:
-            self.sums.append(self.net.matmul(x, self.random.randint(1, 12)))
+            # Many outputs: they are the lanes then.
+            outputs = self.random.choice([(1, 12), (1, 12), (48, 140)])
+            self.sums.append(self.net.matmul(x, self.random.randint(*outputs)))
             return
         _, channels, height, width = x.shape
         choice = self.random.choice

@@ -2,6 +2,7 @@
 
 #include "sysmol/Analysis/CostModel.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Parser/Parser.h"
@@ -35,7 +36,8 @@ CostTable makeTable() {
 
 class CostModelTest : public testing::Test {
 protected:
-  CostModelTest() { context.loadDialect<func::FuncDialect, HetprecDialect>(); }
+  CostModelTest() { context
+        .loadDialect<arith::ArithDialect, func::FuncDialect, HetprecDialect>(); }
 
   /// Cost of the first hetprec op in a function of these arguments.
   OpCost cost(const std::string &arguments, const std::string &op,
@@ -70,6 +72,18 @@ TEST_F(CostModelTest, CountsWordsAndBlocksAsTheyAreExecuted) {
   // 6 rows, 4 words of 8 channels, 128 lanes; 2 blocks of a wide plane.
   EXPECT_EQ(found.macs, 6 * 4 * 8 * 128);
   EXPECT_DOUBLE_EQ(found.cycles, 6 * 4 * 8 * 128 / 256.0 + 6 * 2 * 10);
+}
+
+TEST_F(CostModelTest, CountsRowsThatReadASegment) {
+  OpCost found =
+      cost("%a: tensor<4x256xi8>, %w: tensor<6x4xi8>, %i: tensor<6x256xi32>",
+           std::string("%s = arith.constant dense<[0, -1, 0, -1, -1, 0]> : "
+                       "tensor<6xi32> %r = hetprec.contract accumulator "
+                       "lanes(%a : tensor<4x256xi8>) rows(%w : tensor<6x4xi8>) "
+                       "starts(%s : tensor<6xi32>) outs(%i : "
+                       "tensor<6x256xi32>) ") +
+               Tail);
+  EXPECT_EQ(found.macs, 3 * 4 * 8 * 128);
 }
 
 TEST_F(CostModelTest, AddsTheLevels) {

@@ -175,6 +175,12 @@ std::pair<int64_t, int64_t> ContractBuilder::getWordRange(const Segment &s,
                    : std::pair<int64_t, int64_t>(first, last - first + 1);
 }
 
+int64_t ContractBuilder::getStart(const Segment &s, int64_t group,
+                                  int64_t numWords) const {
+  auto [first, count] = getWordRange(s, group);
+  return count == 0 ? -1 : std::min(first, getNumWords(s) - numWords);
+}
+
 /// One word of weight codes; negated mid-rise codes are their complement.
 static int64_t packCode(int64_t level, int64_t slot, int64_t code,
                         bool negated) {
@@ -196,13 +202,13 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
     SmallVector<int64_t> words, starts;
     for (auto [output, negate] : llvm::zip_equal(rows, negated)) {
       int64_t group = output < 0 ? 0 : getGroup(output);
-      int64_t start =
-          std::min(getWordRange(s, group).first, getNumWords(s) - numWords);
+      int64_t start = getStart(s, group, numWords);
       starts.push_back(start);
       for (int64_t g = 0; g < numWords; ++g)
         for (int64_t tap = 0; tap < (dot.filter ? numTaps : 1); ++tap) {
           int64_t word = 0;
-          for (int64_t slot = 0; slot < perWord && output >= 0; ++slot) {
+          for (int64_t slot = 0; slot < perWord && output >= 0 && start >= 0;
+               ++slot) {
             auto [c, t] = getSlot(s, start + g, slot, tap);
             if (c < 0 || c / dot.channelsPerGroup != group)
               continue;
@@ -316,12 +322,11 @@ Value ContractBuilder::makeLaneBias() {
     int64_t perWord = getChannelsPerWord(s.level);
     SmallVector<int64_t> words, begin;
     for (int64_t group = 0; group < dot.groups; ++group) {
-      int64_t start =
-          std::min(getWordRange(s, group).first, getNumWords(s) - numWords);
+      int64_t start = getStart(s, group, numWords);
       begin.push_back(start);
       for (int64_t g = 0; g < numWords; ++g) {
         int64_t word = 0;
-        for (int64_t slot = 0; slot < perWord; ++slot) {
+        for (int64_t slot = 0; slot < perWord && start >= 0; ++slot) {
           int64_t c = s.channels[(start + g) * perWord + slot];
           if (c >= 0 && c / dot.channelsPerGroup == group)
             word |= packCode(s.level, slot, 1, /*negated=*/false);

@@ -113,6 +113,9 @@ private:
   /// Words of segment `s` that hold a channel of `group`: first and number.
   std::pair<int64_t, int64_t> getWordRange(const Segment &s,
                                            int64_t group) const;
+  /// The first of `numWords` words that a group's rows read; -1: none, there
+  /// are no channels of it in `s`.
+  int64_t getStart(const Segment &s, int64_t group, int64_t numWords) const;
   RowTables makeRows(llvm::ArrayRef<int64_t> rows,
                      llvm::ArrayRef<bool> negated);
   mlir::Value makeRowBias(llvm::ArrayRef<int64_t> rows,

@@ -77,7 +77,7 @@ private:
       function_ref<SmallVector<Value>(const WindowRow &, ValueRange)> body);
 
   SegmentSums sumBytes(int64_t segment, ArrayRef<RowRange> ranges);
-  void sumBytes(int64_t segment, RowRange rows, Value memory);
+  void sumBytes(int64_t segment, RowRange rows, Value start, Value memory);
   /// What a column of row words is multiplied with: a register for each block.
   struct MacColumn {
     Value column;
@@ -92,8 +92,8 @@ private:
   void macWords(int64_t segment, RowRange rows, Value firstWord, int64_t count,
                 Value start, SmallVector<Value> &bytes);
   SegmentSums sumDots(int64_t segment, ArrayRef<RowRange> ranges);
-  void sumDots(int64_t segment, RowRange rows, Value part, int64_t quarters,
-               SegmentSums sums);
+  void sumDots(int64_t segment, RowRange rows, Value start, Value part,
+               int64_t quarters, SegmentSums sums);
 
   /// The biases of a row's sums.
   LanePair makeBias(Value row, int64_t block);
@@ -104,7 +104,11 @@ private:
   void writeCodes(ArrayRef<SegmentSums> segments);
   void writeRow(Value row, int64_t block, LanePair sum);
 
-  Value getStart(int64_t segment, int64_t row);
+  /// Runs `body` with the first group that the rows read (null: the first of
+  /// all). Where they have no channels of a segment it does not run, and their
+  /// sums are zero.
+  void whereRead(int64_t segment, RowRange rows, Value memory,
+                 function_ref<void(Value)> body);
   /// Column of tap `tap` of a window row.
   Value getColumn(const WindowRow &row, int64_t tap) {
     if (op.getUniformRows())
@@ -190,11 +194,27 @@ SmallVector<Value> ContractVectorizer::forWindowRows(
   });
 }
 
-Value ContractVectorizer::getStart(int64_t segment, int64_t row) {
+void ContractVectorizer::whereRead(int64_t segment, RowRange rows,
+                                   Value memory,
+                                   function_ref<void(Value)> body) {
   if (op.getStarts().empty())
-    return {};
-  Value start = v.loadScalar(op.getStarts()[segment], v.index(row));
-  return arith::IndexCastOp::create(b, loc, b.getIndexType(), start);
+    return body({});
+  Value start = v.loadScalar(op.getStarts()[segment], v.index(rows.first));
+  start = arith::IndexCastOp::create(b, loc, b.getIndexType(), start);
+  if (op.getLevels().size() == 1)
+    return body(start);
+  Value read = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, start,
+                                     v.index(0));
+  auto branch = scf::IfOp::create(b, loc, read, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  body(start);
+  b.setInsertionPointToStart(branch.elseBlock());
+  Type element = cast<MemRefType>(memory.getType()).getElementType();
+  Value zero = v.splat(v.half(element), 0);
+  for (int64_t row = rows.first; row < rows.first + rows.count; ++row)
+    for (int64_t block = 0; block < blocks; ++block)
+      v.storePair({zero, zero}, memory, v.index(row), block);
 }
 
 Value ContractVectorizer::getPlane(int64_t segment, const WindowRow &row,
@@ -309,16 +329,18 @@ ContractVectorizer::sumBytes(int64_t segment, ArrayRef<RowRange> ranges) {
     // Parts of equal size: 6 rows are 3 and 3, not 4 and 2.
     int64_t parts = llvm::divideCeil(range.count, most);
     int64_t atOnce = llvm::divideCeil(range.count, parts);
-    for (int64_t done = 0; done < range.count; done += atOnce)
-      sumBytes(segment,
-               {range.first + done, std::min(atOnce, range.count - done)},
-               memory);
+    whereRead(segment, range, memory, [&](Value start) {
+      for (int64_t done = 0; done < range.count; done += atOnce)
+        sumBytes(segment,
+                 {range.first + done, std::min(atOnce, range.count - done)},
+                 start, memory);
+    });
   }
   return {memory, SumOrder::Wide};
 }
 
 /// Levels 1 and 2: sums in bytes, widened before they can overflow.
-void ContractVectorizer::sumBytes(int64_t segment, RowRange rows,
+void ContractVectorizer::sumBytes(int64_t segment, RowRange rows, Value start,
                                   Value memory) {
   int64_t level = op.getLevels()[segment];
   Value lanes = op.getLanes()[segment];
@@ -326,7 +348,6 @@ void ContractVectorizer::sumBytes(int64_t segment, RowRange rows,
   int64_t numSums = rows.count * blocks;
   VectorType byteType = VectorType::get({kLaneBlock}, b.getI8Type());
   VectorType shortType = v.half(b.getI16Type());
-  Value start = getStart(segment, rows.first);
   int64_t bits = cast<MemRefType>(memory.getType()).getElementTypeBitWidth();
   VectorType sumType = v.half(b.getIntegerType(bits));
 
@@ -465,28 +486,30 @@ ContractVectorizer::sumDots(int64_t segment, ArrayRef<RowRange> ranges) {
     // All rows for half a block where they fit; nibbles come a block at a time.
     int64_t quarters = inTurn && range.count > kDotSumsAtOnce / 4 ? 2 : 4;
     int64_t atOnce = kDotSumsAtOnce / quarters;
-    for (int64_t done = 0; done < range.count; done += atOnce) {
-      RowRange rows{range.first + done, std::min(atOnce, range.count - done)};
-      repeat(0, op.getLaneCount() / (quarters * quarter), 1, {},
-             [&](Value part, ValueRange) {
-               sumDots(segment, rows, part, quarters, sums);
-               return SmallVector<Value>();
-             });
-    }
+    whereRead(segment, range, sums.memory, [&](Value start) {
+      for (int64_t done = 0; done < range.count; done += atOnce) {
+        RowRange rows{range.first + done, std::min(atOnce, range.count - done)};
+        repeat(0, op.getLaneCount() / (quarters * quarter), 1, {},
+               [&](Value part, ValueRange) {
+                 sumDots(segment, rows, start, part, quarters, sums);
+                 return SmallVector<Value>();
+               });
+      }
+    });
   }
   return sums;
 }
 
 /// Levels 4 and 8: four bytes a 32-bit lane, `quarters` registers at once, the
 /// `part`-th of them.
-void ContractVectorizer::sumDots(int64_t segment, RowRange rows, Value part,
-                                 int64_t quarters, SegmentSums sums) {
+void ContractVectorizer::sumDots(int64_t segment, RowRange rows, Value start,
+                                 Value part, int64_t quarters,
+                                 SegmentSums sums) {
   constexpr int64_t quarter = kLaneBlock / 4;
   int64_t level = op.getLevels()[segment];
   Value lanes = op.getLanes()[segment], rowWords = op.getRows()[segment];
   VectorType type = VectorType::get({quarter}, b.getI32Type());
   int64_t rowLevel = areBytes(rowWords) ? 8 : level;
-  Value start = getStart(segment, rows.first);
   Value firstLane =
       arith::MulIOp::create(b, loc, part, v.index(quarters * quarter));
   auto add = [&](Value x, int64_t y) -> Value {

@@ -165,6 +165,19 @@ func.func @groups(%x: tensor<1x12x1x1xi8, #gx>) -> tensor<1x2x1x1xi32> {
   return %acc : tensor<1x2x1x1xi32>
 }
 
+// A group without channels of a level reads nothing of that segment.
+// CHECK-LABEL: @groups_of_levels
+// CHECK-DAG: %[[FIRST:.+]] = arith.constant dense<[0, -1]> : tensor<2xi32>
+// CHECK-DAG: %[[SECOND:.+]] = arith.constant dense<[-1, 0]> : tensor<2xi32>
+// CHECK: hetprec.contract accumulator {{.+}} starts(%[[FIRST]], %[[SECOND]] : tensor<2xi32>, tensor<2xi32>) lane_bias
+#mx = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1, 2]>
+#mw = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1, 2], groups = 2>
+func.func @groups_of_levels(%x: tensor<1x2x1x1xi8, #mx>) -> tensor<1x2x1x1xi32> {
+  %w = arith.constant dense<1> : tensor<2x1x1x1xi8, #mw>
+  %acc = hetprec.conv_2d %x, %w groups = 2 : tensor<1x2x1x1xi8, #mx>, tensor<2x1x1x1xi8, #mw> -> tensor<1x2x1x1xi32>
+  return %acc : tensor<1x2x1x1xi32>
+}
+
 // A pool is a grouped window of ones (one word for all taps), without any
 // correction.
 // CHECK-LABEL: @pool

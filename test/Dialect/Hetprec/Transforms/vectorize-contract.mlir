@@ -173,3 +173,21 @@ func.func @parallel(%a: memref<1x64xi8>, %w: memref<1x1xi8>, %out: memref<1x64xi
   }
   return
 }
+
+// A grouped row sums a segment only where it has channels of it.
+// CHECK-LABEL: @not_read
+// CHECK: %[[START:.+]] = memref.load %{{.+}}[%c0] : memref<1xi32>
+// CHECK: %[[AT:.+]] = arith.index_cast %[[START]]
+// CHECK: %[[READ:.+]] = arith.cmpi sge, %[[AT]], %c0
+// CHECK: scf.if %[[READ]]
+// CHECK: hetprec.mac {{.+}} level = 1
+// CHECK: else
+// CHECK-COUNT-2: vector.store %cst{{.*}}, %{{.+}} : memref<1x64xi16>
+// CHECK: scf.if
+// CHECK: hetprec.mac {{.+}} level = 2
+func.func @not_read(%a: memref<2x64xi8>, %b: memref<2x64xi8>, %u: memref<1x1xi8>, %w: memref<1x1xi8>, %s: memref<1xi32>, %t: memref<1xi32>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a, %b : memref<2x64xi8>, memref<2x64xi8>) rows(%u, %w : memref<1x1xi8>, memref<1x1xi8>)
+    starts(%s, %t : memref<1xi32>, memref<1xi32>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 1, 2>, coefficients = array<i64: 6, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, sum_bits = 16}
+  return
+}

@@ -65,8 +65,8 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     Codes of 1, 2 and 4 bits are unsigned on both sides; the constants that this
     leaves over (`sum a (2k + 1 - 2^p) = 2 sum a k - (2^p - 1) sum a`) are in
     the biases. With `starts`, row `r` of segment `s` reads the groups from
-    `starts[s][r]` on (grouped convolution; `bias_rows` then names the row of
-    `lane_bias`). `tap_phases` names the phase of a strided window's tap (see
+    `starts[s][r]` on, or nothing of the segment where that is negative (grouped
+    convolution; `bias_rows` then names the row of `lane_bias`). `tap_phases` names the phase of a strided window's tap (see
     `split_phases`); taps are not negative, `origin` may be.
 
     `epilogue` says what is written to `init` at `[row, lane]`:
