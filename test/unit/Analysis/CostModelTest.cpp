@@ -36,8 +36,10 @@ CostTable makeTable() {
 
 class CostModelTest : public testing::Test {
 protected:
-  CostModelTest() { context
-        .loadDialect<arith::ArithDialect, func::FuncDialect, HetprecDialect>(); }
+  CostModelTest() {
+    context
+        .loadDialect<arith::ArithDialect, func::FuncDialect, HetprecDialect>();
+  }
 
   /// Cost of the first hetprec op in a function of these arguments.
   OpCost cost(const std::string &arguments, const std::string &op,
