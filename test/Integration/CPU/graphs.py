@@ -15,6 +15,8 @@ class Graph:
         self.carriers: list[Value] = []
         self.reals: list[Value] = []
         shape = [self.random.choice([1, 1, 2]), *(self.random.randint(1, n) for n in (13, 9, 9))]
+        if self.random.randrange(3) == 0:
+            shape = [self.random.randint(1, 5), self.random.randint(1, 40)]
         make = self.random.choice([self.net.argument, self.net.quantized])
         self.codes = [make(shape, self.bits(shape[1]), self.grid())]
 
@@ -44,6 +46,18 @@ class Graph:
         groups = choice([g for g in range(1, channels + 1) if channels % g == 0] + [1] * 4)
         outputs = groups * self.random.randint(1, max(1, 12 // groups))
         self.sums.append(self.net.conv(x, outputs, kernel, strides, pads, dilations, groups))
+
+    def layer(self) -> None:
+        """A dot product that one op reads, which is fused into it."""
+        self.dot()
+        x = self.sums.pop()
+        kind = self.random.randrange(4)
+        if kind == 0:
+            self.carriers.append(self.net.carrier(x))
+        elif kind == 1:
+            self.reals.append(self.net.real(x))
+        else:
+            self.codes.append(self.net.requantize(x, self.bits(x.shape[1]), self.grid()))
 
     def pool(self) -> None:
         for x in self.codes:
@@ -98,7 +112,7 @@ class Graph:
     def text(self) -> str:
         ops = [self.dot, self.dot, self.requantize, self.requantize, self.pool, self.carrier]
         ops += [self.add, self.real, self.dequantize, self.flatten, self.permute]
-        ops += [self.permute_carrier]
+        ops += [self.permute_carrier, self.layer, self.layer, self.layer]
         self.dot()
         for _ in range(self.random.randint(2, 8)):
             self.random.choice(ops)()

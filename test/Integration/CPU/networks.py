@@ -457,6 +457,13 @@ def groups() -> dict[str, str]:
             y = net.requantize(acc, mixed(10 * multiplier, (1, 2, 8)))
             z = net.real(net.conv(y, 3, (1, 1)))
             files[f"depthwise-x{multiplier}-{kernel}x{kernel}-stride-{stride}"] = net.text(z)
+    # Groups that read nothing of a segment, also where that is the only one that has a bias.
+    for grid in ("unsigned", "midrise"):
+        for levels in ((8, 4, 8), (2, 8, 8), (8, 1, 2, 8, 1)):
+            net = Network(len(levels))
+            x = net.argument([1, len(levels), 12, 13], levels, grid)
+            y = net.conv(x, len(levels), (3, 3), (3, 3), depthwise=True)
+            files[f"depthwise-{grid}-{'-'.join(map(str, levels))}"] = net.text(y)
     return files
 
 

@@ -201,8 +201,6 @@ void ContractVectorizer::whereRead(int64_t segment, RowRange rows,
     return body({});
   Value start = v.loadScalar(op.getStarts()[segment], v.index(rows.first));
   start = arith::IndexCastOp::create(b, loc, b.getIndexType(), start);
-  if (op.getLevels().size() == 1)
-    return body(start);
   Value read = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, start,
                                      v.index(0));
   auto branch = scf::IfOp::create(b, loc, read, /*withElseRegion=*/true);
