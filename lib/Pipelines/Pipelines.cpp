@@ -85,6 +85,7 @@ void sysmol::buildLLVMPhase(OpPassManager &pm,
   // arena in the arguments.
   pm.addPass(createOutlineConstantsPass());
   pm.addNestedPass<func::FuncOp>(createPlanArenaPass());
+  pm.addNestedPass<func::FuncOp>(createExpandCopiesPass());
   // Both look at every op: while one mac is one op yet.
   pm.addPass(createConvertLinalgToParallelLoopsPass());
   pm.addPass(memref::createExpandStridedMetadataPass());

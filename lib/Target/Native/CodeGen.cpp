@@ -123,8 +123,14 @@ TargetModule::create(mlir::ModuleOp module, unsigned numInputs,
         llvm::Attribute::getWithAlignment(context, llvm::Align(64)));
   createEntry(*ir, network, numInputs, options.entryName);
   for (llvm::Function &function : *ir) {
-    if (function.isDeclaration())
+    if (function.isDeclaration()) {
+      // A bundle's code is linked alone: what is missing would be found where
+      // it is loaded.
+      if (!function.isIntrinsic() && !function.use_empty())
+        return makeError("the code calls '" + function.getName() +
+                         "', which compiled networks do not have");
       continue;
+    }
     function.addFnAttr(llvm::Attribute::NoUnwind);
     // Else spilled registers straddle cache lines, and reloads wait for stores.
     function.addFnAttr(

@@ -558,6 +558,22 @@ def residual() -> dict[str, str]:
         net.requantize(twice, mixed(6)), net.requantize(left, mixed(6, (1, 8)))
     )
 
+    # What is added onto is read again later: it is copied, in tiles.
+    for shape, count in (([1, 1, 4, 4], 2), ([1, 5, 12, 12], 3), ([2, 7], 130), ([9, 7], 300)):
+        net = Network(count)
+        x = net.argument(shape, mixed(shape[1]))
+
+        def dot(x: Value = x, net: Network = net, count: int = count) -> Value:
+            if len(x.shape) == 2:
+                return net.matmul(x, count)
+            return net.conv(x, count, (3, 3), pads=(1, 1, 1, 1))
+
+        first = net.carrier(dot())
+        total = net.add(net.carrier(dot()), first)
+        files[f"again-{'x'.join(map(str, shape))}"] = net.text(
+            first, total, net.requantize(first, mixed(count))
+        )
+
     # The sum saturates at both ends (HP17).
     net = Network(4)
     x = net.argument([1, 8, 6, 6], mixed(8))

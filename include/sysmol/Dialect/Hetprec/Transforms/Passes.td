@@ -244,6 +244,18 @@ def PlanArenaPass : Pass<"hetprec-plan-arena", "::mlir::func::FuncOp"> {
     Statistic<"numBytes", "bytes", "Bytes of the arena">];
 }
 
+def ExpandCopiesPass : Pass<"hetprec-expand-copies", "::mlir::func::FuncOp"> {
+  let summary = "Copies of parts of buffers as loops";
+  let description = [{
+    Bufferization copies the tile of a buffer that is added onto and read again
+    later. A `memref.copy` whose source or target does not lie in one piece would
+    become a call of a library function, which compiled networks do not have; it
+    becomes a `linalg.generic` here. Copies in one piece stay: they are a `memcpy`.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect"];
+  let statistics = [Statistic<"numExpanded", "copies", "Copies expanded">];
+}
+
 def OutlineParallelPass
     : Pass<"hetprec-outline-parallel", "::mlir::ModuleOp"> {
   let summary = "Loops of a network as tasks that a team of threads may share";
