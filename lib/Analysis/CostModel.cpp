@@ -200,7 +200,8 @@ static OpCost predictContract(ContractOp op, const CostTable &table) {
         double(cast<ShapedType>(segment.getType()).getShape().back());
     if (op.getUniformRows())
       words *= double(op.getTaps().size());
-    double macs = countReadingRows(op, i) * words * lanes * double(getChannelsPerWord(level));
+    double macs = countReadingRows(op, i) * words * lanes *
+                  double(getChannelsPerWord(level));
     cost.macs += macs;
     cost.cycles += macs / at(table.macsPerCycle, level);
     weights += getBytes(segment.getType());
@@ -214,11 +215,40 @@ static OpCost predictContract(ContractOp op, const CostTable &table) {
   return cost;
 }
 
+static OpCost predictContractOutputs(ContractOutputsOp op,
+                                     const CostTable &table) {
+  OpCost cost;
+  double outputs = double(op.getNumTiles() * op.getTileOutputs());
+  double footprint = getBytes(op.getWeights().getType());
+  for (auto [s, level, codes] :
+       llvm::enumerate(op.getLevels(), op.getLanes())) {
+    double macs = outputs * double(op.getNumColumns(s)) *
+                  double(op.getUsedLanes()) * double(getChannelsPerWord(level));
+    cost.macs += macs;
+    cost.cycles += macs / at(table.macsPerCycle, level);
+    footprint += getBytes(codes.getType());
+  }
+  cost.products = cost.cycles;
+  // Every four lanes read all weights.
+  constexpr double kLanesAtOnce = 4;
+  double streamed = getBytes(op.getWeights().getType()) *
+                    double(op.getUsedLanes()) / kLanesAtOnce;
+  cost.cycles =
+      std::max(cost.cycles, streamed / getStreamRate(footprint, table));
+  // Sums are turned round 16 by 16.
+  constexpr double kTransposeCycles = 100;
+  cost.cycles +=
+      outputs / 16 * double(op.getUsedLanes()) / 16 * kTransposeCycles;
+  return cost;
+}
+
 OpCost sysmol::predictCost(Operation *op, const CostTable &table) {
   if (auto contract = dyn_cast<ContractOp>(op))
     return predictContract(contract, table);
   if (auto gemv = dyn_cast<GemvOp>(op))
     return predictGemv(gemv, table);
+  if (auto sums = dyn_cast<ContractOutputsOp>(op))
+    return predictContractOutputs(sums, table);
   OpCost cost;
   if (auto requantize = dyn_cast<RequantizeLanesOp>(op)) {
     double slots = double(

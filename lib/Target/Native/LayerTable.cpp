@@ -139,10 +139,12 @@ void sysmol::addLayerBytes(func::FuncOp function,
       return;
     auto contract = dyn_cast<ContractOp>(op);
     auto gemv = dyn_cast<GemvOp>(op);
+    auto sums = dyn_cast<ContractOutputsOp>(op);
     for (Value operand : op->getOperands()) {
       bool isWeights =
           (contract && llvm::is_contained(contract.getRows(), operand)) ||
-          (gemv && operand == gemv.getWeights());
+          (gemv && operand == gemv.getWeights()) ||
+          (sums && operand == sums.getWeights());
       (isWeights ? layer->WeightBytes : layer->TableBytes) +=
           constantBytes(operand);
     }

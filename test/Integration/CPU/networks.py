@@ -467,6 +467,35 @@ def groups() -> dict[str, str]:
     return files
 
 
+def outputs() -> dict[str, str]:
+    """Small images, whose lanes are outputs: one block of them, two, more, some in part."""
+    files = {}
+    pad = (1, 1, 1, 1)
+    cases = [
+        (70, 64, [1, 0, 7, 7], (3, 3), (1, 1), pad, (1, 2, 4), "unsigned"),
+        (76, 190, [1, 0, 7, 7], (3, 3), (1, 1), pad, (1, 2, 4), "unsigned"),
+        (20, 250, [2, 0, 5, 6], (3, 3), (1, 1), (0, 1, 1, 0), (2, 4, 8), "unsigned"),
+        (20, 128, [1, 0, 9, 9], (3, 3), (2, 2), pad, (1, 4, 8), "unsigned"),
+        (210, 64, [1, 0, 6, 6], (1, 1), (1, 1), (0, 0, 0, 0), (1, 2, 8), "unsigned"),
+        (60, 125, [1, 0, 7, 7], (5, 5), (1, 1), (2, 2, 2, 2), (1, 2), "unsigned"),
+        (90, 120, [1, 0, 7, 6], (3, 3), (1, 1), pad, (1, 2, 4), "midrise"),
+        (12, 192, [1, 0, 6, 6], (3, 1), (1, 2), (1, 0, 1, 1), (2, 8), "midrise"),
+        (900, 64, [1, 0, 3, 3], (3, 3), (1, 1), pad, (2,), "unsigned"),
+        (5, 64, [1, 0, 3, 3], (3, 3), (1, 1), (0, 0, 0, 0), (4,), "unsigned"),
+    ]
+    for i, (channels, count, shape, kernel, strides, pads, levels, grid) in enumerate(cases):
+        net = Network(i)
+        shape[1] = channels
+        x = net.argument(shape, mixed(channels, levels), grid)
+        y = net.requantize(net.conv(x, count, kernel, strides, pads), mixed(count))
+        z = net.conv(y, count, kernel, pads=tuple(k // 2 for k in (*kernel, *kernel)))
+        c = net.carrier(z)
+        if count < 200:
+            c = net.add(c, net.carrier(net.conv(y, count, (1, 1))))
+        files[f"outputs-{i}"] = net.text(net.requantize(c, mixed(count)), net.real(c))
+    return files
+
+
 def matmul() -> dict[str, str]:
     files = {}
     for i, (m, k, n) in enumerate([(1, 37, 10), (70, 37, 10), (64, 8, 1), (3, 1, 5), (1, 768, 33)]):
@@ -702,6 +731,7 @@ def networks(name: str) -> dict[str, str]:
         residual,
         pool,
         boundary,
+        outputs,
     )
     return {function.__name__: function for function in sets}[name]()
 

@@ -88,6 +88,26 @@ TEST_F(CostModelTest, CountsRowsThatReadASegment) {
   EXPECT_EQ(found.macs, 3 * 4 * 8 * 128);
 }
 
+TEST_F(CostModelTest, StreamsTheWeightsOfOutputsForEveryFourLanes) {
+  const std::string Op =
+      "%r = hetprec.contract_outputs lanes(%a : tensor<2x64xi8>) weights(%w : "
+      "tensor<2x256xi8>) outs(%i : tensor<256x64xi32>) {levels = array<i64: "
+      "1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, "
+      "lane_begin = 0, lane_count = 64, used_lanes = 32, tile_blocks = 2} -> "
+      "tensor<256x64xi32>";
+  const std::string Arguments =
+      "%a: tensor<2x64xi8>, %w: tensor<2x256xi8>, %i: tensor<256x64xi32>";
+  OpCost found = cost(Arguments, Op);
+  EXPECT_EQ(found.macs, 256 * 2 * 32 * 8);
+  EXPECT_DOUBLE_EQ(found.products, 256 * 2 * 32 * 8 / 256.0);
+  // 16 rows of outputs by 2 of lanes are turned round.
+  EXPECT_DOUBLE_EQ(found.cycles, 256 * 2 * 32 * 8 / 256.0 + 16 * 2 * 100);
+  CostTable table = makeTable();
+  table.l2BytesPerCycle = 1;
+  EXPECT_DOUBLE_EQ(cost(Arguments, Op, table).cycles,
+                   512.0 * 32 / 4 + 16 * 2 * 100);
+}
+
 TEST_F(CostModelTest, AddsTheLevels) {
   OpCost found = cost(
       "%a: tensor<2x64xi8>, %b: tensor<3x64xi8>, %c: tensor<1x64xi32>, %u: "

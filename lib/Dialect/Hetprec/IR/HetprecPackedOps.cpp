@@ -39,6 +39,7 @@ int64_t sysmol::hetprec::getWordBits(int64_t level) {
 //===----------------------------------------------------------------------===//
 
 HETPREC_PACKED_OP_EFFECTS(ContractOp)
+HETPREC_PACKED_OP_EFFECTS(ContractOutputsOp)
 HETPREC_PACKED_OP_EFFECTS(RequantizeLanesOp)
 HETPREC_PACKED_OP_EFFECTS(PackLanesOp)
 HETPREC_PACKED_OP_EFFECTS(UnpackLanesOp)
@@ -170,7 +171,9 @@ int64_t ContractOp::getRowsPerWord() {
                                           : 1;
 }
 
-int64_t ContractOp::getNumRows() { return getDim(getRows().front(), 0); }
+int64_t ContractOp::getNumRows() {
+  return getDim(getSums() ? getSums() : getRows().front(), 0);
+}
 
 int64_t ContractOp::getReductionSize() {
   int64_t size = 0;
@@ -179,23 +182,39 @@ int64_t ContractOp::getReductionSize() {
   return size;
 }
 
+/// What a `contract` and a `contract_outputs` say of their segments and window.
+static LogicalResult verifyWindow(Operation *op, size_t segments,
+                                  ArrayRef<int64_t> taps,
+                                  ArrayRef<int64_t> tapPhases, int64_t phases) {
+  if (segments < 1 || segments > 3)
+    return op->emitOpError("HP2: needs one to three segments");
+  if (taps.empty() || llvm::any_of(taps, [](int64_t t) { return t < 0; }))
+    return op->emitOpError("needs taps, none of them negative");
+  if (!tapPhases.empty() && (tapPhases.size() != taps.size() ||
+                             llvm::any_of(tapPhases, [&](int64_t p) {
+                               return p < 0 || p >= phases;
+                             })))
+    return op->emitOpError(
+        "needs one tap_phases entry in [0, phases) for each tap");
+  return success();
+}
+
 LogicalResult ContractOp::verify() {
   size_t segments = getLevels().size();
-  if (segments < 1 || segments > 3)
-    return emitOpError("HP2: needs one to three segments");
+  if (getSums()) {
+    if (segments != 0 || !getLanes().empty() || !getRows().empty())
+      return emitOpError("sums are instead of lanes and rows");
+    if (cast<ShapedType>(getSums().getType()).getElementTypeBitWidth() != 32)
+      return emitOpError("sums have 32 bits");
+  } else if (failed(verifyWindow(*this, segments, getTaps(), getTapPhases(),
+                                 int64_t(getPhases())))) {
+    return failure();
+  }
   if (getLanes().size() != segments || getRows().size() != segments ||
       getCoefficients().size() != segments ||
       (!getStarts().empty() && getStarts().size() != segments))
     return emitOpError("needs one lanes, rows and coefficient for each level");
   int64_t taps = getTaps().size();
-  if (taps < 1 || llvm::any_of(getTaps(), [](int64_t t) { return t < 0; }))
-    return emitOpError("needs taps, none of them negative");
-  if (!getTapPhases().empty() && (int64_t(getTapPhases().size()) != taps ||
-                                  llvm::any_of(getTapPhases(), [&](int64_t p) {
-                                    return p < 0 || p >= int64_t(getPhases());
-                                  })))
-    return emitOpError(
-        "needs one tap_phases entry in [0, phases) for each tap");
   if (getSumBits() != 16 && getSumBits() != 32)
     return emitOpError("sum_bits must be 16 or 32");
   int64_t numRows = getNumRows();
@@ -269,7 +288,7 @@ ContractOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
     return emitOpError("the last word lacks rows: tile it alone");
   TileBuilder tile(b, getLoc(), offsets, sizes, getLaneBegin(),
                    getRowsPerWord());
-  int64_t window = *llvm::max_element(getTaps());
+  int64_t window = getTaps().empty() ? 0 : *llvm::max_element(getTaps());
   ContractOp tiled = cast<ContractOp>(b.clone(*getOperation()));
   for (OpOperand &lanes : tiled.getLanesMutable())
     lanes.set(tile.sliceLanes(lanes.get(), getOrigin(), window));
@@ -283,6 +302,8 @@ ContractOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
     operand.set(tile.sliceLanes(operand.get()));
   for (OpOperand &operand : tiled.getMaskMutable())
     operand.set(tile.sliceLanes(operand.get()));
+  for (OpOperand &operand : tiled.getSumsMutable())
+    operand.set(tile.sliceRowsAndLanes(operand.get()));
   for (OpOperand &operand : tiled.getRowBiasMutable())
     operand.set(cast<ShapedType>(operand.get().getType()).getRank() == 1
                     ? tile.sliceRows(operand.get())
@@ -305,6 +326,110 @@ LogicalResult ContractOp::getResultTilePosition(
     SmallVector<OpFoldResult> &resultSizes) {
   setTilePosition(b, getLoc(), getLaneBegin(), offsets, sizes, resultOffsets,
                   resultSizes);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// ContractOutputsOp
+//===----------------------------------------------------------------------===//
+
+int64_t ContractOutputsOp::getNumTiles() { return getDim(getWeights(), 0); }
+
+int64_t ContractOutputsOp::getNumColumns(int64_t s) {
+  return getDim(getLanes()[s], 0) / int64_t(getPhases()) *
+         int64_t(getTaps().size());
+}
+
+int64_t ContractOutputsOp::getColumnBytes(int64_t level) {
+  return kLaneBlock * (level <= 2 ? 1 : level / 2);
+}
+
+LogicalResult ContractOutputsOp::verify() {
+  size_t segments = getLevels().size();
+  if (failed(verifyWindow(*this, segments, getTaps(), getTapPhases(),
+                          int64_t(getPhases()))))
+    return failure();
+  if (getLanes().size() != segments || getCoefficients().size() != segments)
+    return emitOpError("needs one lanes and coefficient for each level");
+  int64_t bytes = 0;
+  for (auto [s, level, lanes] : llvm::enumerate(getLevels(), getLanes())) {
+    if (failed(verifyLevel(*this, level)))
+      return failure();
+    int64_t bits = cast<ShapedType>(lanes.getType()).getElementTypeBitWidth();
+    if (bits != getWordBits(level) && !(level == 4 && bits == 32))
+      return emitOpError() << "words of level " << level << " have "
+                           << getWordBits(level) << " bits, found "
+                           << lanes.getType();
+    if (getDim(lanes, 0) % int64_t(getPhases()) != 0)
+      return emitOpError("lanes need the same groups in each phase");
+    bytes += getNumColumns(s) * getColumnBytes(level);
+  }
+  bytes *= int64_t(getTileBlocks());
+  if (getTileBlocks() != 1 && getTileBlocks() != 2)
+    return emitOpError("tile_blocks must be 1 or 2");
+  if (cast<ShapedType>(getWeights().getType()).getElementTypeBitWidth() != 8 ||
+      getDim(getWeights(), 1) != bytes)
+    return emitOpError() << "a tile of weights has " << bytes
+                         << " bytes, found " << getWeights().getType();
+  if (cast<ShapedType>(getInit().getType()).getElementTypeBitWidth() != 32 ||
+      getDim(getInit(), 0) != getNumTiles() * getTileOutputs())
+    return emitOpError("init must have a row of i32 for each output of a tile");
+  if (getLaneCount() % kLaneBlock != 0)
+    return emitOpError("lane_count must be a multiple of 64");
+  if (int64_t(getUsedLanes()) < 1 || getUsedLanes() > getLaneCount())
+    return emitOpError("used_lanes must be in [1, lane_count]");
+  return success();
+}
+
+SmallVector<utils::IteratorType> ContractOutputsOp::getLoopIteratorTypes() {
+  return {utils::IteratorType::parallel};
+}
+
+SmallVector<Range> ContractOutputsOp::getIterationDomain(OpBuilder &b) {
+  return {
+      {b.getIndexAttr(0), b.getIndexAttr(getNumTiles()), b.getIndexAttr(1)}};
+}
+
+FailureOr<TilingResult>
+ContractOutputsOp::getTiledImplementation(OpBuilder &b,
+                                          ArrayRef<OpFoldResult> offsets,
+                                          ArrayRef<OpFoldResult> sizes) {
+  OpFoldResult zero = b.getIndexAttr(0);
+  SmallVector<Operation *> slices;
+  auto slice = [&](Value source, OpFoldResult first,
+                   OpFoldResult count) -> Value {
+    SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
+    auto op = tensor::ExtractSliceOp::create(
+        b, getLoc(), source, {first, zero},
+        {count, b.getIndexAttr(getDim(source, 1))}, strides);
+    slices.push_back(op);
+    return op;
+  };
+  Value weights = slice(getWeights(), offsets[0], sizes[0]);
+  SmallVector<OpFoldResult> at, extents;
+  if (failed(getResultTilePosition(b, 0, offsets, sizes, at, extents)))
+    return failure();
+  Value init = slice(getInit(), at[0], extents[0]);
+  IRMapping mapping;
+  mapping.map(getWeights(), weights);
+  mapping.map(getInit(), init);
+  auto tiled = cast<ContractOutputsOp>(b.clone(*getOperation(), mapping));
+  tiled->getResult(0).setType(init.getType());
+  return TilingResult{{tiled}, {tiled->getResult(0)}, slices};
+}
+
+LogicalResult ContractOutputsOp::getResultTilePosition(
+    OpBuilder &b, unsigned, ArrayRef<OpFoldResult> offsets,
+    ArrayRef<OpFoldResult> sizes, SmallVector<OpFoldResult> &resultOffsets,
+    SmallVector<OpFoldResult> &resultSizes) {
+  AffineMap toOutputs =
+      AffineMap::get(1, 0, b.getAffineDimExpr(0) * getTileOutputs());
+  auto scale = [&](OpFoldResult tiles) {
+    return affine::makeComposedFoldedAffineApply(b, getLoc(), toOutputs,
+                                                 {tiles});
+  };
+  resultOffsets = {scale(offsets[0]), b.getIndexAttr(0)};
+  resultSizes = {scale(sizes[0]), b.getIndexAttr(getDim(getInit(), 1))};
   return success();
 }
 

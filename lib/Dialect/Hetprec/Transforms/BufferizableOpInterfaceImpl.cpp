@@ -50,6 +50,8 @@ void sysmol::hetprec::registerBufferizableOpInterfaceExternalModels(
     DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, HetprecDialect *) {
     ContractOp::attachInterface<LaneOpInterface<ContractOp>>(*context);
+    ContractOutputsOp::attachInterface<LaneOpInterface<ContractOutputsOp>>(
+        *context);
     RequantizeLanesOp::attachInterface<LaneOpInterface<RequantizeLanesOp>>(
         *context);
     PackLanesOp::attachInterface<LaneOpInterface<PackLanesOp>>(*context);

@@ -231,6 +231,34 @@ void LaneVectors::storeWords(LanePair words, int64_t level, Value mask,
 }
 
 //===----------------------------------------------------------------------===//
+// WindowRows
+//===----------------------------------------------------------------------===//
+
+/// Taps that a loop body unrolls at most, where rows of a window are alike.
+static constexpr int64_t kUnrolledTaps = 3;
+
+WindowRows WindowRows::find(ArrayRef<int64_t> taps,
+                            ArrayRef<int64_t> tapPhases) {
+  int64_t count = taps.size();
+  WindowRows window;
+  window.taps = count;
+  for (int64_t inner = 1; inner < count; ++inner) {
+    if (count % inner != 0)
+      continue;
+    int64_t lanes = taps[inner] - taps[0];
+    int64_t phases = tapPhases[inner] - tapPhases[0];
+    bool alike = llvm::all_of(llvm::seq(count), [&](int64_t t) {
+      return taps[t] == taps[t % inner] + t / inner * lanes &&
+             tapPhases[t] == tapPhases[t % inner] + t / inner * phases;
+    });
+    // The longest run not longer than what is unrolled; else the shortest.
+    if (alike && (inner <= kUnrolledTaps || window.taps == count))
+      window = {inner, count / inner, lanes, phases};
+  }
+  return window;
+}
+
+//===----------------------------------------------------------------------===//
 // LaneScratch
 //===----------------------------------------------------------------------===//
 

@@ -88,6 +88,20 @@ private:
   mlir::Location loc;
 };
 
+/// A window's taps are `taps` taps, `rows` times over, each time `laneStep`
+/// lanes and `phaseStep` phases on: what lets a loop run over the window's
+/// rows.
+struct WindowRows {
+  int64_t taps = 0, rows = 1, laneStep = 0, phaseStep = 0;
+
+  /// `tapPhases` has one entry for each tap.
+  static WindowRows find(llvm::ArrayRef<int64_t> taps,
+                         llvm::ArrayRef<int64_t> tapPhases);
+};
+
+/// Most that a byte grows by one mac of level 1 or 2.
+inline int64_t getLargestProduct(int64_t level) { return level == 1 ? 8 : 27; }
+
 /// Memory of a function (or of a parallel loop's body) for the sums of one tile
 /// at a time: on the stack, so that every thread has its own.
 class LaneScratch {
@@ -111,6 +125,8 @@ private:
 
 /// Lowerings of one op each; the op is replaced.
 void vectorizeContract(mlir::OpBuilder &b, ContractOp op, LaneScratch &scratch);
+void vectorizeContractOutputs(mlir::OpBuilder &b, ContractOutputsOp op,
+                              LaneScratch &scratch);
 void vectorizeRequantizeLanes(mlir::OpBuilder &b, RequantizeLanesOp op);
 void lowerPackLanes(mlir::OpBuilder &b, PackLanesOp op);
 void lowerUnpackLanes(mlir::OpBuilder &b, UnpackLanesOp op);

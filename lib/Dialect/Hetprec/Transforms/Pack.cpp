@@ -34,9 +34,12 @@ struct PackPass : sysmol::hetprec::impl::PackPassBase<PackPass> {
 
 } // namespace
 
-static bool hasOutputLanes(Operation *dot) {
+/// Whether `dot` becomes a `gemv`. With images of more pixels than one, outputs
+/// as lanes are the `ContractBuilder`'s.
+static bool isGemv(Operation *dot) {
   auto role = dot->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
-  return role && role.getValue() == LaneRole::Outputs;
+  return role && role.getValue() == LaneRole::Outputs &&
+         isOnePixel(dot->getOperand(0));
 }
 
 static bool isDot(Operation *op) {
@@ -129,7 +132,7 @@ LogicalResult Packer::visitDotProduct(Operation *op) {
   if (getFusibleDot(acc) &&
       isa<RequantizeOp, ToCarrierOp, ToRealOp>(*acc.user_begin()))
     return success(); // fused into its reader
-  if (hasOutputLanes(op)) {
+  if (isGemv(op)) {
     FailureOr<Value> sums = makeGemv(op, GemvEpilogue{Epilogue::Accumulator});
     if (failed(sums))
       return failure();
@@ -156,7 +159,7 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
   PackedCodes packed{makeSegments(encoding), encoding, layout};
 
   if (Operation *producer = getFusibleDot(op.getInput())) {
-    if (hasOutputLanes(producer)) {
+    if (isGemv(producer)) {
       FailureOr<Value> rows =
           makeGemv(producer, GemvEpilogue{Epilogue::Codes, op.getMultiplier(),
                                           op.getOffset(), encoding});
@@ -171,6 +174,7 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
     FailureOr<ContractBuilder> builder = makeBuilder(*dot);
     if (failed(builder))
       return failure();
+    builder->prepareCodes(packed.segments, op.getMultiplier());
     for (Segment &s : packed.segments)
       s.plane = builder->makeCodes(
           s.channels, s.level, encoding, op.getMultiplier(), op.getOffset(),
@@ -265,7 +269,7 @@ LogicalResult Packer::visitToCarrier(ToCarrierOp op) {
         scalePlanes(op.getLoc(), *wide, op.getMultiplier(), {}, op.getResult());
     return success();
   }
-  if (hasOutputLanes(producer)) {
+  if (isGemv(producer)) {
     FailureOr<Value> rows =
         makeGemv(producer, GemvEpilogue{Epilogue::Carrier, op.getMultiplier()});
     if (failed(rows))
@@ -291,7 +295,7 @@ LogicalResult Packer::visitAdd(AddOp op) {
   ToCarrierOp fused = getFusibleCarrier(op);
   Value other =
       fused && fused.getResult() == op.getRhs() ? op.getLhs() : op.getRhs();
-  if (fused && hasOutputLanes(fused.getInput().getDefiningOp())) {
+  if (fused && isGemv(fused.getInput().getDefiningOp())) {
     FailureOr<Value> onto = getPlainSums(op, other);
     if (failed(onto))
       return failure();
@@ -344,7 +348,7 @@ LogicalResult Packer::visitToReal(ToRealOp op) {
   Value result = op.getResult();
   WidePlanes real;
   Operation *producer = getFusibleDot(op.getInput());
-  if (producer && hasOutputLanes(producer)) {
+  if (producer && isGemv(producer)) {
     FailureOr<Value> rows =
         makeGemv(producer, GemvEpilogue{Epilogue::Real, op.getMultiplier(),
                                         op.getOffset()});

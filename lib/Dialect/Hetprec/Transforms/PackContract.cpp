@@ -73,6 +73,8 @@ ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
     codes.assign(dot.filter->value_begin<int8_t>(),
                  dot.filter->value_end<int8_t>());
 
+  auto role = dot.op->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
+  outputsAreLanes = role && role.getValue() == LaneRole::Outputs;
   stream = ByteStream::get(dot.op);
   findTaps();
   origin = *llvm::min_element(taps);
@@ -181,21 +183,28 @@ int64_t ContractBuilder::getStart(const Segment &s, int64_t group,
   return count == 0 ? -1 : std::min(first, getNumWords(s) - numWords);
 }
 
-/// One word of weight codes; negated mid-rise codes are their complement.
-static int64_t packCode(int64_t level, int64_t slot, int64_t code,
-                        bool negated) {
+int64_t ContractBuilder::getFactor(int64_t level, int64_t code, bool negated) {
+  if (!negated)
+    return code;
+  return level == 8 ? -code : (1 << level) - 1 - code;
+}
+
+/// One word of weight codes.
+static int64_t packCode(int64_t level, int64_t slot, int64_t code) {
   if (level == 8)
-    return int64_t(uint8_t(negated ? -code : code)) << (8 * slot);
-  int64_t largest = (1 << level) - 1;
+    return int64_t(uint8_t(code)) << (8 * slot);
   // Lanes' nibbles are spread to bytes in the order 0, 2, 1, 3.
   if (level == 4 && (slot == 1 || slot == 2))
     slot = 3 - slot;
-  return (negated ? largest - code : code) << (level * slot);
+  return code << (level * slot);
 }
 
 ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
                                                      ArrayRef<bool> negated) {
   RowTables tables;
+  tables.rowBias = makeRowBias(rows, negated);
+  if (outputsAreLanes)
+    return tables; // see makeSums
   int64_t numTaps = taps.size();
   for (auto [s, numWords] : llvm::zip_equal(input.segments, wordCounts)) {
     int64_t perWord = getChannelsPerWord(s.level);
@@ -212,9 +221,8 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
             auto [c, t] = getSlot(s, start + g, slot, tap);
             if (c < 0 || c / dot.channelsPerGroup != group)
               continue;
-            word |=
-                packCode(s.level, slot,
-                         getCode(output, c % dot.channelsPerGroup, t), negate);
+            int64_t code = getCode(output, c % dot.channelsPerGroup, t);
+            word |= packCode(s.level, slot, getFactor(s.level, code, negate));
           }
           words.push_back(word);
         }
@@ -233,7 +241,6 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
     tables.biasRows =
         makeIntTable(b, loc, {int64_t(rows.size())}, biasRows, 32);
   }
-  tables.rowBias = makeRowBias(rows, negated);
   return tables;
 }
 
@@ -329,7 +336,7 @@ Value ContractBuilder::makeLaneBias() {
         for (int64_t slot = 0; slot < perWord && start >= 0; ++slot) {
           int64_t c = s.channels[(start + g) * perWord + slot];
           if (c >= 0 && c / dot.channelsPerGroup == group)
-            word |= packCode(s.level, slot, 1, /*negated=*/false);
+            word |= packCode(s.level, slot, 1);
         }
         words.push_back(word);
       }
@@ -352,29 +359,73 @@ Value ContractBuilder::makeLaneBias() {
       b, loc, TypeRange{init.getType()}, lanes, rows, starts,
       /*lane_bias=*/Value(), /*bias_rows=*/Value(), /*row_bias=*/Value(),
       /*thresholds=*/Value(), /*multiplier=*/Value(), /*offset=*/Value(),
-      /*mask=*/Value(), init, biasLevels, biasCoefficients, taps, tapPhases,
-      phases, origin, imageLayout.getBase(), laneCount, Epilogue::Accumulator,
+      /*mask=*/Value(), /*sums=*/Value(), init, biasLevels, biasCoefficients,
+      taps, tapPhases, phases, origin, imageLayout.getBase(), laneCount,
+      Epilogue::Accumulator,
       /*out_level=*/0, /*out_signed=*/false, bits, /*uniform_rows=*/true,
       /*shared_starts=*/false, /*prefetch_rows=*/false, layer);
   return laneBias = op->getResult(0);
 }
 
-ContractOp ContractBuilder::create(const RowTables &tables, Epilogue epilogue,
-                                   Value thresholds, Value multiplier,
-                                   Value offset, Value mask, Value init) {
+ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
+                                   Epilogue epilogue, Value thresholds,
+                                   Value multiplier, Value offset, Value mask,
+                                   Value init) {
   SmallVector<Value> lanes;
   for (const Segment &s : input.segments)
     lanes.push_back(s.plane);
   Value laneBias = makeLaneBias();
   int64_t bits = bound <= 32767 && !input.isSigned() ? 16 : 32;
+  if (outputsAreLanes)
+    return ContractOp::create(
+        b, loc, TypeRange{init.getType()}, /*lanes=*/ValueRange(),
+        /*rows=*/ValueRange(), /*starts=*/ValueRange(), laneBias,
+        /*bias_rows=*/Value(), tables.rowBias, thresholds, multiplier, offset,
+        mask, takeSums(numRows), init, /*levels=*/ArrayRef<int64_t>(),
+        /*coefficients=*/ArrayRef<int64_t>(), /*taps=*/ArrayRef<int64_t>(),
+        /*tap_phases=*/ArrayRef<int64_t>(), /*phases=*/1, /*origin=*/0,
+        imageLayout.getBase(), laneCount, epilogue, /*out_level=*/0,
+        /*out_signed=*/false, bits, /*uniform_rows=*/false,
+        /*shared_starts=*/false, /*prefetch_rows=*/false, layer);
   return ContractOp::create(
       b, loc, TypeRange{init.getType()}, lanes, tables.rows, tables.starts,
       laneBias, laneBias ? tables.biasRows : Value(), tables.rowBias,
-      thresholds, multiplier, offset, mask, init, levels, coefficients, taps,
-      tapPhases, phases, origin, imageLayout.getBase(), laneCount, epilogue,
+      thresholds, multiplier, offset, mask, /*sums=*/Value(), init, levels,
+      coefficients, taps, tapPhases, phases, origin, imageLayout.getBase(),
+      laneCount, epilogue,
       /*out_level=*/0, /*out_signed=*/false, bits,
       /*uniform_rows=*/!dot.filter, /*shared_starts=*/false,
       /*prefetch_rows=*/false, layer);
+}
+
+static float pick(ArrayRef<float> values, int64_t channel) {
+  return values.size() == 1 ? values[0] : values[channel];
+}
+
+/// A negative scale turns the thresholds round: weights are negated instead.
+static bool isNegated(int64_t level, float multiplier) {
+  return level <= 2 && multiplier < 0;
+}
+
+/// Slots of the last word that no channel fills stay zero: no rows for them.
+static ArrayRef<int64_t> dropEmptySlots(ArrayRef<int64_t> rows) {
+  while (rows.size() > 1 && rows.back() < 0)
+    rows = rows.drop_back();
+  return rows;
+}
+
+void ContractBuilder::prepareCodes(ArrayRef<Segment> segments,
+                                   ArrayRef<float> multiplier) {
+  if (!outputsAreLanes)
+    return;
+  SmallVector<int64_t> rows;
+  SmallVector<bool> negated;
+  for (const Segment &s : segments)
+    for (int64_t channel : dropEmptySlots(s.channels)) {
+      rows.push_back(channel);
+      negated.push_back(isNegated(s.level, pick(multiplier, channel)));
+    }
+  makeSums(rows, negated);
 }
 
 Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
@@ -382,12 +433,7 @@ Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
                                  ArrayRef<float> multiplier,
                                  ArrayRef<float> offset, Value mask,
                                  Value init) {
-  // Slots of the last word that no channel fills stay zero: no rows for them.
-  while (rows.size() > 1 && rows.back() < 0)
-    rows = rows.drop_back();
-  auto pick = [](ArrayRef<float> values, int64_t channel) {
-    return values.size() == 1 ? values[0] : values[channel];
-  };
+  rows = dropEmptySlots(rows);
   bool isSigned = encoding.getGrid() == Grid::Midrise;
   int64_t numThresholds = (int64_t(1) << level) - 1;
   SmallVector<bool> negated;
@@ -396,8 +442,7 @@ Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
   for (int64_t channel : rows) {
     float m = channel < 0 ? 0.0f : pick(multiplier, channel);
     float o = channel < 0 ? 0.0f : pick(offset, channel);
-    // A negative scale turns the thresholds round: negate the weights instead.
-    negated.push_back(level <= 2 && m < 0);
+    negated.push_back(isNegated(level, m));
     multipliers.push_back(m);
     offsets.push_back(o);
     if (level > 2)
@@ -418,7 +463,7 @@ Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
     thresholdTable =
         makeIntTable(b, loc, {numRows, numThresholds}, thresholds, bits);
   }
-  ContractOp op = create(tables, Epilogue::Codes, thresholdTable,
+  ContractOp op = create(tables, numRows, Epilogue::Codes, thresholdTable,
                          multiplierTable, offsetTable, mask, init);
   op.setOutLevel(level);
   op.setOutSigned(isSigned);
@@ -431,7 +476,10 @@ Value ContractBuilder::makePlanes(Epilogue epilogue, ArrayRef<float> multiplier,
   SmallVector<int64_t> rows = channels.empty()
                                   ? llvm::to_vector(llvm::seq(dot.outputs))
                                   : llvm::to_vector(channels);
-  RowTables tables = makeRows(rows, SmallVector<bool>(rows.size(), false));
+  SmallVector<bool> negated(rows.size(), false);
+  if (outputsAreLanes)
+    makeSums(rows, negated);
+  RowTables tables = makeRows(rows, negated);
   auto table = [&](ArrayRef<float> values) {
     SmallVector<float> all;
     if (values.empty())
@@ -441,7 +489,7 @@ Value ContractBuilder::makePlanes(Epilogue epilogue, ArrayRef<float> multiplier,
     return makeTable<float>(b, loc, {dot.outputs}, all);
   };
   ContractOp op =
-      create(tables, epilogue, /*thresholds=*/Value(), table(multiplier),
-             table(offset), /*mask=*/Value(), init);
+      create(tables, rows.size(), epilogue, /*thresholds=*/Value(),
+             table(multiplier), table(offset), /*mask=*/Value(), init);
   return op->getResult(0);
 }

@@ -79,6 +79,10 @@ public:
   /// Largest magnitude of the accumulator (HP12).
   int64_t getBound() const { return bound; }
 
+  /// Before the codes of each of `segments`, in their order: where outputs are
+  /// lanes, the sums of all are made at once.
+  void prepareCodes(llvm::ArrayRef<Segment> segments,
+                    llvm::ArrayRef<float> multiplier);
   /// Codes of the output channels `rows` (-1: empty slot), into `init`.
   mlir::Value makeCodes(llvm::ArrayRef<int64_t> rows, int64_t level,
                         ChannelsAttr encoding, llvm::ArrayRef<float> multiplier,
@@ -103,6 +107,9 @@ private:
     return stream ? stream->planes : s.getNumWords();
   }
   int64_t getCode(int64_t output, int64_t channel, int64_t tap) const;
+  /// What lanes are multiplied with; negated mid-rise codes are their
+  /// complement.
+  static int64_t getFactor(int64_t level, int64_t code, bool negated);
   /// The channel and tap of the model that a slot of a word holds; channel -1:
   /// none. `tap` is one of `taps`.
   std::pair<int64_t, int64_t> getSlot(const Segment &s, int64_t word,
@@ -121,9 +128,17 @@ private:
   mlir::Value makeRowBias(llvm::ArrayRef<int64_t> rows,
                           llvm::ArrayRef<bool> negated);
   mlir::Value makeLaneBias();
-  ContractOp create(const RowTables &tables, Epilogue epilogue,
+  ContractOp create(const RowTables &tables, int64_t numRows, Epilogue epilogue,
                     mlir::Value thresholds, mlir::Value multiplier,
                     mlir::Value offset, mlir::Value mask, mlir::Value init);
+  /// Where outputs are lanes: the sums of `rows`, for `takeSums`.
+  void makeSums(llvm::ArrayRef<int64_t> rows, llvm::ArrayRef<bool> negated);
+  /// Those of the next `count` rows.
+  mlir::Value takeSums(int64_t count);
+  /// The weights of `rows`, and of as many more as fill the tiles.
+  mlir::Value makeOutputWeights(llvm::ArrayRef<int64_t> rows,
+                                llvm::ArrayRef<bool> negated, int64_t tiles,
+                                int64_t tileBlocks);
 
   mlir::OpBuilder &b;
   mlir::Location loc;
@@ -138,6 +153,9 @@ private:
   int64_t origin, phases, bound;
   std::vector<int8_t> codes;
   mlir::Value laneBias;
+  bool outputsAreLanes;
+  mlir::Value sums; // [rows, lanes], of which `sumsTaken` rows are used up
+  int64_t sumsTaken = 0;
 };
 
 /// What a `gemv` makes of its sums; one multiplier and offset for each output,

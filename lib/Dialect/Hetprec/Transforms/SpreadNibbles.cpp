@@ -21,14 +21,22 @@ namespace {
 
 /// Which nibble goes to byte i.
 enum class Order {
-  InTurn,      ///< nibble i: rows
+  InTurn,      ///< nibble i: rows, and lanes beside outputs
   MiddleTurned ///< nibbles 0, 2, 1, 3: lanes; two instructions
 };
 
 struct SpreadNibblesPass
     : sysmol::hetprec::impl::SpreadNibblesPassBase<SpreadNibblesPass> {
   void runOnOperation() override {
+    getOperation().walk([&](ContractOutputsOp op) {
+      for (auto [level, lanes] :
+           llvm::zip_equal(op.getLevels(), op.getLanesMutable()))
+        if (level == 4)
+          lanes.set(spread(lanes.get(), nullptr, Order::InTurn));
+    });
     getOperation().walk([&](ContractOp op) {
+      if (op.getSums())
+        return;
       for (auto [level, rows, lanes] : llvm::zip_equal(
                op.getLevels(), op.getRowsMutable(), op.getLanesMutable())) {
         if (level != 4)

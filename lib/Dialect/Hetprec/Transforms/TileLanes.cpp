@@ -110,7 +110,7 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
     IRRewriter rewriter(&getContext());
     SmallVector<TilingInterface> ops;
     getOperation().walk([&](TilingInterface op) {
-      if (isa<ContractOp, RequantizeLanesOp, GemvOp>(op))
+      if (isa<ContractOp, ContractOutputsOp, RequantizeLanesOp, GemvOp>(op))
         ops.push_back(op);
     });
     for (size_t i = 0; i < ops.size(); ++i) {
@@ -129,8 +129,10 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
       }
       rewriter.setInsertionPoint(op);
       scf::SCFTilingOptions options;
-      if (auto gemv = dyn_cast<GemvOp>(op.getOperation())) {
-        if (gemv.getNumTiles() == 1)
+      auto gemv = dyn_cast<GemvOp>(op.getOperation());
+      auto sums = dyn_cast<ContractOutputsOp>(op.getOperation());
+      if (gemv || sums) {
+        if ((gemv ? gemv.getNumTiles() : sums.getNumTiles()) == 1)
           continue;
         options.setTileSizes({rewriter.getIndexAttr(1)});
       } else {
@@ -149,7 +151,7 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
               haveSharedStarts(contract, wordTile * contract.getRowsPerWord()));
         // Rows that many tiles of lanes read come from the first level cache.
         constexpr int64_t kFewTiles = 2;
-        if (contract && !contract.getUniformRows())
+        if (contract && !contract.getUniformRows() && !contract.getSums())
           contract.setPrefetchRows(words > wordTile &&
                                    lanes <= kFewTiles * laneTile);
         // What is one tile already needs no loop, whose offset would be

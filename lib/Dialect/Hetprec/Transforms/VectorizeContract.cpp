@@ -13,15 +13,12 @@ using namespace sysmol::hetprec;
 
 namespace {
 
-/// Most a byte lane grows by one mac, and how many fit before it overflows.
-int64_t getLargestProduct(int64_t level) { return level == 1 ? 8 : 27; }
+/// How many macs fit in a byte before it overflows.
 int64_t getMacsPerByte(int64_t level) { return 255 / getLargestProduct(level); }
 
 /// Words of one row and block that a loop body unrolls where a window has one
 /// tap.
 constexpr int64_t kUnrolledWords = 3;
-/// Taps that a loop body unrolls at most, where rows of a window are alike.
-constexpr int64_t kUnrolledTaps = 3;
 /// Byte sums that are in registers at once, each with two totals.
 constexpr int64_t kByteSumsAtOnce = 8;
 /// Sums of level 4 and 8 that are in registers at once; a register holds a
@@ -40,7 +37,7 @@ public:
         tapPhases(op.getTapPhases().begin(), op.getTapPhases().end()) {
     if (tapPhases.empty())
       tapPhases.assign(taps.size(), 0);
-    findWindowRows();
+    window = WindowRows::find(taps, tapPhases);
   }
 
   void run();
@@ -67,10 +64,6 @@ private:
     Value column; // of its first row word
   };
 
-  /// A window's taps are `rowTaps` taps, `windowRows` times over, each time
-  /// `laneStep` lanes and `phaseStep` phases on: what lets a loop run over the
-  /// window's rows.
-  void findWindowRows();
   /// Runs `body` for every row of the window.
   SmallVector<Value> forWindowRows(
       Value word, ValueRange carried,
@@ -135,7 +128,7 @@ private:
   int64_t blocks;
   SmallVector<int64_t> taps;
   SmallVector<int64_t> tapPhases;
-  int64_t rowTaps = 0, windowRows = 1, laneStep = 0, phaseStep = 0;
+  WindowRows window;
 };
 
 } // namespace
@@ -155,47 +148,25 @@ SmallVector<Value> ContractVectorizer::repeat(
   return llvm::to_vector(ValueRange(loop.getResults()));
 }
 
-void ContractVectorizer::findWindowRows() {
-  int64_t count = taps.size();
-  rowTaps = count;
-  for (int64_t inner = 1; inner < count; ++inner) {
-    if (count % inner != 0)
-      continue;
-    int64_t lanes = taps[inner] - taps[0];
-    int64_t phases = tapPhases[inner] - tapPhases[0];
-    bool alike = llvm::all_of(llvm::seq(count), [&](int64_t t) {
-      return taps[t] == taps[t % inner] + t / inner * lanes &&
-             tapPhases[t] == tapPhases[t % inner] + t / inner * phases;
-    });
-    // The longest run not longer than what is unrolled; else the shortest.
-    if (alike && (inner <= kUnrolledTaps || rowTaps == count)) {
-      rowTaps = inner;
-      windowRows = count / inner;
-      laneStep = lanes;
-      phaseStep = phases;
-    }
-  }
-}
-
 SmallVector<Value> ContractVectorizer::forWindowRows(
     Value word, ValueRange carried,
     function_ref<SmallVector<Value>(const WindowRow &, ValueRange)> body) {
   Value column =
       arith::MulIOp::create(b, loc, word, v.index(int64_t(taps.size())));
-  return repeat(0, windowRows, 1, carried, [&](Value i, ValueRange args) {
+  return repeat(0, window.rows, 1, carried, [&](Value i, ValueRange args) {
     auto times = [&](int64_t step) -> Value {
       return arith::MulIOp::create(b, loc, i, v.index(step));
     };
-    WindowRow row{times(laneStep), phaseStep ? times(phaseStep) : Value(),
+    WindowRow row{times(window.laneStep),
+                  window.phaseStep ? times(window.phaseStep) : Value(),
                   word}; // one word for all taps
     if (!op.getUniformRows())
-      row.column = arith::AddIOp::create(b, loc, column, times(rowTaps));
+      row.column = arith::AddIOp::create(b, loc, column, times(window.taps));
     return body(row, args);
   });
 }
 
-void ContractVectorizer::whereRead(int64_t segment, RowRange rows,
-                                   Value memory,
+void ContractVectorizer::whereRead(int64_t segment, RowRange rows, Value memory,
                                    function_ref<void(Value)> body) {
   if (op.getStarts().empty())
     return body({});
@@ -393,9 +364,10 @@ void ContractVectorizer::sumBytes(int64_t segment, RowRange rows, Value start,
       return forWindowRows(
           word, args, [&](const WindowRow &row, ValueRange inner) {
             SmallVector<Value> carried(inner);
-            for (int64_t tap = 0; tap < rowTaps; tap += limit) {
+            for (int64_t tap = 0; tap < window.taps; tap += limit) {
               SmallVector<Value> bytes = zeroBytes;
-              macTaps(word, row, tap, std::min(limit, rowTaps - tap), bytes);
+              macTaps(word, row, tap, std::min(limit, window.taps - tap),
+                      bytes);
               widen(bytes, carried);
             }
             return carried;
@@ -419,7 +391,7 @@ void ContractVectorizer::sumBytes(int64_t segment, RowRange rows, Value start,
         bytes = forWindowRows(word, bytes,
                               [&](const WindowRow &row, ValueRange inner) {
                                 SmallVector<Value> carried(inner);
-                                macTaps(word, row, 0, rowTaps, carried);
+                                macTaps(word, row, 0, window.taps, carried);
                                 return carried;
                               });
       }
@@ -547,7 +519,7 @@ void ContractVectorizer::sumDots(int64_t segment, RowRange rows, Value start,
   auto macRow = [&](Value word, const WindowRow &windowRow, ValueRange args) {
     SmallVector<Value> accs(args);
     prefetchRows(segment, rows, getColumn(windowRow, 0));
-    for (int64_t tap = 0; tap < rowTaps; ++tap) {
+    for (int64_t tap = 0; tap < window.taps; ++tap) {
       Value plane = getPlane(segment, windowRow, tap, start, word);
       Value lane = arith::AddIOp::create(b, loc, windowRow.lane, firstLane);
       SmallVector<Value, 4> registers = loadLanes(plane, add(lane, taps[tap]));
@@ -651,7 +623,9 @@ LanePair ContractVectorizer::loadSums(const SegmentSums &sums, Value row,
     }
   }
   return sum.map([&](Value x) -> Value {
-    if (x.getType() != type)
+    if (bits > int64_t(op.getSumBits()))
+      x = v.resize(x, op.getSumBits());
+    else if (x.getType() != type)
       x = arith::ExtUIOp::create(b, loc, type, x);
     if (coefficient != 1)
       x = arith::MulIOp::create(b, loc, x, v.splat(type, coefficient));
@@ -662,8 +636,10 @@ LanePair ContractVectorizer::loadSums(const SegmentSums &sums, Value row,
 LanePair ContractVectorizer::addUp(ArrayRef<SegmentSums> segments, Value row,
                                    int64_t block) {
   LanePair sum = makeBias(row, block);
-  for (auto [sums, coefficient] :
-       llvm::zip_equal(segments, op.getCoefficients())) {
+  SmallVector<int64_t> coefficients(op.getCoefficients());
+  if (op.getSums())
+    coefficients = {1};
+  for (auto [sums, coefficient] : llvm::zip_equal(segments, coefficients)) {
     LanePair part = loadSums(sums, row, block, coefficient);
     sum = {arith::AddIOp::create(b, loc, sum.even, part.even),
            arith::AddIOp::create(b, loc, sum.odd, part.odd)};
@@ -758,6 +734,8 @@ void ContractVectorizer::run() {
     ranges.push_back({first, atOnce});
   SmallVector<SegmentSums> segments;
   scratch.reset();
+  if (op.getSums())
+    segments.push_back({op.getSums(), SumOrder::InTurn});
   for (auto [segment, level] : llvm::enumerate(op.getLevels()))
     segments.push_back(level <= 2 ? sumBytes(segment, ranges)
                                   : sumDots(segment, ranges));

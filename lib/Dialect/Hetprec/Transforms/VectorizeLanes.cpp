@@ -327,8 +327,8 @@ struct VectorizeLanesPass
     LaneScratch scratch;
     SmallVector<Operation *> ops;
     WalkResult walk = getOperation().walk([&](Operation *op) {
-      if (!isa<ContractOp, RequantizeLanesOp, PackLanesOp, UnpackLanesOp,
-               SplitPhasesOp, GemvOp, PackRowsOp, SumRowsOp>(op))
+      if (!isa<ContractOp, ContractOutputsOp, RequantizeLanesOp, PackLanesOp,
+               UnpackLanesOp, SplitPhasesOp, GemvOp, PackRowsOp, SumRowsOp>(op))
         return WalkResult::advance();
       if (op->getNumResults() != 0) {
         op->emitOpError("must be on memrefs to be vectorized; bufferize first");
@@ -342,6 +342,8 @@ struct VectorizeLanesPass
     for (Operation *op : ops)
       llvm::TypeSwitch<Operation *>(op)
           .Case<ContractOp>([&](auto o) { vectorizeContract(b, o, scratch); })
+          .Case<ContractOutputsOp>(
+              [&](auto o) { vectorizeContractOutputs(b, o, scratch); })
           .Case<RequantizeLanesOp>(
               [&](auto o) { vectorizeRequantizeLanes(b, o); })
           .Case<PackLanesOp>([&](auto o) { lowerPackLanes(b, o); })

@@ -16,8 +16,8 @@ using namespace mlir;
 using namespace sysmol::hetprec;
 
 static bool isLaneOp(Operation *op) {
-  return isa<ContractOp, RequantizeLanesOp, PackLanesOp, UnpackLanesOp,
-             SplitPhasesOp, GemvOp, PackRowsOp, SumRowsOp>(op);
+  return isa<ContractOp, ContractOutputsOp, RequantizeLanesOp, PackLanesOp,
+             UnpackLanesOp, SplitPhasesOp, GemvOp, PackRowsOp, SumRowsOp>(op);
 }
 
 static bool isModelOp(Operation *op) {
@@ -179,7 +179,8 @@ static LogicalResult verifyLoops(Operation *op) {
     return op->emitOpError("contract of phase loops: must be tiled to one or "
                            "two blocks of lanes");
   auto gemv = dyn_cast<GemvOp>(op);
-  if (gemv && gemv.getNumTiles() > 1)
+  auto sums = dyn_cast<ContractOutputsOp>(op);
+  if ((gemv && gemv.getNumTiles() > 1) || (sums && sums.getNumTiles() > 1))
     return op->emitOpError("contract of phase loops: must be tiled to one tile "
                            "of outputs");
   return success();

@@ -33,3 +33,102 @@ func.func @width(%a: tensor<1x64xi16>, %w: tensor<7x1xi16>, %init: tensor<7x64xi
     {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<7x64xi32>
   return %r : tensor<7x64xi32>
 }
+
+// -----
+
+func.func @tile_bytes(%a: tensor<1x64xi8>, %w: tensor<1x128xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{a tile of weights has 64 bytes}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x128xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
+}
+
+// -----
+
+func.func @tile_blocks(%a: tensor<1x64xi8>, %w: tensor<1x192xi8>, %init: tensor<192x64xi32>) -> tensor<192x64xi32> {
+  // expected-error @+1 {{tile_blocks must be 1 or 2}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x192xi8>) outs(%init : tensor<192x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 3} -> tensor<192x64xi32>
+  return %r : tensor<192x64xi32>
+}
+
+// -----
+
+func.func @output_rows(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<63x64xi32>) -> tensor<63x64xi32> {
+  // expected-error @+1 {{init must have a row of i32 for each output of a tile}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<63x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1} -> tensor<63x64xi32>
+  return %r : tensor<63x64xi32>
+}
+
+// -----
+
+func.func @output_lanes(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{lane_count must be a multiple of 64}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 32, used_lanes = 4, tile_blocks = 1} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
+}
+
+// -----
+
+func.func @used_lanes(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{used_lanes must be in [1, lane_count]}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 65, tile_blocks = 1} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
+}
+
+// -----
+
+func.func @output_taps(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{needs taps, none of them negative}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: -1>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
+}
+
+// -----
+
+func.func @output_segments(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{needs one lanes and coefficient for each level}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 1, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
+}
+
+// -----
+
+func.func @output_level(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{HP1: level 3 must be 1, 2, 4 or 8 bits}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 3>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
+}
+
+// -----
+
+func.func @output_words(%a: tensor<1x64xi8>, %w: tensor<1x256xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{words of level 8 have 32 bits}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x256xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
+}
+
+// -----
+
+func.func @sums_and_lanes(%a: tensor<1x64xi8>, %w: tensor<1x1xi8>, %s: tensor<1x64xi32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{sums are instead of lanes and rows}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<1x1xi8>) sums(%s : tensor<1x64xi32>) outs(%init : tensor<1x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}
+
+// -----
+
+func.func @narrow_sums(%s: tensor<1x64xi16>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{sums have 32 bits}}
+  %r = hetprec.contract accumulator sums(%s : tensor<1x64xi16>) outs(%init : tensor<1x64xi32>)
+    {levels = array<i64>, coefficients = array<i64>, taps = array<i64>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}

@@ -37,8 +37,10 @@ func.func @one_pixel(%x: tensor<3x8x1x1xi8, #a>) -> tensor<3x43x1x1xi32> {
   return %r : tensor<3x43x1x1xi32>
 }
 
-// Not a product of rows with a matrix: an image, groups.
+// Two pixels leave a register of pixels nearly empty. Groups have pixels.
 // CHECK-LABEL: @windows
+// CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<outputs>, hetprec.lanes_reason = "2 registers of outputs, 64 of pixels"}
+// CHECK: hetprec.conv_2d
 // CHECK-NOT: hetprec.lanes
 func.func @windows(%x: tensor<1x8x1x2xi8, #a>, %y: tensor<1x8x1x1xi8, #a>) -> (tensor<1x64x1x2xi32>, tensor<1x64x1x1xi32>) {
   %w = arith.constant dense<1> : tensor<64x8x1x1xi8, #w>
@@ -46,4 +48,19 @@ func.func @windows(%x: tensor<1x8x1x2xi8, #a>, %y: tensor<1x8x1x1xi8, #a>) -> (t
   %r = hetprec.conv_2d %x, %w : tensor<1x8x1x2xi8, #a>, tensor<64x8x1x1xi8, #w> -> tensor<1x64x1x2xi32>
   %s = hetprec.conv_2d %y, %g groups = 2 : tensor<1x8x1x1xi8, #a>, tensor<64x4x1x1xi8, #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 8], groups = 2>> -> tensor<1x64x1x1xi32>
   return %r, %s : tensor<1x64x1x2xi32>, tensor<1x64x1x1xi32>
+}
+
+// 7x7 pixels are 55 lanes. What few words save is less than turning sums round
+// takes.
+// CHECK-LABEL: @small_images
+// CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<outputs>, hetprec.lanes_reason = "110 registers of outputs, 128 of pixels"}
+// CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<pixels>, hetprec.lanes_reason = "110 registers of outputs, 128 of pixels"}
+#a160 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 160]>
+#w160 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 160]>
+func.func @small_images(%x: tensor<1x160x7x7xi8, #a160>, %y: tensor<1x8x7x7xi8, #a>) -> (tensor<1x128x7x7xi32>, tensor<1x128x7x7xi32>) {
+  %v = arith.constant dense<1> : tensor<128x160x3x3xi8, #w160>
+  %w = arith.constant dense<1> : tensor<128x8x3x3xi8, #w>
+  %r = hetprec.conv_2d %x, %v pads = [1, 1, 1, 1] : tensor<1x160x7x7xi8, #a160>, tensor<128x160x3x3xi8, #w160> -> tensor<1x128x7x7xi32>
+  %s = hetprec.conv_2d %y, %w pads = [1, 1, 1, 1] : tensor<1x8x7x7xi8, #a>, tensor<128x8x3x3xi8, #w> -> tensor<1x128x7x7xi32>
+  return %r, %s : tensor<1x128x7x7xi32>, tensor<1x128x7x7xi32>
 }

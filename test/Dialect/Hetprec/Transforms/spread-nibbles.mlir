@@ -37,3 +37,15 @@ func.func @two_levels(%x2: tensor<1x256xi8>, %x4: tensor<1x256xi16>,
        lane_begin = 64 : i64, lane_count = 128 : i64} -> tensor<4x256xi32>
   return %again : tensor<4x256xi32>
 }
+
+// Beside outputs the nibbles of lanes become bytes in their order.
+// CHECK-LABEL: func @outputs
+// CHECK: %[[L:.+]] = linalg.generic {{.+}} ins(%{{.+}} : tensor<1x128xi16>) outs(%{{.+}} : tensor<1x128xi32>)
+// CHECK: arith.andi %{{.+}}, %{{.+}} : i32
+// CHECK: arith.andi %{{.+}}, %{{.+}} : i32
+// CHECK: hetprec.contract_outputs lanes(%[[L]] : tensor<1x128xi32>)
+func.func @outputs(%a: tensor<1x128xi16>, %w: tensor<1x128xi8>, %init: tensor<64x128xi32>) -> tensor<64x128xi32> {
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x128xi16>) weights(%w : tensor<1x128xi8>) outs(%init : tensor<64x128xi32>)
+    {levels = array<i64: 4>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 7, tile_blocks = 1} -> tensor<64x128xi32>
+  return %r : tensor<64x128xi32>
+}

@@ -143,3 +143,24 @@ func.func @gemv_rest(%r: tensor<1x5xi8>, %w: tensor<1x640xi8>, %init: tensor<1x7
     {levels = array<i64: 1>, coefficients = array<i64: 2>, tile_blocks = 2} -> tensor<1x70xi32>
   return %y : tensor<1x70xi32>
 }
+
+// The sums of outputs: one tile, with its weights and rows of the init.
+// CHECK-LABEL: @contract_outputs
+// CHECK-SAME: %[[A:[a-z0-9]+]]: tensor<2x128xi8>, %[[W:[a-z0-9]+]]: tensor<3x256xi8>, %[[INIT:[a-z0-9]+]]: tensor<384x128xi32>
+// CHECK: scf.for %[[TILE:.+]] = %c0 to %c3 step %c1 iter_args(%[[OUT:.+]] = %[[INIT]])
+// CHECK-DAG: %[[AT:.+]] = affine.apply #{{.+}}(%[[TILE]])
+// CHECK-DAG: %[[LINE:.+]] = tensor.extract_slice %[[W]][%[[TILE]], 0] [1, 256] [1, 1]
+// CHECK-DAG: %[[ROWS:.+]] = tensor.extract_slice %[[OUT]][%[[AT]], 0] [128, 128] [1, 1]
+// CHECK: %[[NEW:.+]] = hetprec.contract_outputs lanes(%[[A]] : tensor<2x128xi8>) weights(%[[LINE]] : tensor<1x256xi8>) outs(%[[ROWS]] : tensor<128x128xi32>)
+// CHECK: tensor.insert_slice %[[NEW]] into %[[OUT]]
+// CHECK: {hetprec.parallel}
+// Then the rest of the contract, with its tile of the sums.
+// CHECK: tensor.extract_slice %{{.+}} [{{[0-9]+}}, 64] [1, 1] : tensor<384x128xi32>
+// CHECK: hetprec.contract accumulator sums(
+func.func @contract_outputs(%a: tensor<2x128xi8>, %w: tensor<3x256xi8>, %init: tensor<384x128xi32>, %out: tensor<384x128xi32>) -> tensor<384x128xi32> {
+  %s = hetprec.contract_outputs lanes(%a : tensor<2x128xi8>) weights(%w : tensor<3x256xi8>) outs(%init : tensor<384x128xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 55, tile_blocks = 2} -> tensor<384x128xi32>
+  %r = hetprec.contract accumulator sums(%s : tensor<384x128xi32>) outs(%out : tensor<384x128xi32>)
+    {levels = array<i64>, coefficients = array<i64>, taps = array<i64>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<384x128xi32>
+  return %r : tensor<384x128xi32>
+}

@@ -191,3 +191,17 @@ func.func @not_read(%a: memref<2x64xi8>, %b: memref<2x64xi8>, %u: memref<1x1xi8>
     {levels = array<i64: 1, 2>, coefficients = array<i64: 6, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, sum_bits = 16}
   return
 }
+
+// Sums that are there already: only the rest is done, in 16 bits here.
+// CHECK-LABEL: @from_sums
+// CHECK-SAME: %[[S:[a-z0-9]+]]: memref<1x64xi32>, %[[B:[a-z0-9]+]]: memref<1x64xi16>
+// CHECK-NOT: hetprec.mac
+// CHECK: %[[LOW:.+]] = vector.load %[[S]][%c0, %c0] : memref<1x64xi32>, vector<32xi32>
+// CHECK: %[[HIGH:.+]] = vector.load %[[S]][%c0, %c32] : memref<1x64xi32>, vector<32xi32>
+// CHECK: %[[EVEN:.+]] = vector.shuffle %[[LOW]], %[[HIGH]] [0, 2, 4
+// CHECK: arith.trunci %[[EVEN]] : vector<32xi32> to vector<32xi16>
+func.func @from_sums(%s: memref<1x64xi32>, %b: memref<1x64xi16>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator sums(%s : memref<1x64xi32>) lane_bias(%b : memref<1x64xi16>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64>, coefficients = array<i64>, taps = array<i64>, origin = 0, lane_begin = 0, lane_count = 64, sum_bits = 16}
+  return
+}

@@ -33,3 +33,12 @@ func.func @tiles(%r: memref<1x1xi8>, %w: memref<2x64xi8>, %out: memref<1x128xi32
     {levels = array<i64: 1>, coefficients = array<i64: 2>, tile_blocks = 1}
   return
 }
+
+// -----
+
+func.func @tiles_of_sums(%a: memref<1x64xi8>, %w: memref<2x64xi8>, %out: memref<128x64xi32>) {
+  // expected-error @+1 {{contract of phase loops: must be tiled to one tile of outputs}}
+  hetprec.contract_outputs lanes(%a : memref<1x64xi8>) weights(%w : memref<2x64xi8>) outs(%out : memref<128x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1}
+  return
+}

@@ -159,6 +159,11 @@ def Hetprec_LanesAttr : Hetprec_Attr<"Lanes", "lanes"> {
       return getBase() + n * getImageStride() + y * getRowStride() + x;
     }
     bool isPixel(int64_t lane) const;
+    /// Lanes from the first pixel to the last.
+    int64_t getUsedLanes() const {
+      return laneOf(getImages() - 1, getHeight() - 1, getWidth() - 1) + 1 -
+             getBase();
+    }
   }];
 }
 

@@ -83,6 +83,9 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     `prefetch_rows`: few tiles of lanes read a row, which then comes from far
     memory; that of the next tile is asked for while this one is used.
 
+    Instead of lanes and rows there may be `sums`, one i32 for each row and lane
+    (lanes in order): the sums over the segments, which `contract_outputs` made.
+
     *Wide planes* (i16, i32, f32) hold each block of 64 lanes with the even ones
     first: unpacking bytes into 16 bits then costs an AND and a shift, and
     nothing that reads or writes such a plane shifts lanes.
@@ -94,7 +97,7 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     Optional<Hetprec_Table>:$row_bias,
     Optional<Hetprec_Table>:$thresholds, Optional<Hetprec_Table>:$multiplier,
     Optional<Hetprec_Table>:$offset, Optional<Hetprec_Table>:$mask,
-    Hetprec_AnyShaped:$init,
+    Optional<Hetprec_Table>:$sums, Hetprec_AnyShaped:$init,
     DenseI64ArrayAttr:$levels, DenseI64ArrayAttr:$coefficients,
     DenseI64ArrayAttr:$taps,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$tap_phases,
@@ -107,8 +110,9 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     UnitAttr:$uniform_rows, UnitAttr:$shared_starts, UnitAttr:$prefetch_rows,
     OptionalAttr<StrAttr>:$layer);
   let assemblyFormat = [{
-    $epilogue `lanes` `(` $lanes `:` type($lanes) `)`
-    `rows` `(` $rows `:` type($rows) `)`
+    $epilogue (`lanes` `(` $lanes^ `:` type($lanes) `)`
+    `rows` `(` $rows `:` type($rows) `)`)?
+    (`sums` `(` $sums^ `:` type($sums) `)`)?
     (`starts` `(` $starts^ `:` type($starts) `)`)?
     (`lane_bias` `(` $lane_bias^ `:` type($lane_bias) `)`)?
     (`bias_rows` `(` $bias_rows^ `:` type($bias_rows) `)`)?
@@ -127,6 +131,70 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     int64_t getNumRows();
     /// Loads per multiply: the reduction's length in words, all segments.
     int64_t getReductionSize();
+  }];
+}
+
+def Hetprec_ContractOutputsOp : Hetprec_LaneOp<"contract_outputs", [
+    DeclareOpInterfaceMethods<TilingInterface, ["getLoopIteratorTypes",
+      "getIterationDomain", "getTiledImplementation", "getResultTilePosition"]>]> {
+  let summary = "the sums of a contract, in registers of outputs";
+  let description = [{
+    Where the lanes of an image leave registers of 64 in part empty (7x7: 55
+    lanes), registers of 64 outputs are full: weights are vectors here, and a
+    lane's words are broadcast. For each output `n` and each lane `l` in
+    `[lane_begin, lane_begin + lane_count)`
+
+    ```
+    init[n, l] = sum over segments s of coefficients[s] *
+        sum over groups g, taps t of
+          dot(lanes[s][tap_phases[t] * G + g, l + origin + taps[t]],
+              weights of n in column g * T + t)
+    ```
+
+    with groups, levels and codes as in `contract`, which goes on from these
+    sums. Lanes from `lane_begin + used_lanes` on are not specified.
+
+    ```mlir
+    %sums = hetprec.contract_outputs lanes(%a : tensor<2x192xi8>)
+      weights(%w : tensor<1x1152xi8>) outs(%i : tensor<64x192xi32>)
+      {levels = array<i64: 1>, coefficients = array<i64: 2>,
+       taps = array<i64: 0, 1, 2, 8, 9, 10, 16, 17, 18>, origin = -9,
+       lane_begin = 64, lane_count = 64, used_lanes = 55, tile_blocks = 1}
+      -> tensor<64x192xi32>
+    ```
+
+    `weights` has one line of bytes for each tile of `tile_blocks` blocks of 64
+    outputs; `init` has a row for each output of all tiles. A line holds the
+    segments one after the other, a segment its columns, a column its blocks:
+
+    | level | 64 outputs of a column take | in each byte |
+    |---|---|---|
+    | 1, 2 | 64 bytes | the word of output `i` in byte `2i`, of `32 + i` in byte `2i + 1` |
+    | 4 | 128 bytes | nibbles: of the first 64 bytes, byte `4i + j` has the code in slot `j` of output `i`, and of output `16 + i` above it; outputs from 32 on follow |
+    | 8 | 256 bytes | signed: byte `4i + j` has the code in slot `j` of output `i` |
+  }];
+  let arguments = (ins
+    Variadic<Hetprec_Packed>:$lanes, Hetprec_Packed:$weights,
+    Hetprec_AnyShaped:$init,
+    DenseI64ArrayAttr:$levels, DenseI64ArrayAttr:$coefficients,
+    DenseI64ArrayAttr:$taps,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$tap_phases,
+    DefaultValuedAttr<I64Attr, "1">:$phases, I64Attr:$origin,
+    I64Attr:$lane_begin, I64Attr:$lane_count, I64Attr:$used_lanes,
+    I64Attr:$tile_blocks, OptionalAttr<StrAttr>:$layer);
+  let assemblyFormat = [{
+    `lanes` `(` $lanes `:` type($lanes) `)`
+    `weights` `(` $weights `:` type($weights) `)`
+    `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($results)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = dps # [{
+    int64_t getNumTiles();
+    int64_t getTileOutputs() { return int64_t(getTileBlocks()) * 64; }
+    /// Columns of segment `s`: its groups times the taps.
+    int64_t getNumColumns(int64_t s);
+    /// Bytes of 64 outputs in one column of `level`.
+    static int64_t getColumnBytes(int64_t level);
   }];
 }
 

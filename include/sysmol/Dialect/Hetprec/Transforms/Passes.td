@@ -44,6 +44,11 @@ def ChooseLanesPass : Pass<"hetprec-choose-lanes", "::mlir::func::FuncOp"> {
     reason. Weights for lanes that are outputs are padded to 64 of them; where
     that adds more than half of their bytes, lanes stay pixels.
 
+    The same for each ungrouped `conv_2d` of larger images, whose lanes also lie
+    between and behind their rows: `lanes * ceil(M / 64)` registers against
+    `M * ceil(lanes / 64)`, where the sums of a register of outputs must be turned
+    round into planes of lanes: that counts as 24 words of channels.
+
     ```mlir
     %acc = hetprec.matmul %x, %w : ... -> tensor<1x1000xi32>
     ```

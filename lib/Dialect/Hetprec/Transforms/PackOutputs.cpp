@@ -1,0 +1,109 @@
+//===- PackOutputs.cpp - Dot products whose lanes are outputs -------------===//
+
+#include "PackUtils.h"
+
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace sysmol::hetprec;
+
+/// Blocks of 64 outputs in a tile: a word, once broadcast, is used for both.
+static constexpr int64_t kTileBlocks = 2;
+
+Value ContractBuilder::makeOutputWeights(ArrayRef<int64_t> rows,
+                                         ArrayRef<bool> negated, int64_t tiles,
+                                         int64_t tileBlocks) {
+  int64_t numTaps = taps.size(), lineBytes = 0;
+  for (const Segment &s : input.segments)
+    lineBytes += getNumWords(s) * numTaps * tileBlocks *
+                 ContractOutputsOp::getColumnBytes(s.level);
+  std::vector<int8_t> bytes(tiles * lineBytes, 0);
+  for (auto [r, output, negate] : llvm::enumerate(rows, negated)) {
+    if (output < 0)
+      continue;
+    int64_t block = int64_t(r) / kLaneBlock % tileBlocks, n = r % kLaneBlock;
+    int8_t *at =
+        bytes.data() + int64_t(r) / (tileBlocks * kLaneBlock) * lineBytes;
+    for (const Segment &s : input.segments) {
+      int64_t perWord = getChannelsPerWord(s.level);
+      int64_t columnBytes = ContractOutputsOp::getColumnBytes(s.level);
+      for (int64_t word = 0; word < getNumWords(s); ++word)
+        for (int64_t tap = 0; tap < numTaps; ++tap) {
+          int8_t *line =
+              at + ((word * numTaps + tap) * tileBlocks + block) * columnBytes;
+          for (int64_t slot = 0; slot < perWord; ++slot) {
+            auto [c, t] = getSlot(s, word, slot, tap);
+            if (c < 0)
+              continue;
+            int64_t code = getFactor(s.level, getCode(output, c, t), negate);
+            if (s.level <= 2)
+              line[n < 32 ? 2 * n : 2 * (n - 32) + 1] |= code
+                                                         << (s.level * slot);
+            else if (s.level == 4)
+              line[n / 32 * kLaneBlock + 4 * (n % 16) + slot] |=
+                  code << (n % 32 < 16 ? 0 : 4);
+            else
+              line[4 * n + slot] = code;
+          }
+        }
+      at += getNumWords(s) * numTaps * tileBlocks * columnBytes;
+    }
+  }
+  return makeTable<int8_t>(b, loc, {tiles, lineBytes}, bytes);
+}
+
+void ContractBuilder::makeSums(ArrayRef<int64_t> rows, ArrayRef<bool> negated) {
+  SmallVector<Value> lanes;
+  for (const Segment &s : input.segments)
+    lanes.push_back(s.plane);
+  int64_t size = imageLayout.getSize();
+  // Whole tiles, and one of what is left.
+  constexpr int64_t tileRows = kTileBlocks * kLaneBlock;
+  int64_t numRows = rows.size(), whole = numRows / tileRows;
+  int64_t restBlocks = llvm::divideCeil(numRows - whole * tileRows, kLaneBlock);
+  int64_t allRows = whole * tileRows + restBlocks * kLaneBlock;
+  sums = tensor::EmptyOp::create(b, loc, {allRows, size}, b.getI32Type());
+  sumsTaken = 0;
+  auto makePart = [&](int64_t first, int64_t tiles, int64_t tileBlocks) {
+    int64_t count = tiles * tileBlocks * kLaneBlock;
+    int64_t given = std::min(count, numRows - first);
+    SmallVector<OpFoldResult> offsets = {b.getIndexAttr(first),
+                                         b.getIndexAttr(0)};
+    SmallVector<OpFoldResult> sizes = {b.getIndexAttr(count),
+                                       b.getIndexAttr(size)};
+    SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
+    bool isAll = count == allRows;
+    Value init = isAll ? sums
+                       : tensor::ExtractSliceOp::create(b, loc, sums, offsets,
+                                                        sizes, strides)
+                             .getResult();
+    Value weights =
+        makeOutputWeights(rows.slice(first, given), negated.slice(first, given),
+                          tiles, tileBlocks);
+    Value part = ContractOutputsOp::create(
+                     b, loc, TypeRange{init.getType()}, lanes, weights, init,
+                     levels, coefficients, taps, tapPhases, phases, origin,
+                     imageLayout.getBase(), laneCount,
+                     imageLayout.getUsedLanes(), tileBlocks, layer)
+                     ->getResult(0);
+    sums = isAll ? part
+                 : tensor::InsertSliceOp::create(b, loc, part, sums, offsets,
+                                                 sizes, strides)
+                       .getResult();
+  };
+  if (whole)
+    makePart(0, whole, kTileBlocks);
+  if (restBlocks)
+    makePart(whole * tileRows, 1, restBlocks);
+}
+
+Value ContractBuilder::takeSums(int64_t count) {
+  auto type = cast<RankedTensorType>(sums.getType());
+  SmallVector<OpFoldResult> offsets = {b.getIndexAttr(sumsTaken),
+                                       b.getIndexAttr(0)};
+  SmallVector<OpFoldResult> sizes = {b.getIndexAttr(count),
+                                     b.getIndexAttr(type.getDimSize(1))};
+  SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
+  sumsTaken += count;
+  return tensor::ExtractSliceOp::create(b, loc, sums, offsets, sizes, strides);
+}

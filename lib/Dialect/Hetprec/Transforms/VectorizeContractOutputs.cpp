@@ -1,0 +1,409 @@
+//===- VectorizeContractOutputs.cpp - Outputs in registers, as macs -------===//
+
+#include "LaneVectors.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace sysmol::hetprec;
+
+namespace {
+
+/// Lanes that are summed together.
+constexpr int64_t kLanesAtOnce = 8;
+/// Byte sums in registers at once, each with two totals.
+constexpr int64_t kByteSums = 8;
+/// Registers of 16 outputs whose level-4 and level-8 sums are kept at once, for
+/// each lane: more lanes read weights fewer times.
+constexpr int64_t kDotRegisters = 2;
+/// Words that a loop body unrolls where a window has one tap.
+constexpr int64_t kUnrolledWords = 3;
+/// Rows and columns of the squares that sums are turned round in.
+constexpr int64_t kSquare = 16;
+
+/// The sums of 16 lanes are made a few lanes at a time, as rows of outputs in
+/// scratch memory, and then turned round into the planes of the outputs.
+class OutputsVectorizer {
+public:
+  OutputsVectorizer(OpBuilder &b, ContractOutputsOp op, LaneScratch &scratch)
+      : b(b), op(op), loc(op.getLoc()), v(b, loc), blocks(op.getTileBlocks()),
+        taps(op.getTaps()), tapPhases(op.getTapPhases()) {
+    if (tapPhases.empty())
+      tapPhases.assign(taps.size(), 0);
+    window = WindowRows::find(taps, tapPhases);
+    scratch.reset();
+    sums = scratch.take(b, loc, kSquare, blocks * kLaneBlock, b.getI32Type());
+  }
+
+  void run();
+
+private:
+  /// Where a tap of a segment's word lies: a plane, a lane and a column.
+  struct Place {
+    Value plane, lane, column;
+  };
+
+  void sumLanes();
+  /// Of `count` lanes.
+  void sumBytes(int64_t segment, int64_t base, int64_t count);
+  /// Of `kDotRegisters` registers from `firstRegister` on.
+  void sumDots(int64_t segment, int64_t base, int64_t firstRegister);
+  void turn(Value lane);
+
+  /// Runs `body` for the first place of every window row of a word.
+  SmallVector<Value>
+  forWindowRows(int64_t segment, Value word, ValueRange carried,
+                function_ref<SmallVector<Value>(const Place &, ValueRange)>);
+  /// The place `tap` taps behind the first of its window row.
+  Place getTap(int64_t segment, const Place &row, int64_t tap);
+  /// The word of the `lane`-th of the lanes.
+  Value loadWord(int64_t segment, const Place &place, int64_t lane) {
+    return v.loadScalar(op.getLanes()[segment], place.plane,
+                        add(place.lane, lane));
+  }
+  /// Byte `offset` of a block in a column of a segment.
+  Value getByte(int64_t segment, int64_t base, Value column, int64_t block,
+                int64_t offset) {
+    int64_t bytes = ContractOutputsOp::getColumnBytes(op.getLevels()[segment]);
+    return add(times(column, blocks * bytes), base + block * bytes + offset);
+  }
+  Value loadWeights(Value byte) {
+    return v.loadVector(op.getWeights(), v.index(0), byte, kLaneBlock);
+  }
+  /// Adds `coefficient` times the segment's part to the sums of 16 or 32
+  /// outputs of a lane; the first segment's are stored.
+  void addPart(int64_t segment, int64_t lane, int64_t output, Value part);
+
+  SmallVector<Value>
+  repeat(int64_t first, int64_t count, int64_t step, ValueRange carried,
+         function_ref<SmallVector<Value>(Value, ValueRange)> body);
+  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
+  Value add(Value x, int64_t y) { return y == 0 ? x : add(x, v.index(y)); }
+  Value times(Value x, int64_t factor) {
+    return arith::MulIOp::create(b, loc, x, v.index(factor));
+  }
+  int64_t getNumPlanes(int64_t segment) {
+    return cast<MemRefType>(op.getLanes()[segment].getType()).getDimSize(0) /
+           int64_t(op.getPhases());
+  }
+
+  OpBuilder &b;
+  ContractOutputsOp op;
+  Location loc;
+  LaneVectors v;
+  int64_t blocks;
+  SmallVector<int64_t> taps, tapPhases;
+  WindowRows window;
+  Value sums; // [lane of 16, output], i32
+  // What is being computed: the first lane, and its row of `sums`.
+  Value firstLane, firstRow;
+};
+
+} // namespace
+
+SmallVector<Value> OutputsVectorizer::repeat(
+    int64_t first, int64_t count, int64_t step, ValueRange carried,
+    function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  if (count == 0)
+    return llvm::to_vector(carried);
+  if (count == 1)
+    return body(v.index(first), carried);
+  auto loop = scf::ForOp::create(
+      b, loc, v.index(first), v.index(first + count * step), v.index(step),
+      carried, [&](OpBuilder &, Location, Value i, ValueRange args) {
+        scf::YieldOp::create(b, loc, body(i, args));
+      });
+  return llvm::to_vector(ValueRange(loop.getResults()));
+}
+
+SmallVector<Value> OutputsVectorizer::forWindowRows(
+    int64_t segment, Value word, ValueRange carried,
+    function_ref<SmallVector<Value>(const Place &, ValueRange)> body) {
+  Value column = times(word, int64_t(taps.size()));
+  return repeat(0, window.rows, 1, carried, [&](Value row, ValueRange args) {
+    Place place{word, add(firstLane, times(row, window.laneStep)),
+                add(column, times(row, window.taps))};
+    if (window.phaseStep != 0)
+      place.plane =
+          add(word, times(row, window.phaseStep * getNumPlanes(segment)));
+    return body(place, args);
+  });
+}
+
+OutputsVectorizer::Place
+OutputsVectorizer::getTap(int64_t segment, const Place &row, int64_t tap) {
+  return {add(row.plane, tapPhases[tap] * getNumPlanes(segment)),
+          add(row.lane, taps[tap]), add(row.column, tap)};
+}
+
+void OutputsVectorizer::addPart(int64_t segment, int64_t lane, int64_t output,
+                                Value part) {
+  auto type = cast<VectorType>(part.getType());
+  Value row = add(firstRow, lane), column = v.index(output);
+  int64_t coefficient = op.getCoefficients()[segment];
+  if (coefficient != 1)
+    part = arith::MulIOp::create(b, loc, part, v.splat(type, coefficient));
+  if (segment > 0)
+    part = add(part, v.loadVector(sums, row, column, type.getNumElements()));
+  v.storeVector(part, sums, row, column);
+}
+
+//===----------------------------------------------------------------------===//
+// Levels 1 and 2: sums in bytes, widened before they can overflow
+//===----------------------------------------------------------------------===//
+
+void OutputsVectorizer::sumBytes(int64_t segment, int64_t base, int64_t count) {
+  int64_t level = op.getLevels()[segment], numTaps = taps.size();
+  int64_t numWords = getNumPlanes(segment), numSums = count * blocks;
+  int64_t limit = 255 / getLargestProduct(level);
+  // 16 bits hold the level's sum, unless K is large.
+  bool isWide = numWords * numTaps * getLargestProduct(level) > 65535;
+  VectorType byteType = VectorType::get({kLaneBlock}, b.getI8Type());
+  VectorType shortType = v.half(b.getI16Type());
+  VectorType intType = v.half(b.getI32Type());
+  VectorType sumType = isWide ? intType : shortType;
+  SmallVector<Value> zeroBytes(numSums, v.splat(byteType, 0));
+
+  auto macPlace = [&](const Place &place, SmallVector<Value> &bytes) {
+    SmallVector<Value> weights;
+    for (int64_t block = 0; block < blocks; ++block)
+      weights.push_back(
+          loadWeights(getByte(segment, base, place.column, block, 0)));
+    for (int64_t lane = 0; lane < count; ++lane) {
+      Value word = loadWord(segment, place, lane);
+      for (int64_t block = 0; block < blocks; ++block) {
+        Value &sum = bytes[lane * blocks + block];
+        sum = MacOp::create(b, loc, byteType, sum, weights[block], word, level);
+      }
+    }
+  };
+  // Even bytes' totals are what is left of the words' once 256 times the odd
+  // ones' is taken off: an AND less for each sum. In 32 bits they are apart.
+  auto widen = [&](ValueRange bytes, ValueRange args) {
+    SmallVector<Value> totals(args);
+    for (int64_t i = 0; i < numSums; ++i) {
+      Value both = vector::BitCastOp::create(b, loc, shortType, bytes[i]);
+      Value odd = arith::ShRUIOp::create(b, loc, both, v.splat(shortType, 8));
+      if (isWide) {
+        both = arith::ExtUIOp::create(
+            b, loc, intType,
+            arith::AndIOp::create(b, loc, both, v.splat(shortType, 255)));
+        odd = arith::ExtUIOp::create(b, loc, intType, odd);
+      }
+      totals[2 * i] = add(totals[2 * i], both);
+      totals[2 * i + 1] = add(totals[2 * i + 1], odd);
+    }
+    return totals;
+  };
+
+  SmallVector<Value> totals(2 * numSums, v.splat(sumType, 0));
+  if (numTaps > limit) {
+    // A large window: widen after each of its rows, and within them.
+    totals = repeat(0, numWords, 1, totals, [&](Value word, ValueRange args) {
+      return forWindowRows(
+          segment, word, args, [&](const Place &row, ValueRange inner) {
+            SmallVector<Value> carried(inner);
+            for (int64_t tap = 0; tap < window.taps; tap += limit) {
+              SmallVector<Value> bytes = zeroBytes;
+              for (int64_t t = tap; t < std::min(tap + limit, window.taps); ++t)
+                macPlace(getTap(segment, row, t), bytes);
+              carried = widen(bytes, carried);
+            }
+            return carried;
+          });
+    });
+  } else {
+    auto macWord = [&](Value word, ValueRange args) {
+      return forWindowRows(segment, word, args,
+                           [&](const Place &row, ValueRange inner) {
+                             SmallVector<Value> bytes(inner);
+                             for (int64_t tap = 0; tap < window.taps; ++tap)
+                               macPlace(getTap(segment, row, tap), bytes);
+                             return bytes;
+                           });
+    };
+    // Bodies of a few words, as many as a byte holds; then what is left.
+    int64_t perBody = numTaps == 1 ? kUnrolledWords : 1;
+    int64_t perChunk = limit / (perBody * numTaps) * perBody;
+    auto macWords = [&](Value from, int64_t words) {
+      SmallVector<Value> bytes =
+          repeat(0, words / perBody, perBody, zeroBytes,
+                 [&](Value body, ValueRange args) {
+                   SmallVector<Value> carried(args);
+                   for (int64_t i = 0; i < perBody; ++i)
+                     carried = macWord(add(add(from, body), i), carried);
+                   return carried;
+                 });
+      for (int64_t i = words / perBody * perBody; i < words; ++i)
+        bytes = macWord(add(from, i), bytes);
+      return bytes;
+    };
+    int64_t chunks = numWords / perChunk;
+    totals =
+        repeat(0, chunks, perChunk, totals, [&](Value first, ValueRange args) {
+          return widen(macWords(first, perChunk), args);
+        });
+    if (int64_t rest = numWords % perChunk)
+      totals = widen(macWords(v.index(numWords - rest), rest), totals);
+  }
+
+  for (int64_t i = 0; i < numSums; ++i) {
+    Value even = totals[2 * i], odd = totals[2 * i + 1];
+    if (!isWide) {
+      even = arith::SubIOp::create(
+          b, loc, even,
+          arith::ShLIOp::create(b, loc, odd, v.splat(shortType, 8)));
+      even = arith::ExtUIOp::create(b, loc, intType, even);
+      odd = arith::ExtUIOp::create(b, loc, intType, odd);
+    }
+    int64_t output = i % blocks * kLaneBlock;
+    addPart(segment, i / blocks, output, even);
+    addPart(segment, i / blocks, output + kLaneBlock / 2, odd);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Levels 4 and 8: four bytes a 32-bit lane
+//===----------------------------------------------------------------------===//
+
+void OutputsVectorizer::sumDots(int64_t segment, int64_t base,
+                                int64_t firstRegister) {
+  constexpr int64_t lanes = kLaneBlock / 4, perBlock = 4;
+  int64_t level = op.getLevels()[segment];
+  VectorType type = VectorType::get({lanes}, b.getI32Type());
+  bool isSpread = cast<MemRefType>(op.getLanes()[segment].getType())
+                      .getElementTypeBitWidth() == 32;
+  int64_t block = firstRegister / perBlock, inBlock = firstRegister % perBlock;
+  // 64 bytes are one register of outputs, or of nibbles two.
+  auto loadOutputs = [&](Value column) {
+    SmallVector<Value, kDotRegisters> registers;
+    auto load = [&](int64_t number) -> Value {
+      Value byte = getByte(segment, base, column, block, number * kLaneBlock);
+      return vector::BitCastOp::create(b, loc, type, loadWeights(byte));
+    };
+    for (int64_t i = 0; i < kDotRegisters; i += level == 4 ? 2 : 1) {
+      if (level == 8) {
+        registers.push_back(load(inBlock + i));
+        continue;
+      }
+      Value bytes = load((inBlock + i) / 2),
+            nibbles = v.splat(type, 0x0F0F0F0F);
+      Value high = arith::ShRUIOp::create(b, loc, bytes, v.splat(type, 4));
+      registers.push_back(arith::AndIOp::create(b, loc, bytes, nibbles));
+      registers.push_back(arith::AndIOp::create(b, loc, high, nibbles));
+    }
+    return registers;
+  };
+  auto macTaps = [&](const Place &row, ValueRange args) {
+    SmallVector<Value> accs(args);
+    for (int64_t tap = 0; tap < window.taps; ++tap) {
+      Place place = getTap(segment, row, tap);
+      SmallVector<Value, kDotRegisters> registers = loadOutputs(place.column);
+      for (int64_t lane = 0; lane < kLanesAtOnce; ++lane) {
+        Value word = loadWord(segment, place, lane);
+        for (int64_t i = 0; i < kDotRegisters; ++i) {
+          Value &acc = accs[kDotRegisters * lane + i];
+          acc = MacOp::create(b, loc, type, acc, registers[i], word,
+                              isSpread ? 8 : level, /*signed_lanes=*/isSpread);
+        }
+      }
+    }
+    return accs;
+  };
+  SmallVector<Value> accs(kDotRegisters * kLanesAtOnce, v.splat(type, 0));
+  accs = repeat(0, getNumPlanes(segment), 1, accs,
+                [&](Value word, ValueRange args) {
+                  return forWindowRows(segment, word, args, macTaps);
+                });
+  for (auto [i, acc] : llvm::enumerate(accs))
+    addPart(segment, int64_t(i) / kDotRegisters,
+            (firstRegister + int64_t(i) % kDotRegisters) * lanes, acc);
+}
+
+//===----------------------------------------------------------------------===//
+// Tiles
+//===----------------------------------------------------------------------===//
+
+void OutputsVectorizer::sumLanes() {
+  int64_t base = 0; // of the segment, in the tile's line
+  for (auto [segment, level] : llvm::enumerate(op.getLevels())) {
+    if (level <= 2) {
+      int64_t count = kByteSums / blocks;
+      Value lane = firstLane, row = firstRow;
+      repeat(0, kLanesAtOnce / count, count, {}, [&](Value i, ValueRange) {
+        firstLane = add(lane, i);
+        firstRow = add(row, i);
+        sumBytes(segment, base, count);
+        return SmallVector<Value>();
+      });
+      firstLane = lane;
+      firstRow = row;
+    } else {
+      for (int64_t i = 0; i < 4 * blocks; i += kDotRegisters)
+        sumDots(segment, base, i);
+    }
+    base += op.getNumColumns(segment) * blocks *
+            ContractOutputsOp::getColumnBytes(level);
+  }
+}
+
+void OutputsVectorizer::turn(Value lane) {
+  repeat(0, blocks * kLaneBlock / kSquare, kSquare, {},
+         [&](Value output, ValueRange) {
+           SmallVector<Value> rows;
+           for (int64_t i = 0; i < kSquare; ++i)
+             rows.push_back(v.loadVector(sums, v.index(i), output, kSquare));
+           // Blocks off the diagonal change places: of 8 x 8, then 4 x 4 ...
+           for (int64_t size = kSquare / 2; size > 0; size /= 2)
+             for (int64_t i = 0; i < kSquare; ++i) {
+               if (i & size)
+                 continue;
+               SmallVector<int64_t> low, high;
+               for (int64_t j = 0; j < kSquare; ++j) {
+                 low.push_back(j & size ? kSquare + j - size : j);
+                 high.push_back(j & size ? kSquare + j : j + size);
+               }
+               Value x = rows[i], y = rows[i + size];
+               rows[i] = vector::ShuffleOp::create(b, loc, x, y, low);
+               rows[i + size] = vector::ShuffleOp::create(b, loc, x, y, high);
+             }
+           for (int64_t i = 0; i < kSquare; ++i)
+             v.storeVector(rows[i], op.getInit(), add(output, i), lane);
+           return SmallVector<Value>();
+         });
+}
+
+void OutputsVectorizer::run() {
+  int64_t origin = int64_t(op.getLaneBegin()) + int64_t(op.getOrigin());
+  // The last square computes no more than the lanes that are used.
+  int64_t used =
+      llvm::divideCeil(op.getUsedLanes(), kLanesAtOnce) * kLanesAtOnce;
+  int64_t squares = llvm::divideCeil(used, kSquare);
+  repeat(0, squares, kSquare, {}, [&](Value lane, ValueRange) {
+    Value count = arith::MinSIOp::create(
+        b, loc, v.index(kSquare),
+        arith::SubIOp::create(b, loc, v.index(used), lane));
+    auto rows =
+        scf::ForOp::create(b, loc, v.index(0), count, v.index(kLanesAtOnce));
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(rows.getBody());
+      firstRow = rows.getInductionVar();
+      firstLane = add(add(lane, firstRow), origin);
+      sumLanes();
+    }
+    turn(add(lane, op.getLaneBegin()));
+    return SmallVector<Value>();
+  });
+}
+
+void sysmol::hetprec::vectorizeContractOutputs(OpBuilder &b,
+                                               ContractOutputsOp op,
+                                               LaneScratch &scratch) {
+  b.setInsertionPoint(op);
+  OutputsVectorizer(b, op, scratch).run();
+  op.erase();
+}

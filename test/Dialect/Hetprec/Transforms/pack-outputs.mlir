@@ -1,0 +1,53 @@
+// Products whose lanes are outputs, on images: weights computed by hand.
+// RUN: sysmol-opt %s --pass-pipeline='builtin.module(func.func(hetprec-pack),canonicalize)' --mlir-print-elementsattrs-with-hex-if-larger=-1 | FileCheck %s
+
+// Codes 1 of 2 bits of three channels: 1 + 4 + 16 = 21, in the bytes of outputs
+// 0 (byte 0) and 32 (byte 1); both taps. The 4-bit channel: 5 in the low nibble
+// of byte 0 for output 0, of byte 64 for output 32; 6 for the second tap.
+// Sums of 33 rows go on as a contract of two pixels.
+// CHECK-LABEL: @two_levels
+// CHECK-DAG: %[[W:.+]] = arith.constant dense<{{\[\[}}21, 21, {{(0, ){62}( )?}}21, 21, {{(0, ){62}( )?}}5, {{(0, ){63}( )?}}5, {{(0, ){63}( )?}}6, {{(0, ){63}( )?}}6, {{(0, ){62}( )?}}0]]> : tensor<1x384xi8>
+// CHECK: %[[SUMS:.+]] = hetprec.contract_outputs lanes(%{{.+}}, %{{.+}} : tensor<1x{{.+}}xi8>, tensor<1x{{.+}}xi16>) weights(%[[W]] : tensor<1x384xi8>) outs(%{{.+}} : tensor<64x128xi32>)
+// CHECK-SAME: coefficients = array<i64: 40, 2>
+// CHECK-SAME: lane_count = 64 : i64
+// CHECK-SAME: levels = array<i64: 2, 4>, origin = 0 : i64, taps = array<i64: 0, 1>, tile_blocks = 1 : i64, used_lanes = 2 : i64
+// CHECK: %[[BIAS:.+]] = hetprec.contract accumulator lanes(
+// CHECK: %[[ROWS:.+]] = tensor.extract_slice %[[SUMS]][0, 0] [33, 128] [1, 1]
+// CHECK: hetprec.contract accumulator sums(%[[ROWS]] : tensor<33x128xi32>) lane_bias(%[[BIAS]] :
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2, 2, 2, 4]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2, 2, 2, 4]>
+func.func @two_levels(%x: tensor<1x4x1x3xi8, #a>) -> tensor<1x33x1x2xi32> {
+  %z = arith.constant dense<[
+    [[[1, 1]], [[1, 1]], [[1, 1]], [[5, 6]]],
+    [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]],
+    [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]],
+    [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]],
+    [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]],
+    [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]],
+    [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]],
+    [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]],
+    [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]], [[[0, 0]], [[0, 0]], [[0, 0]], [[0, 0]]],
+    [[[1, 1]], [[1, 1]], [[1, 1]], [[5, 6]]]]> : tensor<33x4x1x2xi8, #w>
+  %r = hetprec.conv_2d %x, %z {hetprec.lanes = #hetprec.lane_role<outputs>} : tensor<1x4x1x3xi8, #a>, tensor<33x4x1x2xi8, #w> -> tensor<1x33x1x2xi32>
+  return %r : tensor<1x33x1x2xi32>
+}
+
+// 200 outputs: one tile of two blocks, one of two blocks for the 72 that are
+// left. The codes of both segments take their rows of the sums, 150 and 50.
+// CHECK-LABEL: @segments
+// CHECK: %[[A:.+]] = hetprec.contract_outputs {{.+}} weights(%{{.+}} : tensor<1x256xi8>) outs(%{{.+}} : tensor<128x128xi32>)
+// CHECK: %[[B:.+]] = hetprec.contract_outputs {{.+}} weights(%{{.+}} : tensor<1x256xi8>) outs(%{{.+}} : tensor<128x128xi32>)
+// CHECK: %[[SUMS:.+]] = tensor.insert_slice %[[B]] into %{{.+}}[128, 0] [128, 128] [1, 1]
+// CHECK: %[[ONE:.+]] = tensor.extract_slice %[[SUMS]][0, 0] [150, 128] [1, 1]
+// CHECK: hetprec.contract codes sums(%[[ONE]] :
+// CHECK: %[[TWO:.+]] = tensor.extract_slice %[[SUMS]][150, 0] [50, 128] [1, 1]
+// CHECK: hetprec.contract codes sums(%[[TWO]] :
+#b = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 2]>
+#v = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 2]>
+#q = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 150, 2 x 50]>
+func.func @segments(%x: tensor<1x2x1x3xi8, #b>) -> tensor<1x200x1x2xi8, #q> {
+  %z = arith.constant dense<1> : tensor<200x2x1x2xi8, #v>
+  %r = hetprec.conv_2d %x, %z {hetprec.lanes = #hetprec.lane_role<outputs>} : tensor<1x2x1x3xi8, #b>, tensor<200x2x1x2xi8, #v> -> tensor<1x200x1x2xi32>
+  %q = hetprec.requantize %r multiplier = [1.0] offset = [0.0] : tensor<1x200x1x2xi32> to tensor<1x200x1x2xi8, #q>
+  return %q : tensor<1x200x1x2xi8, #q>
+}
