@@ -32,13 +32,15 @@ Status sysmol::run::compareWithReference(const std::string &Network,
     return misused(std::string("--reference needs the compiler: ") + dlerror());
   auto Run = reinterpret_cast<decltype(&sysmol_reference_run)>(
       dlsym(Library, "sysmol_reference_run"));
+  auto Init = reinterpret_cast<decltype(&sysmol_compile_options_init)>(
+      dlsym(Library, "sysmol_compile_options_init"));
   auto Data = reinterpret_cast<decltype(&sysmol_blob_data)>(
       dlsym(Library, "sysmol_blob_data"));
   auto Size = reinterpret_cast<decltype(&sysmol_blob_bytes)>(
       dlsym(Library, "sysmol_blob_bytes"));
   auto Destroy = reinterpret_cast<decltype(&sysmol_blob_destroy)>(
       dlsym(Library, "sysmol_blob_destroy"));
-  if (!Run || !Data || !Size || !Destroy)
+  if (!Run || !Init || !Data || !Size || !Destroy)
     return misused("libsysmol-compiler.so.0 is not of this version of Sysmol; "
                    "install both together");
 
@@ -46,8 +48,13 @@ Status sysmol::run::compareWithReference(const std::string &Network,
   std::vector<uint8_t> Ours = interleave(Meta.Outputs, Count, Outputs);
   char Message[1024];
   sysmol_blob *Blob = nullptr;
+  // The bundle knows how many images its file's open dimension became.
+  sysmol_compile_options Options;
+  Init(&Options);
+  if (!Meta.Inputs.empty() && !Meta.Inputs.front().Shape.empty())
+    Options.batch = Meta.Inputs.front().Shape.front();
   sysmol_status Code = Run(Network.c_str(), {In.data(), In.size()}, Count,
-                           nullptr, &Blob, Message, sizeof(Message));
+                           &Options, &Blob, Message, sizeof(Message));
   if (Code != SYSMOL_OK)
     return Error{static_cast<ErrorKind>(Code), Message};
   const auto *Expected = static_cast<const uint8_t *>(Data(Blob));
