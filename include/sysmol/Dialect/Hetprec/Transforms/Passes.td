@@ -46,8 +46,8 @@ def ChooseLanesPass : Pass<"hetprec-choose-lanes", "::mlir::func::FuncOp"> {
 
     The same for each ungrouped `conv_2d` of larger images, whose lanes also lie
     between and behind their rows: `lanes * ceil(M / 64)` registers against
-    `M * ceil(lanes / 64)`, where the sums of a register of outputs must be turned
-    round into planes of lanes: that counts as 24 words of channels.
+    `M * ceil(lanes / 64)`, each by the cycles that its words take, and for outputs
+    another 32 for turning the sums round into planes of lanes.
 
     ```mlir
     %acc = hetprec.matmul %x, %w : ... -> tensor<1x1000xi32>
