@@ -108,6 +108,18 @@ TEST_F(CostModelTest, StreamsTheWeightsOfOutputsForEveryFourLanes) {
                    512.0 * 32 / 4 + 16 * 2 * 100);
 }
 
+TEST_F(CostModelTest, CopiesPhasesByTheByte) {
+  OpCost found = cost(
+      "%p: tensor<1x64xi8>, %e: tensor<4x64xi8>",
+      "%f = hetprec.split_phases %p : tensor<1x64xi8> outs(%e : "
+      "tensor<4x64xi8>) {strides = array<i64: 2, 2>, pads = array<i64: 0, 0, "
+      "0, 0>, phases = array<i64: 0, 1, 2, 3>, from = #hetprec.lanes<1 x 4 x "
+      "4, row_stride = 4, image_stride = 16, base = 0, size = 64>, to = "
+      "#hetprec.lanes<1 x 2 x 2, row_stride = 2, image_stride = 4, base = 0, "
+      "size = 64>} -> tensor<4x64xi8>");
+  EXPECT_DOUBLE_EQ(found.cycles, 4 * 64 / 4.0);
+}
+
 TEST_F(CostModelTest, AddsTheLevels) {
   OpCost found = cost(
       "%a: tensor<2x64xi8>, %b: tensor<3x64xi8>, %c: tensor<1x64xi32>, %u: "

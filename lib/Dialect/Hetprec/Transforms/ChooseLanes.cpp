@@ -46,24 +46,44 @@ static bool isWindow(Operation *op) {
          !hasOnePixel(conv.getInput().getType()) && !ByteStream::get(op);
 }
 
-/// Quarters of a cycle that a register of sums of the window `op` takes
-/// (measured on Zen 4: a word of level 1 is three operations, of level 2 a
-/// permutation, of levels 4 and 8 four dot products). Where rows of weights are
-/// used for one register each, a product of level 2 waits for its load.
-static int64_t countQuarterCycles(Operation *op, bool oneRegisterARow) {
+/// Eighths of a cycle that a word of channels takes for a register of lanes, as
+/// measured on Zen 4: what is broadcast, or selects products, is loaded for
+/// each register where there is one of them only.
+struct WordCost {
+  int64_t several, one;
+};
+
+static WordCost getWordCost(int64_t level, LaneRole role) {
+  bool isOutputs = role == LaneRole::Outputs;
+  switch (level) {
+  case 1:
+    return isOutputs ? WordCost{13, 14} : WordCost{12, 14};
+  case 2:
+    return isOutputs ? WordCost{10, 12} : WordCost{10, 13};
+  default:
+    return isOutputs ? WordCost{32, 32} : WordCost{32, 34};
+  }
+}
+
+/// Turning a register of outputs round into planes, in eighths of a cycle.
+static constexpr int64_t kTurnCost = 8 * 32;
+
+/// What a register of lanes of the window `op` takes, of which there are
+/// `registers` for the other side.
+static int64_t getRegisterCost(Operation *op, LaneRole role,
+                               int64_t registers) {
   ChannelsAttr channels = getChannels(op->getOperand(0).getType());
   int64_t sum = 0;
   for (int8_t level : channels.getLevels()) {
-    int64_t words = llvm::divideCeil(channels.getNumChannels(level),
-                                     getChannelsPerWord(level));
-    sum += words * (level == 1 ? 6 : level > 2 ? 16 : oneRegisterARow ? 6 : 5);
+    WordCost cost = getWordCost(level, role);
+    sum += llvm::divideCeil(channels.getNumChannels(level),
+                            getChannelsPerWord(level)) *
+           (registers == 1 ? cost.one : cost.several);
   }
   Window window = Window::get(op);
-  return sum * window.kernel[0] * window.kernel[1];
+  sum *= window.kernel[0] * window.kernel[1];
+  return role == LaneRole::Outputs ? sum + kTurnCost : sum;
 }
-
-/// The same for turning a register of outputs round into planes.
-static constexpr int64_t kTurnQuarterCycles = 4 * 32;
 
 namespace {
 struct ChooseLanesPass
@@ -83,8 +103,8 @@ struct ChooseLanesPass
         LanesAttr layout = layouts.getLayout(op->getResult(0));
         pixels = layout.getUsedLanes();
         pixelBlocks = layouts.getLaneCount(op->getResult(0)) / kLaneBlock;
-        pixelCost = countQuarterCycles(op, pixelBlocks == 1);
-        outputCost = countQuarterCycles(op, blocks == 1) + kTurnQuarterCycles;
+        pixelCost = getRegisterCost(op, LaneRole::Pixels, pixelBlocks);
+        outputCost = getRegisterCost(op, LaneRole::Outputs, blocks);
       }
       int64_t pixelRegisters = outputs * pixelBlocks;
       int64_t outputRegisters = pixels * blocks;

@@ -275,6 +275,24 @@ void sysmol::hetprec::lowerUnpackLanes(OpBuilder &b, UnpackLanesOp op) {
   op.erase();
 }
 
+/// Every `stride`-th lane, 1 or 2, of `count` from `lane` on.
+static Value loadEveryOther(OpBuilder &b, Location loc, Value source,
+                            Value plane, Value lane, int64_t stride,
+                            int64_t count) {
+  LaneVectors v(b, loc);
+  Value first = v.loadVector(source, plane, lane, count);
+  if (stride == 1)
+    return first;
+  // The second half begins at the last lane of the first: nothing is read
+  // behind the last lane that counts.
+  Value next = arith::AddIOp::create(b, loc, lane, v.index(count - 1));
+  Value second = v.loadVector(source, plane, next, count);
+  SmallVector<int64_t> picks;
+  for (int64_t i = 0; i < count; ++i)
+    picks.push_back(2 * i < count ? 2 * i : 2 * i + 1);
+  return vector::ShuffleOp::create(b, loc, first, second, picks);
+}
+
 void sysmol::hetprec::lowerSplitPhases(OpBuilder &b, SplitPhasesOp op) {
   Location loc = op.getLoc();
   LanesAttr from = op.getFrom(), to = op.getTo();
@@ -292,6 +310,10 @@ void sysmol::hetprec::lowerSplitPhases(OpBuilder &b, SplitPhasesOp op) {
                        : int64_t(llvm::divideCeil(size + pad - phase, stride)));
     return std::pair(first, std::max(first, last));
   };
+  constexpr int64_t kLeastVector = 4;
+  int64_t perRegister =
+      8 * kLaneBlock /
+      cast<MemRefType>(op.getInit().getType()).getElementTypeBitWidth();
   for (auto [i, phase] : llvm::enumerate(op.getPhases())) {
     b.setInsertionPoint(op);
     int64_t py = phase / strideX, px = phase % strideX;
@@ -302,19 +324,41 @@ void sysmol::hetprec::lowerSplitPhases(OpBuilder &b, SplitPhasesOp op) {
     Value g = openLoop(b, loc, 0, planes);
     Value n = openLoop(b, loc, 0, from.getImages());
     Value y = openLoop(b, loc, y0, y1);
-    Value x = openLoop(b, loc, x0, x1);
-    Value source = makeIndex(
-        b, loc, {n, y, x},
-        {from.getImageStride(), strideY * from.getRowStride(), strideX},
-        from.getBase() + (py - padTop) * from.getRowStride() + px - padLeft);
-    Value target =
-        makeIndex(b, loc, {n, y, x},
-                  {to.getImageStride(), to.getRowStride(), 1}, to.getBase());
     Value plane = makeIndex(b, loc, {g}, {1}, int64_t(i) * planes);
-    Value word =
-        memref::LoadOp::create(b, loc, op.getInput(), ValueRange{g, source});
-    memref::StoreOp::create(b, loc, word, op.getInit(),
-                            ValueRange{plane, target});
+    auto getSource = [&](Value x) {
+      return makeIndex(
+          b, loc, {n, y, x},
+          {from.getImageStride(), strideY * from.getRowStride(), strideX},
+          from.getBase() + (py - padTop) * from.getRowStride() + px - padLeft);
+    };
+    auto getTarget = [&](Value x) {
+      return makeIndex(b, loc, {n, y, x},
+                       {to.getImageStride(), to.getRowStride(), 1},
+                       to.getBase());
+    };
+    int64_t count = x1 - x0;
+    if (strideX > 2 || count < kLeastVector) {
+      Value x = openLoop(b, loc, x0, x1);
+      Value word = memref::LoadOp::create(b, loc, op.getInput(),
+                                          ValueRange{g, getSource(x)});
+      memref::StoreOp::create(b, loc, word, op.getInit(),
+                              ValueRange{plane, getTarget(x)});
+      continue;
+    }
+    // Whole registers; the last one ends with the row and may repeat lanes of
+    // the one before.
+    int64_t lanes = llvm::bit_floor<uint64_t>(std::min(count, perRegister));
+    auto copy = [&](Value x) {
+      LaneVectors(b, loc).storeVector(loadEveryOther(b, loc, op.getInput(), g,
+                                                     getSource(x), strideX,
+                                                     lanes),
+                                      op.getInit(), plane, getTarget(x));
+    };
+    LaneVectors v(b, loc);
+    if (count % lanes)
+      copy(v.index(x1 - lanes));
+    Value chunk = openLoop(b, loc, 0, count / lanes);
+    copy(makeIndex(b, loc, {chunk}, {lanes}, x0));
   }
   op.erase();
 }

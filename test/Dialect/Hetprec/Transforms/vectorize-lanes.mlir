@@ -81,6 +81,28 @@ func.func @split(%p: memref<1x128xi8>, %q: memref<4x64xi8>) {
   return
 }
 
+// Rows of 11 words: eight of 16 read, the last eight first. The second load
+// begins with the first one's last lane.
+// CHECK-LABEL: @split_rows
+// CHECK: scf.for %[[G:.+]] = %c0 to %c2
+// CHECK: %[[A:.+]] = vector.load %{{.+}}[%[[G]], %{{.+}}] : memref<2x192xi32>, vector<8xi32>
+// CHECK: %[[B:.+]] = vector.load %{{.+}}[%[[G]], %{{.+}}] : memref<2x192xi32>, vector<8xi32>
+// CHECK: %[[S:.+]] = vector.shuffle %[[A]], %[[B]] [0, 2, 4, 6, 9, 11, 13, 15]
+// CHECK: vector.store %[[S]]
+// CHECK: vector.load
+// CHECK: vector.load
+// CHECK: vector.shuffle
+// CHECK: vector.store
+// CHECK-NOT: vector.store
+// CHECK: return
+#from_rows = #hetprec.lanes<1 x 4 x 22, row_stride = 22, image_stride = 88, base = 64, size = 192>
+#to_rows = #hetprec.lanes<1 x 2 x 11, row_stride = 11, image_stride = 22, base = 0, size = 64>
+func.func @split_rows(%p: memref<2x192xi32>, %q: memref<2x64xi32>) {
+  hetprec.split_phases %p : memref<2x192xi32> outs(%q : memref<2x64xi32>)
+    {strides = array<i64: 2, 2>, pads = array<i64: 0, 0, 0, 0>, phases = array<i64: 0>, from = #from_rows, to = #to_rows}
+  return
+}
+
 // A phase that no tap reads is not made: phase 2 alone is one plane.
 // CHECK-LABEL: @one_phase
 // CHECK: scf.for %{{.+}} = %c0 to %c2
