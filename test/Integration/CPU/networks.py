@@ -505,6 +505,27 @@ def matmul() -> dict[str, str]:
             y = net.requantize(net.matmul(x, n), mixed(n), grid)
             z = net.real(net.matmul(y, 4))
             files[f"{grid}-{m}x{k}x{n}"] = net.text(z)
+    # Outputs as lanes, and sums that are ties of sixteenths (HP15, HP17).
+    for rows in (1, 4, 9):
+        net = Network(rows)
+        x = net.argument([rows, 1], [4])
+        type_ = net.codes_type([rows, 130], [2, 4] * 65, "unsigned")
+        y = net.emit(
+            f"hetprec.requantize {net.matmul(x, 130).name} multiplier = [0.0625] offset = [0.0] : "
+            f"tensor<{rows}x130xi32> to {type_}",
+            type_,
+            [rows, 130],
+            bits=[2, 4] * 65,
+            grid="unsigned",
+        )
+        type_ = f"tensor<{rows}x130xi16, #hetprec.carrier<delta = 0.00390625>>"
+        z = net.emit(
+            f"hetprec.to_carrier {net.matmul(x, 130).name} multiplier = [0.0625] : "
+            f"tensor<{rows}x130xi32> to {type_}",
+            type_,
+            [rows, 130],
+        )
+        files[f"ties-{rows}"] = net.text(y, z)
     return files
 
 
