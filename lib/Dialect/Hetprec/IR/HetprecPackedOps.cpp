@@ -190,6 +190,8 @@ static LogicalResult verifyWindow(Operation *op, size_t segments,
     return op->emitOpError("HP2: needs one to three segments");
   if (taps.empty() || llvm::any_of(taps, [](int64_t t) { return t < 0; }))
     return op->emitOpError("needs taps, none of them negative");
+  if (phases < 1)
+    return op->emitOpError("needs at least one phase");
   if (!tapPhases.empty() && (tapPhases.size() != taps.size() ||
                              llvm::any_of(tapPhases, [&](int64_t p) {
                                return p < 0 || p >= phases;
@@ -202,9 +204,10 @@ static LogicalResult verifyWindow(Operation *op, size_t segments,
 LogicalResult ContractOp::verify() {
   size_t segments = getLevels().size();
   if (getSums()) {
-    if (segments != 0 || !getLanes().empty() || !getRows().empty())
-      return emitOpError("sums are instead of lanes and rows");
-    if (cast<ShapedType>(getSums().getType()).getElementTypeBitWidth() != 32)
+    if (segments != 0 || !getLanes().empty() || !getRows().empty() ||
+        !getTaps().empty() || !getTapPhases().empty() || getUniformRows())
+      return emitOpError("sums are instead of lanes, rows and taps");
+    if (!cast<ShapedType>(getSums().getType()).getElementType().isInteger(32))
       return emitOpError("sums have 32 bits");
   } else if (failed(verifyWindow(*this, segments, getTaps(), getTapPhases(),
                                  int64_t(getPhases())))) {
@@ -371,13 +374,22 @@ LogicalResult ContractOutputsOp::verify() {
       getDim(getWeights(), 1) != bytes)
     return emitOpError() << "a tile of weights has " << bytes
                          << " bytes, found " << getWeights().getType();
-  if (cast<ShapedType>(getInit().getType()).getElementTypeBitWidth() != 32 ||
+  if (!cast<ShapedType>(getInit().getType()).getElementType().isInteger(32) ||
       getDim(getInit(), 0) != getNumTiles() * getTileOutputs())
     return emitOpError("init must have a row of i32 for each output of a tile");
-  if (getLaneCount() % kLaneBlock != 0)
+  int64_t begin = getLaneBegin(), count = getLaneCount();
+  if (count % kLaneBlock != 0)
     return emitOpError("lane_count must be a multiple of 64");
-  if (int64_t(getUsedLanes()) < 1 || getUsedLanes() > getLaneCount())
+  if (int64_t(getUsedLanes()) < 1 || int64_t(getUsedLanes()) > count)
     return emitOpError("used_lanes must be in [1, lane_count]");
+  int64_t first = begin + int64_t(getOrigin());
+  int64_t last = first + count + *llvm::max_element(getTaps());
+  bool inside = begin >= 0 && begin + count <= getDim(getInit(), 1) &&
+                first >= 0 && llvm::all_of(getLanes(), [&](Value lanes) {
+                  return last <= getDim(lanes, 1);
+                });
+  if (!inside)
+    return emitOpError("reads or writes lanes that the planes do not have");
   return success();
 }
 

@@ -91,8 +91,11 @@ struct ChooseLanesPass
   void runOnOperation() override {
     LaneLayout layouts(getOperation());
     getOperation().walk([&](Operation *op) {
-      if (!isMatrixProduct(op) && !isWindow(op))
+      if (!isMatrixProduct(op) && !isWindow(op)) {
+        op->removeAttr(kLanesAttrName);
+        op->removeAttr(kLanesReasonAttrName);
         return;
+      }
       auto type = cast<RankedTensorType>(op->getResult(0).getType());
       int64_t outputs = type.getDimSize(1);
       int64_t blocks = llvm::divideCeil(outputs, kLaneBlock);

@@ -74,7 +74,8 @@ ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
                  dot.filter->value_end<int8_t>());
 
   auto role = dot.op->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
-  outputsAreLanes = role && role.getValue() == LaneRole::Outputs;
+  outputsAreLanes = role && role.getValue() == LaneRole::Outputs &&
+                    dot.filter && dot.groups == 1;
   stream = ByteStream::get(dot.op);
   findTaps();
   origin = *llvm::min_element(taps);

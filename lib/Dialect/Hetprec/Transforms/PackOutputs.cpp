@@ -57,10 +57,11 @@ void ContractBuilder::makeSums(ArrayRef<int64_t> rows, ArrayRef<bool> negated) {
   for (const Segment &s : input.segments)
     lanes.push_back(s.plane);
   int64_t size = imageLayout.getSize();
-  // Whole tiles, and one of what is left.
   constexpr int64_t tileRows = kTileBlocks * kLaneBlock;
-  int64_t numRows = rows.size(), whole = numRows / tileRows;
-  int64_t restBlocks = llvm::divideCeil(numRows - whole * tileRows, kLaneBlock);
+  // What fills more than a block of a last tile is one tile with the others.
+  int64_t numRows = rows.size();
+  int64_t whole = (numRows + kLaneBlock - 1) / tileRows;
+  int64_t restBlocks = numRows > whole * tileRows ? 1 : 0;
   int64_t allRows = whole * tileRows + restBlocks * kLaneBlock;
   sums = tensor::EmptyOp::create(b, loc, {allRows, size}, b.getI32Type());
   sumsTaken = 0;

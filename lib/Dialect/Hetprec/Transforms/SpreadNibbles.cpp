@@ -32,7 +32,7 @@ struct SpreadNibblesPass
       for (auto [level, lanes] :
            llvm::zip_equal(op.getLevels(), op.getLanesMutable()))
         if (level == 4)
-          lanes.set(spread(lanes.get(), nullptr, Order::InTurn));
+          lanes.set(spreadOnce(lanes.get(), Order::InTurn));
     });
     getOperation().walk([&](ContractOp op) {
       if (op.getSums())
@@ -43,11 +43,7 @@ struct SpreadNibblesPass
           continue;
         // Tables in front of their only reader, to be short-lived.
         rows.set(spread(rows.get(), op, Order::InTurn));
-        // Two contracts may read one activation.
-        Value &bytes = spreadLanes[lanes.get()];
-        if (!bytes)
-          bytes = spread(lanes.get(), nullptr, Order::MiddleTurned);
-        lanes.set(bytes);
+        lanes.set(spreadOnce(lanes.get(), Order::MiddleTurned));
       }
     });
     spreadLanes.clear();
@@ -57,8 +53,15 @@ private:
   /// The i16 words of `words` as i32 words, made in front of `reader` or else
   /// behind their definition.
   Value spread(Value words, Operation *reader, Order order);
+  /// Lanes, which several contracts may read.
+  Value spreadOnce(Value lanes, Order order) {
+    Value &bytes = spreadLanes[{lanes, int(order)}];
+    if (!bytes)
+      bytes = spread(lanes, nullptr, order);
+    return bytes;
+  }
 
-  DenseMap<Value, Value> spreadLanes;
+  DenseMap<std::pair<Value, int>, Value> spreadLanes;
 };
 
 } // namespace

@@ -156,6 +156,11 @@ static LogicalResult verifyPlan(Operation *op) {
       !getChannels(op->getOperand(0).getType()).isSegmented())
     return op->emitOpError("contract of phase plan: input channels must be "
                            "sorted by precision; run hetprec-sort-channels");
+  auto role = op->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
+  if (role && role.getValue() == LaneRole::Outputs && !isa<MatmulOp>(op) &&
+      (!conv || conv.getGroups() != 1))
+    return op->emitOpError("contract of phase plan: only ungrouped products "
+                           "have outputs as lanes");
   return success();
 }
 

@@ -118,7 +118,7 @@ func.func @output_words(%a: tensor<1x64xi8>, %w: tensor<1x256xi8>, %init: tensor
 // -----
 
 func.func @sums_and_lanes(%a: tensor<1x64xi8>, %w: tensor<1x1xi8>, %s: tensor<1x64xi32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
-  // expected-error @+1 {{sums are instead of lanes and rows}}
+  // expected-error @+1 {{sums are instead of lanes, rows and taps}}
   %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<1x1xi8>) sums(%s : tensor<1x64xi32>) outs(%init : tensor<1x64xi32>)
     {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<1x64xi32>
   return %r : tensor<1x64xi32>
@@ -131,4 +131,31 @@ func.func @narrow_sums(%s: tensor<1x64xi16>, %init: tensor<1x64xi32>) -> tensor<
   %r = hetprec.contract accumulator sums(%s : tensor<1x64xi16>) outs(%init : tensor<1x64xi32>)
     {levels = array<i64>, coefficients = array<i64>, taps = array<i64>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<1x64xi32>
   return %r : tensor<1x64xi32>
+}
+
+// -----
+
+func.func @real_sums(%s: tensor<1x64xf32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{sums have 32 bits}}
+  %r = hetprec.contract accumulator sums(%s : tensor<1x64xf32>) outs(%init : tensor<1x64xi32>)
+    {levels = array<i64>, coefficients = array<i64>, taps = array<i64>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}
+
+// -----
+
+func.func @no_phases(%a: tensor<1x64xi8>, %w: tensor<7x1xi8>, %init: tensor<7x64xi32>) -> tensor<7x64xi32> {
+  // expected-error @+1 {{needs at least one phase}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<7x1xi8>) outs(%init : tensor<7x64xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0>, phases = 0, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<7x64xi32>
+  return %r : tensor<7x64xi32>
+}
+
+// -----
+
+func.func @lanes_behind(%a: tensor<1x64xi8>, %w: tensor<1x128xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{reads or writes lanes that the planes do not have}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x128xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0, 1>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
 }

@@ -37,7 +37,8 @@ func.func @one_pixel(%x: tensor<3x8x1x1xi8, #a>) -> tensor<3x43x1x1xi32> {
   return %r : tensor<3x43x1x1xi32>
 }
 
-// Two pixels leave a register of pixels nearly empty. Groups have pixels.
+// Two pixels leave a register of pixels nearly empty. Groups have pixels, what
+// ever somebody wrote.
 // CHECK-LABEL: @windows
 // CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<outputs>, hetprec.lanes_reason = "2 registers of outputs, 64 of pixels"}
 // CHECK: hetprec.conv_2d
@@ -46,7 +47,7 @@ func.func @windows(%x: tensor<1x8x1x2xi8, #a>, %y: tensor<1x8x1x1xi8, #a>) -> (t
   %w = arith.constant dense<1> : tensor<64x8x1x1xi8, #w>
   %g = arith.constant dense<1> : tensor<64x4x1x1xi8, #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 8], groups = 2>>
   %r = hetprec.conv_2d %x, %w : tensor<1x8x1x2xi8, #a>, tensor<64x8x1x1xi8, #w> -> tensor<1x64x1x2xi32>
-  %s = hetprec.conv_2d %y, %g groups = 2 : tensor<1x8x1x1xi8, #a>, tensor<64x4x1x1xi8, #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 8], groups = 2>> -> tensor<1x64x1x1xi32>
+  %s = hetprec.conv_2d %y, %g groups = 2 {hetprec.lanes = #hetprec.lane_role<outputs>} : tensor<1x8x1x1xi8, #a>, tensor<64x4x1x1xi8, #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 8], groups = 2>> -> tensor<1x64x1x1xi32>
   return %r, %s : tensor<1x64x1x2xi32>, tensor<1x64x1x1xi32>
 }
 

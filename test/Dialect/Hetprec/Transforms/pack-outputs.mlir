@@ -32,22 +32,22 @@ func.func @two_levels(%x: tensor<1x4x1x3xi8, #a>) -> tensor<1x33x1x2xi32> {
   return %r : tensor<1x33x1x2xi32>
 }
 
-// 200 outputs: one tile of two blocks, one of two blocks for the 72 that are
-// left. The codes of both segments take their rows of the sums, 150 and 50.
+// 300 outputs: two tiles of two blocks, one of one block for the 44 that are
+// left. The codes of both segments take their rows of the sums, 250 and 50.
 // CHECK-LABEL: @segments
-// CHECK: %[[A:.+]] = hetprec.contract_outputs {{.+}} weights(%{{.+}} : tensor<1x256xi8>) outs(%{{.+}} : tensor<128x128xi32>)
-// CHECK: %[[B:.+]] = hetprec.contract_outputs {{.+}} weights(%{{.+}} : tensor<1x256xi8>) outs(%{{.+}} : tensor<128x128xi32>)
-// CHECK: %[[SUMS:.+]] = tensor.insert_slice %[[B]] into %{{.+}}[128, 0] [128, 128] [1, 1]
-// CHECK: %[[ONE:.+]] = tensor.extract_slice %[[SUMS]][0, 0] [150, 128] [1, 1]
+// CHECK: %[[A:.+]] = hetprec.contract_outputs {{.+}} weights(%{{.+}} : tensor<2x256xi8>) outs(%{{.+}} : tensor<256x128xi32>)
+// CHECK: %[[B:.+]] = hetprec.contract_outputs {{.+}} weights(%{{.+}} : tensor<1x128xi8>) outs(%{{.+}} : tensor<64x128xi32>)
+// CHECK: %[[SUMS:.+]] = tensor.insert_slice %[[B]] into %{{.+}}[256, 0] [64, 128] [1, 1]
+// CHECK: %[[ONE:.+]] = tensor.extract_slice %[[SUMS]][0, 0] [250, 128] [1, 1]
 // CHECK: hetprec.contract codes sums(%[[ONE]] :
-// CHECK: %[[TWO:.+]] = tensor.extract_slice %[[SUMS]][150, 0] [50, 128] [1, 1]
+// CHECK: %[[TWO:.+]] = tensor.extract_slice %[[SUMS]][250, 0] [50, 128] [1, 1]
 // CHECK: hetprec.contract codes sums(%[[TWO]] :
 #b = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 2]>
 #v = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 2]>
-#q = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 150, 2 x 50]>
-func.func @segments(%x: tensor<1x2x1x3xi8, #b>) -> tensor<1x200x1x2xi8, #q> {
-  %z = arith.constant dense<1> : tensor<200x2x1x2xi8, #v>
-  %r = hetprec.conv_2d %x, %z {hetprec.lanes = #hetprec.lane_role<outputs>} : tensor<1x2x1x3xi8, #b>, tensor<200x2x1x2xi8, #v> -> tensor<1x200x1x2xi32>
-  %q = hetprec.requantize %r multiplier = [1.0] offset = [0.0] : tensor<1x200x1x2xi32> to tensor<1x200x1x2xi8, #q>
-  return %q : tensor<1x200x1x2xi8, #q>
+#q = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 250, 2 x 50]>
+func.func @segments(%x: tensor<1x2x1x3xi8, #b>) -> tensor<1x300x1x2xi8, #q> {
+  %z = arith.constant dense<1> : tensor<300x2x1x2xi8, #v>
+  %r = hetprec.conv_2d %x, %z {hetprec.lanes = #hetprec.lane_role<outputs>} : tensor<1x2x1x3xi8, #b>, tensor<300x2x1x2xi8, #v> -> tensor<1x300x1x2xi32>
+  %q = hetprec.requantize %r multiplier = [1.0] offset = [0.0] : tensor<1x300x1x2xi32> to tensor<1x300x1x2xi8, #q>
+  return %q : tensor<1x300x1x2xi8, #q>
 }

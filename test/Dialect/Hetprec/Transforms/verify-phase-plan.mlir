@@ -54,3 +54,14 @@ func.func @weights(%x: tensor<3x2xi8, #act>, %w: tensor<1x2xi8, #wgt>) -> tensor
   %r = hetprec.matmul %x, %w : tensor<3x2xi8, #act>, tensor<1x2xi8, #wgt> -> tensor<3x1xi32>
   return %r : tensor<3x1xi32>
 }
+
+// -----
+
+#gx = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1, 1]>
+#gw = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1, 1], groups = 2>
+func.func @lanes_of_groups(%x: tensor<1x2x1x1xi8, #gx>) -> tensor<1x2x1x1xi32> {
+  %w = arith.constant dense<1> : tensor<2x1x1x1xi8, #gw>
+  // expected-error @+1 {{contract of phase plan: only ungrouped products have outputs as lanes}}
+  %acc = hetprec.conv_2d %x, %w groups = 2 {hetprec.lanes = #hetprec.lane_role<outputs>} : tensor<1x2x1x1xi8, #gx>, tensor<2x1x1x1xi8, #gw> -> tensor<1x2x1x1xi32>
+  return %acc : tensor<1x2x1x1xi32>
+}
