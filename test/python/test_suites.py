@@ -144,20 +144,6 @@ def test_a_missing_peer_is_named() -> None:
     assert attempt("x", refuse, missing) == {} and missing == {"x": "not installed: run pip"}
 
 
-def test_a_crash_is_seen_before_it_happens_here() -> None:
-    from sysmol.suites.engines import rehearse
-
-    rehearse("pass", [])
-    rehearse("raise SystemExit(1)", [])
-    with pytest.raises(SysmolError, match="it crashes: SIGSEGV in a process of its own"):
-        rehearse(
-            "import os, signal, sys; os.kill(os.getpid(), getattr(signal, sys.argv[1]))",
-            ["SIGSEGV"],
-        )
-    with pytest.raises(SysmolError, match=r"longer than 0\.1 s"):
-        rehearse("import time; time.sleep(60)", [], seconds=0.1)
-
-
 @needs_native
 def test_tables_of_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sysmol.costs import cost_table

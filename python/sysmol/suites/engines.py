@@ -9,11 +9,8 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
-import signal
-import subprocess
-import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +27,6 @@ __all__ = [
     "ggml_product",
     "onnxruntime_call",
     "openvino_call",
-    "rehearse",
     "torch_call",
 ]
 
@@ -45,8 +41,8 @@ def onnxruntime_call(path: str | os.PathLike[str], x: Array, threads: int = 1) -
     return OnnxRuntime(path, batch=len(x), threads=threads).bound(x)
 
 
-def _openvino_request(path: str | os.PathLike[str], x: Array, threads: int) -> Call:
-    """OpenVINO's call on fixed arrays, run once."""
+def openvino_call(path: str | os.PathLike[str], x: Array, threads: int = 1) -> Call:
+    """OpenVINO for latency, in float32 where the model does not say otherwise."""
     try:
         import openvino as ov
     except ImportError as error:
@@ -63,63 +59,17 @@ def _openvino_request(path: str | os.PathLike[str], x: Array, threads: int) -> C
         model = core.read_model(str(path))
         model.reshape(list(x.shape))
         request = core.compile_model(model, "CPU", settings).create_infer_request()
-        request.set_input_tensor(ov.Tensor(np.ascontiguousarray(x), shared_memory=True))
+        array = np.ascontiguousarray(x)
+        request.set_input_tensor(ov.Tensor(array, shared_memory=True))
         request.infer()
     except Exception as error:  # it has no common base of its errors
         text = " ".join(str(error).split())[:200]
         raise SysmolError(f"{path}: OpenVINO refuses it: {text}") from error
-    infer: Call = request.infer
-    return infer
 
+    def call(keep: object = array) -> object:  # the tensor does not own its memory
+        return request.infer()
 
-#: What a child process does first: as much as the benchmark, as OpenVINO 2026.4 crashes on some
-#: networks of a single layer, and not always at once.
-_REHEARSAL = """
-import sys
-import numpy as np
-from sysmol.suites.engines import _openvino_request
-path, threads, dtype, *shape = sys.argv[1:]
-call = _openvino_request(path, np.zeros([int(n) for n in shape], dtype), int(threads))
-for _ in range(200):
-    call()
-"""
-
-
-def rehearse(program: str, arguments: Sequence[str], seconds: float = 120) -> None:
-    """Run a program of Python in a process of its own, which may crash.
-
-    Raises
-    ------
-    SysmolError
-        It ended by a signal, or took longer than ``seconds``. Other failures are not told apart
-        from success: who does the same again will see them.
-    """
-    try:
-        code = subprocess.run(
-            [sys.executable, "-c", program, *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=seconds,
-            check=False,
-        ).returncode
-    except subprocess.TimeoutExpired as error:
-        raise SysmolError(f"it takes longer than {seconds:g} s") from error
-    if code < 0:
-        raise SysmolError(f"it crashes: {signal.Signals(-code).name} in a process of its own")
-
-
-def openvino_call(path: str | os.PathLike[str], x: Array, threads: int = 1) -> Call:
-    """OpenVINO for latency, in float32 where the model does not say otherwise.
-
-    What crashes is tried in another process first: the benchmark goes on without it.
-    """
-    if importlib.util.find_spec("openvino") is not None:
-        shape = [str(n) for n in x.shape]
-        try:
-            rehearse(_REHEARSAL, [str(path), str(threads), x.dtype.name, *shape])
-        except SysmolError as error:
-            raise SysmolError(f"{Path(path).stem}: {error}") from error
-    return _openvino_request(path, x, threads)
+    return call
 
 
 def torch_call(module: Any, x: Array, dtype: str = "float32", threads: int = 1) -> Call:
