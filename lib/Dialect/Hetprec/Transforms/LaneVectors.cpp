@@ -15,6 +15,23 @@ Value LaneVectors::index(int64_t value) {
   return arith::ConstantIndexOp::create(b, loc, value);
 }
 
+SmallVector<Value>
+LaneVectors::repeat(Value first, int64_t count, int64_t step,
+                    ValueRange carried,
+                    function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  if (count == 0)
+    return llvm::to_vector(carried);
+  if (count == 1)
+    return body(first, carried);
+  Value last = arith::AddIOp::create(b, loc, first, index(count * step));
+  auto loop =
+      scf::ForOp::create(b, loc, first, last, index(step), carried,
+                         [&](OpBuilder &, Location, Value i, ValueRange args) {
+                           scf::YieldOp::create(b, loc, body(i, args));
+                         });
+  return llvm::to_vector(ValueRange(loop.getResults()));
+}
+
 Value LaneVectors::splat(VectorType type, int64_t value) {
   return arith::ConstantOp::create(
       b, loc,

@@ -36,6 +36,15 @@ public:
     return mlir::VectorType::get({kLaneBlock / 2}, element);
   }
 
+  /// `carried`, after `body` ran for `first, first + step, ...`, `count` times:
+  /// in a loop where that is more than once.
+  llvm::SmallVector<mlir::Value>
+  repeat(mlir::Value first, int64_t count, int64_t step,
+         mlir::ValueRange carried,
+         llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value,
+                                                           mlir::ValueRange)>
+             body);
+
   /// Element `[row, column]` or `[row]` of a table.
   mlir::Value loadScalar(mlir::Value table, mlir::Value row,
                          mlir::Value column = {});

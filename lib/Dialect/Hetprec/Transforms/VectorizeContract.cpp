@@ -115,10 +115,11 @@ private:
         cast<MemRefType>(op.getRows()[segment].getType()).getDimSize(1);
     return op.getUniformRows() ? size : size / int64_t(taps.size());
   }
-  /// Runs `body` `count` times from `first` on, in a loop if worth one.
   SmallVector<Value>
   repeat(int64_t first, int64_t count, int64_t step, ValueRange carried,
-         function_ref<SmallVector<Value>(Value, ValueRange)> body);
+         function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+    return v.repeat(v.index(first), count, step, carried, body);
+  }
 
   OpBuilder &b;
   ContractOp op;
@@ -132,21 +133,6 @@ private:
 };
 
 } // namespace
-
-SmallVector<Value> ContractVectorizer::repeat(
-    int64_t first, int64_t count, int64_t step, ValueRange carried,
-    function_ref<SmallVector<Value>(Value, ValueRange)> body) {
-  if (count == 0)
-    return llvm::to_vector(carried);
-  if (count == 1)
-    return body(v.index(first), carried);
-  auto loop = scf::ForOp::create(
-      b, loc, v.index(first), v.index(first + count * step), v.index(step),
-      carried, [&](OpBuilder &, Location, Value i, ValueRange args) {
-        scf::YieldOp::create(b, loc, body(i, args));
-      });
-  return llvm::to_vector(ValueRange(loop.getResults()));
-}
 
 SmallVector<Value> ContractVectorizer::forWindowRows(
     Value word, ValueRange carried,

@@ -79,7 +79,9 @@ private:
 
   SmallVector<Value>
   repeat(int64_t first, int64_t count, int64_t step, ValueRange carried,
-         function_ref<SmallVector<Value>(Value, ValueRange)> body);
+         function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+    return v.repeat(v.index(first), count, step, carried, body);
+  }
   Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
   Value add(Value x, int64_t y) { return y == 0 ? x : add(x, v.index(y)); }
   Value times(Value x, int64_t factor) {
@@ -103,21 +105,6 @@ private:
 };
 
 } // namespace
-
-SmallVector<Value> OutputsVectorizer::repeat(
-    int64_t first, int64_t count, int64_t step, ValueRange carried,
-    function_ref<SmallVector<Value>(Value, ValueRange)> body) {
-  if (count == 0)
-    return llvm::to_vector(carried);
-  if (count == 1)
-    return body(v.index(first), carried);
-  auto loop = scf::ForOp::create(
-      b, loc, v.index(first), v.index(first + count * step), v.index(step),
-      carried, [&](OpBuilder &, Location, Value i, ValueRange args) {
-        scf::YieldOp::create(b, loc, body(i, args));
-      });
-  return llvm::to_vector(ValueRange(loop.getResults()));
-}
 
 SmallVector<Value> OutputsVectorizer::forWindowRows(
     int64_t segment, Value word, ValueRange carried,

@@ -67,10 +67,6 @@ private:
     return MacOp::create(b, loc, sum.getType(), sum, lanes, word, level,
                          isSigned);
   }
-  /// `carried`, after `body` ran for `first, first + step, ...`, `count` times.
-  SmallVector<Value>
-  repeat(Value first, int64_t count, int64_t step, ValueRange carried,
-         function_ref<SmallVector<Value>(Value, ValueRange)> body);
   /// Entries of a table for 32 outputs from `lane` of the tile on.
   Value loadTable(Value table, int64_t lane) {
     return v.loadVector(table, {},
@@ -98,21 +94,6 @@ private:
 };
 
 } // namespace
-
-SmallVector<Value> GemvVectorizer::repeat(
-    Value first, int64_t count, int64_t step, ValueRange carried,
-    function_ref<SmallVector<Value>(Value, ValueRange)> body) {
-  if (count == 0)
-    return llvm::to_vector(carried);
-  if (count == 1)
-    return body(first, carried);
-  auto loop = scf::ForOp::create(
-      b, loc, first, add(first, v.index(count * step)), v.index(step), carried,
-      [&](OpBuilder &, Location, Value i, ValueRange args) {
-        scf::YieldOp::create(b, loc, body(i, args));
-      });
-  return llvm::to_vector(ValueRange(loop.getResults()));
-}
 
 //===----------------------------------------------------------------------===//
 // Levels 1 and 2: sums in bytes, then in 16 bits, then in 32
@@ -219,16 +200,17 @@ SmallVector<Value> GemvVectorizer::addByteUnits(int64_t segment, int64_t base,
         bytes = macUnit(segment, base, add(from, v.index(i)), bytes);
       return bytes;
     }
-    return repeat(from, units, 1, zeroBytes, [&](Value unit, ValueRange args) {
-      return macUnit(segment, base, unit, args);
-    });
+    return v.repeat(from, units, 1, zeroBytes,
+                    [&](Value unit, ValueRange args) {
+                      return macUnit(segment, base, unit, args);
+                    });
   };
   SmallVector<Value> totals(2 * numSums, v.splat(shortType, 0));
   int64_t perByte = getUnitsPerByte(level), chunks = count / perByte;
-  totals =
-      repeat(first, chunks, perByte, totals, [&](Value from, ValueRange args) {
-        return widen(macs(from, perByte), args);
-      });
+  totals = v.repeat(first, chunks, perByte, totals,
+                    [&](Value from, ValueRange args) {
+                      return widen(macs(from, perByte), args);
+                    });
   if (int64_t rest = count % perByte)
     totals = widen(macs(add(first, v.index(chunks * perByte)), rest), totals);
 
@@ -261,10 +243,10 @@ void GemvVectorizer::addByteSegment(int64_t segment, int64_t base, Sums &sums) {
   // As many units as 16 bits hold, in whole chunks.
   int64_t perByte = getUnitsPerByte(level);
   int64_t perShort = 65535 / getUnitGrowth(level) / perByte * perByte;
-  values = repeat(v.index(0), units / perShort, perShort, values,
-                  [&](Value first, ValueRange args) {
-                    return addByteUnits(segment, base, first, perShort, args);
-                  });
+  values = v.repeat(v.index(0), units / perShort, perShort, values,
+                    [&](Value first, ValueRange args) {
+                      return addByteUnits(segment, base, first, perShort, args);
+                    });
   if (int64_t rest = units % perShort)
     values = addByteUnits(segment, base, v.index(units - rest), rest, values);
   if (level == 2 && words % 4) {
@@ -336,10 +318,10 @@ void GemvVectorizer::addDotSegment(int64_t segment, int64_t base, Sums &sums) {
       };
       SmallVector<Value> accs(4 * count, v.splat(quarter, 0));
       int64_t units = words / wordsPerUnit;
-      accs =
-          repeat(v.index(0), units, 1, accs, [&](Value unit, ValueRange args) {
-            return macDot(unit, wordsPerUnit, args);
-          });
+      accs = v.repeat(v.index(0), units, 1, accs,
+                      [&](Value unit, ValueRange args) {
+                        return macDot(unit, wordsPerUnit, args);
+                      });
       if (words % wordsPerUnit)
         accs = macDot(v.index(units), 1, accs);
 
@@ -515,7 +497,7 @@ void GemvVectorizer::runTile(Value number, int64_t output) {
   firstOutput = output;
   int64_t atOnce = std::max<int64_t>(1, kByteSums / blocks);
   int64_t whole = numRows / atOnce;
-  repeat(v.index(0), whole, atOnce, {}, [&](Value first, ValueRange) {
+  v.repeat(v.index(0), whole, atOnce, {}, [&](Value first, ValueRange) {
     runRows(first, atOnce);
     return SmallVector<Value>();
   });
@@ -527,7 +509,7 @@ void GemvVectorizer::run() {
   // Only the last tile can be partly empty; its outputs are known now.
   int64_t tiles = op.getNumTiles();
   int64_t whole = outputs / op.getTileOutputs();
-  repeat(v.index(0), whole, 1, {}, [&](Value number, ValueRange) {
+  v.repeat(v.index(0), whole, 1, {}, [&](Value number, ValueRange) {
     runTile(number, 0);
     return SmallVector<Value>();
   });
