@@ -176,12 +176,7 @@ const LaneLayout::Class &LaneLayout::classOf(Node node) const {
 static int64_t getExtent(int64_t images, int64_t imageStride, int64_t rowStride,
                          int64_t height, int64_t width) {
   int64_t lanes = (images - 1) * imageStride + (height - 1) * rowStride + width;
-  int64_t blocks = llvm::divideCeil(lanes, kLaneBlock);
-  // Two blocks a tile load each row word once for both; a few blocks more
-  // cost less than that, unless there are very few.
-  if (blocks > 3)
-    blocks = llvm::alignTo(blocks, 2);
-  return blocks * kLaneBlock;
+  return llvm::alignTo(lanes, kLaneBlock);
 }
 
 LanesAttr LaneLayout::makeLayout(const Class &c, int64_t height,
@@ -210,7 +205,10 @@ LanesAttr LaneLayout::getPhaseLayout(Operation *op) const {
 }
 
 int64_t LaneLayout::getLaneCount(Value value) const {
+  // Others of its class may be larger: the phases of a strided window hold
+  // padding, too.
   const Class &c = classOf(nodeOf(value));
-  return getExtent(c.images, c.rows * c.rowStride, c.rowStride, c.height,
-                   c.width);
+  ImageShape shape(value);
+  return getExtent(shape.images, c.rows * c.rowStride, c.rowStride,
+                   shape.height, shape.width);
 }

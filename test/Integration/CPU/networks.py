@@ -624,12 +624,16 @@ def residual() -> dict[str, str]:
             first, total, net.requantize(first, mixed(count))
         )
 
-    # The sum saturates at both ends (HP17).
-    net = Network(4)
-    x = net.argument([1, 8, 6, 6], mixed(8))
-    left, right = (net.carrier(net.conv(x, 6, (1, 1)), spread=40000.0) for _ in range(2))
-    total = net.add(net.add(left, right), net.carrier(net.conv(x, 6, (1, 1)), spread=40000.0))
-    files["saturated"] = net.text(net.requantize(total, [8] * 6, "midrise"), total)
+    # The sum saturates at both ends (HP17), and so does each part: within the range of 32 bits,
+    # and far outside.
+    for spread in (4e4, 4e10):
+        net = Network(4)
+        x = net.argument([1, 8, 6, 6], mixed(8))
+        left, right, more = (net.carrier(net.conv(x, 6, (1, 1)), spread=spread) for _ in range(3))
+        total = net.add(net.add(left, right), more)
+        files[f"saturated-{spread:.0e}"] = net.text(
+            net.requantize(total, [8] * 6, "midrise"), total, left
+        )
 
     # One activation, three readers: strides 1 and 2, and a depthwise one that
     # keeps the order of the channels.

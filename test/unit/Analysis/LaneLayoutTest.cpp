@@ -115,6 +115,9 @@ static void checkWindow(const Shape &s, const LaneLayout &layouts,
   int64_t count = layouts.getLaneCount(conv->getResult(0));
   EXPECT_EQ(count % kLaneBlock, 0);
   EXPECT_LE(out.getBase() + count, out.getSize());
+  // All pixels, and no block more, however many padded phases there are.
+  int64_t last = out.laneOf(s.n - 1, s.out(0) - 1, s.out(1) - 1);
+  EXPECT_EQ(count, llvm::alignTo(last + 1 - out.getBase(), kLaneBlock));
 
   for (int64_t ky = 0; ky < s.kh; ++ky)
     for (int64_t kx = 0; kx < s.kw; ++kx) {

@@ -3,6 +3,7 @@
 #include "LaneVectors.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -211,12 +212,23 @@ Value LaneVectors::requantizeByRule(Value value, Value multiplier, Value offset,
   return resize(code, getWordBits(level));
 }
 
-Value LaneVectors::toCarrier(Value value, Value multiplier, Value row) {
+Value LaneVectors::toCarrier(Value value, Value multiplier, Value row,
+                             bool inRange) {
   Value x = toReal(value);
   int64_t lanes = cast<VectorType>(x.getType()).getDimSize(0);
   x = arith::MulFOp::create(b, loc, x,
                             broadcast(loadScalar(multiplier, row), lanes));
-  return resize(roundReal(clampReal(x, -32767, 32767)), 16);
+  if (!inRange)
+    return resize(roundReal(clampReal(x, -32767, 32767)), 16);
+  // Saturating truncation is one instruction; its lowest value is one less
+  // than HP17's.
+  auto type = VectorType::get({lanes}, b.getI32Type());
+  Value rounded = LLVM::LrintOp::create(b, loc, type, x);
+  rounded = arith::MaxSIOp::create(b, loc, rounded, splat(type, -32768));
+  rounded = arith::MinSIOp::create(b, loc, rounded, splat(type, 32767));
+  Value narrow = resize(rounded, 16);
+  return arith::MaxSIOp::create(
+      b, loc, narrow, splat(cast<VectorType>(narrow.getType()), -32767));
 }
 
 LanePair LaneVectors::shiftToSlot(LanePair codes, int64_t level, Value slot) {

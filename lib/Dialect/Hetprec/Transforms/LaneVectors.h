@@ -79,9 +79,9 @@ public:
   mlir::Value requantizeByRule(mlir::Value value, mlir::Value multiplier,
                                mlir::Value offset, mlir::Value row,
                                int64_t level, bool isSigned);
-  /// HP17: 16-bit residual values of `value`.
+  /// HP17: 16-bit residual values of `value`. `inRange`: see `contract`.
   mlir::Value toCarrier(mlir::Value value, mlir::Value multiplier,
-                        mlir::Value row);
+                        mlir::Value row, bool inRange);
 
   /// Codes in the lowest slot, moved to slot `slot` of their words.
   LanePair shiftToSlot(LanePair codes, int64_t level, mlir::Value slot);

@@ -364,7 +364,7 @@ Value ContractBuilder::makeLaneBias() {
       taps, tapPhases, phases, origin, imageLayout.getBase(), laneCount,
       Epilogue::Accumulator,
       /*out_level=*/0, /*out_signed=*/false, bits, /*uniform_rows=*/true,
-      /*shared_starts=*/false, /*prefetch_rows=*/false, layer);
+      /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false, layer);
   return laneBias = op->getResult(0);
 }
 
@@ -387,7 +387,7 @@ ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
         /*tap_phases=*/ArrayRef<int64_t>(), /*phases=*/1, /*origin=*/0,
         imageLayout.getBase(), laneCount, epilogue, /*out_level=*/0,
         /*out_signed=*/false, bits, /*uniform_rows=*/false,
-        /*shared_starts=*/false, /*prefetch_rows=*/false, layer);
+        /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false, layer);
   return ContractOp::create(
       b, loc, TypeRange{init.getType()}, lanes, tables.rows, tables.starts,
       laneBias, laneBias ? tables.biasRows : Value(), tables.rowBias,
@@ -396,7 +396,7 @@ ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
       laneCount, epilogue,
       /*out_level=*/0, /*out_signed=*/false, bits,
       /*uniform_rows=*/!dot.filter, /*shared_starts=*/false,
-      /*prefetch_rows=*/false, layer);
+      /*prefetch_rows=*/false, /*in_range=*/false, layer);
 }
 
 static float pick(ArrayRef<float> values, int64_t channel) {
@@ -492,5 +492,10 @@ Value ContractBuilder::makePlanes(Epilogue epilogue, ArrayRef<float> multiplier,
   ContractOp op =
       create(tables, rows.size(), epilogue, /*thresholds=*/Value(),
              table(multiplier), table(offset), /*mask=*/Value(), init);
+  constexpr double kRange = 1 << 30;
+  op.setInRange(!multiplier.empty() &&
+                llvm::all_of(multiplier, [&](float m) {
+                  return double(bound) * std::abs(double(m)) < kRange;
+                }));
   return op->getResult(0);
 }

@@ -7,6 +7,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include <numeric>
 
 using namespace mlir;
 using namespace sysmol::hetprec;
@@ -93,6 +94,13 @@ private:
   /// `coefficient` times a segment's sums, in the op's width of sums.
   LanePair loadSums(const SegmentSums &sums, Value row, int64_t block,
                     int64_t coefficient);
+  /// Segments of levels 1 and 2 whose sums are added up in 16 bits, in units of
+  /// `unit`, before they are widened to 32.
+  struct NarrowSums {
+    size_t count = 0; // the first of all
+    int64_t unit = 1;
+  };
+  NarrowSums findNarrowSums(ArrayRef<SegmentSums> segments);
   LanePair addUp(ArrayRef<SegmentSums> segments, Value row, int64_t block);
   void writeCodes(ArrayRef<SegmentSums> segments);
   void writeRow(Value row, int64_t block, LanePair sum);
@@ -619,17 +627,62 @@ LanePair ContractVectorizer::loadSums(const SegmentSums &sums, Value row,
   });
 }
 
+ContractVectorizer::NarrowSums
+ContractVectorizer::findNarrowSums(ArrayRef<SegmentSums> segments) {
+  NarrowSums found;
+  if (op.getSumBits() == 16 || op.getSums())
+    return found;
+  int64_t unit = 0;
+  for (auto [s, sums] : llvm::enumerate(segments)) {
+    auto memory = cast<MemRefType>(sums.memory.getType());
+    if (sums.order != SumOrder::Wide || op.getLevels()[s] > 2 ||
+        op.getCoefficients()[s] < 0 || memory.getElementTypeBitWidth() != 16)
+      break;
+    unit = std::gcd(unit, op.getCoefficients()[s]);
+    int64_t most = 0;
+    for (size_t i = 0; i <= s; ++i)
+      most += op.getCoefficients()[i] / unit * getNumWords(i) *
+              int64_t(taps.size()) * getLargestProduct(op.getLevels()[i]);
+    if (most > 65535)
+      break;
+    found = {s + 1, unit};
+  }
+  return found.count > 1 ? found : NarrowSums();
+}
+
 LanePair ContractVectorizer::addUp(ArrayRef<SegmentSums> segments, Value row,
                                    int64_t block) {
   LanePair sum = makeBias(row, block);
   SmallVector<int64_t> coefficients(op.getCoefficients());
   if (op.getSums())
     coefficients = {1};
-  for (auto [sums, coefficient] : llvm::zip_equal(segments, coefficients)) {
-    LanePair part = loadSums(sums, row, block, coefficient);
-    sum = {arith::AddIOp::create(b, loc, sum.even, part.even),
-           arith::AddIOp::create(b, loc, sum.odd, part.odd)};
+  auto add = [&](LanePair onto, LanePair part) -> LanePair {
+    return {arith::AddIOp::create(b, loc, onto.even, part.even),
+            arith::AddIOp::create(b, loc, onto.odd, part.odd)};
+  };
+  auto times = [&](LanePair pair, int64_t factor) {
+    return factor == 1 ? pair : pair.map([&](Value x) -> Value {
+      return arith::MulIOp::create(
+          b, loc, x, v.splat(cast<VectorType>(x.getType()), factor));
+    });
+  };
+  NarrowSums narrow = findNarrowSums(segments);
+  if (narrow.count > 0) {
+    LanePair all;
+    for (size_t s = 0; s < narrow.count; ++s) {
+      LanePair part = times(v.loadPair(segments[s].memory, row, block),
+                            coefficients[s] / narrow.unit);
+      all = s == 0 ? part : add(all, part);
+    }
+    VectorType type = v.half(b.getI32Type());
+    all = all.map([&](Value x) -> Value {
+      return arith::ExtUIOp::create(b, loc, type, x);
+    });
+    sum = add(sum, times(all, narrow.unit));
   }
+  for (auto [sums, coefficient] :
+       llvm::drop_begin(llvm::zip_equal(segments, coefficients), narrow.count))
+    sum = add(sum, loadSums(sums, row, block, coefficient));
   return sum;
 }
 
@@ -693,12 +746,15 @@ void ContractVectorizer::writeRow(Value row, int64_t block, LanePair sum) {
     }));
   case Epilogue::Carrier:
     return store(sum.map(
-        [&](Value x) { return v.toCarrier(x, op.getMultiplier(), row); }));
+        [&](Value x) {
+          return v.toCarrier(x, op.getMultiplier(), row, op.getInRange());
+        }));
   case Epilogue::CarrierAdd: {
     LanePair base = v.loadPair(op.getInit(), row, block);
     VectorType type = v.half(b.getI16Type());
     auto add = [&](Value x, Value onto) -> Value {
-      Value carrier = v.toCarrier(x, op.getMultiplier(), row);
+      Value carrier =
+          v.toCarrier(x, op.getMultiplier(), row, op.getInRange());
       Value total = LLVM::SAddSat::create(b, loc, type, onto, carrier);
       // HP17 is symmetric; the instruction's lowest value is one less.
       return arith::MaxSIOp::create(b, loc, total, v.splat(type, -32767));

@@ -26,7 +26,7 @@
 // CHECK-DAG: %[[S2:.+]] = arith.constant dense<1> : tensor<3xi16>
 // CHECK: %[[X:.+]] = hetprec.pack_lanes %[[ARG]] {{.+}} {channels = array<i64: 0, 1, -1, -1>, layout = #[[ONE]], level = 8 : i64}
 // CHECK: %[[A:.+]] = hetprec.contract carrier lanes(%[[X]] : {{.+}}) rows(%[[ROWS]] : {{.+}}) multiplier(%[[HALF]] : tensor<3xf32>)
-// CHECK: %[[S:.+]] = hetprec.contract carrier_add {{.+}} multiplier(%[[EACH]] : tensor<3xf32>) outs(%[[A]] : tensor<3x64xi16>)
+// CHECK: %[[S:.+]] = hetprec.contract carrier_add {{.+}} multiplier(%[[EACH]] : tensor<3xf32>) outs(%[[A]] : tensor<3x64xi16>) {{.+}} in_range
 // CHECK: %[[Q1:.+]] = hetprec.requantize_lanes %[[S]] channels(%[[C1]] : tensor<8xi16>) thresholds(%[[T1]] : tensor<8x1xi16>) signs(%[[S1]] : tensor<8xi16>) mask({{.+}}) outs({{.+}}) {{.+}} out_level = 1
 // CHECK: %[[Q2:.+]] = hetprec.requantize_lanes %[[S]] channels(%[[C2]] : tensor<3xi16>) thresholds(%[[T2]] : tensor<3x3xi16>) signs(%[[S2]] : tensor<3xi16>) mask({{.+}}) outs({{.+}}) {{.+}} out_level = 2
 // CHECK: %[[R:.+]] = hetprec.contract real
@@ -45,6 +45,19 @@ func.func @residual(%x: tensor<1x2x4x4xi8, #in>) -> (tensor<1x3x4x4xi8, #act>, t
   %q = hetprec.requantize %s multiplier = [1.0, -1.0, 0.5] offset = [0.0] : tensor<1x3x4x4xi16, #carrier> to tensor<1x3x4x4xi8, #act>
   %r = hetprec.to_real %c multiplier = [1.0] offset = [0.0] : tensor<1x3x4x4xi32> to tensor<1x3x4x4xf32>
   return %q, %r : tensor<1x3x4x4xi8, #act>, tensor<1x3x4x4xf32>
+}
+
+// What could leave the range of 32 bits is not marked.
+// CHECK-LABEL: @far
+// CHECK: hetprec.contract carrier
+// CHECK-NOT: in_range
+// CHECK: return
+func.func @far(%x: tensor<1x2x4x4xi8, #in>) -> tensor<1x3x4x4xi8, #act> {
+  %w = arith.constant dense<[[[[1]], [[2]]], [[[3]], [[4]]], [[[5]], [[6]]]]> : tensor<3x2x1x1xi8, #w>
+  %a = hetprec.conv_2d %x, %w : tensor<1x2x4x4xi8, #in>, tensor<3x2x1x1xi8, #w> -> tensor<1x3x4x4xi32>
+  %c = hetprec.to_carrier %a multiplier = [0.5, 1.0, 1.0e9] : tensor<1x3x4x4xi32> to tensor<1x3x4x4xi16, #carrier>
+  %q = hetprec.requantize %c multiplier = [1.0] offset = [0.0] : tensor<1x3x4x4xi16, #carrier> to tensor<1x3x4x4xi8, #act>
+  return %q : tensor<1x3x4x4xi8, #act>
 }
 
 #two = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1, 2]>

@@ -205,3 +205,61 @@ func.func @from_sums(%s: memref<1x64xi32>, %b: memref<1x64xi16>, %out: memref<1x
     {levels = array<i64>, coefficients = array<i64>, taps = array<i64>, origin = 0, lane_begin = 0, lane_count = 64, sum_bits = 16}
   return
 }
+
+// Sums of levels 1 and 2 that fit are added up in 16 bits: 12 a + 2 b is 2 times
+// 6 a + b.
+// CHECK-LABEL: @narrow_sums
+// CHECK-DAG: %[[SIX:.+]] = arith.constant dense<6> : vector<32xi16>
+// CHECK-DAG: %[[TWO:.+]] = arith.constant dense<2> : vector<32xi32>
+// CHECK: %[[TIMES:.+]] = arith.muli %{{.+}}, %[[SIX]] : vector<32xi16>
+// CHECK: %[[SUM:.+]] = arith.addi %[[TIMES]], %{{.+}} : vector<32xi16>
+// CHECK: %[[WIDE:.+]] = arith.extui %[[SUM]] : vector<32xi16> to vector<32xi32>
+// CHECK: arith.muli %[[WIDE]], %[[TWO]] : vector<32xi32>
+func.func @narrow_sums(%a: memref<1x64xi8>, %b: memref<1x64xi8>, %u: memref<1x1xi8>, %w: memref<1x1xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a, %b : memref<1x64xi8>, memref<1x64xi8>) rows(%u, %w : memref<1x1xi8>, memref<1x1xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 1, 2>, coefficients = array<i64: 12, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
+  return
+}
+
+// Not where they could overflow (2000 * 27 > 65535 / 2), nor where they are
+// subtracted: a bias's coefficients.
+// CHECK-LABEL: @wide_sums
+// CHECK-NOT: arith.muli %{{.+}} : vector<32xi16>
+// CHECK: arith.extui %{{.+}} : vector<32xi16> to vector<32xi32>
+// CHECK: arith.extui %{{.+}} : vector<32xi16> to vector<32xi32>
+// CHECK-LABEL: @negative_sums
+// CHECK-NOT: arith.muli %{{.+}} : vector<32xi16>
+// CHECK: return
+func.func @wide_sums(%a: memref<1000x64xi8>, %b: memref<2000x64xi8>, %u: memref<1x1000xi8>, %w: memref<1x2000xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a, %b : memref<1000x64xi8>, memref<2000x64xi8>) rows(%u, %w : memref<1x1000xi8>, memref<1x2000xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 1, 2>, coefficients = array<i64: 12, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
+  return
+}
+func.func @negative_sums(%a: memref<1x64xi8>, %b: memref<1x64xi8>, %u: memref<1x1xi8>, %w: memref<1x1xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a, %b : memref<1x64xi8>, memref<1x64xi8>) rows(%u, %w : memref<1x1xi8>, memref<1x1xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 1, 2>, coefficients = array<i64: -12, -2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, uniform_rows}
+  return
+}
+
+// What is known to stay in range is rounded first and clamped by a saturating
+// truncation; else clamped first.
+// CHECK-LABEL: @carrier_in_range
+// CHECK: %[[R:.+]] = llvm.intr.lrint(%{{.+}}) : (vector<32xf32>) -> vector<32xi32>
+// CHECK: arith.maxsi %[[R]], %cst
+// CHECK: arith.minsi
+// CHECK: arith.trunci
+// CHECK: arith.maxsi %{{.+}} : vector<32xi16>
+// CHECK-LABEL: @carrier_any
+// CHECK-NOT: llvm.intr.lrint
+// CHECK: arith.maxnumf
+// CHECK: arith.minnumf
+func.func @carrier_in_range(%a: memref<1x64xi8>, %u: memref<1x1xi8>, %m: memref<1xf32>, %out: memref<1x64xi16>) {
+  hetprec.contract carrier lanes(%a : memref<1x64xi8>) rows(%u : memref<1x1xi8>) multiplier(%m : memref<1xf32>) outs(%out : memref<1x64xi16>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, in_range}
+  return
+}
+func.func @carrier_any(%a: memref<1x64xi8>, %u: memref<1x1xi8>, %m: memref<1xf32>, %out: memref<1x64xi16>) {
+  hetprec.contract carrier lanes(%a : memref<1x64xi8>) rows(%u : memref<1x1xi8>) multiplier(%m : memref<1xf32>) outs(%out : memref<1x64xi16>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
+  return
+}

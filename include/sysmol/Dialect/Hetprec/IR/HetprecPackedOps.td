@@ -82,6 +82,8 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     (sums). `shared_starts`: the rows of a tile read the same groups.
     `prefetch_rows`: few tiles of lanes read a row, which then comes from far
     memory; that of the next tile is asked for while this one is used.
+    `in_range`: no `v * multiplier` reaches 2^30, so that rounding it to an i32
+    before it is clamped is safe, and clamping it then is free.
 
     Instead of lanes and rows there may be `sums`, one i32 for each row and lane
     (lanes in order): the sums over the segments, which `contract_outputs` made.
@@ -108,7 +110,7 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     DefaultValuedAttr<BoolAttr, "false">:$out_signed,
     DefaultValuedAttr<I64Attr, "32">:$sum_bits,
     UnitAttr:$uniform_rows, UnitAttr:$shared_starts, UnitAttr:$prefetch_rows,
-    OptionalAttr<StrAttr>:$layer);
+    UnitAttr:$in_range, OptionalAttr<StrAttr>:$layer);
   let assemblyFormat = [{
     $epilogue (`lanes` `(` $lanes^ `:` type($lanes) `)`
     `rows` `(` $rows `:` type($rows) `)`)?
