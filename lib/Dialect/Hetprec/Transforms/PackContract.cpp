@@ -364,7 +364,8 @@ Value ContractBuilder::makeLaneBias() {
       taps, tapPhases, phases, origin, imageLayout.getBase(), laneCount,
       Epilogue::Accumulator,
       /*out_level=*/0, /*out_signed=*/false, bits, /*uniform_rows=*/true,
-      /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false, layer);
+      /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false,
+      layer);
   return laneBias = op->getResult(0);
 }
 
@@ -387,7 +388,8 @@ ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
         /*tap_phases=*/ArrayRef<int64_t>(), /*phases=*/1, /*origin=*/0,
         imageLayout.getBase(), laneCount, epilogue, /*out_level=*/0,
         /*out_signed=*/false, bits, /*uniform_rows=*/false,
-        /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false, layer);
+        /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false,
+        layer);
   return ContractOp::create(
       b, loc, TypeRange{init.getType()}, lanes, tables.rows, tables.starts,
       laneBias, laneBias ? tables.biasRows : Value(), tables.rowBias,
@@ -493,9 +495,8 @@ Value ContractBuilder::makePlanes(Epilogue epilogue, ArrayRef<float> multiplier,
       create(tables, rows.size(), epilogue, /*thresholds=*/Value(),
              table(multiplier), table(offset), /*mask=*/Value(), init);
   constexpr double kRange = 1 << 30;
-  op.setInRange(!multiplier.empty() &&
-                llvm::all_of(multiplier, [&](float m) {
-                  return double(bound) * std::abs(double(m)) < kRange;
-                }));
+  op.setInRange(!multiplier.empty() && llvm::all_of(multiplier, [&](float m) {
+    return double(bound) * std::abs(double(m)) < kRange;
+  }));
   return op->getResult(0);
 }

@@ -745,16 +745,14 @@ void ContractVectorizer::writeRow(Value row, int64_t block, LanePair sum) {
       return arith::AddFOp::create(b, loc, scaled, o);
     }));
   case Epilogue::Carrier:
-    return store(sum.map(
-        [&](Value x) {
-          return v.toCarrier(x, op.getMultiplier(), row, op.getInRange());
-        }));
+    return store(sum.map([&](Value x) {
+      return v.toCarrier(x, op.getMultiplier(), row, op.getInRange());
+    }));
   case Epilogue::CarrierAdd: {
     LanePair base = v.loadPair(op.getInit(), row, block);
     VectorType type = v.half(b.getI16Type());
     auto add = [&](Value x, Value onto) -> Value {
-      Value carrier =
-          v.toCarrier(x, op.getMultiplier(), row, op.getInRange());
+      Value carrier = v.toCarrier(x, op.getMultiplier(), row, op.getInRange());
       Value total = LLVM::SAddSat::create(b, loc, type, onto, carrier);
       // HP17 is symmetric; the instruction's lowest value is one less.
       return arith::MaxSIOp::create(b, loc, total, v.splat(type, -32767));
