@@ -23,6 +23,10 @@ CostTable sysmol::getBuiltinCostTable(llvm::StringRef target) {
   table.cpu = "znver4";
   table.macsPerCycle = {{1, 340}, {2, 145}, {4, 64}, {8, 64}};
   table.epilogueCycles = {{0, 10}, {1, 6}, {2, 12}, {4, 28}, {8, 28}};
+  table.pixelCycles = {{1, 1.56}, {2, 1.29}, {4, 4.17}, {8, 4.01}};
+  table.lonePixelCycles = {{1, 1.56}, {2, 1.38}, {4, 4.4}, {8, 4.01}};
+  table.outputCycles = {{1, 1.58}, {2, 1.26}, {4, 4.04}, {8, 4}};
+  table.loneOutputCycles = {{1, 1.56}, {2, 1.25}, {4, 4.09}, {8, 4.01}};
   table.l2BytesPerCycle = 30;
   table.l3BytesPerCycle = 14;
   table.memoryBytesPerCycle = 6;
@@ -40,6 +44,11 @@ CostTable sysmol::getBuiltinCostTable(llvm::StringRef target) {
       {1, 80 / width}, {2, 40 / width}, {4, 16 / width}, {8, 16 / width}};
   for (auto &[level, cycles] : table.epilogueCycles)
     cycles *= width;
+  // Registers are emulated by several: one more or less changes nothing.
+  for (auto [level, rate] : table.macsPerCycle)
+    table.pixelCycles[level] = table.lonePixelCycles[level] =
+        table.outputCycles[level] = table.loneOutputCycles[level] =
+            double(kLaneBlock * getChannelsPerWord(level)) / rate;
   return table;
 }
 
@@ -58,12 +67,16 @@ static constexpr struct {
 /// The members that have one number for each level.
 static constexpr struct {
   const char *key;
-  std::map<int64_t, double> CostTable::*member;
+  ByLevel CostTable::*member;
   std::array<int64_t, 5> levels; // the first `count`
   size_t count;
 } kLevels[] = {
     {"macs_per_cycle", &CostTable::macsPerCycle, {1, 2, 4, 8}, 4},
     {"epilogue_cycles", &CostTable::epilogueCycles, {0, 1, 2, 4, 8}, 5},
+    {"pixel_word_cycles", &CostTable::pixelCycles, {1, 2, 4, 8}, 4},
+    {"lone_pixel_word_cycles", &CostTable::lonePixelCycles, {1, 2, 4, 8}, 4},
+    {"output_word_cycles", &CostTable::outputCycles, {1, 2, 4, 8}, 4},
+    {"lone_output_word_cycles", &CostTable::loneOutputCycles, {1, 2, 4, 8}, 4},
 };
 
 std::string sysmol::printCostTable(const CostTable &table) {
@@ -149,7 +162,7 @@ static double getBytes(Type type) {
   return double(shaped.getNumElements()) * shaped.getElementTypeBitWidth() / 8;
 }
 
-static double at(const std::map<int64_t, double> &rates, int64_t level) {
+static double at(const ByLevel &rates, int64_t level) {
   auto found = rates.find(level);
   return found == rates.end() ? 0 : found->second;
 }

@@ -21,7 +21,21 @@ static void addContract(OpPassManager &pm, Phase phase) {
       createVerifyPhasePass(VerifyPhasePassOptions{phase}));
 }
 
-void sysmol::buildPlanPhase(OpPassManager &pm) {
+void PlanPhaseOptions::setCosts(const CostTable &table) {
+  auto set = [](ListOption<double> &option, const ByLevel &cycles) {
+    SmallVector<double> values;
+    for (int64_t level : {1, 2, 4, 8})
+      values.push_back(cycles.at(level));
+    option = values;
+  };
+  set(pixelCycles, table.pixelCycles);
+  set(lonePixelCycles, table.lonePixelCycles);
+  set(outputCycles, table.outputCycles);
+  set(loneOutputCycles, table.loneOutputCycles);
+}
+
+void sysmol::buildPlanPhase(OpPassManager &pm,
+                            const PlanPhaseOptions &options) {
   addContract(pm, Phase::Model);
   // Depthwise convolutions become grouped ones, permuted constants constants:
   // sorting then knows one convolution only.
@@ -29,7 +43,12 @@ void sysmol::buildPlanPhase(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createSortChannelsPass());
   pm.addPass(createCanonicalizerPass());
   // Behind sorting, which may still change ops for others.
-  pm.addNestedPass<func::FuncOp>(createChooseLanesPass());
+  ChooseLanesPassOptions lanes;
+  llvm::append_range(lanes.pixelCycles, options.pixelCycles);
+  llvm::append_range(lanes.lonePixelCycles, options.lonePixelCycles);
+  llvm::append_range(lanes.outputCycles, options.outputCycles);
+  llvm::append_range(lanes.loneOutputCycles, options.loneOutputCycles);
+  pm.addNestedPass<func::FuncOp>(createChooseLanesPass(lanes));
   addContract(pm, Phase::Plan);
 }
 
@@ -141,7 +160,7 @@ void sysmol::buildNVVMPhase(OpPassManager &pm) {
 
 void sysmol::buildHetprecToLLVM(OpPassManager &pm,
                                 const LLVMPhaseOptions &options) {
-  buildPlanPhase(pm);
+  buildPlanPhase(pm, PlanPhaseOptions());
   buildPackedPhase(pm);
   buildLoopsPhase(pm, LoopsPhaseOptions());
   buildVectorsPhase(pm);
@@ -149,7 +168,7 @@ void sysmol::buildHetprecToLLVM(OpPassManager &pm,
 }
 
 void sysmol::registerPipelines() {
-  PassPipelineRegistration<>(
+  PassPipelineRegistration<PlanPhaseOptions>(
       "hetprec-to-plan",
       "Model to plan: sort channels into segments, choose lanes",
       buildPlanPhase);

@@ -18,6 +18,9 @@
 
 namespace sysmol {
 
+/// Level -> a number.
+using ByLevel = std::map<int64_t, double>;
+
 /// Rates of one machine for code of one target.
 struct CostTable {
   /// Where the numbers come from, for people.
@@ -25,9 +28,14 @@ struct CostTable {
   /// LLVM's name of the CPU that was measured.
   std::string cpu;
   /// Level -> multiply-accumulates a cycle, data in registers and L1.
-  std::map<int64_t, double> macsPerCycle;
+  ByLevel macsPerCycle;
   /// Level written (0: a wide plane) -> cycles for a row of 64 outputs.
-  std::map<int64_t, double> epilogueCycles;
+  ByLevel epilogueCycles;
+  /// Level -> cycles that a word of channels takes for a register of 64 lanes:
+  /// pixels, or outputs, where there are several registers of them, or one
+  /// (what is broadcast, or selects products, is loaded for each register
+  /// then).
+  ByLevel pixelCycles, lonePixelCycles, outputCycles, loneOutputCycles;
   /// Bytes a cycle that one thread reads.
   double l2BytesPerCycle = 0, l3BytesPerCycle = 0, memoryBytesPerCycle = 0;
   /// Sizes of these caches in bytes.

@@ -10,6 +10,7 @@
 
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassOptions.h"
+#include "sysmol/Analysis/CostModel.h"
 #include "sysmol/Conversion/HetprecToGPU/HetprecToGPU.h"
 
 namespace sysmol {
@@ -18,6 +19,24 @@ namespace sysmol {
 enum class MacLowering {
   Generic, ///< arith, math and vector
   AVX512,  ///< VBMI, VNNI, BITALG
+};
+
+/// Costs that choices follow, by level 1, 2, 4, 8; see hetprec-choose-lanes.
+struct PlanPhaseOptions : public mlir::PassPipelineOptions<PlanPhaseOptions> {
+  ListOption<double> pixelCycles{
+      *this, "pixel-cycles",
+      llvm::cl::desc("cycles of a word for a register of pixels, of several")};
+  ListOption<double> lonePixelCycles{
+      *this, "lone-pixel-cycles",
+      llvm::cl::desc("the same, where there is one register of pixels")};
+  ListOption<double> outputCycles{
+      *this, "output-cycles",
+      llvm::cl::desc("cycles of a word for a register of outputs, of several")};
+  ListOption<double> loneOutputCycles{
+      *this, "lone-output-cycles",
+      llvm::cl::desc("the same, where there is one register of outputs")};
+
+  void setCosts(const CostTable &table);
 };
 
 struct LoopsPhaseOptions : public mlir::PassPipelineOptions<LoopsPhaseOptions> {
@@ -79,7 +98,7 @@ struct GPUPhaseOptions : public mlir::PassPipelineOptions<GPUPhaseOptions> {
 };
 
 /// Model to plan: channels sorted into segments.
-void buildPlanPhase(mlir::OpPassManager &pm);
+void buildPlanPhase(mlir::OpPassManager &pm, const PlanPhaseOptions &options);
 /// Plan to packed: planes of lanes, fused epilogues.
 void buildPackedPhase(mlir::OpPassManager &pm);
 /// Packed to loops: tiles on memrefs.

@@ -373,13 +373,20 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   std::vector<std::vector<std::string>> strategies; // of each target
   // The reference runs what the model phase says.
   OwningOpRef<ModuleOp> model = module.clone();
+  // One plan for all targets: the first one's.
+  CostTable costs = loadCostTable(targets.front()->name);
   struct {
     llvm::StringRef name;
-    void (*build)(OpPassManager &);
+    std::function<void(OpPassManager &)> build;
   } phases[] = {{"model", nullptr},
-                {"plan", buildPlanPhase},
+                {"plan",
+                 [&](OpPassManager &pm) {
+                   PlanPhaseOptions plan;
+                   plan.setCosts(costs);
+                   buildPlanPhase(pm, plan);
+                 }},
                 {"packed", buildPackedPhase}};
-  for (auto [name, build] : phases) {
+  for (const auto &[name, build] : phases) {
     if (build)
       if (llvm::Error error = runPhase(module, name, build))
         return error;
@@ -392,7 +399,6 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     }
     if (name == "packed") {
       addLayerBytes(program->getFunction(), metadata.Layers);
-      CostTable costs = loadCostTable(targets.front()->name);
       addPredictions(program->getFunction(), costs, metadata.Layers);
       report.layers = metadata.Layers;
       report.strategies = strategies.front();

@@ -17,10 +17,12 @@
 #include "sysmol/Target/Common/Failure.h"
 #include "sysmol/Target/Native/CodeGen.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/TargetParser/Host.h"
 #include <chrono>
+#include <map>
 #include <unistd.h>
 
 using namespace mlir;
@@ -31,12 +33,14 @@ using namespace sysmol;
 //===----------------------------------------------------------------------===//
 
 namespace {
-/// A function from one buffer of bytes to another.
+/// A function of one phase, from buffers to one buffer.
 struct Kernel {
   std::string text;
-  uint64_t inputBytes = 0, outputBytes = 0;
-  /// What one run does: multiply-accumulates or bytes.
+  std::vector<uint64_t> inputBytes;
+  uint64_t outputBytes = 0;
+  /// What one run does: multiply-accumulates, bytes, or simply one.
   double work = 0;
+  enum { Vectors, Packed } phase = Vectors;
 };
 
 /// Rows by blocks of 64 lanes.
@@ -98,7 +102,7 @@ private:
 
 /// Named as a network is (Network.h).
 static std::string getHead(const Kernel &kernel) {
-  std::string in = std::to_string(kernel.inputBytes),
+  std::string in = std::to_string(kernel.inputBytes.front()),
               out = std::to_string(kernel.outputBytes);
   return "func.func @network(%in: memref<" + in + "xi8>, %out: memref<" + out +
          "xi8>) {\n  %c0 = arith.constant 0 : index\n"
@@ -113,7 +117,7 @@ static Kernel makeByteKernel(int64_t level, Tile tile) {
   const int64_t lanesBytes = depth * tile.blocks * 64;
   Kernel kernel;
   // The address moves with the loop, or all of it would leave the loop.
-  kernel.inputBytes = lanesBytes + 4 * 64 + depth * tile.rows + 64;
+  kernel.inputBytes = {uint64_t(lanesBytes + 4 * 64 + depth * tile.rows + 64)};
   kernel.outputBytes = sums * 2 * 64;
   kernel.work = double(trips) * depth * sums * 64 * (level == 1 ? 8 : 3);
   Writer w;
@@ -131,15 +135,15 @@ static Kernel makeByteKernel(int64_t level, Tile tile) {
   for (int64_t n = 0; n < depth; ++n) {
     std::vector<std::string> lanes, rows;
     for (int64_t b = 0; b < tile.blocks; ++b)
-      lanes.push_back(w.op("vector.load %in[" +
-                           w.at(base, (n * tile.blocks + b) * 64) +
-                           "] : memref<" + llvm::Twine(kernel.inputBytes) +
-                           "xi8>, vector<64xi8>"));
+      lanes.push_back(
+          w.op("vector.load %in[" + w.at(base, (n * tile.blocks + b) * 64) +
+               "] : memref<" + llvm::Twine(kernel.inputBytes.front()) +
+               "xi8>, vector<64xi8>"));
     for (int64_t r = 0; r < tile.rows; ++r)
       rows.push_back(w.op("memref.load %in[" +
                           w.at(low, lanesBytes + 4 * 64 + n * tile.rows + r) +
-                          "] : memref<" + llvm::Twine(kernel.inputBytes) +
-                          "xi8>"));
+                          "] : memref<" +
+                          llvm::Twine(kernel.inputBytes.front()) + "xi8>"));
     for (int64_t s = 0; s < sums; ++s)
       sum[s] = w.op("hetprec.mac " + llvm::Twine(sum[s]) + ", " +
                     lanes[s % tile.blocks] + ", " + rows[s / tile.blocks] +
@@ -168,7 +172,8 @@ static Kernel makeWordKernel(Tile tile) {
   const int64_t depth = 8, trips = 1500, sums = tile.rows * tile.blocks;
   const int64_t lanesBytes = depth * tile.blocks * 64;
   Kernel kernel;
-  kernel.inputBytes = lanesBytes + 4 * 64 + depth * tile.rows * 4 + 64;
+  kernel.inputBytes = {
+      uint64_t(lanesBytes + 4 * 64 + depth * tile.rows * 4 + 64)};
   kernel.outputBytes = sums * 64;
   kernel.work = double(trips) * depth * sums * 64;
   Writer w;
@@ -183,7 +188,8 @@ static Kernel makeWordKernel(Tile tile) {
   sum.reserve(sums);
   for (int64_t s = 0; s < sums; ++s)
     sum.push_back("%a" + std::to_string(s));
-  std::string type = "memref<" + std::to_string(kernel.inputBytes) + "xi8>, ";
+  std::string type =
+      "memref<" + std::to_string(kernel.inputBytes.front()) + "xi8>, ";
   for (int64_t n = 0; n < depth; ++n) {
     std::vector<std::string> lanes, rows;
     for (int64_t b = 0; b < tile.blocks; ++b)
@@ -216,7 +222,7 @@ static Kernel makeWordKernel(Tile tile) {
 static Kernel makeReader(uint64_t bytes) {
   constexpr int chains = 8;
   Kernel kernel;
-  kernel.inputBytes = bytes;
+  kernel.inputBytes = {bytes};
   kernel.outputBytes = chains * 64;
   kernel.work = double(bytes);
   Writer w;
@@ -237,6 +243,73 @@ static Kernel makeReader(uint64_t bytes) {
   return kernel;
 }
 
+namespace {
+/// A 3x3 window as networks have it: what its words take, the rest aside.
+struct WindowKernel {
+  hetprec::LaneRole lanes;
+  /// Registers of lanes are several, or one.
+  bool alone;
+
+  static constexpr int64_t taps = 9;
+  /// Words of channels of the smaller one; the larger one has twice as many.
+  static int64_t getNumWords(int64_t level) { return level == 8 ? 8 : 16; }
+  /// Registers of sums.
+  int64_t getRegisters() const {
+    return lanes == hetprec::LaneRole::Pixels ? rows * getBlocks()
+                                              : usedLanes * getBlocks();
+  }
+  Kernel make(int64_t level, int64_t words) const;
+
+private:
+  // Many rows: nibbles are spread to bytes once for all.
+  static constexpr int64_t rows = 64, usedLanes = 32;
+  int64_t getBlocks() const {
+    return alone ? 1 : lanes == hetprec::LaneRole::Pixels ? 4 : 2;
+  }
+};
+} // namespace
+
+Kernel WindowKernel::make(int64_t level, int64_t words) const {
+  using hetprec::kLaneBlock;
+  bool isPixels = lanes == hetprec::LaneRole::Pixels;
+  int64_t bits = hetprec::getWordBits(level);
+  int64_t count = isPixels ? getBlocks() * kLaneBlock : kLaneBlock;
+  int64_t size = count + kLaneBlock; // what the taps reach
+  int64_t outputs = isPixels ? rows : getBlocks() * kLaneBlock;
+  int64_t columns = words * taps;
+  int64_t lines = isPixels ? rows : 1;
+  int64_t line = isPixels
+                     ? columns
+                     : columns * getBlocks() *
+                           hetprec::ContractOutputsOp::getColumnBytes(level);
+  int64_t lineBits = isPixels ? bits : 8;
+  auto type = [](int64_t height, int64_t width, int64_t element) {
+    return llvm::formatv("tensor<{0}x{1}xi{2}>", height, width, element).str();
+  };
+  std::string x = type(words, size, bits), w = type(lines, line, lineBits),
+              y = type(outputs, size, 32);
+  Kernel kernel;
+  kernel.phase = Kernel::Packed;
+  kernel.work = 1;
+  kernel.inputBytes = {uint64_t(words * size * bits / 8),
+                       uint64_t(lines * line * lineBits / 8)};
+  kernel.outputBytes = uint64_t(outputs * size * 4);
+  llvm::raw_string_ostream os(kernel.text);
+  os << "func.func @network(%x: " << x << ", %w: " << w << ") -> " << y
+     << " {\n  %i = tensor.empty() : " << y << "\n  %r = hetprec."
+     << (isPixels ? "contract accumulator" : "contract_outputs")
+     << " lanes(%x : " << x << ") " << (isPixels ? "rows" : "weights")
+     << "(%w : " << w << ") outs(%i : " << y
+     << ") {levels = array<i64: " << level
+     << ">, coefficients = array<i64: 1>, taps = array<i64: 0, 1, 2, 20, 21, "
+        "22, 40, 41, 42>, origin = 0, lane_begin = 0, lane_count = "
+     << count;
+  if (!isPixels)
+    os << ", used_lanes = " << usedLanes << ", tile_blocks = " << getBlocks();
+  os << "} -> " << y << "\n  return %r : " << y << "\n}\n";
+  return kernel;
+}
+
 //===----------------------------------------------------------------------===//
 // Running them
 //===----------------------------------------------------------------------===//
@@ -249,13 +322,26 @@ compileKernel(const Kernel &kernel, MLIRContext &context,
   if (!module)
     return makeError("a tuning kernel cannot be parsed");
   PassManager pm(&context);
+  if (kernel.phase == Kernel::Packed) {
+    LoopsPhaseOptions loops;
+    loops.laneBlocks = target.laneBlocks;
+    loops.rowTile = target.rowTile;
+    loops.spreadNibbles = target.mac == MacLowering::AVX512;
+    buildLoopsPhase(pm, loops);
+    buildVectorsPhase(pm);
+  }
   LLVMPhaseOptions options;
   options.mac = target.mac;
   buildLLVMPhase(pm, options);
   if (failed(pm.run(*module)))
     return makeError("a tuning kernel cannot be lowered");
-  auto ir =
-      TargetModule::create(*module, /*numInputs=*/1, target, CodeGenOptions());
+  uint64_t arena = 0;
+  module->walk([&](Operation *op) {
+    if (auto bytes = op->getAttrOfType<IntegerAttr>("hetprec.arena_bytes"))
+      arena = uint64_t(bytes.getInt());
+  });
+  auto ir = TargetModule::create(*module, kernel.inputBytes.size(), target,
+                                 CodeGenOptions());
   if (!ir)
     return ir.takeError();
   auto object = ir->generateCode();
@@ -267,9 +353,12 @@ compileKernel(const Kernel &kernel, MLIRContext &context,
   runtime::Metadata metadata;
   metadata.Model = "tune";
   metadata.Producer = "sysmol";
-  metadata.Inputs = {{"in", runtime::DType::U8, {kernel.inputBytes}}};
+  for (uint64_t bytes : kernel.inputBytes)
+    metadata.Inputs.push_back({"in" + std::to_string(metadata.Inputs.size()),
+                               runtime::DType::U8,
+                               {bytes}});
   metadata.Outputs = {{"out", runtime::DType::U8, {kernel.outputBytes}}};
-  metadata.ArenaBytes = 64;
+  metadata.ArenaBytes = std::max<uint64_t>(64, arena);
   runtime::BundleWriter writer(metadata);
   writer.addCode({target.name, target.required}, std::move(*code));
   writer.setWeights(std::vector<uint8_t>(64));
@@ -285,19 +374,34 @@ compileKernel(const Kernel &kernel, MLIRContext &context,
   return std::move(*model);
 }
 
-/// Work a cycle, the best of many runs in about `seconds`.
-static llvm::Expected<double> measureKernel(const Kernel &kernel,
-                                            MLIRContext &context,
-                                            const NativeTarget &target,
-                                            double seconds, double &cycles) {
-  auto model = compileKernel(kernel, context, target);
-  if (!model)
-    return model.takeError();
-  auto scratch = (*model)->createContext();
+namespace {
+/// A kernel and the most work a cycle that it was seen to do.
+struct Candidate {
+  Kernel kernel;
+  double best = 0;
+  std::unique_ptr<runtime::Model> model;
+};
+} // namespace
+
+/// Runs `candidate` again and again for about `seconds`.
+static llvm::Error measure(Candidate &candidate, MLIRContext &context,
+                           const NativeTarget &target, double seconds,
+                           double &cycles) {
+  const Kernel &kernel = candidate.kernel;
+  if (!candidate.model) {
+    auto model = compileKernel(kernel, context, target);
+    if (!model)
+      return model.takeError();
+    candidate.model = std::move(*model);
+  }
+  auto scratch = candidate.model->createContext();
   if (!scratch)
     return makeError(scratch.error());
-  std::vector<uint8_t> in(kernel.inputBytes), out(kernel.outputBytes);
-  runtime::ConstBuffer inputs[] = {in};
+  std::vector<std::vector<uint8_t>> in;
+  for (uint64_t bytes : kernel.inputBytes)
+    in.emplace_back(bytes);
+  std::vector<uint8_t> out(kernel.outputBytes);
+  std::vector<runtime::ConstBuffer> inputs(in.begin(), in.end());
   runtime::Buffer outputs[] = {out};
   using Clock = std::chrono::steady_clock;
   auto since = [](Clock::time_point start) {
@@ -307,13 +411,15 @@ static llvm::Expected<double> measureKernel(const Kernel &kernel,
   auto begin = Clock::now();
   for (int run = 0; run < 5 || since(begin) < seconds; ++run) {
     auto start = Clock::now();
-    if (runtime::Status status = (*model)->run(*scratch, inputs, outputs);
+    if (runtime::Status status =
+            candidate.model->run(*scratch, inputs, outputs);
         !status)
       return makeError(status.error());
     best = std::max(best, kernel.work / since(start));
   }
   cycles = std::max({cycles, now, runtime::measureCyclesPerSecond()});
-  return best / cycles;
+  candidate.best = std::max(candidate.best, best / cycles);
+  return llvm::Error::success();
 }
 
 static const NativeTarget *findTarget(llvm::StringRef name) {
@@ -342,27 +448,57 @@ llvm::Expected<CostTable> sysmol::measureCostTable(llvm::StringRef name) {
   if (long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE); bytes > 0)
     table.l3Bytes = double(bytes);
   double cycles = 0;
-  auto measure = [&](const Kernel &kernel, double seconds,
-                     double &rate) -> llvm::Error {
-    auto found = measureKernel(kernel, context, *target, seconds, cycles);
-    if (!found)
-      return found.takeError();
-    rate = std::max(rate, *found);
-    return llvm::Error::success();
+
+  // The ceilings: the best of all tiles.
+  std::vector<Candidate> candidates;
+  std::map<int64_t, std::vector<size_t>> ceilings;
+  auto add = [&](Kernel kernel) {
+    candidates.push_back({std::move(kernel), 0, nullptr});
+    return candidates.size() - 1;
   };
-  for (int64_t level : {1, 2}) {
-    double rate = 0;
+  for (int64_t level : {1, 2})
     for (Tile tile :
          {Tile{8, 1}, Tile{4, 2}, Tile{3, 2}, Tile{6, 2}, Tile{4, 4}})
-      if (auto error = measure(makeByteKernel(level, tile), 0.1, rate))
-        return error;
-    table.macsPerCycle[level] = rate;
-  }
-  double rate = 0;
+      ceilings[level].push_back(add(makeByteKernel(level, tile)));
   for (Tile tile : {Tile{4, 4}, Tile{6, 4}, Tile{8, 2}})
-    if (auto error = measure(makeWordKernel(tile), 0.1, rate))
-      return error;
-  table.macsPerCycle[4] = table.macsPerCycle[8] = rate;
+    ceilings[8].push_back(add(makeWordKernel(tile)));
+  // What is generated for each choice of lanes, twice as long and once.
+  using hetprec::LaneRole;
+  struct Choice {
+    ByLevel &cycles;
+    WindowKernel window;
+    std::map<int64_t, std::array<size_t, 2>> found;
+  } choices[] = {
+      {table.pixelCycles, {LaneRole::Pixels, /*alone=*/false}, {}},
+      {table.lonePixelCycles, {LaneRole::Pixels, /*alone=*/true}, {}},
+      {table.outputCycles, {LaneRole::Outputs, /*alone=*/false}, {}},
+      {table.loneOutputCycles, {LaneRole::Outputs, /*alone=*/true}, {}}};
+  for (Choice &choice : choices)
+    for (int64_t level : {1, 2, 4, 8}) {
+      int64_t words = WindowKernel::getNumWords(level);
+      choice.found[level] = {add(choice.window.make(level, words)),
+                             add(choice.window.make(level, 2 * words))};
+    }
+  // In turns: what disturbs the machine for a while disturbs one turn of each.
+  for (int turn = 0; turn < 3; ++turn)
+    for (Candidate &candidate : candidates)
+      if (auto error = measure(candidate, context, *target, 0.02, cycles))
+        return error;
+  for (auto &[level, found] : ceilings) {
+    double &best = table.macsPerCycle[level] = 0;
+    for (size_t i : found)
+      best = std::max(best, candidates[i].best);
+  }
+  table.macsPerCycle[4] = table.macsPerCycle[8]; // both are bytes by then
+  for (const Choice &choice : choices)
+    for (auto [level, found] : choice.found) {
+      double more =
+          1 / candidates[found[1]].best - 1 / candidates[found[0]].best;
+      choice.cycles[level] =
+          more / double(choice.window.getRegisters() * WindowKernel::taps *
+                        WindowKernel::getNumWords(level));
+    }
+
   // Half a cache, so that nothing else must leave it; far more than any.
   const struct {
     uint64_t bytes;
@@ -374,9 +510,10 @@ llvm::Expected<CostTable> sysmol::measureCostTable(llvm::StringRef name) {
        &table.l3BytesPerCycle},
       {uint64_t(256) << 20, &table.memoryBytesPerCycle}};
   for (auto [bytes, place] : places) {
-    *place = 0;
-    if (auto error = measure(makeReader(bytes / 512 * 512), 0.3, *place))
+    Candidate reader{makeReader(bytes / 512 * 512), 0, nullptr};
+    if (auto error = measure(reader, context, *target, 0.3, cycles))
       return error;
+    *place = reader.best;
   }
   table.cyclesPerSecond = cycles;
   return table;

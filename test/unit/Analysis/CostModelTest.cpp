@@ -25,6 +25,10 @@ CostTable makeTable() {
   table.cpu = "none";
   table.macsPerCycle = {{1, 256}, {2, 64}, {4, 32}, {8, 16}};
   table.epilogueCycles = {{0, 10}, {1, 1}, {2, 3}, {4, 15}, {8, 16}};
+  table.pixelCycles = {{1, 2}, {2, 3}, {4, 8}, {8, 16.5}};
+  table.lonePixelCycles = {{1, 2.5}, {2, 3.5}, {4, 8.5}, {8, 17}};
+  table.outputCycles = {{1, 2.25}, {2, 3.25}, {4, 8.25}, {8, 18}};
+  table.loneOutputCycles = {{1, 2.75}, {2, 3.75}, {4, 8.75}, {8, 19}};
   table.l2BytesPerCycle = 32;
   table.l3BytesPerCycle = 16;
   table.memoryBytesPerCycle = 4;
@@ -181,6 +185,10 @@ TEST(CostTable, RoundTrips) {
   EXPECT_EQ(read->cpu, table.cpu);
   EXPECT_EQ(read->macsPerCycle, table.macsPerCycle);
   EXPECT_EQ(read->epilogueCycles, table.epilogueCycles);
+  EXPECT_EQ(read->pixelCycles, table.pixelCycles);
+  EXPECT_EQ(read->lonePixelCycles, table.lonePixelCycles);
+  EXPECT_EQ(read->outputCycles, table.outputCycles);
+  EXPECT_EQ(read->loneOutputCycles, table.loneOutputCycles);
   EXPECT_EQ(read->l3BytesPerCycle, table.l3BytesPerCycle);
   EXPECT_EQ(read->l2Bytes, table.l2Bytes);
   EXPECT_EQ(read->cyclesPerSecond, table.cyclesPerSecond);
@@ -191,6 +199,7 @@ TEST(CostTable, RefusesWhatItCannotUse) {
   for (auto [from, to, part] :
        {std::array<std::string, 3>{"256", "0", "'macs_per_cycle.1'"},
         std::array<std::string, 3>{"256", "-1", "'macs_per_cycle.1'"},
+        std::array<std::string, 3>{"16.5", "0", "'pixel_word_cycles.8'"},
         std::array<std::string, 3>{"\"memory\": 4", "\"memory\": \"4\"",
                                    "'bytes_per_cycle.memory'"},
         std::array<std::string, 3>{"cycles_per_second", "cycles",
@@ -219,6 +228,11 @@ TEST(CostTable, KnowsEveryTarget) {
   CostTable zen4 = getBuiltinCostTable("x86-64-avx512");
   EXPECT_GT(zen4.macsPerCycle[1], zen4.macsPerCycle[2]);
   EXPECT_GT(zen4.macsPerCycle[2], zen4.macsPerCycle[8]);
+  // Where nothing was measured, a word takes what its products take.
+  CostTable generic = getBuiltinCostTable("x86-64-generic");
+  EXPECT_DOUBLE_EQ(generic.pixelCycles[1], 64 * 8 / generic.macsPerCycle[1]);
+  EXPECT_DOUBLE_EQ(generic.loneOutputCycles[2],
+                   64 * 3 / generic.macsPerCycle[2]);
 }
 
 } // namespace

@@ -8,6 +8,7 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "sysmol/Analysis/ByteStream.h"
+#include "sysmol/Analysis/CostModel.h"
 #include "sysmol/Analysis/LaneLayout.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -46,49 +47,81 @@ static bool isWindow(Operation *op) {
          !hasOnePixel(conv.getInput().getType()) && !ByteStream::get(op);
 }
 
-/// Eighths of a cycle that a word of channels takes for a register of lanes, as
-/// measured on Zen 4: what is broadcast, or selects products, is loaded for
-/// each register where there is one of them only.
-struct WordCost {
-  int64_t several, one;
+/// Outputs must be that much cheaper: their weights are read once for every few
+/// lanes of the image.
+static constexpr double kMargin = 1.05;
+
+namespace {
+/// What a register of 64 lanes costs, in cycles.
+struct RegisterCosts {
+  /// Of a word of channels, by level: of several registers, of one alone.
+  struct Words {
+    ByLevel several, one;
+  } pixels, outputs;
+  /// Of turning sums of outputs round into planes.
+  double turn = 0;
+
+  /// What a register of lanes of the window `op` takes, of which there are
+  /// `registers` for the other side.
+  double get(Operation *op, LaneRole role, int64_t registers) const {
+    const Words &words = role == LaneRole::Outputs ? outputs : pixels;
+    const ByLevel &cycles = registers == 1 ? words.one : words.several;
+    ChannelsAttr channels = getChannels(op->getOperand(0).getType());
+    double sum = 0;
+    for (int8_t level : channels.getLevels())
+      sum += double(llvm::divideCeil(channels.getNumChannels(level),
+                                     getChannelsPerWord(level))) *
+             cycles.at(level);
+    Window window = Window::get(op);
+    sum *= double(window.kernel[0] * window.kernel[1]);
+    return role == LaneRole::Outputs ? sum + turn : sum;
+  }
 };
-
-static WordCost getWordCost(int64_t level, LaneRole role) {
-  bool isOutputs = role == LaneRole::Outputs;
-  switch (level) {
-  case 1:
-    return isOutputs ? WordCost{13, 14} : WordCost{12, 14};
-  case 2:
-    return isOutputs ? WordCost{10, 12} : WordCost{10, 13};
-  default:
-    return isOutputs ? WordCost{32, 32} : WordCost{32, 34};
-  }
-}
-
-/// Turning a register of outputs round into planes, in eighths of a cycle.
-static constexpr int64_t kTurnCost = 8 * 32;
-
-/// What a register of lanes of the window `op` takes, of which there are
-/// `registers` for the other side.
-static int64_t getRegisterCost(Operation *op, LaneRole role,
-                               int64_t registers) {
-  ChannelsAttr channels = getChannels(op->getOperand(0).getType());
-  int64_t sum = 0;
-  for (int8_t level : channels.getLevels()) {
-    WordCost cost = getWordCost(level, role);
-    sum += llvm::divideCeil(channels.getNumChannels(level),
-                            getChannelsPerWord(level)) *
-           (registers == 1 ? cost.one : cost.several);
-  }
-  Window window = Window::get(op);
-  sum *= window.kernel[0] * window.kernel[1];
-  return role == LaneRole::Outputs ? sum + kTurnCost : sum;
-}
+} // namespace
 
 namespace {
 struct ChooseLanesPass
     : sysmol::hetprec::impl::ChooseLanesPassBase<ChooseLanesPass> {
+  using ChooseLanesPassBase::ChooseLanesPassBase;
+
+  /// The options, or Zen 4's table where there are none.
+  FailureOr<RegisterCosts> getCosts() {
+    CostTable table = getBuiltinCostTable("x86-64-avx512");
+    const struct {
+      const char *name;
+      ArrayRef<double> given;
+      ByLevel &cycles;
+    } options[] = {
+        {"pixel-cycles", pixelCycles, table.pixelCycles},
+        {"lone-pixel-cycles", lonePixelCycles, table.lonePixelCycles},
+        {"output-cycles", outputCycles, table.outputCycles},
+        {"lone-output-cycles", loneOutputCycles, table.loneOutputCycles}};
+    constexpr int64_t levels[] = {1, 2, 4, 8};
+    auto isCost = [](double cycles) { return cycles > 0 && cycles < 1e9; };
+    for (auto [name, given, cycles] : options) {
+      if (given.empty())
+        continue;
+      if (given.size() != std::size(levels) || !llvm::all_of(given, isCost)) {
+        getOperation().emitError(name)
+            << " must be four positive numbers, for levels 1, 2, 4 and 8";
+        return failure();
+      }
+      for (auto [level, value] : llvm::zip_equal(levels, given))
+        cycles[level] = value;
+    }
+    if (turnCycles < 0 || turnCycles > 1e9) {
+      getOperation().emitError("turn-cycles must not be negative");
+      return failure();
+    }
+    return RegisterCosts{{table.pixelCycles, table.lonePixelCycles},
+                         {table.outputCycles, table.loneOutputCycles},
+                         turnCycles};
+  }
+
   void runOnOperation() override {
+    FailureOr<RegisterCosts> costs = getCosts();
+    if (failed(costs))
+      return signalPassFailure();
     LaneLayout layouts(getOperation());
     getOperation().walk([&](Operation *op) {
       if (!isMatrixProduct(op) && !isWindow(op)) {
@@ -101,13 +134,13 @@ struct ChooseLanesPass
       int64_t blocks = llvm::divideCeil(outputs, kLaneBlock);
       int64_t pixels = type.getDimSize(0);
       int64_t pixelBlocks = llvm::divideCeil(pixels, kLaneBlock);
-      int64_t pixelCost = 1, outputCost = 1; // of a register
+      double pixelCost = 1, outputCost = 1; // of a register
       if (!isMatrixProduct(op)) {
         LanesAttr layout = layouts.getLayout(op->getResult(0));
         pixels = layout.getUsedLanes();
         pixelBlocks = layouts.getLaneCount(op->getResult(0)) / kLaneBlock;
-        pixelCost = getRegisterCost(op, LaneRole::Pixels, pixelBlocks);
-        outputCost = getRegisterCost(op, LaneRole::Outputs, blocks);
+        pixelCost = costs->get(op, LaneRole::Pixels, pixelBlocks);
+        outputCost = costs->get(op, LaneRole::Outputs, blocks) * kMargin;
       }
       int64_t pixelRegisters = outputs * pixelBlocks;
       int64_t outputRegisters = pixels * blocks;
@@ -115,7 +148,8 @@ struct ChooseLanesPass
                            " registers of outputs, " +
                            std::to_string(pixelRegisters) +
                            (isMatrixProduct(op) ? " of rows" : " of pixels");
-      LaneRole role = outputRegisters * outputCost < pixelRegisters * pixelCost
+      LaneRole role = double(outputRegisters) * outputCost <
+                              double(pixelRegisters) * pixelCost
                           ? LaneRole::Outputs
                           : LaneRole::Pixels;
       if (role == LaneRole::Outputs && 2 * blocks * kLaneBlock > 3 * outputs) {

@@ -1,4 +1,21 @@
 // RUN: sysmol-opt %s --hetprec-choose-lanes | FileCheck %s
+// RUN: sysmol-opt %s --hetprec-choose-lanes='output-cycles=3,1,1,1 lone-output-cycles=1,1,1,1' | FileCheck %s --check-prefix=SLOW
+// RUN: sysmol-opt %s --hetprec-choose-lanes='turn-cycles=0 output-cycles=1,1,1,1' | FileCheck %s --check-prefix=FAST
+// RUN: not sysmol-opt %s --hetprec-choose-lanes='pixel-cycles=1,2,3' 2>&1 | FileCheck %s --check-prefix=COUNT
+// RUN: not sysmol-opt %s --hetprec-choose-lanes='lone-output-cycles=1,2,0,4' 2>&1 | FileCheck %s --check-prefix=ZERO
+// RUN: not sysmol-opt %s --hetprec-choose-lanes='turn-cycles=-1' 2>&1 | FileCheck %s --check-prefix=TURN
+
+// COUNT: error: pixel-cycles must be four positive numbers, for levels 1, 2, 4 and 8
+// ZERO: error: lone-output-cycles must be four positive numbers
+// TURN: error: turn-cycles must not be negative
+
+// The choice follows the costs it is given.
+// SLOW-LABEL: @small_images
+// SLOW: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<pixels>
+// SLOW: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<pixels>
+// FAST-LABEL: @small_images
+// FAST: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<outputs>
+// FAST: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<outputs>
 
 #a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 8]>
 #w = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 8]>
@@ -43,10 +60,12 @@ func.func @one_pixel(%x: tensor<3x8x1x1xi8, #a>) -> tensor<3x43x1x1xi32> {
 // CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<outputs>, hetprec.lanes_reason = "2 registers of outputs, 64 of pixels"}
 // CHECK: hetprec.conv_2d
 // CHECK-NOT: hetprec.lanes
-func.func @windows(%x: tensor<1x8x1x2xi8, #a>, %y: tensor<1x8x1x1xi8, #a>) -> (tensor<1x64x1x2xi32>, tensor<1x64x1x1xi32>) {
-  %w = arith.constant dense<1> : tensor<64x8x1x1xi8, #w>
+#a16 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 16]>
+#w16 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 16]>
+func.func @windows(%x: tensor<1x16x1x2xi8, #a16>, %y: tensor<1x8x1x1xi8, #a>) -> (tensor<1x64x1x2xi32>, tensor<1x64x1x1xi32>) {
+  %w = arith.constant dense<1> : tensor<64x16x1x1xi8, #w16>
   %g = arith.constant dense<1> : tensor<64x4x1x1xi8, #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 8], groups = 2>>
-  %r = hetprec.conv_2d %x, %w : tensor<1x8x1x2xi8, #a>, tensor<64x8x1x1xi8, #w> -> tensor<1x64x1x2xi32>
+  %r = hetprec.conv_2d %x, %w : tensor<1x16x1x2xi8, #a16>, tensor<64x16x1x1xi8, #w16> -> tensor<1x64x1x2xi32>
   %s = hetprec.conv_2d %y, %g groups = 2 {hetprec.lanes = #hetprec.lane_role<outputs>} : tensor<1x8x1x1xi8, #a>, tensor<64x4x1x1xi8, #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 8], groups = 2>> -> tensor<1x64x1x1xi32>
   return %r, %s : tensor<1x64x1x2xi32>, tensor<1x64x1x1xi32>
 }
@@ -56,12 +75,12 @@ func.func @windows(%x: tensor<1x8x1x2xi8, #a>, %y: tensor<1x8x1x1xi8, #a>) -> (t
 // CHECK-LABEL: @small_images
 // CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<outputs>, hetprec.lanes_reason = "110 registers of outputs, 128 of pixels"}
 // CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<pixels>, hetprec.lanes_reason = "110 registers of outputs, 128 of pixels"}
-#a160 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 160]>
-#w160 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 160]>
-func.func @small_images(%x: tensor<1x160x7x7xi8, #a160>, %y: tensor<1x8x7x7xi8, #a>) -> (tensor<1x128x7x7xi32>, tensor<1x128x7x7xi32>) {
-  %v = arith.constant dense<1> : tensor<128x160x3x3xi8, #w160>
+#a320 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 320]>
+#w320 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 320]>
+func.func @small_images(%x: tensor<1x320x7x7xi8, #a320>, %y: tensor<1x8x7x7xi8, #a>) -> (tensor<1x128x7x7xi32>, tensor<1x128x7x7xi32>) {
+  %v = arith.constant dense<1> : tensor<128x320x3x3xi8, #w320>
   %w = arith.constant dense<1> : tensor<128x8x3x3xi8, #w>
-  %r = hetprec.conv_2d %x, %v pads = [1, 1, 1, 1] : tensor<1x160x7x7xi8, #a160>, tensor<128x160x3x3xi8, #w160> -> tensor<1x128x7x7xi32>
+  %r = hetprec.conv_2d %x, %v pads = [1, 1, 1, 1] : tensor<1x320x7x7xi8, #a320>, tensor<128x320x3x3xi8, #w320> -> tensor<1x128x7x7xi32>
   %s = hetprec.conv_2d %y, %w pads = [1, 1, 1, 1] : tensor<1x8x7x7xi8, #a>, tensor<128x8x3x3xi8, #w> -> tensor<1x128x7x7xi32>
   return %r, %s : tensor<1x128x7x7xi32>, tensor<1x128x7x7xi32>
 }

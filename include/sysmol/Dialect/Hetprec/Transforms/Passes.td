@@ -47,7 +47,9 @@ def ChooseLanesPass : Pass<"hetprec-choose-lanes", "::mlir::func::FuncOp"> {
     The same for each ungrouped `conv_2d` of larger images, whose lanes also lie
     between and behind their rows: `lanes * ceil(M / 64)` registers against
     `M * ceil(lanes / 64)`, each by the cycles that its words take, and for outputs
-    another 32 for turning the sums round into planes of lanes.
+    `turn-cycles` more. What is not at least 5 % cheaper with outputs stays with
+    pixels, whose weights are read less often. The cycles of words are those of
+    the compiler's cost table: built in for Zen 4, or measured (`sysmol tune`).
 
     ```mlir
     %acc = hetprec.matmul %x, %w : ... -> tensor<1x1000xi32>
@@ -59,6 +61,19 @@ def ChooseLanesPass : Pass<"hetprec-choose-lanes", "::mlir::func::FuncOp"> {
         : ... -> tensor<1x1000xi32>
     ```
   }];
+  let options = [
+    ListOption<"pixelCycles", "pixel-cycles", "double",
+      "cycles of a word of level 1, 2, 4, 8 for a register of 64 pixels, of "
+      "several; default: Zen 4">,
+    ListOption<"lonePixelCycles", "lone-pixel-cycles", "double",
+      "the same where there is one register of pixels">,
+    ListOption<"outputCycles", "output-cycles", "double",
+      "cycles of a word of level 1, 2, 4, 8 for a register of 64 outputs, of "
+      "several; default: Zen 4">,
+    ListOption<"loneOutputCycles", "lone-output-cycles", "double",
+      "the same where there is one register of outputs">,
+    Option<"turnCycles", "turn-cycles", "double", /*default=*/"48",
+      "cycles of turning a register of sums of outputs round into planes">];
   let statistics = [
     Statistic<"numOutputs", "outputs", "Dot products with outputs as lanes">];
 }
