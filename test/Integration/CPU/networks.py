@@ -526,6 +526,12 @@ def matmul() -> dict[str, str]:
             [rows, 130],
         )
         files[f"ties-{rows}"] = net.text(y, z)
+    # Rows as lanes, results with channels side by side: squares of 16, and what is left of them.
+    for rows, outputs in ((70, 49), (128, 32), (13, 16), (65, 15)):
+        net = Network(rows)
+        x = net.argument([rows, 24], mixed(24))
+        y = net.matmul(x, outputs)
+        files[f"rows-{rows}x{outputs}"] = net.text(net.real(y), net.matmul(x, outputs), y)
     return files
 
 

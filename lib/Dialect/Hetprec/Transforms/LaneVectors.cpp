@@ -231,6 +231,24 @@ Value LaneVectors::toCarrier(Value value, Value multiplier, Value row,
       b, loc, narrow, splat(cast<VectorType>(narrow.getType()), -32767));
 }
 
+void LaneVectors::transpose(MutableArrayRef<Value> rows) {
+  int64_t count = rows.size();
+  // Blocks off the diagonal change places: of 8 x 8, then 4 x 4 ...
+  for (int64_t size = count / 2; size > 0; size /= 2)
+    for (int64_t i = 0; i < count; ++i) {
+      if (i & size)
+        continue;
+      SmallVector<int64_t> low, high;
+      for (int64_t j = 0; j < count; ++j) {
+        low.push_back(j & size ? count + j - size : j);
+        high.push_back(j & size ? count + j : j + size);
+      }
+      Value x = rows[i], y = rows[i + size];
+      rows[i] = vector::ShuffleOp::create(b, loc, x, y, low);
+      rows[i + size] = vector::ShuffleOp::create(b, loc, x, y, high);
+    }
+}
+
 LanePair LaneVectors::shiftToSlot(LanePair codes, int64_t level, Value slot) {
   auto type = cast<VectorType>(codes.even.getType());
   Value shift = broadcast(getShift(level, slot, type.getElementTypeBitWidth()),

@@ -83,6 +83,9 @@ public:
   mlir::Value toCarrier(mlir::Value value, mlir::Value multiplier,
                         mlir::Value row, bool inRange);
 
+  /// The columns of a square: as many registers as each has elements.
+  void transpose(llvm::MutableArrayRef<mlir::Value> rows);
+
   /// Codes in the lowest slot, moved to slot `slot` of their words.
   LanePair shiftToSlot(LanePair codes, int64_t level, mlir::Value slot);
   /// Writes a block of finished words, those outside the mask as 0.
@@ -138,6 +141,10 @@ void vectorizeContractOutputs(mlir::OpBuilder &b, ContractOutputsOp op,
                               LaneScratch &scratch);
 void vectorizeRequantizeLanes(mlir::OpBuilder &b, RequantizeLanesOp op);
 void lowerPackLanes(mlir::OpBuilder &b, PackLanesOp op);
+/// Rows of a product out of wide planes, 16 channels of 64 rows at a time.
+/// Gives the op's channels, -1 for those that are done.
+llvm::SmallVector<int64_t> vectorizeUnpackLanes(mlir::OpBuilder &b,
+                                                UnpackLanesOp op);
 void lowerUnpackLanes(mlir::OpBuilder &b, UnpackLanesOp op);
 void vectorizeGemv(mlir::OpBuilder &b, GemvOp op);
 void lowerPackRows(mlir::OpBuilder &b, PackRowsOp op);

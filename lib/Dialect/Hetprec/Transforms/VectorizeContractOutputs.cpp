@@ -343,20 +343,7 @@ void OutputsVectorizer::turn(Value lane) {
            SmallVector<Value> rows;
            for (int64_t i = 0; i < kSquare; ++i)
              rows.push_back(v.loadVector(sums, v.index(i), output, kSquare));
-           // Blocks off the diagonal change places: of 8 x 8, then 4 x 4 ...
-           for (int64_t size = kSquare / 2; size > 0; size /= 2)
-             for (int64_t i = 0; i < kSquare; ++i) {
-               if (i & size)
-                 continue;
-               SmallVector<int64_t> low, high;
-               for (int64_t j = 0; j < kSquare; ++j) {
-                 low.push_back(j & size ? kSquare + j - size : j);
-                 high.push_back(j & size ? kSquare + j : j + size);
-               }
-               Value x = rows[i], y = rows[i + size];
-               rows[i] = vector::ShuffleOp::create(b, loc, x, y, low);
-               rows[i + size] = vector::ShuffleOp::create(b, loc, x, y, high);
-             }
+           v.transpose(rows);
            for (int64_t i = 0; i < kSquare; ++i)
              v.storeVector(rows[i], op.getInit(), add(output, i), lane);
            return SmallVector<Value>();

@@ -231,19 +231,26 @@ void sysmol::hetprec::lowerUnpackLanes(OpBuilder &b, UnpackLanesOp op) {
   Location loc = op.getLoc();
   int64_t level = op.getLevel();
   bool isImage = cast<MemRefType>(op.getInit().getType()).getRank() == 4;
-  PixelLoops loops(b, loc, op.getLayout(), isImage);
   if (level == 0) {
-    Value position = loops.getWidePosition(b, loc);
-    forWords(b, loc, op.getChannels(), /*perWord=*/1,
-             [&](Value plane, ChannelOf channelOf) {
-               Value value = memref::LoadOp::create(
-                   b, loc, op.getInput(), ValueRange{plane, position});
-               memref::StoreOp::create(b, loc, value, op.getInit(),
-                                       loops.at(channelOf(0)));
-             });
+    SmallVector<int64_t> left = vectorizeUnpackLanes(b, op);
+    if (llvm::any_of(left, [](int64_t channel) { return channel >= 0; })) {
+      PixelLoops loops(b, loc, op.getLayout(), isImage);
+      Value position = loops.getWidePosition(b, loc);
+      forWords(b, loc, left, /*perWord=*/1,
+               [&](Value plane, ChannelOf channelOf) {
+                 Value channel = channelOf(0);
+                 if (!channel)
+                   return;
+                 Value value = memref::LoadOp::create(
+                     b, loc, op.getInput(), ValueRange{plane, position});
+                 memref::StoreOp::create(b, loc, value, op.getInit(),
+                                         loops.at(channel));
+               });
+    }
     op.erase();
     return;
   }
+  PixelLoops loops(b, loc, op.getLayout(), isImage);
   int64_t perWord = getChannelsPerWord(level);
   Type wordType = cast<MemRefType>(op.getInput().getType()).getElementType();
   auto constant = [&](int64_t value) -> Value {
