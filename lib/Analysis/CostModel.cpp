@@ -203,6 +203,17 @@ static double countReadingRows(ContractOp op, int64_t segment) {
                                [](int32_t start) { return start >= 0; }));
 }
 
+/// Of planes of bytes, cycles that a product takes for a load: what is loaded
+/// is for one row, and crosses cache lines, two cycles each.
+static double getByteLoads(ContractOp op) {
+  if (!op.getLaneBytes())
+    return 1;
+  double loads = 0;
+  for (int64_t bytes : op.getTapBytes())
+    loads += 1.0 / double((4 - bytes) / int64_t(op.getLaneBytes()) + 1);
+  return std::max(1.0, 2 * loads / double(op.getTaps().size()));
+}
+
 static OpCost predictContract(ContractOp op, const CostTable &table) {
   OpCost cost;
   double lanes = double(op.getLaneCount()), rows = double(op.getNumRows());
@@ -216,7 +227,7 @@ static OpCost predictContract(ContractOp op, const CostTable &table) {
     double macs = countReadingRows(op, i) * words * lanes *
                   double(getChannelsPerWord(level));
     cost.macs += macs;
-    cost.cycles += macs / at(table.macsPerCycle, level);
+    cost.cycles += macs / at(table.macsPerCycle, level) * getByteLoads(op);
     weights += getBytes(segment.getType());
     footprint += getBytes(codes.getType());
   }
@@ -271,6 +282,12 @@ OpCost sysmol::predictCost(Operation *op, const CostTable &table) {
   } else if (isa<SplitPhasesOp>(op)) {
     // Rows are short and begin anywhere: about four bytes a cycle, measured.
     cost.cycles = getBytes(op->getOperand(1).getType()) / 4;
+  } else if (auto spread = dyn_cast<SpreadLanesOp>(op)) {
+    // A shift, an AND and a store for each register.
+    double lanes =
+        double(cast<ShapedType>(spread.getInit().getType()).getDimSize(1));
+    cost.cycles = double(spread.getPhases() * spread.getChannels()) * lanes /
+                  kLaneBlock * 2;
   }
   return cost;
 }

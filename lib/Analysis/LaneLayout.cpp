@@ -2,6 +2,7 @@
 
 #include "sysmol/Analysis/LaneLayout.h"
 
+#include "sysmol/Analysis/ByteLanes.h"
 #include "sysmol/Analysis/ByteStream.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/MathExtras.h"
@@ -134,6 +135,10 @@ LaneLayout::LaneLayout(FunctionOpInterface function)
     Window w = Window::get(op);
     std::optional<ByteStream> stream = ByteStream::get(op);
     int64_t reach = stream ? stream->getReach() : 0;
+    // Behind the lane of the last tap, that of the last byte.
+    if (std::optional<ByteLanes> bytes = ByteLanes::get(op))
+      reach = bytes->getLastColumn() / bytes->laneBytes -
+              (w.kernel[1] - 1) * w.dilations[1] / w.strides[1];
     ImageShape shape(op->getOperand(0));
     if (!w.isStrided()) {
       addImage(nodeOf(op->getOperand(0)), shape.images, shape.height,

@@ -4,6 +4,7 @@
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Matchers.h"
+#include "sysmol/Analysis/ByteLanes.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -44,8 +45,10 @@ static ChannelsAttr getLayerChannels(Operation *op) {
 /// How each level present is computed.
 static std::string getStrategy(Operation *op, const NativeTarget &target) {
   bool isAVX512 = target.mac == MacLowering::AVX512;
+  bool isOfBytes = ByteLanes::get(op).has_value();
+  constexpr StringLiteral ofBytes = "a plane of bytes for each channel";
   if (isa<SumPool2DOp>(op))
-    return "sums of unpacked codes";
+    return isOfBytes ? ofBytes.str() : "sums of unpacked codes";
   std::string strategy;
   for (int8_t level : getLayerChannels(op).getLevels()) {
     if (!strategy.empty())
@@ -55,13 +58,17 @@ static std::string getStrategy(Operation *op, const NativeTarget &target) {
       strategy += level <= 2 ? "thresholds" : "float rule";
       continue;
     }
-    if (level == 1)
+    if (isOfBytes)
+      strategy += isAVX512 ? "VPDPBUSD" : "bytes";
+    else if (level == 1)
       strategy += isAVX512 ? "VPOPCNTB" : "popcount";
     else if (level == 2)
       strategy += isAVX512 ? "VPERMB table" : "fields";
     else
       strategy += isAVX512 ? "VPDPBUSD" : "bytes";
   }
+  if (isOfBytes)
+    strategy += "; " + ofBytes.str();
   auto role = op->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
   auto reason = op->getAttrOfType<StringAttr>(kLanesReasonAttrName);
   if (role && role.getValue() == LaneRole::Outputs && reason)

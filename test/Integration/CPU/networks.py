@@ -750,6 +750,10 @@ def networks(name: str) -> dict[str, str]:
         from gemv import gemv
 
         return gemv()
+    if name == "depthwise":
+        from depthwise import depthwise
+
+        return depthwise()
     sets = (
         conv,
         conv_shapes,

@@ -92,6 +92,37 @@ TEST_F(CostModelTest, CountsRowsThatReadASegment) {
   EXPECT_EQ(found.macs, 3 * 4 * 8 * 128);
 }
 
+TEST_F(CostModelTest, LoadsOfBytesAreForOneRow) {
+  auto bytes = [&](const std::string &tapBytes) {
+    return cost("%a: tensor<2x192xi8>, %w: tensor<6x3xi32>, %i: "
+                "tensor<6x192xi32>",
+                "%s = arith.constant dense<[0, 0, 0, 1, 1, 1]> : tensor<6xi32> "
+                "%r = hetprec.contract accumulator lanes(%a : "
+                "tensor<2x192xi8>) rows(%w : tensor<6x3xi32>) starts(%s : "
+                "tensor<6xi32>) outs(%i : tensor<6x192xi32>) {levels = "
+                "array<i64: 8>, coefficients = array<i64: 1>, taps = "
+                "array<i64: 0, 5, 10>, origin = 0, lane_bytes = 1, tap_bytes "
+                "= array<i64: " +
+                    tapBytes +
+                    ">, lane_begin = 64, lane_count = 64} -> "
+                    "tensor<6x192xi32>");
+  };
+  double macs = 6 * 3 * 4 * 64;
+  EXPECT_EQ(bytes("4, 4, 4").macs, macs);
+  EXPECT_DOUBLE_EQ(bytes("4, 4, 4").products, 2 * macs / 16);
+  // A load serves two lanes.
+  EXPECT_DOUBLE_EQ(bytes("3, 3, 3").products, macs / 16);
+}
+
+TEST_F(CostModelTest, SpreadsRegisters) {
+  OpCost found =
+      cost("%p: tensor<2x128xi8>, %e: tensor<7x128xi8>",
+           "%f = hetprec.spread_lanes %p : tensor<2x128xi8> outs(%e : "
+           "tensor<7x128xi8>) {level = 2, first = 2, channels = 5} -> "
+           "tensor<7x128xi8>");
+  EXPECT_DOUBLE_EQ(found.cycles, 5 * 2 * 2);
+}
+
 TEST_F(CostModelTest, StreamsTheWeightsOfOutputsForEveryFourLanes) {
   const std::string Op =
       "%r = hetprec.contract_outputs lanes(%a : tensor<2x64xi8>) weights(%w : "

@@ -44,6 +44,7 @@ HETPREC_PACKED_OP_EFFECTS(RequantizeLanesOp)
 HETPREC_PACKED_OP_EFFECTS(PackLanesOp)
 HETPREC_PACKED_OP_EFFECTS(UnpackLanesOp)
 HETPREC_PACKED_OP_EFFECTS(SplitPhasesOp)
+HETPREC_PACKED_OP_EFFECTS(SpreadLanesOp)
 
 /// Words, and lanes counted from `lane_begin` on (the tiling driver takes an
 /// iteration domain to begin at 0).
@@ -90,10 +91,12 @@ public:
     return slice(source, row, countRows(source), builder.getIndexAttr(0),
                  getRank(source) > 1 ? sizeOf(source, 1) : OpFoldResult());
   }
-  /// `[X, L]` or `[L]`: the tile's lanes, `shift` lanes on and `extra` more.
-  Value sliceLanes(Value source, int64_t shift = 0, int64_t extra = 0) {
-    OpFoldResult begin = addConstant(builder, loc, lane, shift);
-    OpFoldResult count = addConstant(builder, loc, lanes, extra);
+  /// `[X, L]` or `[L]`: the tile's lanes, `shift` lanes on, of `size` elements
+  /// each, and `extra` elements more.
+  Value sliceLanes(Value source, int64_t shift = 0, int64_t extra = 0,
+                   int64_t size = 1) {
+    OpFoldResult begin = scale(addConstant(builder, loc, lane, shift), size);
+    OpFoldResult count = addConstant(builder, loc, scale(lanes, size), extra);
     if (getRank(source) == 1)
       return slice(source, begin, count, {}, {});
     return slice(source, builder.getIndexAttr(0), sizeOf(source, 0), begin,
@@ -213,6 +216,25 @@ LogicalResult ContractOp::verify() {
                                  int64_t(getPhases())))) {
     return failure();
   }
+  int64_t laneBytes = getLaneBytes();
+  if (laneBytes &&
+      ((laneBytes != 1 && laneBytes != 2 && laneBytes != 4) ||
+       getUniformRows() ||
+       llvm::any_of(getLanes(),
+                    [](Value lanes) {
+                      return cast<ShapedType>(lanes.getType())
+                                 .getElementTypeBitWidth() != 8;
+                    }) ||
+       llvm::any_of(getLevels(), [](int64_t level) { return level != 8; })))
+    return emitOpError("lane_bytes, 1, 2 or 4, are of planes of bytes, whose "
+                       "level is 8, and of rows with a word for each tap");
+  ArrayRef<int64_t> tapBytes = getTapBytes();
+  if (laneBytes
+          ? tapBytes.size() != getTaps().size() ||
+                llvm::any_of(tapBytes, [](int64_t n) { return n < 1 || n > 4; })
+          : !tapBytes.empty())
+    return emitOpError("needs tap_bytes in [1, 4], one for each tap, with "
+                       "lane_bytes only");
   if (getLanes().size() != segments || getRows().size() != segments ||
       getCoefficients().size() != segments ||
       (!getStarts().empty() && getStarts().size() != segments))
@@ -228,7 +250,8 @@ LogicalResult ContractOp::verify() {
     for (Value v : {lanes, rows}) {
       int64_t bits = cast<ShapedType>(v.getType()).getElementTypeBitWidth();
       bool isSpread = level == 4 && bits == 32;
-      if (bits != getWordBits(level) && !isSpread)
+      bool areBytes = level == 8 && bits == 8 && v == lanes && getLaneBytes();
+      if (bits != getWordBits(level) && !isSpread && !areBytes)
         return emitOpError()
                << "words of level " << level << " have " << getWordBits(level)
                << " bits, found " << v.getType();
@@ -246,6 +269,16 @@ LogicalResult ContractOp::verify() {
   }
   if (getLaneCount() % kLaneBlock != 0)
     return emitOpError("lane_count must be a multiple of 64");
+  if (laneBytes) {
+    int64_t first =
+        (int64_t(getLaneBegin()) + int64_t(getOrigin())) * laneBytes;
+    int64_t last = first + (int64_t(getLaneCount()) - 1) * laneBytes +
+                   *llvm::max_element(getTaps()) + 4;
+    if (first < 0 ||
+        llvm::any_of(
+            getLanes(), [&](Value lanes) { return last > getDim(lanes, 1); }))
+      return emitOpError("reads bytes that the planes do not have");
+  }
   bool isCodes = getEpilogue() == Epilogue::Codes;
   if (isCodes) {
     if (failed(verifyLevel(*this, getOutLevel())))
@@ -292,9 +325,13 @@ ContractOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
   TileBuilder tile(b, getLoc(), offsets, sizes, getLaneBegin(),
                    getRowsPerWord());
   int64_t window = getTaps().empty() ? 0 : *llvm::max_element(getTaps());
+  int64_t laneBytes = getLaneBytes();
+  if (laneBytes) // the last lane's word
+    window += 4 - laneBytes;
   ContractOp tiled = cast<ContractOp>(b.clone(*getOperation()));
   for (OpOperand &lanes : tiled.getLanesMutable())
-    lanes.set(tile.sliceLanes(lanes.get(), getOrigin(), window));
+    lanes.set(tile.sliceLanes(lanes.get(), getOrigin(), window,
+                              std::max<int64_t>(1, laneBytes)));
   for (MutableOperandRange range :
        {tiled.getRowsMutable(), tiled.getStartsMutable(),
         tiled.getBiasRowsMutable(), tiled.getThresholdsMutable(),
@@ -506,6 +543,33 @@ LogicalResult RequantizeLanesOp::getResultTilePosition(
     SmallVector<OpFoldResult> &resultSizes) {
   setTilePosition(b, getLoc(), getLaneBegin(), offsets, sizes, resultOffsets,
                   resultSizes);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// SpreadLanesOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult SpreadLanesOp::verify() {
+  if (failed(verifyLevel(*this, getLevel())))
+    return failure();
+  int64_t phases = getPhases(), channels = getChannels(), first = getFirst();
+  int64_t slots = getChannelsPerWord(getLevel());
+  auto input = cast<ShapedType>(getInput().getType());
+  auto init = cast<ShapedType>(getInit().getType());
+  if (input.getElementTypeBitWidth() != getWordBits(getLevel()) ||
+      init.getElementTypeBitWidth() != 8)
+    return emitOpError("spreads the words of its level to bytes");
+  if (phases < 1 || channels < 1 || first < 0 ||
+      input.getDimSize(0) !=
+          phases * int64_t(llvm::divideCeil(channels, slots)))
+    return emitOpError("needs the words of its channels in each phase");
+  if (init.getDimSize(0) % phases != 0 ||
+      first + channels > init.getDimSize(0) / phases)
+    return emitOpError("needs a plane for each channel in each phase");
+  if (input.getDimSize(1) != init.getDimSize(1) ||
+      init.getDimSize(1) % kLaneBlock != 0)
+    return emitOpError("needs the same lanes on both sides, in blocks of 64");
   return success();
 }
 

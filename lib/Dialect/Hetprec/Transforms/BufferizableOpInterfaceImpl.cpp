@@ -57,6 +57,7 @@ void sysmol::hetprec::registerBufferizableOpInterfaceExternalModels(
     PackLanesOp::attachInterface<LaneOpInterface<PackLanesOp>>(*context);
     UnpackLanesOp::attachInterface<LaneOpInterface<UnpackLanesOp>>(*context);
     SplitPhasesOp::attachInterface<LaneOpInterface<SplitPhasesOp>>(*context);
+    SpreadLanesOp::attachInterface<LaneOpInterface<SpreadLanesOp>>(*context);
     GemvOp::attachInterface<LaneOpInterface<GemvOp>>(*context);
     PackRowsOp::attachInterface<LaneOpInterface<PackRowsOp>>(*context);
     SumRowsOp::attachInterface<LaneOpInterface<SumRowsOp>>(*context);

@@ -79,6 +79,39 @@ LanePair LaneVectors::loadPair(Value plane, Value row, int64_t block) {
           loadVector(plane, row, index(block * kLaneBlock + half), half)};
 }
 
+LanePair LaneVectors::loadPairInTurn(Value plane, Value row, int64_t block,
+                                     int64_t bits) {
+  constexpr int64_t half = kLaneBlock / 2;
+  Value low = loadVector(plane, row, index(block * kLaneBlock), half);
+  Value high = loadVector(plane, row, index(block * kLaneBlock + half), half);
+  if (cast<MemRefType>(plane.getType()).getElementTypeBitWidth() == 16 &&
+      bits == 32) {
+    // Two lanes are the halves of 32 bits: no shuffle.
+    auto pairs = VectorType::get({half / 2}, b.getI32Type());
+    auto join = [&](function_ref<Value(Value)> f) -> Value {
+      Value parts[2];
+      for (auto [part, lanes] : llvm::zip_equal(parts, ArrayRef{low, high}))
+        part = f(vector::BitCastOp::create(b, loc, pairs, lanes));
+      return vector::ShuffleOp::create(
+          b, loc, parts[0], parts[1],
+          llvm::to_vector(llvm::seq<int64_t>(half)));
+    };
+    return {join([&](Value x) -> Value {
+              return arith::AndIOp::create(b, loc, x, splat(pairs, 0xFFFF));
+            }),
+            join([&](Value x) -> Value {
+              return arith::ShRUIOp::create(b, loc, x, splat(pairs, 16));
+            })};
+  }
+  auto everyOther = [&](int64_t first) -> Value {
+    SmallVector<int64_t> picks;
+    for (int64_t lane = first; lane < kLaneBlock; lane += 2)
+      picks.push_back(lane);
+    return vector::ShuffleOp::create(b, loc, low, high, picks);
+  };
+  return {everyOther(0), everyOther(1)};
+}
+
 void LaneVectors::storePair(LanePair pair, Value plane, Value row,
                             int64_t block) {
   storeVector(pair.even, plane, row, index(block * kLaneBlock));
@@ -96,6 +129,14 @@ Value LaneVectors::resize(Value value, int64_t bits) {
   if (from < bits)
     return arith::ExtSIOp::create(b, loc, type, value);
   return arith::TruncIOp::create(b, loc, type, value);
+}
+
+Value LaneVectors::spreadNibbles(Value words) {
+  auto type = cast<VectorType>(words.getType());
+  // Bits 0-3 and 8-11 are in place; 4-7 and 12-15 move to 16 and 24.
+  Value moved = arith::ShLIOp::create(b, loc, words, splat(type, 12));
+  Value both = arith::OrIOp::create(b, loc, words, moved);
+  return arith::AndIOp::create(b, loc, both, splat(type, 0x0F0F0F0F));
 }
 
 Value LaneVectors::toReal(Value value) {
@@ -209,7 +250,7 @@ Value LaneVectors::requantizeByRule(Value value, Value multiplier, Value offset,
     code = arith::AddIOp::create(b, loc, code, splat(type, shift));
   if (!floors) // bits of the mantissa above the integer
     code = arith::AndIOp::create(b, loc, code, splat(type, 255));
-  return resize(code, getWordBits(level));
+  return code;
 }
 
 Value LaneVectors::toCarrier(Value value, Value multiplier, Value row,
@@ -250,6 +291,7 @@ void LaneVectors::transpose(MutableArrayRef<Value> rows) {
 }
 
 LanePair LaneVectors::shiftToSlot(LanePair codes, int64_t level, Value slot) {
+  codes = codes.map([&](Value x) { return resize(x, getWordBits(level)); });
   auto type = cast<VectorType>(codes.even.getType());
   Value shift = broadcast(getShift(level, slot, type.getElementTypeBitWidth()),
                           type.getDimSize(0));

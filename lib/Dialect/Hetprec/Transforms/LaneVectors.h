@@ -54,11 +54,18 @@ public:
                    mlir::Value lane);
   /// Block `block` of a wide plane.
   LanePair loadPair(mlir::Value plane, mlir::Value row, int64_t block);
+  /// Block `block` of a plane whose lanes follow one another; 16 bits may come
+  /// widened to 32, without sign, where `bits` are wanted.
+  LanePair loadPairInTurn(mlir::Value plane, mlir::Value row, int64_t block,
+                          int64_t bits);
   void storePair(LanePair pair, mlir::Value plane, mlir::Value row,
                  int64_t block);
 
   /// `value` with its elements sign-extended or truncated to `bits`.
   mlir::Value resize(mlir::Value value, int64_t bits);
+  /// Nibbles 0, 2, 1, 3 of 16 bits in 32 to the low halves of four bytes: the
+  /// order in which rows are packed.
+  mlir::Value spreadNibbles(mlir::Value words);
   mlir::Value toReal(mlir::Value value);
   /// Clamps reals, none of them NaN, to [lo, hi].
   mlir::Value clampReal(mlir::Value value, float lo, float hi);
@@ -74,8 +81,8 @@ public:
   /// in slot `slot` of i16 lanes.
   LanePair countThresholds(LanePair values, mlir::Value thresholds,
                            mlir::Value row, int64_t level, mlir::Value slot);
-  /// HP15 by the float rule, 4 or 8 bits: what the lane's word holds, as lanes
-  /// of 16 or 32 bits (symmetric codes with 128 added).
+  /// HP15 by the float rule, 4 or 8 bits: what the lane's word holds, in 32
+  /// bits (symmetric codes with 128 added).
   mlir::Value requantizeByRule(mlir::Value value, mlir::Value multiplier,
                                mlir::Value offset, mlir::Value row,
                                int64_t level, bool isSigned);
@@ -86,7 +93,8 @@ public:
   /// The columns of a square: as many registers as each has elements.
   void transpose(llvm::MutableArrayRef<mlir::Value> rows);
 
-  /// Codes in the lowest slot, moved to slot `slot` of their words.
+  /// Codes in the lowest slot, moved to slot `slot` of their words of 16 or 32
+  /// bits.
   LanePair shiftToSlot(LanePair codes, int64_t level, mlir::Value slot);
   /// Writes a block of finished words, those outside the mask as 0.
   void storeWords(LanePair words, int64_t level, mlir::Value mask,
@@ -150,6 +158,7 @@ void vectorizeGemv(mlir::OpBuilder &b, GemvOp op);
 void lowerPackRows(mlir::OpBuilder &b, PackRowsOp op);
 void lowerSumRows(mlir::OpBuilder &b, SumRowsOp op);
 void lowerSplitPhases(mlir::OpBuilder &b, SplitPhasesOp op);
+void lowerSpreadLanes(mlir::OpBuilder &b, SpreadLanesOp op);
 
 } // namespace sysmol::hetprec
 

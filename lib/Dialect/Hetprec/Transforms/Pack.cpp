@@ -68,38 +68,41 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
     return failure();
   Value result = dot.op->getResult(0);
   ++numContracts;
-  PackedCodes read = dot.window.isStrided() ? splitPhases(dot, *input) : *input;
+  PackedCodes read = *input;
+  if (std::optional<ByteLanes> bytes = ByteLanes::get(dot.op))
+    read = spreadChannels(dot, *bytes, read);
+  else if (dot.window.isStrided())
+    read = splitPhases(dot, read, dot.window.strides, dot.window.getPhases(),
+                       layouts.getPhaseLayout(dot.op));
   if (std::optional<ByteStream> stream = ByteStream::get(dot.op))
     read = makeStream(dot, *stream, std::move(read));
   return ContractBuilder(b, dot, std::move(read), layouts.getLayout(result),
                          layouts.getLaneCount(result), getLayer(dot.op));
 }
 
-PackedCodes Packer::splitPhases(const DotProduct &dot,
-                                const PackedCodes &input) {
+PackedCodes Packer::splitPhases(const DotProduct &dot, const PackedCodes &input,
+                                ArrayRef<int64_t> strides,
+                                ArrayRef<int64_t> read, LanesAttr to) {
   // Readers with the same phases share them. Those that no tap reads are not
   // made: a 1x1 window of stride 2 reads one of four.
-  SmallVector<int64_t> read = dot.window.getPhases();
-  LanesAttr phaseLayout = layouts.getPhaseLayout(dot.op);
-  Attribute key = b.getArrayAttr({b.getDenseI64ArrayAttr(dot.window.strides),
+  Attribute key = b.getArrayAttr({b.getDenseI64ArrayAttr(strides),
                                   b.getDenseI64ArrayAttr(dot.window.pads),
-                                  b.getDenseI64ArrayAttr(read), phaseLayout});
+                                  b.getDenseI64ArrayAttr(read), to});
   auto [entry, inserted] =
       phases.try_emplace({dot.getInput(), key}, PackedCodes());
   if (inserted) {
     PackedCodes split = input;
-    split.layout = phaseLayout;
+    split.layout = to;
     // Right behind the input, where every reader can see it.
     OpBuilder::InsertionGuard guard(b);
     for (Segment &s : split.segments) {
       b.setInsertionPointAfterValue(s.plane);
       Value init =
           makeZeroPlanes(dot.op->getLoc(), read.size() * s.getNumWords(),
-                         phaseLayout.getSize(), s.level);
-      s.plane = SplitPhasesOp::create(b, dot.op->getLoc(),
-                                      TypeRange{init.getType()}, s.plane, init,
-                                      dot.window.strides, dot.window.pads, read,
-                                      input.layout, phaseLayout)
+                         to.getSize(), s.level);
+      s.plane = SplitPhasesOp::create(
+                    b, dot.op->getLoc(), TypeRange{init.getType()}, s.plane,
+                    init, strides, dot.window.pads, read, input.layout, to)
                     ->getResult(0);
     }
     entry->second = split;

@@ -2,6 +2,7 @@
 
 #include "PackUtils.h"
 
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "sysmol/Analysis/Thresholds.h"
@@ -77,6 +78,7 @@ ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
   outputsAreLanes = role && role.getValue() == LaneRole::Outputs &&
                     dot.filter && dot.groups == 1;
   stream = ByteStream::get(dot.op);
+  byteLanes = ByteLanes::get(dot.op);
   findTaps();
   origin = *llvm::min_element(taps);
   for (int64_t &tap : taps)
@@ -87,15 +89,23 @@ ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
   int8_t finest = encoding.getFinestLevel();
   for (const Segment &s : this->input.segments) {
     levels.push_back(s.level);
+    int64_t words = 1;
+    for (int64_t g = 0; g < dot.groups; ++g)
+      words = std::max(words, getWordRange(s, g).second);
+    wordCounts.push_back(words);
+    if (byteLanes) {
+      int8_t p = getFinestLevel(s);
+      int64_t count = getProductCount(encoding.getGrid(), p, finest);
+      coefficients.push_back(!dot.filter            ? 1
+                             : isUnsigned || p == 8 ? count
+                                                    : 2 * count);
+      continue;
+    }
     int64_t count = getProductCount(encoding.getGrid(), s.level, finest);
     // Unsigned codes on both sides: 2k + 1 - 2^p leaves factors of two.
     coefficients.push_back(!dot.filter || s.level == 8 ? 1
                            : isUnsigned                ? 2 * count
                                                        : 4 * count);
-    int64_t words = 1;
-    for (int64_t g = 0; g < dot.groups; ++g)
-      words = std::max(words, getWordRange(s, g).second);
-    wordCounts.push_back(words);
   }
 
   bound = 0;
@@ -116,6 +126,23 @@ ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
 void ContractBuilder::findTaps() {
   const Window &w = dot.window;
   bool strided = w.isStrided();
+  if (byteLanes) {
+    // Only rows have phases; a strided window's hold the padding already.
+    SmallVector<int64_t> read = w.getRowPhases();
+    phases = read.size();
+    int64_t rowBytes = input.layout.getRowStride() * byteLanes->laneBytes;
+    for (const ByteLanes::Word &word : byteLanes->words) {
+      int64_t row = word.y / w.strides[0];
+      taps.push_back(strided
+                         ? row * rowBytes + word.x
+                         : (row - w.pads[0]) * rowBytes + word.x - w.pads[1]);
+      tapBytes.push_back(word.getNumBytes());
+      if (phases > 1)
+        tapPhases.push_back(llvm::find(read, w.getPhaseAt(word.y, 0)) -
+                            read.begin());
+    }
+    return;
+  }
   // The phases that there are planes of, in order.
   SmallVector<int64_t> read = w.getPhases();
   int64_t columns = w.kernel[1], columnStep = w.dilations[1];
@@ -145,6 +172,10 @@ void ContractBuilder::findTaps() {
 std::pair<int64_t, int64_t> ContractBuilder::getSlot(const Segment &s,
                                                      int64_t word, int64_t slot,
                                                      int64_t tap) const {
+  if (byteLanes) {
+    int64_t of = byteLanes->words[tap].taps[slot];
+    return {of < 0 ? -1 : s.channels[word], of};
+  }
   if (!stream)
     return {s.channels[word * getChannelsPerWord(s.level) + slot], tap};
   auto source = stream->getSource(word, slot, tap % stream->repeats);
@@ -166,7 +197,7 @@ std::pair<int64_t, int64_t> ContractBuilder::getWordRange(const Segment &s,
                                                           int64_t group) const {
   if (dot.groups == 1)
     return {0, getNumWords(s)};
-  int64_t perWord = getChannelsPerWord(s.level), first = -1, last = -1;
+  int64_t perWord = getChannelsPerPlane(s), first = -1, last = -1;
   for (auto [slot, c] : llvm::enumerate(s.channels)) {
     if (c < 0 || c / dot.channelsPerGroup != group)
       continue;
@@ -190,6 +221,25 @@ int64_t ContractBuilder::getFactor(int64_t level, int64_t code, bool negated) {
   return level == 8 ? -code : (1 << level) - 1 - code;
 }
 
+int8_t ContractBuilder::getFinestLevel(const Segment &s) const {
+  int8_t finest = 1;
+  for (int64_t c : s.channels)
+    finest = std::max(finest, input.encoding.getBits()[c]);
+  return finest;
+}
+
+int64_t ContractBuilder::getByteFactor(const Segment &s, int64_t channel,
+                                       int64_t code, bool negated) const {
+  ChannelsAttr encoding = input.encoding;
+  int8_t p = encoding.getBits()[channel];
+  int64_t value = code;
+  // At most 120 * 1, 20 * 3, 15 (HP11): a signed byte.
+  if (dot.filter && p < 8)
+    value = (2 * code + 1 - (1 << p)) *
+            getProductCount(encoding.getGrid(), p, getFinestLevel(s));
+  return negated ? -value : value;
+}
+
 /// One word of weight codes.
 static int64_t packCode(int64_t level, int64_t slot, int64_t code) {
   if (level == 8)
@@ -198,6 +248,20 @@ static int64_t packCode(int64_t level, int64_t slot, int64_t code) {
   if (level == 4 && (slot == 1 || slot == 2))
     slot = 3 - slot;
   return code << (level * slot);
+}
+
+/// A table of `numRows` times the same words of 32 bits, made where it is read:
+/// stored, it would be larger than the layer is worth.
+static Value repeatRow(OpBuilder &b, Location loc, int64_t numRows,
+                       ArrayRef<int64_t> words) {
+  int64_t width = words.size();
+  Value row = makeIntTable(b, loc, {width}, words, 32);
+  Value init =
+      tensor::EmptyOp::create(b, loc, {numRows, width}, b.getI32Type());
+  return linalg::BroadcastOp::create(b, loc, row, init,
+                                     b.getDenseI64ArrayAttr({0}))
+      .getResult()
+      .front();
 }
 
 ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
@@ -215,7 +279,7 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
       int64_t start = getStart(s, group, numWords);
       starts.push_back(start);
       for (int64_t g = 0; g < numWords; ++g)
-        for (int64_t tap = 0; tap < (dot.filter ? numTaps : 1); ++tap) {
+        for (int64_t tap = 0; tap < (isUniform() ? 1 : numTaps); ++tap) {
           int64_t word = 0;
           for (int64_t slot = 0; slot < perWord && output >= 0 && start >= 0;
                ++slot) {
@@ -223,14 +287,20 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
             if (c < 0 || c / dot.channelsPerGroup != group)
               continue;
             int64_t code = getCode(output, c % dot.channelsPerGroup, t);
-            word |= packCode(s.level, slot, getFactor(s.level, code, negate));
+            int64_t factor = byteLanes ? getByteFactor(s, c, code, negate)
+                                       : getFactor(s.level, code, negate);
+            word |= packCode(s.level, slot, factor);
           }
           words.push_back(word);
         }
     }
-    tables.rows.push_back(makeIntTable(
-        b, loc, {int64_t(rows.size()), int64_t(words.size() / rows.size())},
-        words, getWordBits(s.level)));
+    int64_t numRows = rows.size(), width = words.size() / rows.size();
+    tables.rows.push_back(
+        byteLanes && !dot.filter
+            ? repeatRow(b, loc, numRows,
+                        ArrayRef<int64_t>(words).take_front(width))
+            : makeIntTable(b, loc, {numRows, width}, words,
+                           getWordBits(s.level)));
     if (dot.groups > 1)
       tables.starts.push_back(
           makeIntTable(b, loc, {int64_t(rows.size())}, starts, 32));
@@ -270,7 +340,7 @@ Value ContractBuilder::makeRowBias(ArrayRef<int64_t> rows,
 
   bool isPadded =
       llvm::any_of(dot.window.pads, [](int64_t p) { return p > 0; });
-  int64_t numTaps = taps.size();
+  int64_t numTaps = dot.getNumTaps();
   if (!isPadded) {
     SmallVector<int64_t> bias;
     for (auto [output, negate] : llvm::zip_equal(rows, negated)) {
@@ -315,7 +385,8 @@ Value ContractBuilder::makeRowBias(ArrayRef<int64_t> rows,
 }
 
 Value ContractBuilder::makeLaneBias() {
-  if (laneBias || !dot.filter ||
+  // Bytes are multiplied with what weights mean, not with their codes.
+  if (laneBias || !dot.filter || byteLanes ||
       llvm::all_of(levels, [](int64_t p) { return p == 8; }))
     return laneBias;
   // `-(2^p - 1) c(p) sum a` (twice that for mid-rise activations): a dot
@@ -361,7 +432,8 @@ Value ContractBuilder::makeLaneBias() {
       /*lane_bias=*/Value(), /*bias_rows=*/Value(), /*row_bias=*/Value(),
       /*thresholds=*/Value(), /*multiplier=*/Value(), /*offset=*/Value(),
       /*mask=*/Value(), /*sums=*/Value(), init, biasLevels, biasCoefficients,
-      taps, tapPhases, phases, origin, imageLayout.getBase(), laneCount,
+      taps, tapPhases, phases, origin, /*lane_bytes=*/0,
+      /*tap_bytes=*/ArrayRef<int64_t>(), imageLayout.getBase(), laneCount,
       Epilogue::Accumulator,
       /*out_level=*/0, /*out_signed=*/false, bits, /*uniform_rows=*/true,
       /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false,
@@ -377,7 +449,9 @@ ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
   for (const Segment &s : input.segments)
     lanes.push_back(s.plane);
   Value laneBias = makeLaneBias();
-  int64_t bits = bound <= 32767 && !input.isSigned() ? 16 : 32;
+  // Sums of bytes have 32 bits, as reals need them; thresholds need fewer.
+  bool inPlace = byteLanes && !thresholds;
+  int64_t bits = bound <= 32767 && !input.isSigned() && !inPlace ? 16 : 32;
   if (outputsAreLanes)
     return ContractOp::create(
         b, loc, TypeRange{init.getType()}, /*lanes=*/ValueRange(),
@@ -386,7 +460,9 @@ ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
         mask, takeSums(numRows), init, /*levels=*/ArrayRef<int64_t>(),
         /*coefficients=*/ArrayRef<int64_t>(), /*taps=*/ArrayRef<int64_t>(),
         /*tap_phases=*/ArrayRef<int64_t>(), /*phases=*/1, /*origin=*/0,
-        imageLayout.getBase(), laneCount, epilogue, /*out_level=*/0,
+        /*lane_bytes=*/0, /*tap_bytes=*/ArrayRef<int64_t>(),
+        imageLayout.getBase(), laneCount, epilogue,
+        /*out_level=*/0,
         /*out_signed=*/false, bits, /*uniform_rows=*/false,
         /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false,
         layer);
@@ -394,10 +470,11 @@ ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
       b, loc, TypeRange{init.getType()}, lanes, tables.rows, tables.starts,
       laneBias, laneBias ? tables.biasRows : Value(), tables.rowBias,
       thresholds, multiplier, offset, mask, /*sums=*/Value(), init, levels,
-      coefficients, taps, tapPhases, phases, origin, imageLayout.getBase(),
+      coefficients, taps, tapPhases, phases, origin,
+      byteLanes ? byteLanes->laneBytes : 0, tapBytes, imageLayout.getBase(),
       laneCount, epilogue,
       /*out_level=*/0, /*out_signed=*/false, bits,
-      /*uniform_rows=*/!dot.filter, /*shared_starts=*/false,
+      /*uniform_rows=*/isUniform(), /*shared_starts=*/false,
       /*prefetch_rows=*/false, /*in_range=*/false, layer);
 }
 

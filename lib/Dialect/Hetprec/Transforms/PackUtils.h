@@ -8,6 +8,7 @@
 #define SYSMOL_LIB_DIALECT_HETPREC_TRANSFORMS_PACKUTILS_H
 
 #include "mlir/IR/Builders.h"
+#include "sysmol/Analysis/ByteLanes.h"
 #include "sysmol/Analysis/ByteStream.h"
 #include "sysmol/Analysis/LaneLayout.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
@@ -71,7 +72,7 @@ struct DotProduct {
 class ContractBuilder {
 public:
   /// `input` has the phases of a strided window, or the planes of a stream of
-  /// bytes, already.
+  /// bytes, or one plane of bytes a channel, already.
   ContractBuilder(mlir::OpBuilder &builder, const DotProduct &dot,
                   PackedCodes input, LanesAttr imageLayout, int64_t laneCount,
                   mlir::StringAttr layer);
@@ -100,20 +101,34 @@ private:
     mlir::Value rowBias, biasRows;
   };
 
-  /// Fills `taps`, and of a strided window `tapPhases`.
+  /// Fills `taps`, of a strided window `tapPhases`, of bytes `tapBytes`.
   void findTaps();
   /// Words of a lane that hold the channels of segment `s`.
   int64_t getNumWords(const Segment &s) const {
+    if (byteLanes)
+      return s.channels.size();
     return stream ? stream->planes : s.getNumWords();
+  }
+  /// Channels of a plane of segment `s`.
+  int64_t getChannelsPerPlane(const Segment &s) const {
+    return byteLanes ? 1 : getChannelsPerWord(s.level);
   }
   int64_t getCode(int64_t output, int64_t channel, int64_t tap) const;
   /// What lanes are multiplied with; negated mid-rise codes are their
   /// complement.
   static int64_t getFactor(int64_t level, int64_t code, bool negated);
+  /// The same for planes of bytes: what the code means, as a multiple of the
+  /// segment's coefficient.
+  int64_t getByteFactor(const Segment &s, int64_t channel, int64_t code,
+                        bool negated) const;
+  /// The finest of the levels of a segment of bytes.
+  int8_t getFinestLevel(const Segment &s) const;
   /// The channel and tap of the model that a slot of a word holds; channel -1:
   /// none. `tap` is one of `taps`.
   std::pair<int64_t, int64_t> getSlot(const Segment &s, int64_t word,
                                       int64_t slot, int64_t tap) const;
+  /// Whether a word of a row is the same for all taps.
+  bool isUniform() const { return !dot.filter && !byteLanes; }
   int64_t getGroup(int64_t output) const {
     return output / (dot.outputs / dot.groups);
   }
@@ -148,7 +163,8 @@ private:
   int64_t laneCount;
   mlir::StringAttr layer;
   std::optional<ByteStream> stream;
-  llvm::SmallVector<int64_t> taps, tapPhases, coefficients, levels;
+  std::optional<ByteLanes> byteLanes;
+  llvm::SmallVector<int64_t> taps, tapPhases, tapBytes, coefficients, levels;
   llvm::SmallVector<int64_t> wordCounts; // words a row reads, per segment
   int64_t origin, phases, bound;
   std::vector<int8_t> codes;

@@ -54,8 +54,18 @@ private:
   /// The dot product that computes `acc`, if this is its only reader: then
   /// what the reader does is fused into it.
   mlir::Operation *getFusibleDot(mlir::Value acc);
-  /// The input's phases, for a strided window.
-  PackedCodes splitPhases(const DotProduct &dot, const PackedCodes &input);
+  /// The phases `read` of the input, for a strided window, where `to` lays them
+  /// out.
+  PackedCodes splitPhases(const DotProduct &dot, const PackedCodes &input,
+                          llvm::ArrayRef<int64_t> strides,
+                          llvm::ArrayRef<int64_t> read, LanesAttr to);
+  /// The input as one plane of bytes a channel. A segment for the levels whose
+  /// products a signed byte can count, and one for 8 bits.
+  PackedCodes spreadChannels(const DotProduct &dot, const ByteLanes &bytes,
+                             const PackedCodes &input);
+  /// `segments`, in `numPhases` phases, as one.
+  Segment spreadSegments(mlir::Location loc, llvm::ArrayRef<Segment> segments,
+                         int64_t numPhases);
   /// The input as planes of a stream of bytes; its channels stay in the order
   /// of the bytes of the pixels' words.
   PackedCodes makeStream(const DotProduct &dot, const ByteStream &stream,

@@ -1,5 +1,6 @@
 //===- VectorizeContract.cpp - A contract tile as loops of mac ------------===//
 
+#include "ByteSums.h"
 #include "LaneVectors.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -54,7 +55,7 @@ private:
     InTurn, ///< as they come
   };
   struct SegmentSums {
-    Value memory;
+    Value memory; // null: planes of bytes, whose sums are made where they go
     SumOrder order;
   };
 
@@ -91,9 +92,16 @@ private:
 
   /// The biases of a row's sums.
   LanePair makeBias(Value row, int64_t block);
-  /// `coefficient` times a segment's sums, in the op's width of sums.
-  LanePair loadSums(const SegmentSums &sums, Value row, int64_t block,
-                    int64_t coefficient);
+  /// A segment's sums, in the op's width of sums.
+  LanePair loadSums(const SegmentSums &sums, Value row, int64_t block);
+  /// Whether sums of bytes are put in order when they are codes: nothing that
+  /// differs by lane is added to them before.
+  bool areOrderedLast() {
+    Value bias = op.getRowBias();
+    return op.getLaneBytes() == 1 && op.getEpilogue() == Epilogue::Codes &&
+           op.getOutLevel() > 2 && op.getSumBits() == 32 && !op.getLaneBias() &&
+           (!bias || cast<MemRefType>(bias.getType()).getRank() == 1);
+  }
   /// Segments of levels 1 and 2 whose sums are added up in 16 bits, in units of
   /// `unit`, before they are widened to 32.
   struct NarrowSums {
@@ -101,7 +109,20 @@ private:
     int64_t unit = 1;
   };
   NarrowSums findNarrowSums(ArrayRef<SegmentSums> segments);
-  LanePair addUp(ArrayRef<SegmentSums> segments, Value row, int64_t block);
+  LanePair addNarrowSums(ArrayRef<SegmentSums> segments, NarrowSums narrow,
+                         Value row, int64_t block);
+  LanePair add(LanePair x, LanePair y) {
+    return {arith::AddIOp::create(b, loc, x.even, y.even),
+            arith::AddIOp::create(b, loc, x.odd, y.odd)};
+  }
+  LanePair times(LanePair pair, int64_t factor) {
+    return factor == 1 ? pair : pair.map([&](Value x) -> Value {
+      return arith::MulIOp::create(
+          b, loc, x, v.splat(cast<VectorType>(x.getType()), factor));
+    });
+  }
+  /// All segments of a row, a pair for each block.
+  SmallVector<LanePair> addUp(ArrayRef<SegmentSums> segments, Value row);
   void writeCodes(ArrayRef<SegmentSums> segments);
   void writeRow(Value row, int64_t block, LanePair sum);
 
@@ -480,14 +501,6 @@ void ContractVectorizer::sumDots(int64_t segment, RowRange rows, Value start,
     return arith::AddIOp::create(b, loc, x, v.index(y));
   };
 
-  // Nibbles 0, 2, 1, 3 of 16 bits to the low halves of four bytes: the order
-  // rows are packed in.
-  auto spread = [&](Value x) -> Value {
-    // Bits 0-3 and 8-11 are in place; 4-7 and 12-15 move to 16 and 24.
-    Value moved = arith::ShLIOp::create(b, loc, x, v.splat(type, 12));
-    Value both = arith::OrIOp::create(b, loc, x, moved);
-    return arith::AndIOp::create(b, loc, both, v.splat(type, 0x0F0F0F0F));
-  };
   // Of bytes, registers in their order; of nibbles, even lanes 0.. and 32..,
   // then odd ones.
   auto loadLanes = [&](Value plane, Value lane) {
@@ -503,8 +516,8 @@ void ContractVectorizer::sumDots(int64_t segment, RowRange rows, Value start,
       Value both = vector::BitCastOp::create(b, loc, type, pairs);
       Value even = arith::AndIOp::create(b, loc, both, v.splat(type, 0xFFFF));
       Value odd = arith::ShRUIOp::create(b, loc, both, v.splat(type, 16));
-      registers[i] = spread(even);
-      registers[2 + i] = spread(odd);
+      registers[i] = v.spreadNibbles(even);
+      registers[2 + i] = v.spreadNibbles(odd);
     }
     return registers;
   };
@@ -551,78 +564,41 @@ void ContractVectorizer::sumDots(int64_t segment, RowRange rows, Value start,
 LanePair ContractVectorizer::makeBias(Value row, int64_t block) {
   VectorType type = v.half(b.getIntegerType(op.getSumBits()));
   LanePair sum = {v.splat(type, 0), v.splat(type, 0)};
-  auto add = [&](LanePair bias) {
-    sum = {arith::AddIOp::create(b, loc, sum.even,
-                                 v.resize(bias.even, op.getSumBits())),
-           arith::AddIOp::create(b, loc, sum.odd,
-                                 v.resize(bias.odd, op.getSumBits()))};
+  auto addBias = [&](LanePair bias) {
+    sum = add(sum,
+              bias.map([&](Value x) { return v.resize(x, op.getSumBits()); }));
   };
   if (op.getLaneBias()) {
     Value biasRow = v.index(0);
     if (op.getBiasRows())
       biasRow = arith::IndexCastOp::create(b, loc, b.getIndexType(),
                                            v.loadScalar(op.getBiasRows(), row));
-    add(v.loadPair(op.getLaneBias(), biasRow, block));
+    addBias(v.loadPair(op.getLaneBias(), biasRow, block));
   }
-  if (Value bias = op.getRowBias()) {
-    if (cast<MemRefType>(bias.getType()).getRank() == 2) {
-      add(v.loadPair(bias, row, block));
-    } else {
-      Value all = v.broadcast(v.loadScalar(bias, row), kLaneBlock / 2);
-      add({all, all});
-    }
+  Value bias = op.getRowBias();
+  if (bias && cast<MemRefType>(bias.getType()).getRank() == 2) {
+    addBias(v.loadPair(bias, row, block));
+  } else if (bias) {
+    Value all = v.broadcast(v.loadScalar(bias, row), kLaneBlock / 2);
+    addBias({all, all});
   }
   return sum;
 }
 
 LanePair ContractVectorizer::loadSums(const SegmentSums &sums, Value row,
-                                      int64_t block, int64_t coefficient) {
+                                      int64_t block) {
   auto memory = cast<MemRefType>(sums.memory.getType());
   int64_t bits = memory.getElementTypeBitWidth();
   VectorType type = v.half(b.getIntegerType(op.getSumBits()));
-  constexpr int64_t half = kLaneBlock / 2;
-  LanePair sum;
-  if (sums.order == SumOrder::Wide) {
-    sum = v.loadPair(sums.memory, row, block);
-  } else {
-    Value low =
-        v.loadVector(sums.memory, row, v.index(block * kLaneBlock), half);
-    Value high = v.loadVector(sums.memory, row,
-                              v.index(block * kLaneBlock + half), half);
-    auto everyOther = [&](int64_t first) -> Value {
-      SmallVector<int64_t> picks;
-      for (int64_t lane = first; lane < kLaneBlock; lane += 2)
-        picks.push_back(lane);
-      return vector::ShuffleOp::create(b, loc, low, high, picks);
-    };
-    if (bits == 16 && op.getSumBits() == 32) {
-      // Two lanes are the halves of 32 bits: no shuffle.
-      auto pairs = VectorType::get({half / 2}, b.getI32Type());
-      auto join = [&](function_ref<Value(Value)> f) -> Value {
-        Value parts[2];
-        for (auto [part, lanes] : llvm::zip_equal(parts, ArrayRef{low, high}))
-          part = f(vector::BitCastOp::create(b, loc, pairs, lanes));
-        return vector::ShuffleOp::create(
-            b, loc, parts[0], parts[1],
-            llvm::to_vector(llvm::seq<int64_t>(half)));
-      };
-      sum = {join([&](Value x) -> Value {
-               return arith::AndIOp::create(b, loc, x, v.splat(pairs, 0xFFFF));
-             }),
-             join([&](Value x) -> Value {
-               return arith::ShRUIOp::create(b, loc, x, v.splat(pairs, 16));
-             })};
-    } else {
-      sum = {everyOther(0), everyOther(1)};
-    }
-  }
+  LanePair sum =
+      sums.order == SumOrder::Wide
+          ? v.loadPair(sums.memory, row, block)
+          : v.loadPairInTurn(sums.memory, row, block, op.getSumBits());
   return sum.map([&](Value x) -> Value {
     if (bits > int64_t(op.getSumBits()))
-      x = v.resize(x, op.getSumBits());
-    else if (x.getType() != type)
-      x = arith::ExtUIOp::create(b, loc, type, x);
-    if (coefficient != 1)
-      x = arith::MulIOp::create(b, loc, x, v.splat(type, coefficient));
+      return v.resize(x, op.getSumBits());
+    if (x.getType() != type)
+      return arith::ExtUIOp::create(b, loc, type, x);
     return x;
   });
 }
@@ -630,7 +606,7 @@ LanePair ContractVectorizer::loadSums(const SegmentSums &sums, Value row,
 ContractVectorizer::NarrowSums
 ContractVectorizer::findNarrowSums(ArrayRef<SegmentSums> segments) {
   NarrowSums found;
-  if (op.getSumBits() == 16 || op.getSums())
+  if (op.getSumBits() == 16 || op.getSums() || op.getLaneBytes())
     return found;
   int64_t unit = 0;
   for (auto [s, sums] : llvm::enumerate(segments)) {
@@ -650,71 +626,94 @@ ContractVectorizer::findNarrowSums(ArrayRef<SegmentSums> segments) {
   return found.count > 1 ? found : NarrowSums();
 }
 
-LanePair ContractVectorizer::addUp(ArrayRef<SegmentSums> segments, Value row,
-                                   int64_t block) {
-  LanePair sum = makeBias(row, block);
+LanePair ContractVectorizer::addNarrowSums(ArrayRef<SegmentSums> segments,
+                                           NarrowSums narrow, Value row,
+                                           int64_t block) {
+  LanePair all;
+  for (size_t s = 0; s < narrow.count; ++s) {
+    LanePair part = times(v.loadPair(segments[s].memory, row, block),
+                          op.getCoefficients()[s] / narrow.unit);
+    all = s == 0 ? part : add(all, part);
+  }
+  VectorType type = v.half(b.getI32Type());
+  return times(all.map([&](Value x) -> Value {
+    return arith::ExtUIOp::create(b, loc, type, x);
+  }),
+               narrow.unit);
+}
+
+SmallVector<LanePair> ContractVectorizer::addUp(ArrayRef<SegmentSums> segments,
+                                                Value row) {
+  SmallVector<LanePair> totals;
+  for (int64_t block = 0; block < blocks; ++block)
+    totals.push_back(makeBias(row, block));
   SmallVector<int64_t> coefficients(op.getCoefficients());
   if (op.getSums())
     coefficients = {1};
-  auto add = [&](LanePair onto, LanePair part) -> LanePair {
-    return {arith::AddIOp::create(b, loc, onto.even, part.even),
-            arith::AddIOp::create(b, loc, onto.odd, part.odd)};
-  };
-  auto times = [&](LanePair pair, int64_t factor) {
-    return factor == 1 ? pair : pair.map([&](Value x) -> Value {
-      return arith::MulIOp::create(
-          b, loc, x, v.splat(cast<VectorType>(x.getType()), factor));
-    });
-  };
   NarrowSums narrow = findNarrowSums(segments);
-  if (narrow.count > 0) {
-    LanePair all;
-    for (size_t s = 0; s < narrow.count; ++s) {
-      LanePair part = times(v.loadPair(segments[s].memory, row, block),
-                            coefficients[s] / narrow.unit);
-      all = s == 0 ? part : add(all, part);
+  if (narrow.count > 0)
+    for (auto [block, total] : llvm::enumerate(totals))
+      total = add(total, addNarrowSums(segments, narrow, row, block));
+  for (auto [s, sums, coefficient] : llvm::enumerate(segments, coefficients)) {
+    if (s < narrow.count)
+      continue;
+    SmallVector<LanePair> parts;
+    if (!sums.memory)
+      parts = sumByteLanes(b, op, s, row);
+    for (auto [block, total] : llvm::enumerate(totals)) {
+      LanePair part = sums.memory ? loadSums(sums, row, block) : parts[block];
+      if (!sums.memory && !areOrderedLast())
+        part = orderByteLanes(b, loc, part, op.getLaneBytes(), op.getSumBits());
+      total = add(total, times(part, coefficient));
     }
-    VectorType type = v.half(b.getI32Type());
-    all = all.map([&](Value x) -> Value {
-      return arith::ExtUIOp::create(b, loc, type, x);
-    });
-    sum = add(sum, times(all, narrow.unit));
   }
-  for (auto [sums, coefficient] :
-       llvm::drop_begin(llvm::zip_equal(segments, coefficients), narrow.count))
-    sum = add(sum, loadSums(sums, row, block, coefficient));
-  return sum;
+  return totals;
 }
 
 void ContractVectorizer::writeCodes(ArrayRef<SegmentSums> segments) {
   int64_t level = op.getOutLevel(), perWord = getChannelsPerWord(level);
   Type wordType = b.getIntegerType(level <= 2 ? 16 : getWordBits(level));
   SmallVector<Value> empty(2 * blocks, v.splat(v.half(wordType), 0));
+  auto addSlot = [&](Value firstRow, Value slot, ValueRange args) {
+    Value row = arith::AddIOp::create(b, loc, firstRow, slot);
+    SmallVector<Value> carried(args);
+    for (auto [block, sum] : llvm::enumerate(addUp(segments, row))) {
+      LanePair codes;
+      if (level > 2) {
+        codes = sum.map([&](Value x) {
+          return v.requantizeByRule(x, op.getMultiplier(), op.getOffset(), row,
+                                    level, op.getOutSigned());
+        });
+        if (areOrderedLast() && level == 4)
+          codes = orderByteLanes(b, loc, codes, op.getLaneBytes(), 16);
+        codes = v.shiftToSlot(codes, level, slot);
+      } else {
+        codes = v.countThresholds(sum, op.getThresholds(), row, level, slot);
+      }
+      Value &even = carried[2 * block], &odd = carried[2 * block + 1];
+      even = arith::OrIOp::create(b, loc, even, codes.even);
+      odd = arith::OrIOp::create(b, loc, odd, codes.odd);
+    }
+    return carried;
+  };
   auto writeWord = [&](Value word, int64_t slots) {
     Value firstRow = arith::MulIOp::create(b, loc, word, v.index(perWord));
-    SmallVector<Value> words =
-        repeat(0, slots, 1, empty, [&](Value slot, ValueRange args) {
-          Value row = arith::AddIOp::create(b, loc, firstRow, slot);
-          SmallVector<Value> carried(args);
-          for (int64_t block = 0; block < blocks; ++block) {
-            LanePair sum = addUp(segments, row, block);
-            LanePair codes = level > 2 ? v.shiftToSlot(sum.map([&](Value x) {
-              return v.requantizeByRule(x, op.getMultiplier(), op.getOffset(),
-                                        row, level, op.getOutSigned());
-            }),
-                                                       level, slot)
-                                       : v.countThresholds(sum,
-                                                           op.getThresholds(),
-                                                           row, level, slot);
-            Value &even = carried[2 * block], &odd = carried[2 * block + 1];
-            even = arith::OrIOp::create(b, loc, even, codes.even);
-            odd = arith::OrIOp::create(b, loc, odd, codes.odd);
-          }
-          return carried;
-        });
-    for (int64_t block = 0; block < blocks; ++block)
-      v.storeWords({words[2 * block], words[2 * block + 1]}, level,
-                   op.getMask(), op.getInit(), word, block);
+    SmallVector<Value> words = empty;
+    if (op.getLaneBytes() && level > 2) {
+      // A shift by a constant, an AND and an OR are one instruction.
+      for (int64_t slot = 0; slot < slots; ++slot)
+        words = addSlot(firstRow, v.index(slot), words);
+    } else {
+      words = repeat(0, slots, 1, empty, [&](Value slot, ValueRange args) {
+        return addSlot(firstRow, slot, args);
+      });
+    }
+    for (int64_t block = 0; block < blocks; ++block) {
+      LanePair pair{words[2 * block], words[2 * block + 1]};
+      if (areOrderedLast() && level == 8)
+        pair = orderByteLanes(b, loc, pair, op.getLaneBytes(), 32);
+      v.storeWords(pair, level, op.getMask(), op.getInit(), word, block);
+    }
   };
   int64_t whole = op.getNumRows() / perWord;
   repeat(0, whole, 1, {}, [&](Value word, ValueRange) {
@@ -751,13 +750,13 @@ void ContractVectorizer::writeRow(Value row, int64_t block, LanePair sum) {
   case Epilogue::CarrierAdd: {
     LanePair base = v.loadPair(op.getInit(), row, block);
     VectorType type = v.half(b.getI16Type());
-    auto add = [&](Value x, Value onto) -> Value {
+    auto addTo = [&](Value x, Value onto) -> Value {
       Value carrier = v.toCarrier(x, op.getMultiplier(), row, op.getInRange());
       Value total = LLVM::SAddSat::create(b, loc, type, onto, carrier);
       // HP17 is symmetric; the instruction's lowest value is one less.
       return arith::MaxSIOp::create(b, loc, total, v.splat(type, -32767));
     };
-    return store({add(sum.even, base.even), add(sum.odd, base.odd)});
+    return store({addTo(sum.even, base.even), addTo(sum.odd, base.odd)});
   }
   case Epilogue::Codes:
     llvm_unreachable("codes are written a word at a time");
@@ -777,13 +776,14 @@ void ContractVectorizer::run() {
   if (op.getSums())
     segments.push_back({op.getSums(), SumOrder::InTurn});
   for (auto [segment, level] : llvm::enumerate(op.getLevels()))
-    segments.push_back(level <= 2 ? sumBytes(segment, ranges)
-                                  : sumDots(segment, ranges));
+    segments.push_back(op.getLaneBytes() ? SegmentSums{{}, SumOrder::Wide}
+                       : level <= 2      ? sumBytes(segment, ranges)
+                                         : sumDots(segment, ranges));
   if (op.getEpilogue() == Epilogue::Codes)
     return writeCodes(segments);
   repeat(0, numRows, 1, {}, [&](Value row, ValueRange) {
-    for (int64_t block = 0; block < blocks; ++block)
-      writeRow(row, block, addUp(segments, row, block));
+    for (auto [block, sum] : llvm::enumerate(addUp(segments, row)))
+      writeRow(row, block, sum);
     return SmallVector<Value>();
   });
 }

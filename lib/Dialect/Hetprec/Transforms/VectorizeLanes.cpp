@@ -370,6 +370,71 @@ void sysmol::hetprec::lowerSplitPhases(OpBuilder &b, SplitPhasesOp op) {
   op.erase();
 }
 
+/// The codes in slot `s` of 64 words, one a byte, for every slot.
+static SmallVector<Value> spreadSlots(OpBuilder &b, Location loc, Value words,
+                                      int64_t level) {
+  LaneVectors v(b, loc);
+  auto bytes = VectorType::get({kLaneBlock}, b.getI8Type());
+  auto pairs = VectorType::get({kLaneBlock / 2}, b.getI16Type());
+  // One register for each byte of a word.
+  SmallVector<Value> ofByte;
+  for (int64_t i = 0, count = getWordBits(level) / 8; i < count; ++i) {
+    Value all = vector::BitCastOp::create(
+        b, loc, VectorType::get({count * kLaneBlock}, b.getI8Type()), words);
+    SmallVector<int64_t> picks;
+    for (int64_t lane = 0; lane < kLaneBlock; ++lane)
+      picks.push_back(lane * count + i);
+    ofByte.push_back(
+        count == 1 ? all : vector::ShuffleOp::create(b, loc, all, all, picks));
+  }
+  if (level == 8)
+    return ofByte;
+  SmallVector<Value> slots;
+  int64_t mask = (1 << level) - 1;
+  for (int64_t slot = 0; slot < getChannelsPerWord(level); ++slot) {
+    // Codes do not cross bytes; machines shift no single ones.
+    Value x =
+        vector::BitCastOp::create(b, loc, pairs, ofByte[slot * level / 8]);
+    if (int64_t by = slot * level % 8)
+      x = arith::ShRUIOp::create(b, loc, x, v.splat(pairs, by));
+    x = arith::AndIOp::create(b, loc, x, v.splat(pairs, mask | mask << 8));
+    slots.push_back(vector::BitCastOp::create(b, loc, bytes, x));
+  }
+  return slots;
+}
+
+void sysmol::hetprec::lowerSpreadLanes(OpBuilder &b, SpreadLanesOp op) {
+  Location loc = op.getLoc();
+  int64_t level = op.getLevel(), phases = op.getPhases();
+  int64_t perWord = getChannelsPerWord(level), channels = op.getChannels();
+  auto initType = cast<MemRefType>(op.getInit().getType());
+  int64_t words = llvm::divideCeil(channels, perWord);
+  int64_t planes = initType.getDimSize(0) / phases;
+  // Words `[first, last)`, the first `slots` slots of them.
+  auto spread = [&](int64_t first, int64_t last, int64_t slots) {
+    if (first == last)
+      return;
+    b.setInsertionPoint(op);
+    Value phase = openLoop(b, loc, 0, phases);
+    Value word = openLoop(b, loc, first, last);
+    Value block = openLoop(b, loc, 0, initType.getDimSize(1) / kLaneBlock);
+    LaneVectors v(b, loc);
+    Value lane = makeIndex(b, loc, {block}, {kLaneBlock}, 0);
+    Value codes = v.loadVector(op.getInput(),
+                               makeIndex(b, loc, {phase, word}, {words, 1}, 0),
+                               lane, kLaneBlock);
+    SmallVector<Value> bytes = spreadSlots(b, loc, codes, level);
+    for (int64_t slot = 0; slot < slots; ++slot)
+      v.storeVector(bytes[slot], op.getInit(),
+                    makeIndex(b, loc, {phase, word}, {planes, perWord},
+                              int64_t(op.getFirst()) + slot),
+                    lane);
+  };
+  spread(0, channels / perWord, perWord);
+  spread(channels / perWord, words, channels % perWord);
+  op.erase();
+}
+
 namespace {
 struct VectorizeLanesPass
     : sysmol::hetprec::impl::VectorizeLanesPassBase<VectorizeLanesPass> {
@@ -379,7 +444,8 @@ struct VectorizeLanesPass
     SmallVector<Operation *> ops;
     WalkResult walk = getOperation().walk([&](Operation *op) {
       if (!isa<ContractOp, ContractOutputsOp, RequantizeLanesOp, PackLanesOp,
-               UnpackLanesOp, SplitPhasesOp, GemvOp, PackRowsOp, SumRowsOp>(op))
+               UnpackLanesOp, SplitPhasesOp, SpreadLanesOp, GemvOp, PackRowsOp,
+               SumRowsOp>(op))
         return WalkResult::advance();
       if (op->getNumResults() != 0) {
         op->emitOpError("must be on memrefs to be vectorized; bufferize first");
@@ -400,6 +466,7 @@ struct VectorizeLanesPass
           .Case<PackLanesOp>([&](auto o) { lowerPackLanes(b, o); })
           .Case<UnpackLanesOp>([&](auto o) { lowerUnpackLanes(b, o); })
           .Case<SplitPhasesOp>([&](auto o) { lowerSplitPhases(b, o); })
+          .Case<SpreadLanesOp>([&](auto o) { lowerSpreadLanes(b, o); })
           .Case<GemvOp>([&](auto o) { vectorizeGemv(b, o); })
           .Case<PackRowsOp>([&](auto o) { lowerPackRows(b, o); })
           .Case<SumRowsOp>([&](auto o) { lowerSumRows(b, o); });

@@ -159,3 +159,81 @@ func.func @lanes_behind(%a: tensor<1x64xi8>, %w: tensor<1x128xi8>, %init: tensor
     {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0, 1>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1} -> tensor<64x64xi32>
   return %r : tensor<64x64xi32>
 }
+
+// -----
+
+func.func @bytes_level(%a: tensor<2x128xi8>, %w: tensor<2x1xi8>, %init: tensor<2x64xi32>) -> tensor<2x64xi32> {
+  // expected-error @+1 {{lane_bytes, 1, 2 or 4, are of planes of bytes, whose level is 8, and of rows with a word for each tap}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<2x128xi8>) rows(%w : tensor<2x1xi8>) outs(%init : tensor<2x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_bytes = 1, tap_bytes = array<i64: 4>, lane_begin = 0, lane_count = 64} -> tensor<2x64xi32>
+  return %r : tensor<2x64xi32>
+}
+
+// -----
+
+func.func @bytes_step(%a: tensor<1x256xi8>, %w: tensor<1x1xi32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{lane_bytes, 1, 2 or 4, are of planes of bytes}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x256xi8>) rows(%w : tensor<1x1xi32>) outs(%init : tensor<1x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_bytes = 3, tap_bytes = array<i64: 4>, lane_begin = 0, lane_count = 64} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}
+
+// -----
+
+// The last lane's word ends three bytes behind the lane.
+func.func @bytes_end(%a: tensor<1x64xi8>, %w: tensor<1x1xi32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{reads bytes that the planes do not have}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<1x1xi32>) outs(%init : tensor<1x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_bytes = 1, tap_bytes = array<i64: 4>, lane_begin = 0, lane_count = 64} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}
+
+// -----
+
+func.func @bytes_of_words(%a: tensor<1x64xi8>, %w: tensor<1x1xi32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{words of level 8 have 32 bits}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<1x1xi32>) outs(%init : tensor<1x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}
+
+// -----
+
+func.func @spread_words(%a: tensor<1x64xi16>, %init: tensor<4x64xi8>) -> tensor<4x64xi8> {
+  // expected-error @+1 {{spreads the words of its level to bytes}}
+  %r = hetprec.spread_lanes %a : tensor<1x64xi16> outs(%init : tensor<4x64xi8>) {level = 8, first = 0, channels = 4} -> tensor<4x64xi8>
+  return %r : tensor<4x64xi8>
+}
+
+// -----
+
+func.func @spread_phases(%a: tensor<3x64xi8>, %init: tensor<8x64xi8>) -> tensor<8x64xi8> {
+  // expected-error @+1 {{needs the words of its channels in each phase}}
+  %r = hetprec.spread_lanes %a : tensor<3x64xi8> outs(%init : tensor<8x64xi8>) {level = 2, first = 0, channels = 4, phases = 2} -> tensor<8x64xi8>
+  return %r : tensor<8x64xi8>
+}
+
+// -----
+
+func.func @spread_planes(%a: tensor<2x64xi8>, %init: tensor<4x64xi8>) -> tensor<4x64xi8> {
+  // expected-error @+1 {{needs a plane for each channel in each phase}}
+  %r = hetprec.spread_lanes %a : tensor<2x64xi8> outs(%init : tensor<4x64xi8>) {level = 2, first = 1, channels = 4} -> tensor<4x64xi8>
+  return %r : tensor<4x64xi8>
+}
+
+// -----
+
+func.func @spread_lanes(%a: tensor<2x64xi8>, %init: tensor<4x128xi8>) -> tensor<4x128xi8> {
+  // expected-error @+1 {{needs the same lanes on both sides, in blocks of 64}}
+  %r = hetprec.spread_lanes %a : tensor<2x64xi8> outs(%init : tensor<4x128xi8>) {level = 2, first = 0, channels = 4} -> tensor<4x128xi8>
+  return %r : tensor<4x128xi8>
+}
+
+// -----
+
+func.func @tap_bytes(%a: tensor<1x67xi8>, %w: tensor<1x1xi32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{needs tap_bytes in [1, 4], one for each tap, with lane_bytes only}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x67xi8>) rows(%w : tensor<1x1xi32>) outs(%init : tensor<1x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_bytes = 1, tap_bytes = array<i64: 5>, lane_begin = 0, lane_count = 64} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}

@@ -56,6 +56,20 @@ func.func @others(%p: tensor<1x64xi8>, %c: tensor<2x64xi16>, %n: tensor<3xi16>, 
   return %f, %u : tensor<4x64xi8>, tensor<1x3x4x4xi8>
 }
 
+// Two segments are spread into one buffer of bytes.
+// CHECK-LABEL: @spread
+// CHECK: %[[B:.+]] = memref.alloc() {{.*}}: memref<11x64xi8>
+// CHECK: hetprec.spread_lanes %{{.+}} : memref<1x64xi8> outs(%[[B]] : memref<11x64xi8>)
+// CHECK: hetprec.spread_lanes %{{.+}} : memref<1x64xi8> outs(%[[B]] : memref<11x64xi8>)
+// CHECK-NOT: memref.copy
+// CHECK: return %[[B]]
+func.func @spread(%p: tensor<1x64xi8>, %q: tensor<1x64xi8>) -> tensor<11x64xi8> {
+  %e = tensor.empty() : tensor<11x64xi8>
+  %f = hetprec.spread_lanes %p : tensor<1x64xi8> outs(%e : tensor<11x64xi8>) {level = 1, first = 0, channels = 8} -> tensor<11x64xi8>
+  %g = hetprec.spread_lanes %q : tensor<1x64xi8> outs(%f : tensor<11x64xi8>) {level = 2, first = 8, channels = 3} -> tensor<11x64xi8>
+  return %g : tensor<11x64xi8>
+}
+
 // Rows are packed, summed and multiplied in place.
 // CHECK-LABEL: @rows
 // CHECK-SAME: %[[X:.+]]: memref<1x8xi8>, %[[W:.+]]: memref<1x64xi8>

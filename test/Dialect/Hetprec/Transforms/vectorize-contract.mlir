@@ -263,3 +263,86 @@ func.func @carrier_any(%a: memref<1x64xi8>, %u: memref<1x1xi8>, %m: memref<1xf32
     {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
   return
 }
+
+// Planes of bytes: four loads of 64 bytes, a byte apart, are the words of 64
+// lanes, every fourth in a register. Nothing goes through scratch memory. Two
+// lanes of 16 bits are the halves of 32: no shuffle.
+// CHECK-LABEL: @bytes
+// CHECK-SAME: %[[A:[a-z0-9]+]]: memref<2x67xi8>, %[[W:[a-z0-9]+]]: memref<2x1xi32>, %[[S:[a-z0-9]+]]: memref<2xi32>
+// CHECK-NOT: memref.alloca
+// CHECK: scf.for %[[ROW:.+]] = %c0 to %c2
+// CHECK: %[[START:.+]] = memref.load %[[S]][%[[ROW]]]
+// CHECK: %[[PLANE:.+]] = arith.index_cast %[[START]] : i32 to index
+// CHECK-NOT: scf.if
+// CHECK: %[[WORD:.+]] = memref.load %[[W]][%[[ROW]], %c0]
+// CHECK: %[[L0:.+]] = vector.load %[[A]][%[[PLANE]], %c0] : memref<2x67xi8>, vector<64xi8>
+// CHECK: %[[B0:.+]] = vector.bitcast %[[L0]] : vector<64xi8> to vector<16xi32>
+// CHECK: %[[M0:.+]] = hetprec.mac %{{.+}}, %[[B0]], %[[WORD]] level = 8
+// CHECK: vector.load %[[A]][%[[PLANE]], %c1]
+// CHECK: vector.load %[[A]][%[[PLANE]], %c2]
+// CHECK: vector.load %[[A]][%[[PLANE]], %c3]
+// CHECK: arith.shli
+// CHECK: arith.ori
+// CHECK: vector.bitcast %{{.+}} : vector<16xi32> to vector<32xi16>
+func.func @bytes(%a: memref<2x67xi8>, %w: memref<2x1xi32>, %s: memref<2xi32>, %out: memref<2x64xi32>) {
+  hetprec.contract accumulator lanes(%a : memref<2x67xi8>) rows(%w : memref<2x1xi32>) starts(%s : memref<2xi32>) outs(%out : memref<2x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_bytes = 1, tap_bytes = array<i64: 4>, lane_begin = 0, lane_count = 64, sum_bits = 16}
+  return
+}
+
+// Two bytes a lane: 64 bytes and the next 64, and both again a lane on.
+// CHECK-LABEL: @two_bytes
+// CHECK: vector.load %{{.+}}[%{{.+}}, %c0]
+// CHECK: vector.load %{{.+}}[%{{.+}}, %c64]
+// CHECK: vector.load %{{.+}}[%{{.+}}, %c2]
+// CHECK: vector.load %{{.+}}[%{{.+}}, %c66]
+func.func @two_bytes(%a: memref<1x130xi8>, %w: memref<1x1xi32>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a : memref<1x130xi8>) rows(%w : memref<1x1xi32>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_bytes = 2, tap_bytes = array<i64: 3>, lane_begin = 0, lane_count = 64}
+  return
+}
+
+// Codes of 8 bits are put in order when a word is full, not slot by slot.
+// CHECK-LABEL: @bytes_to_codes
+// CHECK-COUNT-4: hetprec.mac
+// CHECK: vector.shuffle %{{.+}}, %{{.+}} [0, 1, 2, 3
+// CHECK-NOT: [0, 16, 1, 17
+// CHECK-COUNT-12: hetprec.mac
+// CHECK: vector.shuffle %{{.+}}, %{{.+}} [0, 16, 1, 17
+// CHECK: vector.shuffle %{{.+}}, %{{.+}} [0, 16, 1, 17
+// CHECK: vector.interleave
+func.func @bytes_to_codes(%a: memref<4x67xi8>, %w: memref<4x1xi32>, %s: memref<4xi32>, %m: memref<4xf32>, %o: memref<4xf32>, %mask: memref<64xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract codes lanes(%a : memref<4x67xi8>) rows(%w : memref<4x1xi32>) starts(%s : memref<4xi32>) multiplier(%m : memref<4xf32>) offset(%o : memref<4xf32>) mask(%mask : memref<64xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_bytes = 1, tap_bytes = array<i64: 4>, lane_begin = 0, lane_count = 64, out_level = 8}
+  return
+}
+
+// A row reads one of two segments.
+// CHECK-LABEL: @bytes_of_two
+// CHECK: scf.if %{{.+}} -> (vector<32xi32>, vector<32xi32>)
+// CHECK: hetprec.mac
+// CHECK: scf.if %{{.+}} -> (vector<32xi32>, vector<32xi32>)
+// CHECK: hetprec.mac
+func.func @bytes_of_two(%a: memref<1x67xi8>, %b: memref<1x67xi8>, %w: memref<2x1xi32>, %u: memref<2x1xi32>, %s: memref<2xi32>, %t: memref<2xi32>, %out: memref<2x64xi32>) {
+  hetprec.contract accumulator lanes(%a, %b : memref<1x67xi8>, memref<1x67xi8>) rows(%w, %u : memref<2x1xi32>, memref<2x1xi32>) starts(%s, %t : memref<2xi32>, memref<2xi32>) outs(%out : memref<2x64xi32>)
+    {levels = array<i64: 8, 8>, coefficients = array<i64: 2720, 1>, taps = array<i64: 0>, origin = 0, lane_bytes = 1, tap_bytes = array<i64: 4>, lane_begin = 0, lane_count = 64}
+  return
+}
+
+// Three bytes of a word leave room for the next lane: a load serves two, with the
+// row's word a byte on.
+// CHECK-LABEL: @shared_loads
+// CHECK-DAG: %[[BY:.+]] = arith.constant 8 : i32
+// CHECK-DAG: %[[WORD:.+]] = memref.load
+// CHECK-DAG: %[[L0:.+]] = vector.load %{{.+}}[%{{.+}}, %c0]
+// CHECK: hetprec.mac %{{.+}}, %[[B0:.+]], %[[WORD]] level = 8
+// CHECK: %[[NEXT:.+]] = arith.shli %[[WORD]], %[[BY]]
+// CHECK: hetprec.mac %{{.+}}, %[[B0]], %[[NEXT]] level = 8
+// CHECK: %[[L2:.+]] = vector.load %{{.+}}[%{{.+}}, %c2]
+// CHECK-COUNT-2: hetprec.mac
+// CHECK-NOT: hetprec.mac
+func.func @shared_loads(%a: memref<1x67xi8>, %w: memref<1x1xi32>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a : memref<1x67xi8>) rows(%w : memref<1x1xi32>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_bytes = 1, tap_bytes = array<i64: 3>, lane_begin = 0, lane_count = 64}
+  return
+}

@@ -116,6 +116,42 @@ func.func @one_phase(%p: memref<1x128xi8>, %q: memref<1x64xi8>) {
   return
 }
 
+// Two 2-bit words of two blocks and two phases: three slots of the first, one of
+// the second. Shifts of pairs, as no code crosses a byte.
+// CHECK-LABEL: @spread_two
+// CHECK-SAME: %[[P:.+]]: memref<4x128xi8>, %[[Q:.+]]: memref<12x128xi8>
+// CHECK-DAG: %[[MASK:.+]] = arith.constant dense<771> : vector<32xi16>
+// CHECK-DAG: %[[BY:.+]] = arith.constant dense<2> : vector<32xi16>
+// CHECK: scf.for %[[PHASE:.+]] = %c0 to %c2
+// CHECK: scf.for %[[BLOCK:.+]] = %c0 to %c2
+// CHECK: %[[X:.+]] = vector.load %[[P]]
+// CHECK: %[[PAIRS:.+]] = vector.bitcast %[[X]] : vector<64xi8> to vector<32xi16>
+// CHECK: %[[A:.+]] = arith.andi %[[PAIRS]], %[[MASK]]
+// CHECK: %[[S:.+]] = arith.shrui %[[PAIRS]], %[[BY]]
+// CHECK: %[[B:.+]] = arith.andi %[[S]], %[[MASK]]
+// CHECK-COUNT-3: vector.store {{.+}}, %[[Q]]
+// CHECK: scf.for
+// CHECK: vector.store {{.+}}, %[[Q]]
+// CHECK-NOT: vector.store
+// CHECK: return
+func.func @spread_two(%p: memref<4x128xi8>, %q: memref<12x128xi8>) {
+  hetprec.spread_lanes %p : memref<4x128xi8> outs(%q : memref<12x128xi8>) {level = 2, first = 1, channels = 4, phases = 2}
+  return
+}
+
+// Bytes of 32-bit words come every fourth.
+// CHECK-LABEL: @spread_eight
+// CHECK: vector.shuffle %{{.+}} [0, 4, 8, 12,
+// CHECK: vector.shuffle %{{.+}} [1, 5, 9, 13,
+// CHECK: vector.shuffle %{{.+}} [2, 6, 10, 14,
+// CHECK-COUNT-3: vector.store
+// CHECK-NOT: vector.store
+// CHECK: return
+func.func @spread_eight(%p: memref<1x64xi32>, %q: memref<3x64xi8>) {
+  hetprec.spread_lanes %p : memref<1x64xi32> outs(%q : memref<3x64xi8>) {level = 8, first = 0, channels = 3}
+  return
+}
+
 // Planes are read by number and turned by their sign; two compares a plane.
 // CHECK-LABEL: @requantize
 // CHECK-SAME: %[[X:[a-z0-9]+]]: memref<5x64xi16>, %[[C:[a-z0-9]+]]: memref<8xi16>, %[[T:[a-z0-9]+]]: memref<8x1xi16>, %[[S:[a-z0-9]+]]: memref<8xi16>

@@ -69,6 +69,14 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     convolution; `bias_rows` then names the row of `lane_bias`). `tap_phases` names the phase of a strided window's tap (see
     `split_phases`); taps are not negative, `origin` may be.
 
+    With `lane_bytes` the lanes are *planes of bytes*, one a channel
+    (`spread_lanes`): a group is one plane, `taps` and `origin * lane_bytes` count
+    bytes, and the word of lane `l` is the four bytes from `(l + origin) *
+    lane_bytes + taps[t]` on, pixels of one row of the window. Levels are 8; rows
+    of finer codes hold the values that these mean, `2k + 1 - 2^p`. Of a row's word
+    for tap `t`, bytes from `tap_bytes[t]` on are 0: where that leaves room for a
+    lane, one load serves it and the next.
+
     `epilogue` says what is written to `init` at `[row, lane]`:
     `accumulator` (`v`), `real` (HP18), `carrier` (HP17), `carrier_add` (HP17,
     onto what `init` holds), `codes` (`#{t : v > t}` of the row's `thresholds`
@@ -104,6 +112,8 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     DenseI64ArrayAttr:$taps,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$tap_phases,
     DefaultValuedAttr<I64Attr, "1">:$phases, I64Attr:$origin,
+    DefaultValuedAttr<I64Attr, "0">:$lane_bytes,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$tap_bytes,
     I64Attr:$lane_begin, I64Attr:$lane_count,
     Hetprec_EpilogueAttr:$epilogue,
     DefaultValuedAttr<I64Attr, "0">:$out_level,
@@ -279,6 +289,37 @@ def Hetprec_SplitPhasesOp : Hetprec_LaneOp<"split_phases"> {
     $input `:` type($input) `outs` `(` $init `:` type($init) `)` attr-dict
     (`->` type($results)^)?
   }];
+}
+
+def Hetprec_SpreadLanesOp : Hetprec_LaneOp<"spread_lanes"> {
+  let summary = "planes of words to one plane of bytes for each channel";
+  let description = [{
+    Byte `l` of plane `i * P + first + g * slots + s` of the result, which has `P`
+    planes for each of `phases` phases, is the code in slot `s` of lane `l` in
+    plane `i * G + g` of the input, for the first `channels` slots. What a
+    `contract` with `lane_bytes` reads.
+
+    Two 2-bit words, four of whose six slots are channels; planes 4 and 5 are
+    another segment's:
+
+    ```mlir
+    %b = hetprec.spread_lanes %x : tensor<2x128xi8> outs(%a : tensor<6x128xi8>)
+      {level = 2, first = 0, channels = 4} -> tensor<6x128xi8>
+    ```
+    gives, for lane 5, planes 0 to 3 the bytes
+
+    ```
+    x[0, 5] & 3, x[0, 5] >> 2 & 3, x[0, 5] >> 4 & 3, x[1, 5] & 3
+    ```
+  }];
+  let arguments = (ins Hetprec_Packed:$input, Hetprec_Packed:$init,
+    I64Attr:$level, I64Attr:$first, I64Attr:$channels,
+    DefaultValuedAttr<I64Attr, "1">:$phases);
+  let assemblyFormat = [{
+    $input `:` type($input) `outs` `(` $init `:` type($init) `)` attr-dict
+    (`->` type($results)^)?
+  }];
+  let hasVerifier = 1;
 }
 
 def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,

@@ -113,6 +113,9 @@ def PackPass : Pass<"hetprec-pack", "::mlir::func::FuncOp"> {
     A dot product that reads an activation of three segments and writes one of
     two becomes two `contract`s, one for each precision written.
 
+    A depthwise convolution or a pool reads planes of bytes (`spread_lanes`) where
+    these are fewer products (`ByteLanes`).
+
     Where `hetprec-choose-lanes` said that lanes are outputs, the dot product
     becomes a `hetprec.gemv` instead, one for whole tiles of outputs and one for
     what is left. Its input and result are plain, [rows, channels]; what else
