@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sysmol import data
 from sysmol.check_options import add_options
 from sysmol.compile import compile, reference
 from sysmol.compile import targets as known_targets
 from sysmol.errors import SysmolError
 from sysmol.runtime import Model, inspect, load
+from sysmol.tasks import named
 
 __all__ = ["Comparison", "compare", "main"]
 
@@ -136,13 +136,14 @@ def compare(
 
 def run(options: Any, bundle: Path | None = None) -> int:
     """Print one line a comparison; 0 when all are equal, else 70: one of the two is wrong."""
-    images = data.load("test")[0]
-    if not 1 <= options.images <= len(images):
-        raise SysmolError(f"--images {options.images}: there are 1 to {len(images)} test images")
+    task = named(options.task)
+    samples = task.load("test", options.data)[0]
+    if not 1 <= options.images <= len(samples):
+        raise SysmolError(f"--images {options.images}: there are 1 to {len(samples)} test images")
     all_equal = True
     for comparison in compare(
         options.network,
-        data.to_input(images[: options.images]),
+        task.to_input(samples[: options.images]),
         bundle=bundle,
         targets=options.target,
         threads=options.threads or (1, 2),
@@ -158,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m sysmol.check",
         description="Compare compiled code with the integer simulation of training, bit for bit, "
-        "on the Fashion-MNIST test images: every target, 1 and 2 threads.",
+        "on a task's test images (default: Fashion-MNIST): every target, 1 and 2 threads.",
     )
     add_options(parser)
     parser.add_argument(

@@ -16,6 +16,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--images", type=int, default=200, metavar="N", help="how many test images (default: 200)"
     )
     parser.add_argument(
+        "--task",
+        default="fashion-mnist",
+        metavar="NAME",
+        help="whose test images, as for 'sysmol train' (default: fashion-mnist)",
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder of the task's data (default: Debian's)"
+    )
+    parser.add_argument(
         "--network",
         type=Path,
         default=NETWORK,

@@ -162,7 +162,8 @@ _VERIFY_EPILOG = """\
 Examples:
   sysmol verify net.smol
   sysmol verify net.smol --against simulation --network net.onnx --images 1000
-  sysmol verify --against simulation --images 10000     the network of the zoo"""
+  sysmol verify --against simulation --images 10000     the network of the zoo
+  sysmol verify --against simulation --task word-language --network words.onnx"""
 
 
 def _peers(text: str) -> tuple[str, ...]:
@@ -219,7 +220,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--twin", type=Path, metavar="ONNX", help="its float twin")
 
     # Its options stand in sysmol/train.py; _dispatch() forwards them: PyTorch loads in seconds.
-    parsers.add_parser("train", help="train a network on Fashion-MNIST", add_help=False)
+    parsers.add_parser("train", help="train a network on a task's data", add_help=False)
 
     add = command(
         "export", "write a PyTorch network as ONNX", _EXPORT, _EXPORT_EPILOG, commands.export_

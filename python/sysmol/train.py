@@ -23,7 +23,7 @@ from torch import fx, nn
 from torch.nn import functional
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from sysmol import data, files
+from sysmol import files
 from sysmol.arguments import EXIT_CODES, Parser, factor, natural, positive, seed, threads
 from sysmol.budget import (
     TOLERANCE,
@@ -40,7 +40,7 @@ from sysmol.budget import (
 from sysmol.errors import SysmolError
 from sysmol.export import export
 from sysmol.layers import ActivationQuant, ChannelPrecision, QuantLayer
-from sysmol.models import load_float, preresnet20
+from sysmol.models import load_float
 from sysmol.patterns import PATTERN_SETS
 from sysmol.prepare import (
     calibrate,
@@ -54,6 +54,7 @@ from sysmol.prepare import (
     recalibrate_batchnorm,
 )
 from sysmol.simulate import IntegerNetwork
+from sysmol.tasks import FASHION_MNIST, TASKS, Task, named
 
 __all__ = [
     "STAGES",
@@ -94,7 +95,7 @@ class Settings:
     seed : int
         Seed of initial weights, shuffling, augmentation and noise.
     batch : int
-        Images in a training batch.
+        Samples in a training batch.
     epochs : dict of str to int
         Epochs of each stage of :data:`STAGES`.
     rates : dict of str to float
@@ -112,9 +113,11 @@ class Settings:
     bf16 : bool
         Convolve in bfloat16 (about twice as fast where the processor has it).
     limit : int
-        Train on the first ``limit`` images only; 0 for all.
+        Train on the first ``limit`` samples only; 0 for all.
     twin : str
         SHA-256 of the file that the float twin comes from, if it is not trained.
+    task : str
+        What is learned: a name of :data:`sysmol.tasks.TASKS`.
     """
 
     seed: int
@@ -129,21 +132,24 @@ class Settings:
     bf16: bool
     limit: int
     twin: str = ""
+    task: str = FASHION_MNIST.name
 
 
 @dataclass(frozen=True)
 class Split:
-    """One part of the data: ``images`` uint8 [N, H, W], ``labels`` int64 [N]."""
+    """One part of the data: ``images`` (samples) uint8 [N, ...], ``labels`` int64 [N]."""
 
     images: torch.Tensor
     labels: torch.Tensor
 
 
-def load_splits(directory: Path | None, limit: int) -> tuple[Split, Split]:
-    """Training and test part; ``limit`` > 0 keeps that many images of each."""
+def load_splits(
+    directory: Path | None, limit: int, task: Task = FASHION_MNIST
+) -> tuple[Split, Split]:
+    """Training and test part; ``limit`` > 0 keeps that many samples of each."""
     parts = []
     for name in ("train", "test"):
-        images, labels = data.load(name, directory)
+        images, labels = task.load(name, directory)
         count = limit or len(images)
         parts.append(
             Split(
@@ -154,7 +160,14 @@ def load_splits(directory: Path | None, limit: int) -> tuple[Split, Split]:
     return parts[0], parts[1]
 
 
-def accuracy(model: nn.Module, split: Split, bf16: bool, batch: int = 500) -> float:
+def _inputs(task: Task, samples: torch.Tensor) -> torch.Tensor:
+    """The network's input for samples, uint8 [N, ...]."""
+    return _channels_last(torch.from_numpy(task.to_input(samples.numpy())))
+
+
+def accuracy(
+    model: nn.Module, split: Split, bf16: bool, batch: int = 500, task: Task = FASHION_MNIST
+) -> float:
     """Share of right answers in evaluation mode, in [0, 1]."""
     model.eval()
     right = 0
@@ -164,7 +177,7 @@ def accuracy(model: nn.Module, split: Split, bf16: bool, batch: int = 500) -> fl
         for x, y in zip(
             *(torch.split(t, batch) for t in (split.images, split.labels)), strict=True
         ):
-            logits = model(_channels_last(x.unsqueeze(1).float() / 255).to(device))
+            logits = model(_inputs(task, x).to(device))
             right += int((logits.argmax(1).cpu() == y).sum())
     return right / len(split.labels)
 
@@ -181,6 +194,7 @@ def _seed(settings: Settings, stage: str, epoch: int) -> int:
 def _signature(settings: Settings, stage: str) -> dict[str, Any]:
     """The settings that decide the weights of ``stage``; a checkpoint resumes only under them."""
     known: dict[str, Any] = {
+        "task": settings.task,
         "seed": settings.seed,
         "batch": settings.batch,
         "epochs": settings.epochs[stage],
@@ -235,6 +249,7 @@ def run_stage(
         Called once after a checkpoint was loaded.
     """
     train, test = splits
+    task = named(settings.task)
     epochs = settings.epochs[stage]
     signature = _signature(settings, stage)
     checkpoint, log = out / f"{stage}.pt", out / f"{stage}.csv"
@@ -267,7 +282,7 @@ def run_stage(
         generator = torch.Generator().manual_seed(_seed(settings, stage, epoch))
         model.train()
         total = 0.0
-        stream = data.batches(train.images, train.labels, settings.batch, generator)
+        stream = task.batches(train.images, train.labels, settings.batch, generator)
         bar = tqdm(stream, f"{stage} {epoch + 1}/{epochs}", steps, mininterval=5, leave=False)
         for index, (x, y) in enumerate(bar):
             progress = (epoch + index / steps) / epochs
@@ -288,7 +303,7 @@ def run_stage(
         row = {
             "epoch": epoch + 1,
             "loss": round(total / steps, 6),
-            "test_accuracy": round(accuracy(model, test, settings.bf16), 5),
+            "test_accuracy": round(accuracy(model, test, settings.bf16, task=task), 5),
             "seconds": round(time.monotonic() - start, 1),
             **(report() if report is not None else {}),
         }
@@ -334,6 +349,8 @@ def _load(path: Path, signature: dict[str, Any], device: str) -> dict[str, Any]:
         raise SysmolError(
             f"{path}: is no checkpoint, or damaged; remove it to train this stage again"
         ) from error
+    # Checkpoints from before there were tasks.
+    known["signature"].setdefault("task", FASHION_MNIST.name)
     other = [key for key in signature if known["signature"].get(key) != signature[key]]
     if other or len(known["signature"]) != len(signature):
         raise SysmolError(
@@ -341,13 +358,6 @@ def _load(path: Path, signature: dict[str, Any], device: str) -> dict[str, Any]:
             "another --out"
         )
     return known
-
-
-def _short_cycle(elapsed: float, epochs: int) -> float:
-    """The one-cycle rate (Smith 2018) of 12 epochs, brought to 0 early over the last two epochs."""
-    progress = elapsed / 12
-    cycle = progress / 0.3 + 0.01 if progress < 0.3 else (1 - progress) / 0.7
-    return min(cycle, (epochs - elapsed) / 2.8)
 
 
 def _cosine(elapsed: float, epochs: int) -> float:
@@ -367,7 +377,8 @@ def _trapezoid(elapsed: float, epochs: int) -> float:
 def train_float(splits: tuple[Split, Split], settings: Settings, out: Path) -> nn.Module:
     """The float twin: SGD with Nesterov momentum, weight decay 5e-4."""
     torch.manual_seed(settings.seed)
-    model = preresnet20().to(settings.device)
+    task = named(settings.task)
+    model = task.model().to(settings.device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(
         model.parameters(), settings.rates["float"], 0.9, weight_decay=5e-4, nesterov=True
@@ -377,7 +388,7 @@ def train_float(splits: tuple[Split, Split], settings: Settings, out: Path) -> n
         del progress
         return functional.cross_entropy(model(x).float(), y)
 
-    run_stage("float", model, optimizer, step, _short_cycle, splits, settings, out)
+    run_stage("float", model, optimizer, step, task.recipe.float_rate, splits, settings, out)
     return model
 
 
@@ -414,14 +425,15 @@ def _assigned(model: nn.Module) -> torch.Tensor:
     return torch.cat([precision.assigned() for precision in found])
 
 
-def _calibration_images(train: Split, device: str, count: int = 512) -> torch.Tensor:
-    return _channels_last(train.images[:count].unsqueeze(1).float() / 255).to(device)
+def _calibration_images(train: Split, settings: Settings, count: int = 512) -> torch.Tensor:
+    return _inputs(named(settings.task), train.images[:count]).to(settings.device)
 
 
 def _costs(model: nn.Module, settings: Settings) -> Costs:
     """The costs of the budget's unit; refuses a budget out of reach."""
-    measure = measure_for(settings.budget.unit, settings.target)
-    costs = Costs(model, settings.budget.unit, measure)
+    shape = named(settings.task).image_shape
+    measure = measure_for(settings.budget.unit, settings.target, shape)
+    costs = Costs(model, settings.budget.unit, measure, shape)
     costs.check(settings.budget)
     return costs
 
@@ -457,7 +469,7 @@ def train_noise(
 ) -> fx.GraphModule:
     """Phase 1: from the float twin, find each channel's precision under noise."""
     model = prepare(twin).to(settings.device)
-    calibrate(model, _calibration_images(splits[0], settings.device))
+    calibrate(model, _calibration_images(splits[0], settings))
     optimizer = torch.optim.Adam(_groups(model, settings.rates["noise"]))
     costs = _costs(model, settings)
     controller = Controller(costs, settings.budget.target)
@@ -502,7 +514,7 @@ def uniform_start(
 ) -> fx.GraphModule:
     """In the place of phase 1 for uniform precisions: scales calibrated at that precision."""
     model = prepare(twin).to(settings.device)
-    calibrate(model, _calibration_images(splits[0], settings.device), settings.uniform)
+    calibrate(model, _calibration_images(splits[0], settings), settings.uniform)
     return model
 
 
@@ -550,15 +562,10 @@ def train_finetune(
         after=lambda progress: positive(),
         report=report,
     )
-    images = splits[0].images
-    recalibrate_batchnorm(
-        model,
-        [
-            _channels_last(part.unsqueeze(1).float() / 255).to(settings.device)
-            for part in torch.split(images[:25_000], 500)
-        ],
-    )
-    calibrate_carrier(model, _calibration_images(splits[0], settings.device, 2000))
+    parts = torch.split(splits[0].images[:25_000], 500)
+    task = named(settings.task)
+    recalibrate_batchnorm(model, [_inputs(task, part).to(settings.device) for part in parts])
+    calibrate_carrier(model, _calibration_images(splits[0], settings, 2000))
     return model.eval()
 
 
@@ -574,10 +581,11 @@ def write_results(
     Our accuracy is that of the exported file, run in integers; the twin runs in binary32.
     """
     model, twin = model.cpu(), twin.cpu()
-    export(model, out / "model.onnx")
-    export(twin, out / "float.onnx")
+    task = named(settings.task)
+    export(model, out / "model.onnx", task.image_shape)
+    export(twin, out / "float.onnx", task.image_shape)
     network = IntegerNetwork.from_onnx(out / "model.onnx")
-    logits = network.run(data.to_input(test.images.numpy()))
+    logits = network.run(task.to_input(test.images.numpy()))
     counts = {
         name: {
             "weights": layer.weight.numel(),
@@ -589,9 +597,9 @@ def write_results(
         "settings": asdict(settings) | {"budget": _budget_of(settings)},
         "test_images": len(test.labels),
         "accuracy": float((logits.argmax(1) == test.labels.numpy()).mean()),
-        "float_accuracy": accuracy(twin, test, bf16=False),
+        "float_accuracy": accuracy(twin, test, bf16=False, task=task),
         "mean_bits": mean_bits(model),
-        "stored_bytes": stored_bytes(model, settings.target),
+        "stored_bytes": stored_bytes(model, settings.target, task.image_shape),
         "layers": counts,
     }
     files.write_json(out / "results.json", results)
@@ -602,6 +610,7 @@ _EPILOG = f"""\
 Examples:
   sysmol train --out run                    1.75 bits a weight; hours on two cores
   sysmol train --out small --size 80KB      what the file may take
+  sysmol train --out words --task word-language
   sysmol train --out try --limit 2000 --float-epochs 1 --noise-epochs 1
                             --finetune-epochs 1    a minute, to see how it goes
 
@@ -612,12 +621,23 @@ stage to the folder.
 {EXIT_CODES}"""
 
 
+def _defaults(field: str, stage: str = "") -> str:
+    """For the help: the first task's default, and those of the others that differ."""
+    values = {name: getattr(task.recipe, field) for name, task in TASKS.items()}
+    if stage:
+        values = {name: value[stage] for name, value in values.items()}
+    first = values[FASHION_MNIST.name]
+    others = [f", {name}: {value}" for name, value in values.items() if value != first]
+    return f"default: {first}{''.join(others)}"
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line of ``sysmol train``."""
     top = Parser(
         prog="sysmol train",
-        description="Train pre-activation ResNet-20 on Fashion-MNIST: a float twin, then a\n"
-        "network whose input channels each have 1, 2 or 4 bits.",
+        description="Train a float twin, then a network whose input channels each have 1, 2 or\n"
+        "4 bits. Tasks (--task):\n"
+        + "\n".join(f"  {task.name:<14} {task.summary}" for task in TASKS.values()),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -627,7 +647,10 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         help="float network, as sysmol.export writes it, instead of training one",
     )
-    top.add_argument("--data", type=Path, help="folder with the idx.gz files")
+    top.add_argument(
+        "--task", choices=tuple(TASKS), default=FASHION_MNIST.name, help="default: fashion-mnist"
+    )
+    top.add_argument("--data", type=Path, help="folder with the idx.gz files, or the word lists")
     top.add_argument("--stage", choices=(*STAGES, "all"), default="all", help="default: all")
     top.add_argument("--seed", type=seed, default=0, help="of weights, order, noise; default: 0")
     top.add_argument(
@@ -636,19 +659,15 @@ def parser() -> argparse.ArgumentParser:
         default=1,
         help="a run is repeatable for the same number; default: 1",
     )
-    top.add_argument("--batch", type=positive, default=128, help="images in a batch; default: 128")
-    defaults = (
-        ("float", "the float twin", 8, 0.2),
-        ("noise", "phase 1, which finds the precisions", 3, 1e-3),
-        ("finetune", "phase 2, on the grids", 8, 1e-3),
-    )
-    for name, what, epochs, rate in defaults:
-        top.add_argument(
-            f"--{name}-epochs", type=natural, default=epochs, help=f"of {what}; default: {epochs}"
-        )
-        top.add_argument(
-            f"--{name}-rate", type=factor, default=rate, help=f"largest rate; default: {rate}"
-        )
+    top.add_argument("--batch", type=positive, help=f"samples in a batch; {_defaults('batch')}")
+    for name, what in (
+        ("float", "the float twin"),
+        ("noise", "phase 1, which finds the precisions"),
+        ("finetune", "phase 2, on the grids"),
+    ):
+        epochs, rates = _defaults("epochs", name), _defaults("rates", name)
+        top.add_argument(f"--{name}-epochs", type=natural, help=f"of {what}; {epochs}")
+        top.add_argument(f"--{name}-rate", type=factor, help=f"largest rate; {rates}")
     size = top.add_argument_group("budget", "one of these; default: --bits 1.75")
     one = size.add_mutually_exclusive_group()
     one.add_argument("--bits", type=factor, help="mean bits per hidden weight")
@@ -680,7 +699,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     top.add_argument("--no-bf16", action="store_true", help="convolve in binary32, not bfloat16")
-    top.add_argument("--limit", type=natural, default=0, help="use so many images only; 0: all")
+    top.add_argument("--limit", type=natural, default=0, help="use so many samples only; 0: all")
     return top
 
 
@@ -709,14 +728,19 @@ def _settings(options: argparse.Namespace) -> Settings:
         budget = Budget(Unit.SIZE, options.size)
     elif options.latency is not None:
         budget = Budget(Unit.LATENCY, options.latency)
-    epochs = {name: getattr(options, f"{name}_epochs") for name in STAGES}
+    recipe = named(options.task).recipe
+    epochs, rates = dict(recipe.epochs), dict(recipe.rates)
+    for stage in STAGES:
+        for chosen, given in ((epochs, f"{stage}_epochs"), (rates, f"{stage}_rate")):
+            if getattr(options, given) is not None:
+                chosen[stage] = getattr(options, given)
     if options.uniform:
         epochs["finetune"] += epochs["noise"]
     return Settings(
         options.seed,
-        options.batch,
+        recipe.batch if options.batch is None else options.batch,
         epochs,
-        {name: getattr(options, f"{name}_rate") for name in STAGES},
+        rates,
         budget,
         options.target,
         options.patterns,
@@ -725,6 +749,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         not options.no_bf16,
         options.limit,
         _hash(options.twin) if options.twin is not None else "",
+        options.task,
     )
 
 
@@ -734,10 +759,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     settings = _settings(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    splits = load_splits(options.data, options.limit)
+    task = named(options.task)
+    splits = load_splits(options.data, options.limit, task)
     last = STAGES.index(options.stage) if options.stage != "all" else len(STAGES) - 1
     if options.twin is not None:
-        twin = load_float(preresnet20(), options.twin).to(settings.device)
+        twin = load_float(task.model(), options.twin).to(settings.device)
         twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     else:
         twin = train_float(splits, settings, options.out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,21 @@ import pytest
 import torch
 
 import sysmol
-from sysmol import SysmolError, cli, data, train, zoo
+from sysmol import SysmolError, cli, data, tasks, train, zoo
 from sysmol.budget import Budget, Unit
 from sysmol.models import PreResNet, load_float
 
 
+def change(monkeypatch: pytest.MonkeyPatch, **parts: Any) -> None:
+    """The task of Fashion-MNIST with other parts."""
+    changed = replace(tasks.named("fashion-mnist"), **parts)
+    monkeypatch.setitem(tasks.TASKS, "fashion-mnist", changed)
+
+
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network and data small enough to train here."""
-    monkeypatch.setattr(train, "preresnet20", lambda: PreResNet(1, (4, 4, 4)))
+    """A network small enough to train here."""
+    change(monkeypatch, model=lambda: PreResNet(1, (4, 4, 4)))
     torch.set_num_threads(1)
 
 
@@ -133,7 +140,7 @@ def test_uniform_precisions_take_the_same_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = splits()
-    monkeypatch.setattr(train, "load_splits", lambda directory, limit: parts)
+    monkeypatch.setattr(train, "load_splits", lambda directory, limit, task: parts)
     line = f"train --out {tmp_path} --uniform 2 --batch 16 --no-bf16 --seed 4"
     epochs = " --float-epochs 1 --noise-epochs 1 --finetune-epochs 2"
     assert cli.main((line + epochs).split()) == 0
@@ -148,8 +155,8 @@ def test_a_size_budget_is_met_in_one_run_as_the_compiler_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = splits()
-    monkeypatch.setattr(train, "load_splits", lambda directory, limit: parts)
-    monkeypatch.setattr(train, "preresnet20", lambda: PreResNet(1, (16, 32, 32)))
+    monkeypatch.setattr(train, "load_splits", lambda directory, limit, task: parts)
+    change(monkeypatch, model=lambda: PreResNet(1, (16, 32, 32)))
     line = f"train --out {tmp_path} --size 16KB --batch 16 --no-bf16 --patterns words"
     epochs = " --float-epochs 1 --noise-epochs 1 --finetune-epochs 1"
     assert cli.main((line + epochs).split()) == 0
@@ -163,7 +170,7 @@ def test_a_trained_twin_is_taken_from_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = splits()
-    monkeypatch.setattr(train, "load_splits", lambda directory, limit: parts)
+    monkeypatch.setattr(train, "load_splits", lambda directory, limit, task: parts)
     twin = train.train_float(parts, settings(), tmp_path).eval()
     sysmol.export(twin, tmp_path / "twin.onnx")
     again = load_float(PreResNet(1, (4, 4, 4)), tmp_path / "twin.onnx").state_dict()
@@ -211,7 +218,7 @@ def test_options_that_make_no_sense(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     parts = splits()
-    monkeypatch.setattr(train, "load_splits", lambda directory, limit: parts)
+    monkeypatch.setattr(train, "load_splits", lambda directory, limit, task: parts)
     given = f"train --out {tmp_path} --batch 16 --no-bf16 --float-epochs 1 {line}".split()
     assert cli.main(given) == status
     error = capsys.readouterr().err

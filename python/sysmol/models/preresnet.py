@@ -1,11 +1,11 @@
-"""Pre-activation ResNet (He et al. 2016, *Identity Mappings*): small images and ImageNet's."""
+"""Pre-activation ResNet (He et al. 2016, *Identity Mappings*) on images and on words."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-__all__ = ["Block", "PreResNet", "preresnet18", "preresnet20"]
+__all__ = ["Block", "PreResNet", "WordResNet", "preresnet18", "preresnet20", "wordresnet"]
 
 
 class Block(nn.Module):
@@ -13,25 +13,39 @@ class Block(nn.Module):
 
     A block that changes shape takes its 1x1 shortcut from the *same* activation as its first 3x3,
     so that one quantized tensor, with one set of channel precisions, feeds both.
+
+    Parameters
+    ----------
+    inputs, outputs, stride : int
+    height : int
+        Of the kernels; 1 for sequences, which are images of one row.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, height: int = 3) -> None:
         super().__init__()
+        kernel, padding = (height, 3), (height // 2, 1)
+        strides = (stride if height > 1 else 1, stride)
         self.bn1 = nn.BatchNorm2d(inputs)
         self.relu1 = nn.ReLU()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.conv1 = nn.Conv2d(inputs, outputs, kernel, strides, padding, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.relu2 = nn.ReLU()
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, kernel, 1, padding, bias=False)
         self.shortcut: nn.Conv2d | None = None
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, 0, bias=False)
+            self.shortcut = nn.Conv2d(inputs, outputs, 1, strides, 0, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float tensor [N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
         a = self.relu1(self.bn1(x))
         h: torch.Tensor = self.conv2(self.relu2(self.bn2(self.conv1(a))))
         return h + (x if self.shortcut is None else self.shortcut(a))
+
+
+def _initialize(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 class PreResNet(nn.Module):
@@ -79,12 +93,45 @@ class PreResNet(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(inputs, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        _initialize(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Images [N, channels, H, W] in [0, 1] to logits [N, classes]."""
+        x = self.relu(self.bn(self.blocks(self.conv(x))))
+        logits: torch.Tensor = self.fc(self.flatten(self.pool(x)))
+        return logits
+
+
+class WordResNet(nn.Module):
+    """The same blocks on sequences: 1x3 convolutions over images of one row.
+
+    Parameters
+    ----------
+    letters, classes : int
+        Channels of the image, number of logits.
+    widths : tuple of int
+        Channels of the stages, each of two blocks; the second stage and later halve the length.
+    """
+
+    def __init__(self, letters: int, classes: int, widths: tuple[int, ...] = (48, 64, 128)) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(letters, widths[0], (1, 3), 1, (0, 1), bias=False)
+        blocks: list[nn.Module] = []
+        inputs = widths[0]
+        for stage, width in enumerate(widths):
+            blocks.append(Block(inputs, width, 2 if stage else 1, height=1))
+            blocks.append(Block(width, width, 1, height=1))
+            inputs = width
+        self.blocks = nn.Sequential(*blocks)
+        self.bn = nn.BatchNorm2d(inputs)
+        self.relu = nn.ReLU()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(inputs, classes)
+        _initialize(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Words [N, letters, 1, length] of zeros and ones to logits [N, classes]."""
         x = self.relu(self.bn(self.blocks(self.conv(x))))
         logits: torch.Tensor = self.fc(self.flatten(self.pool(x)))
         return logits
@@ -98,3 +145,8 @@ def preresnet20() -> PreResNet:
 def preresnet18(classes: int = 1000) -> PreResNet:
     """ResNet-18 in its pre-activation form: 224x224x3 images, 11.7 million weights."""
     return PreResNet(2, (64, 128, 256, 512), 3, classes, large_images=True)
+
+
+def wordresnet() -> WordResNet:
+    """The network of the task word-language: 64x1x16 images, ten classes, 268,000 weights."""
+    return WordResNet(64, 10)
