@@ -32,16 +32,43 @@ START_BITS = 8
 """Implied precision at which phase 1 starts (design §5)."""
 
 
+def _draw(like: torch.Tensor) -> torch.Tensor:
+    words = torch.empty((like.numel() + 7) // 8, dtype=torch.int64, device=like.device)
+    words.random_(-(2**63), None)
+    return words.view(torch.int8)[: like.numel()]
+
+
+# torch.compile cannot trace the draw, and must neither merge two draws nor repeat one in the
+# backward pass: so it sees one opaque operation that is marked as random.
+_opaque_draw = torch.library.custom_op(
+    "sysmol::uniform_bytes",
+    _draw,
+    mutates_args=(),
+    tags=(torch.Tag.nondeterministic_seeded,),
+    schema="(Tensor like) -> Tensor",
+)
+
+
+@_opaque_draw.register_fake
+def _(like: torch.Tensor) -> torch.Tensor:
+    return like.new_empty(like.numel(), dtype=torch.int8)
+
+
+def uniform_bytes(like: torch.Tensor) -> torch.Tensor:
+    """Fresh uniform bytes, int8 [like.numel()]; compiled code draws the same as eager code."""
+    if not torch.compiler.is_compiling():
+        return _draw(like)
+    drawn: torch.Tensor = _opaque_draw(like.detach())
+    return drawn
+
+
 def uniform_noise(like: torch.Tensor) -> torch.Tensor:
     """Fresh noise, uniform on the 256 midpoints ``(2j + 1) / 256`` of [-1, 1].
 
     One 64-bit draw gives eight values, which makes noise on activations affordable on a CPU; every
     value is exact in bfloat16. Mean 0, standard deviation 0.57735 * (1 - 2^-17).
     """
-    words = torch.empty((like.numel() + 7) // 8, dtype=torch.int64, device=like.device)
-    words.random_(-(2**63), None)
-    j = words.view(torch.int8)[: like.numel()].to(like.dtype)
-    noise = j.add_(0.5).mul_(1 / 128)
+    noise = uniform_bytes(like).to(like.dtype).add_(0.5).mul_(1 / 128)
     # The draws have no order of their own, so take the memory order of ``like``.
     return (
         torch.as_strided(noise, like.shape, like.stride())
@@ -66,6 +93,32 @@ def _along(v: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return v.to(like.dtype).view(1, -1, *([1] * (like.dim() - 2)))
 
 
+def _clip(x: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """``clip(x, 0, alpha)``, of which PyTorch's own operation wants alpha as a number.
+
+    Compiled code has no numbers from tensors; it fuses the plain formula, here and below.
+    """
+    if torch.compiler.is_compiling():
+        return torch.minimum(x.clamp(min=0), alpha.to(x.dtype))
+    return functional.hardtanh(x, 0.0, float(alpha))
+
+
+def _inside(g: torch.Tensor, x: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """``g`` where x is in (0, alpha), else 0."""
+    if torch.compiler.is_compiling():
+        return torch.where((x > 0) & (x < alpha), g, 0.0)
+    kept: torch.Tensor = torch.ops.aten.hardtanh_backward(g, x, 0.0, float(alpha))
+    return kept
+
+
+def _above(g: torch.Tensor, x: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """``g`` where x is greater than alpha, else 0."""
+    if torch.compiler.is_compiling():
+        return torch.where(x > alpha, g, 0.0)
+    kept: torch.Tensor = torch.ops.aten.hardtanh_backward(g, x, float(alpha), math.inf)
+    return kept
+
+
 class _NoisyRelu(torch.autograd.Function):
     """``clip(x, 0, alpha) + alpha * sigma / 2 * noise``, with gradients to x, alpha and sigma.
 
@@ -78,19 +131,16 @@ class _NoisyRelu(torch.autograd.Function):
     ) -> torch.Tensor:
         noise = uniform_noise(x)
         ctx.save_for_backward(x, noise, alpha, sigma)
-        y = functional.hardtanh(x, 0.0, float(alpha))
-        return y.addcmul_(_along(alpha * sigma / 2, x), noise)
+        return _clip(x, alpha).addcmul_(_along(alpha * sigma / 2, x), noise)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (g,) = gradients
         x, noise, alpha, sigma = ctx.saved_tensors
-        bound = float(alpha)
-        clipped = torch.ops.aten.hardtanh_backward(g, x, bound, math.inf).sum().float()
+        clipped = _above(g, x, alpha).sum().float()
         width = _channel_sum(g * noise)
         for_alpha = clipped + (width * sigma).sum() / 2
-        inside = torch.ops.aten.hardtanh_backward(g, x, 0.0, bound)
-        return inside, for_alpha.view_as(alpha), width * (alpha / 2)
+        return _inside(g, x, alpha), for_alpha.view_as(alpha), width * (alpha / 2)
 
 
 class _NoisyClip(torch.autograd.Function):
@@ -134,13 +184,12 @@ class _QuantRelu(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (g,) = gradients
         x, y, alpha = ctx.saved_tensors
-        bound = float(alpha)
-        inside = torch.ops.aten.hardtanh_backward(g, x, 0.0, bound)
+        inside = _inside(g, x, alpha)
         if not ctx.needs_input_grad[1]:
             return inside, None, None
         # d(value)/d(alpha): (y - x) / alpha inside, 1 where clipped.
         error = (inside * (y - x)).sum().float()
-        clipped = torch.ops.aten.hardtanh_backward(g, x, bound, math.inf).sum().float()
+        clipped = _above(g, x, alpha).sum().float()
         return inside, (error / alpha + clipped).view_as(alpha), None
 
 
@@ -196,7 +245,8 @@ class ChannelPrecision(nn.Module):
         Noise width is ``sigmoid(s)`` in units of the scale, implied precision
         ``1 - log2 sigmoid(s)``.
     bits : buffer int64 [channels]
-        The frozen precision, 0 while it is still learned.
+        The frozen precision, 0 while it is still learned. After changing it by hand call
+        :meth:`freeze`: compiled code notices only then.
     """
 
     bits: torch.Tensor
@@ -209,25 +259,35 @@ class ChannelPrecision(nn.Module):
             torch.full((channels,), math.log(width / (1 - width))), requires_grad=self.learned
         )
         self.register_buffer("bits", torch.full((channels,), bits or 0))
-        self._known: tuple[tuple[int, int], bool, torch.Tensor] | None = None
+        self._known: tuple[tuple[int, int], torch.Tensor] | None = None
+        self._frozen = bits is not None
 
-    def _facts(self) -> tuple[tuple[int, int], bool, torch.Tensor]:
+    def _top(self) -> torch.Tensor:
         # Asking the bits costs a wait for the device, so what they say is kept until they change.
         key = (id(self.bits), self.bits._version)
         if self._known is None or self._known[0] != key:
-            top = torch.exp2(self.bits.float()) - 1
-            self._known = (key, bool((self.bits > 0).all()), top)
-        return self._known
+            self._known = (key, torch.exp2(self.bits.float()) - 1)
+            self._frozen = bool((self.bits > 0).all())
+        return self._known[1]
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        super()._load_from_state_dict(*arguments)
+        self._top()
 
     @property
     def frozen(self) -> bool:
         """Whether the precisions are final."""
-        return self._facts()[1]
+        # Compiled code has no look at the bits; it is compiled anew when this attribute changes.
+        if not torch.compiler.is_compiling():
+            self._top()
+        return self._frozen
 
     @property
     def top(self) -> torch.Tensor:
         """``2^p - 1`` of each frozen channel, binary32."""
-        return self._facts()[2]
+        if torch.compiler.is_compiling():
+            return torch.exp2(self.bits.float()) - 1
+        return self._top()
 
     def sigma(self) -> torch.Tensor:
         """Noise width of each channel, in (0, 1)."""
@@ -247,6 +307,7 @@ class ChannelPrecision(nn.Module):
     def freeze(self) -> None:
         """End phase 1: the assigned precisions are final."""
         self.bits.copy_(self.assigned())
+        self._top()
         self.s.requires_grad_(False)
 
 
@@ -325,9 +386,7 @@ class ActivationQuant(nn.Module):
     def _noisy(self, x: torch.Tensor) -> torch.Tensor:
         sigma = self.precision.sigma()
         if not self.signed and kernels.preferred(x):
-            j = self.bytes
-            if j is None:
-                j = torch.empty(x.numel(), dtype=torch.int8, device=x.device).random_(-128, 128)
+            j = uniform_bytes(x) if self.bytes is None else self.bytes
             return kernels.noisy_relu(x, self.scale, sigma, j)
         y: torch.Tensor
         if self.signed:
