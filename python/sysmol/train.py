@@ -61,6 +61,7 @@ __all__ = [
     "Settings",
     "Split",
     "accuracy",
+    "distilled_stage",
     "load_splits",
     "main",
     "run_stage",
@@ -518,20 +519,22 @@ def uniform_start(
     return model
 
 
-def train_finetune(
-    model: fx.GraphModule,
+def distilled_stage(
+    model: nn.Module,
     twin: nn.Module,
+    optimizer: torch.optim.Optimizer,
     splits: tuple[Split, Split],
     settings: Settings,
     out: Path,
-) -> fx.GraphModule:
-    """Phase 2: precisions frozen on the budget, all quantized, the float twin as teacher.
+    after: Callable[[float], None] | None = None,
+    report: Callable[[], dict[str, float]] | None = None,
+) -> None:
+    """The loop of phase 2, of a peer's network too: the float twin is the teacher.
 
-    The loss is the mean of cross entropy and of the divergence from the twin at temperature 2.
+    The loss is the mean of cross entropy and of the divergence from the twin at temperature 2. At
+    the end batch-norm statistics become plain averages. ``after``, ``report``: :func:`run_stage`.
     """
-    _choose_precisions(model, settings)
     twin.eval().requires_grad_(False)
-    optimizer = torch.optim.Adam(_groups(model, settings.rates["finetune"]))
 
     def step(x: torch.Tensor, y: torch.Tensor, progress: float) -> torch.Tensor:
         del progress
@@ -540,6 +543,26 @@ def train_finetune(
             teacher = twin(x).float()
         loss = functional.cross_entropy(logits, y)
         return (loss + distillation(logits, teacher, _TEMPERATURE)) / 2
+
+    run_stage(
+        "finetune", model, optimizer, step, _trapezoid, splits, settings, out,
+        after=after, report=report,
+    )  # fmt: skip
+    parts = torch.split(splits[0].images[:25_000], 500)
+    task = named(settings.task)
+    recalibrate_batchnorm(model, [_inputs(task, part).to(settings.device) for part in parts])
+
+
+def train_finetune(
+    model: fx.GraphModule,
+    twin: nn.Module,
+    splits: tuple[Split, Split],
+    settings: Settings,
+    out: Path,
+) -> fx.GraphModule:
+    """Phase 2: precisions frozen on the budget, all quantized; see :func:`distilled_stage`."""
+    _choose_precisions(model, settings)
+    optimizer = torch.optim.Adam(_groups(model, settings.rates["finetune"]))
 
     def positive() -> None:
         with torch.no_grad():
@@ -550,21 +573,9 @@ def train_finetune(
     def report() -> dict[str, float]:
         return {"mean_bits": round(mean_bits(model), 4), "changed": 0}
 
-    run_stage(
-        "finetune",
-        model,
-        optimizer,
-        step,
-        _trapezoid,
-        splits,
-        settings,
-        out,
-        after=lambda progress: positive(),
-        report=report,
+    distilled_stage(
+        model, twin, optimizer, splits, settings, out, lambda progress: positive(), report
     )
-    parts = torch.split(splits[0].images[:25_000], 500)
-    task = named(settings.task)
-    recalibrate_batchnorm(model, [_inputs(task, part).to(settings.device) for part in parts])
     calibrate_carrier(model, _calibration_images(splits[0], settings, 2000))
     return model.eval()
 
