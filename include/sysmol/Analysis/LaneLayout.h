@@ -48,8 +48,8 @@ public:
   hetprec::LanesAttr getLayout(mlir::Value value) const;
   /// Layout of the phases of a strided window op's input (`split_phases`).
   hetprec::LanesAttr getPhaseLayout(mlir::Operation *windowOp) const;
-  /// Lanes that every op of the value's class computes, from the layout's base
-  /// on: a multiple of 64.
+  /// Lanes that the op which makes `value` computes, from the layout's base on:
+  /// a multiple of 64.
   int64_t getLaneCount(mlir::Value value) const;
 
 private:

@@ -494,6 +494,10 @@ llvm::Expected<CostTable> sysmol::measureCostTable(llvm::StringRef name) {
     for (auto [level, found] : choice.found) {
       double more =
           1 / candidates[found[1]].best - 1 / candidates[found[0]].best;
+      if (more <= 0)
+        return makeError(
+            "twice the work took no longer: other programs disturb "
+            "the measurement; run it again on a quiet machine");
       choice.cycles[level] =
           more / double(choice.window.getRegisters() * WindowKernel::taps *
                         WindowKernel::getNumWords(level));
@@ -539,7 +543,7 @@ CostTable sysmol::loadCostTable(llvm::StringRef target) {
     return builtin;
   llvm::Expected<CostTable> table = parseCostTable((*buffer)->getBuffer());
   if (!table) {
-    // A table only predicts; a damaged one is as good as none.
+    // Damaged, or of an older version: as good as none.
     llvm::consumeError(table.takeError());
     return builtin;
   }

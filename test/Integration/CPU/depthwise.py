@@ -43,6 +43,20 @@ def depthwise() -> dict[str, str]:
             z = net.conv(x, outputs, depthwise=True, **options)  # type: ignore[arg-type]
             c = net.carrier(z)
             files[f"{name}-{grid}"] = net.text(y, net.requantize(c, mixed(outputs)), z)
+    # Words of unequal width whose lanes are as far apart as the rows': a loop runs over whole rows.
+    for kernel, pads, width in (
+        ((6, 5), (2, 2, 3, 2), 4),
+        ((9, 7), (4, 3, 4, 3), 5),
+        ((3, 5), (1, 2, 1, 2), 4),
+    ):
+        for levels in ((4,), (1, 2, 8)):
+            net = Network(width)
+            x = net.argument([1, 4, 9, width], mixed(4, levels))
+            acc = net.conv(x, 4, kernel, pads=pads, depthwise=True)
+            files[f"unequal-{kernel[0]}x{kernel[1]}-{levels[0]}"] = net.text(acc)
+    net = Network(1)
+    x = net.argument([1, 2, 9, 4], [4, 4])
+    files["unequal-pool"] = net.text(net.pool(x, (6, 5), (1, 1), (2, 2, 3, 2)))
     # One behind the other: the image between them is never outside.
     net = Network(3)
     x = net.quantized([2, 12, 14, 15], mixed(12))

@@ -208,7 +208,8 @@ LogicalResult ContractOp::verify() {
   size_t segments = getLevels().size();
   if (getSums()) {
     if (segments != 0 || !getLanes().empty() || !getRows().empty() ||
-        !getTaps().empty() || !getTapPhases().empty() || getUniformRows())
+        !getTaps().empty() || !getTapPhases().empty() || getUniformRows() ||
+        getLaneBytes())
       return emitOpError("sums are instead of lanes, rows and taps");
     if (!cast<ShapedType>(getSums().getType()).getElementType().isInteger(32))
       return emitOpError("sums have 32 bits");
@@ -267,13 +268,22 @@ LogicalResult ContractOp::verify() {
         getDim(rows, 1) / wordTaps != getDim(lanes, 0) / int64_t(getPhases()))
       return emitOpError("rows and lanes differ in their groups");
   }
-  if (getLaneCount() % kLaneBlock != 0)
+  int64_t begin = getLaneBegin(), count = getLaneCount();
+  if (count % kLaneBlock != 0)
     return emitOpError("lane_count must be a multiple of 64");
+  constexpr int64_t most = int64_t(1) << 40; // sums of these do not overflow
+  auto isFar = [](int64_t lane) { return lane > most || lane < -most; };
+  if (isFar(begin) || isFar(count) || isFar(getOrigin()) ||
+      llvm::any_of(getTaps(), isFar))
+    return emitOpError("lanes are counted to 2^40");
+  int64_t written = getDim(getInit(), 1);
+  if (begin < 0 || count < 0 ||
+      (!ShapedType::isDynamic(written) && begin + count > written))
+    return emitOpError("writes lanes that the init does not have");
   if (laneBytes) {
-    int64_t first =
-        (int64_t(getLaneBegin()) + int64_t(getOrigin())) * laneBytes;
-    int64_t last = first + (int64_t(getLaneCount()) - 1) * laneBytes +
-                   *llvm::max_element(getTaps()) + 4;
+    int64_t first = (begin + int64_t(getOrigin())) * laneBytes;
+    int64_t last =
+        first + (count - 1) * laneBytes + *llvm::max_element(getTaps()) + 4;
     if (first < 0 ||
         llvm::any_of(
             getLanes(), [&](Value lanes) { return last > getDim(lanes, 1); }))
@@ -560,12 +570,16 @@ LogicalResult SpreadLanesOp::verify() {
   if (input.getElementTypeBitWidth() != getWordBits(getLevel()) ||
       init.getElementTypeBitWidth() != 8)
     return emitOpError("spreads the words of its level to bytes");
+  if (!input.hasStaticShape() || !init.hasStaticShape() ||
+      input.getRank() != 2 || init.getRank() != 2)
+    return emitOpError("needs planes of known sizes");
   if (phases < 1 || channels < 1 || first < 0 ||
       input.getDimSize(0) !=
           phases * int64_t(llvm::divideCeil(channels, slots)))
     return emitOpError("needs the words of its channels in each phase");
   if (init.getDimSize(0) % phases != 0 ||
-      first + channels > init.getDimSize(0) / phases)
+      channels > init.getDimSize(0) / phases ||
+      first > init.getDimSize(0) / phases - channels)
     return emitOpError("needs a plane for each channel in each phase");
   if (input.getDimSize(1) != init.getDimSize(1) ||
       init.getDimSize(1) % kLaneBlock != 0)

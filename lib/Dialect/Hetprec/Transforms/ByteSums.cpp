@@ -24,7 +24,7 @@ public:
         taps(op.getTaps()), tapPhases(op.getTapPhases()) {
     if (tapPhases.empty())
       tapPhases.assign(taps.size(), 0);
-    window = WindowRows::find(taps, tapPhases);
+    window = WindowRows::find(taps, tapPhases, op.getTapBytes());
     if (int64_t(taps.size()) <= kUnrolledWords)
       window = {int64_t(taps.size()), 1, 0, 0};
   }

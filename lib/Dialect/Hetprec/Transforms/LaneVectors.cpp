@@ -326,8 +326,8 @@ void LaneVectors::storeWords(LanePair words, int64_t level, Value mask,
 /// Taps that a loop body unrolls at most, where rows of a window are alike.
 static constexpr int64_t kUnrolledTaps = 3;
 
-WindowRows WindowRows::find(ArrayRef<int64_t> taps,
-                            ArrayRef<int64_t> tapPhases) {
+WindowRows WindowRows::find(ArrayRef<int64_t> taps, ArrayRef<int64_t> tapPhases,
+                            ArrayRef<int64_t> tapBytes) {
   int64_t count = taps.size();
   WindowRows window;
   window.taps = count;
@@ -338,7 +338,8 @@ WindowRows WindowRows::find(ArrayRef<int64_t> taps,
     int64_t phases = tapPhases[inner] - tapPhases[0];
     bool alike = llvm::all_of(llvm::seq(count), [&](int64_t t) {
       return taps[t] == taps[t % inner] + t / inner * lanes &&
-             tapPhases[t] == tapPhases[t % inner] + t / inner * phases;
+             tapPhases[t] == tapPhases[t % inner] + t / inner * phases &&
+             (tapBytes.empty() || tapBytes[t] == tapBytes[t % inner]);
     });
     // The longest run not longer than what is unrolled; else the shortest.
     if (alike && (inner <= kUnrolledTaps || window.taps == count))

@@ -114,9 +114,10 @@ private:
 struct WindowRows {
   int64_t taps = 0, rows = 1, laneStep = 0, phaseStep = 0;
 
-  /// `tapPhases` has one entry for each tap.
+  /// `tapPhases` has one entry for each tap, `tapBytes` as well, or none.
   static WindowRows find(llvm::ArrayRef<int64_t> taps,
-                         llvm::ArrayRef<int64_t> tapPhases);
+                         llvm::ArrayRef<int64_t> tapPhases,
+                         llvm::ArrayRef<int64_t> tapBytes = {});
 };
 
 /// Most that a byte grows by one mac of level 1 or 2.

@@ -612,7 +612,8 @@ ContractVectorizer::findNarrowSums(ArrayRef<SegmentSums> segments) {
   for (auto [s, sums] : llvm::enumerate(segments)) {
     auto memory = cast<MemRefType>(sums.memory.getType());
     if (sums.order != SumOrder::Wide || op.getLevels()[s] > 2 ||
-        op.getCoefficients()[s] < 0 || memory.getElementTypeBitWidth() != 16)
+        op.getCoefficients()[s] < 1 || op.getCoefficients()[s] > 65535 ||
+        memory.getElementTypeBitWidth() != 16)
       break;
     unit = std::gcd(unit, op.getCoefficients()[s]);
     int64_t most = 0;

@@ -237,3 +237,46 @@ func.func @tap_bytes(%a: tensor<1x67xi8>, %w: tensor<1x1xi32>, %init: tensor<1x6
     {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_bytes = 1, tap_bytes = array<i64: 5>, lane_begin = 0, lane_count = 64} -> tensor<1x64xi32>
   return %r : tensor<1x64xi32>
 }
+
+// -----
+
+func.func @sums_of_bytes(%s: tensor<1x64xi32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{sums are instead of lanes, rows and taps}}
+  %r = hetprec.contract accumulator sums(%s : tensor<1x64xi32>) outs(%init : tensor<1x64xi32>)
+    {levels = array<i64>, coefficients = array<i64>, taps = array<i64>, origin = 0, lane_bytes = 1, lane_begin = 0, lane_count = 64} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}
+
+// -----
+
+func.func @written_lanes(%a: tensor<1x128xi8>, %w: tensor<1x1xi8>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{writes lanes that the init does not have}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x128xi8>) rows(%w : tensor<1x1xi8>) outs(%init : tensor<1x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = -64, lane_begin = 64, lane_count = 64} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}
+
+// -----
+
+func.func @far_lanes(%a: tensor<1x256xi8>, %w: tensor<1x1xi32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{lanes are counted to 2^40}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x256xi8>) rows(%w : tensor<1x1xi32>) outs(%init : tensor<1x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 4611686018427387904, lane_bytes = 4, tap_bytes = array<i64: 4>, lane_begin = 0, lane_count = 64} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}
+
+// -----
+
+func.func @spread_far(%a: tensor<1x64xi8>, %init: tensor<4x64xi8>) -> tensor<4x64xi8> {
+  // expected-error @+1 {{needs a plane for each channel in each phase}}
+  %r = hetprec.spread_lanes %a : tensor<1x64xi8> outs(%init : tensor<4x64xi8>) {level = 1, first = 9223372036854775807, channels = 1} -> tensor<4x64xi8>
+  return %r : tensor<4x64xi8>
+}
+
+// -----
+
+func.func @spread_unknown(%a: memref<1x?xi8>, %init: memref<4x?xi8>) {
+  // expected-error @+1 {{needs planes of known sizes}}
+  hetprec.spread_lanes %a : memref<1x?xi8> outs(%init : memref<4x?xi8>) {level = 1, first = 0, channels = 4}
+  return
+}

@@ -346,3 +346,13 @@ func.func @shared_loads(%a: memref<1x67xi8>, %w: memref<1x1xi32>, %out: memref<1
     {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_bytes = 1, tap_bytes = array<i64: 3>, lane_begin = 0, lane_count = 64}
   return
 }
+
+// Coefficients of zero are no unit.
+// CHECK-LABEL: @no_coefficients
+// CHECK-NOT: arith.muli %{{.+}} : vector<32xi16>
+// CHECK: return
+func.func @no_coefficients(%a: memref<1x64xi8>, %b: memref<1x64xi8>, %u: memref<1x1xi8>, %w: memref<1x1xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a, %b : memref<1x64xi8>, memref<1x64xi8>) rows(%u, %w : memref<1x1xi8>, memref<1x1xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 1, 2>, coefficients = array<i64: 0, 0>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
+  return
+}
