@@ -209,8 +209,10 @@ static double getByteLoads(ContractOp op) {
   if (!op.getLaneBytes())
     return 1;
   double loads = 0;
-  for (int64_t bytes : op.getTapBytes())
-    loads += 1.0 / double((4 - bytes) / int64_t(op.getLaneBytes()) + 1);
+  for (int64_t bytes : op.getTapBytes()) {
+    int64_t lanesALoad = (4 - bytes) / int64_t(op.getLaneBytes()) + 1;
+    loads += 1.0 / double(lanesALoad);
+  }
   return std::max(1.0, 2 * loads / double(op.getTaps().size()));
 }
 

@@ -58,11 +58,9 @@ static std::string getStrategy(Operation *op, const NativeTarget &target) {
       strategy += level <= 2 ? "thresholds" : "float rule";
       continue;
     }
-    if (isOfBytes)
-      strategy += isAVX512 ? "VPDPBUSD" : "bytes";
-    else if (level == 1)
+    if (level == 1 && !isOfBytes)
       strategy += isAVX512 ? "VPOPCNTB" : "popcount";
-    else if (level == 2)
+    else if (level == 2 && !isOfBytes)
       strategy += isAVX512 ? "VPERMB table" : "fields";
     else
       strategy += isAVX512 ? "VPDPBUSD" : "bytes";

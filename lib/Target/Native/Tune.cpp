@@ -397,9 +397,9 @@ static llvm::Error measure(Candidate &candidate, MLIRContext &context,
   auto scratch = candidate.model->createContext();
   if (!scratch)
     return makeError(scratch.error());
-  std::vector<std::vector<uint8_t>> in;
-  for (uint64_t bytes : kernel.inputBytes)
-    in.emplace_back(bytes);
+  std::vector<std::vector<uint8_t>> in(kernel.inputBytes.size());
+  for (auto [buffer, bytes] : llvm::zip_equal(in, kernel.inputBytes))
+    buffer.resize(bytes);
   std::vector<uint8_t> out(kernel.outputBytes);
   std::vector<runtime::ConstBuffer> inputs(in.begin(), in.end());
   runtime::Buffer outputs[] = {out};
