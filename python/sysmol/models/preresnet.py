@@ -48,7 +48,28 @@ def _initialize(model: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-class PreResNet(nn.Module):
+class _BlocksNet(nn.Module):
+    """A first convolution, ``blocks``, and what follows them: BN, ReLU, average, logits."""
+
+    conv: nn.Module
+    blocks: nn.Sequential
+
+    def _end(self, inputs: int, classes: int) -> None:
+        self.bn = nn.BatchNorm2d(inputs)
+        self.relu = nn.ReLU()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(inputs, classes)
+        _initialize(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images [N, channels, H, W] to logits [N, classes]."""
+        x = self.relu(self.bn(self.blocks(self.conv(x))))
+        logits: torch.Tensor = self.fc(self.flatten(self.pool(x)))
+        return logits
+
+
+class PreResNet(_BlocksNet):
     """Pre-activation ResNet of depth ``2 * stages * blocks + 2``.
 
     Parameters
@@ -88,21 +109,10 @@ class PreResNet(nn.Module):
                 layers.append(Block(inputs, width, 2 if stage > 0 and block == 0 else 1))
                 inputs = width
         self.blocks = nn.Sequential(*layers)
-        self.bn = nn.BatchNorm2d(inputs)
-        self.relu = nn.ReLU()
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.flatten = nn.Flatten()
-        self.fc = nn.Linear(inputs, classes)
-        _initialize(self)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images [N, channels, H, W] in [0, 1] to logits [N, classes]."""
-        x = self.relu(self.bn(self.blocks(self.conv(x))))
-        logits: torch.Tensor = self.fc(self.flatten(self.pool(x)))
-        return logits
+        self._end(inputs, classes)
 
 
-class WordResNet(nn.Module):
+class WordResNet(_BlocksNet):
     """The same blocks on sequences: 1x3 convolutions over images of one row.
 
     Parameters
@@ -123,18 +133,7 @@ class WordResNet(nn.Module):
             blocks.append(Block(width, width, 1, height=1))
             inputs = width
         self.blocks = nn.Sequential(*blocks)
-        self.bn = nn.BatchNorm2d(inputs)
-        self.relu = nn.ReLU()
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.flatten = nn.Flatten()
-        self.fc = nn.Linear(inputs, classes)
-        _initialize(self)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Words [N, letters, 1, length] of zeros and ones to logits [N, classes]."""
-        x = self.relu(self.bn(self.blocks(self.conv(x))))
-        logits: torch.Tensor = self.fc(self.flatten(self.pool(x)))
-        return logits
+        self._end(inputs, classes)
 
 
 def preresnet20() -> PreResNet:
