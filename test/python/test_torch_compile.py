@@ -25,9 +25,9 @@ _COMPILER = shutil.which(os.environ.get("CXX", "g++"))
 def chain() -> nn.Module:
     """Few layers: inductor takes seconds for each."""
     return nn.Sequential(
-        nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
-        nn.Conv2d(4, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10),
+        nn.Conv2d(1, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10),
     )  # fmt: skip
 
 
@@ -75,8 +75,10 @@ def gradients(forward: Forward, model: fx.GraphModule, x: torch.Tensor) -> dict[
 def test_both_phases_train_and_evaluate_as_without(
     backend: str, make: Callable[[], nn.Module]
 ) -> None:
+    torch.manual_seed(0)
     x = torch.rand(8, 1, 12, 12)
     model = prepared(x, make)
+    assert model(x).std(0).max() > 1e-3, "a dead network compares nothing"
     # fullgraph: a break of the graph is an error.
     compiled: Forward = torch.compile(model, backend=backend, fullgraph=True)
     for phase in (1, 2):
