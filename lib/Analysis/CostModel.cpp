@@ -290,6 +290,14 @@ OpCost sysmol::predictCost(Operation *op, const CostTable &table) {
         double(cast<ShapedType>(spread.getInit().getType()).getDimSize(1));
     cost.cycles = double(spread.getPhases() * spread.getChannels()) * lanes /
                   kLaneBlock * 2;
+  } else if (auto fold = dyn_cast<FoldTapsOp>(op)) {
+    // For each tap a load, a shift, an AND and an OR of each register, and for
+    // each word a store.
+    double registers = double(fold.getLaneCount()) / kLaneBlock *
+                       double(getWordBits(fold.getLevel())) / 8;
+    double words =
+        double(cast<ShapedType>(fold.getInit().getType()).getDimSize(0));
+    cost.cycles = registers * (2 * double(fold.getTaps().size()) + words);
   }
   return cost;
 }

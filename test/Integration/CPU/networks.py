@@ -754,6 +754,10 @@ def networks(name: str) -> dict[str, str]:
         from depthwise import depthwise
 
         return depthwise()
+    if name == "folds":
+        from folds import folds
+
+        return folds()
     sets = (
         conv,
         conv_shapes,

@@ -45,6 +45,7 @@ HETPREC_PACKED_OP_EFFECTS(PackLanesOp)
 HETPREC_PACKED_OP_EFFECTS(UnpackLanesOp)
 HETPREC_PACKED_OP_EFFECTS(SplitPhasesOp)
 HETPREC_PACKED_OP_EFFECTS(SpreadLanesOp)
+HETPREC_PACKED_OP_EFFECTS(FoldTapsOp)
 
 /// Words, and lanes counted from `lane_begin` on (the tiling driver takes an
 /// iteration domain to begin at 0).
@@ -186,10 +187,27 @@ int64_t ContractOp::getReductionSize() {
 }
 
 /// What a `contract` and a `contract_outputs` say of their segments and window.
-static LogicalResult verifyWindow(Operation *op, size_t segments,
-                                  ArrayRef<int64_t> taps,
-                                  ArrayRef<int64_t> tapPhases, int64_t phases) {
-  if (segments < 1 || segments > 3)
+/// Segments of bytes are summed one by one, those of words level by level.
+template <typename Op>
+static LogicalResult verifyWindow(Op op, bool areBytes = false) {
+  ArrayRef<int64_t> taps = op.getTaps(), tapPhases = op.getTapPhases();
+  ArrayRef<bool> folded = op.getFolded();
+  int64_t phases = op.getPhases();
+  size_t segments = op.getLevels().size();
+  if (!folded.empty() && folded.size() != segments)
+    return op->emitOpError("needs one entry of folded for each level, or none");
+  size_t numLevels = segments;
+  for (size_t s = 1; s < segments && !areBytes; ++s)
+    if (op.getLevels()[s] == op.getLevels()[s - 1]) {
+      if (op.isFolded(s - 1) || !op.isFolded(s) ||
+          op.getCoefficients()[s] != op.getCoefficients()[s - 1] ||
+          getElementTypeOrSelf(op.getLanes()[s]) !=
+              getElementTypeOrSelf(op.getLanes()[s - 1]))
+        return op->emitOpError("a level's folded segment follows its other one "
+                               "and has the same coefficient and words");
+      --numLevels;
+    }
+  if (numLevels < 1 || numLevels > 3)
     return op->emitOpError("HP2: needs one to three segments");
   if (taps.empty() || llvm::any_of(taps, [](int64_t t) { return t < 0; }))
     return op->emitOpError("needs taps, none of them negative");
@@ -213,9 +231,6 @@ LogicalResult ContractOp::verify() {
       return emitOpError("sums are instead of lanes, rows and taps");
     if (!cast<ShapedType>(getSums().getType()).getElementType().isInteger(32))
       return emitOpError("sums have 32 bits");
-  } else if (failed(verifyWindow(*this, segments, getTaps(), getTapPhases(),
-                                 int64_t(getPhases())))) {
-    return failure();
   }
   int64_t laneBytes = getLaneBytes();
   if (laneBytes &&
@@ -240,12 +255,16 @@ LogicalResult ContractOp::verify() {
       getCoefficients().size() != segments ||
       (!getStarts().empty() && getStarts().size() != segments))
     return emitOpError("needs one lanes, rows and coefficient for each level");
-  int64_t taps = getTaps().size();
+  if (!getSums() && failed(verifyWindow(*this, laneBytes != 0)))
+    return failure();
+  if (llvm::is_contained(getFolded(), true) &&
+      (laneBytes || !getStarts().empty() || getSums()))
+    return emitOpError("folded segments are of words that all rows read");
   if (getSumBits() != 16 && getSumBits() != 32)
     return emitOpError("sum_bits must be 16 or 32");
   int64_t numRows = getNumRows();
-  for (auto [level, lanes, rows] :
-       llvm::zip_equal(getLevels(), getLanes(), getRows())) {
+  for (auto [s, level, lanes, rows] :
+       llvm::enumerate(getLevels(), getLanes(), getRows())) {
     if (failed(verifyLevel(*this, level)))
       return failure();
     for (Value v : {lanes, rows}) {
@@ -259,13 +278,14 @@ LogicalResult ContractOp::verify() {
     }
     if (getDim(rows, 0) != numRows && !ShapedType::isDynamic(numRows))
       return emitOpError("all segments must have the same rows");
-    int64_t wordTaps = getUniformRows() ? 1 : taps;
+    int64_t wordTaps = getUniformRows() ? 1 : getNumTaps(s);
+    int64_t phases = getNumPhases(s);
     if (getDim(rows, 1) % wordTaps != 0)
       return emitOpError("a row has one word for each group and tap");
-    if (getDim(lanes, 0) % getPhases() != 0)
+    if (getDim(lanes, 0) % phases != 0)
       return emitOpError("lanes need the same groups in each phase");
     if (getStarts().empty() && !ShapedType::isDynamic(getDim(lanes, 0)) &&
-        getDim(rows, 1) / wordTaps != getDim(lanes, 0) / int64_t(getPhases()))
+        getDim(rows, 1) / wordTaps != getDim(lanes, 0) / phases)
       return emitOpError("rows and lanes differ in their groups");
   }
   int64_t begin = getLaneBegin(), count = getLaneCount();
@@ -386,8 +406,7 @@ LogicalResult ContractOp::getResultTilePosition(
 int64_t ContractOutputsOp::getNumTiles() { return getDim(getWeights(), 0); }
 
 int64_t ContractOutputsOp::getNumColumns(int64_t s) {
-  return getDim(getLanes()[s], 0) / int64_t(getPhases()) *
-         int64_t(getTaps().size());
+  return getDim(getLanes()[s], 0) / getNumPhases(s) * getNumTaps(s);
 }
 
 int64_t ContractOutputsOp::getColumnBytes(int64_t level) {
@@ -396,11 +415,10 @@ int64_t ContractOutputsOp::getColumnBytes(int64_t level) {
 
 LogicalResult ContractOutputsOp::verify() {
   size_t segments = getLevels().size();
-  if (failed(verifyWindow(*this, segments, getTaps(), getTapPhases(),
-                          int64_t(getPhases()))))
-    return failure();
   if (getLanes().size() != segments || getCoefficients().size() != segments)
     return emitOpError("needs one lanes and coefficient for each level");
+  if (failed(verifyWindow(*this)))
+    return failure();
   int64_t bytes = 0;
   for (auto [s, level, lanes] : llvm::enumerate(getLevels(), getLanes())) {
     if (failed(verifyLevel(*this, level)))
@@ -410,7 +428,7 @@ LogicalResult ContractOutputsOp::verify() {
       return emitOpError() << "words of level " << level << " have "
                            << getWordBits(level) << " bits, found "
                            << lanes.getType();
-    if (getDim(lanes, 0) % int64_t(getPhases()) != 0)
+    if (getDim(lanes, 0) % getNumPhases(int64_t(s)) != 0)
       return emitOpError("lanes need the same groups in each phase");
     bytes += getNumColumns(s) * getColumnBytes(level);
   }
@@ -584,6 +602,47 @@ LogicalResult SpreadLanesOp::verify() {
   if (input.getDimSize(1) != init.getDimSize(1) ||
       init.getDimSize(1) % kLaneBlock != 0)
     return emitOpError("needs the same lanes on both sides, in blocks of 64");
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// FoldTapsOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult FoldTapsOp::verify() {
+  if (failed(verifyLevel(*this, getLevel())))
+    return failure();
+  auto input = cast<ShapedType>(getInput().getType());
+  auto init = cast<ShapedType>(getInit().getType());
+  int64_t bits = getWordBits(getLevel());
+  if (input.getElementTypeBitWidth() != bits ||
+      init.getElementTypeBitWidth() != bits)
+    return emitOpError("folds the words of its level");
+  if (!input.hasStaticShape() || !init.hasStaticShape() ||
+      input.getRank() != 2 || init.getRank() != 2)
+    return emitOpError("needs planes of known sizes");
+  int64_t perWord = getChannelsPerWord(getLevel()), channels = getChannels();
+  if (channels < 1 || channels > perWord)
+    return emitOpError() << "folds 1 to " << perWord << " channels of a word";
+  ArrayRef<int64_t> taps = getTaps(), tapPhases = getTapPhases();
+  constexpr int64_t most = int64_t(1) << 40; // sums of these do not overflow
+  if (taps.empty() ||
+      llvm::any_of(taps, [](int64_t t) { return t < 0 || t > most; }))
+    return emitOpError("needs taps, in [0, 2^40]");
+  if (!tapPhases.empty() && (tapPhases.size() != taps.size() ||
+                             llvm::any_of(tapPhases, [&](int64_t phase) {
+                               return phase < 0 || phase >= input.getDimSize(0);
+                             })))
+    return emitOpError("needs one tap_phases entry for each tap, a plane");
+  if (init.getDimSize(0) !=
+      int64_t(llvm::divideCeil(int64_t(taps.size()) * channels, perWord)))
+    return emitOpError("needs as many words as the taps of its channels fill");
+  int64_t begin = getLaneBegin(), count = getLaneCount();
+  if (begin < 0 || begin > most || count < 1 || count > most ||
+      count % kLaneBlock != 0 || begin + count > init.getDimSize(1) ||
+      begin + count + *llvm::max_element(taps) > input.getDimSize(1))
+    return emitOpError("reads and writes blocks of 64 lanes that the planes "
+                       "have");
   return success();
 }
 

@@ -58,6 +58,7 @@ void sysmol::hetprec::registerBufferizableOpInterfaceExternalModels(
     UnpackLanesOp::attachInterface<LaneOpInterface<UnpackLanesOp>>(*context);
     SplitPhasesOp::attachInterface<LaneOpInterface<SplitPhasesOp>>(*context);
     SpreadLanesOp::attachInterface<LaneOpInterface<SpreadLanesOp>>(*context);
+    FoldTapsOp::attachInterface<LaneOpInterface<FoldTapsOp>>(*context);
     GemvOp::attachInterface<LaneOpInterface<GemvOp>>(*context);
     PackRowsOp::attachInterface<LaneOpInterface<PackRowsOp>>(*context);
     SumRowsOp::attachInterface<LaneOpInterface<SumRowsOp>>(*context);

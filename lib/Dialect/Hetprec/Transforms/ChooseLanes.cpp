@@ -10,6 +10,7 @@
 #include "sysmol/Analysis/ByteStream.h"
 #include "sysmol/Analysis/CostModel.h"
 #include "sysmol/Analysis/LaneLayout.h"
+#include "sysmol/Analysis/TapFold.h"
 #include "llvm/Support/MathExtras.h"
 
 namespace sysmol::hetprec {
@@ -69,11 +70,7 @@ struct RegisterCosts {
     ChannelsAttr channels = getChannels(op->getOperand(0).getType());
     double sum = 0;
     for (int8_t level : channels.getLevels())
-      sum += double(llvm::divideCeil(channels.getNumChannels(level),
-                                     getChannelsPerWord(level))) *
-             cycles.at(level);
-    Window window = Window::get(op);
-    sum *= double(window.kernel[0] * window.kernel[1]);
+      sum += double(TapFold::countWords(op, level)) * cycles.at(level);
     return role == LaneRole::Outputs ? sum + turn : sum;
   }
 };

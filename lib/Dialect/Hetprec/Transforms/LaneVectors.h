@@ -120,6 +120,32 @@ struct WindowRows {
                          llvm::ArrayRef<int64_t> tapBytes = {});
 };
 
+/// The taps that a segment of a `contract` or `contract_outputs` reads.
+struct SegmentWindow {
+  llvm::SmallVector<int64_t> taps, tapPhases;
+  WindowRows rows;
+
+  template <typename Op>
+  SegmentWindow(Op op, int64_t segment)
+      : taps(op.getTaps().take_front(op.getNumTaps(segment))),
+        tapPhases(taps.size(), 0) {
+    if (op.getNumPhases(segment) > 1)
+      tapPhases.assign(op.getTapPhases().begin(), op.getTapPhases().end());
+    rows = WindowRows::find(taps, tapPhases);
+  }
+};
+
+/// Segments of one level, which are summed together: the first of `levels` from
+/// `first` on.
+inline llvm::SmallVector<int64_t, 2> takeLevel(llvm::ArrayRef<int64_t> levels,
+                                               int64_t first) {
+  llvm::SmallVector<int64_t, 2> segments = {first};
+  for (int64_t next = first + 1;
+       next < int64_t(levels.size()) && levels[next] == levels[first]; ++next)
+    segments.push_back(next);
+  return segments;
+}
+
 /// Most that a byte grows by one mac of level 1 or 2.
 inline int64_t getLargestProduct(int64_t level) { return level == 1 ? 8 : 27; }
 
@@ -160,6 +186,7 @@ void lowerPackRows(mlir::OpBuilder &b, PackRowsOp op);
 void lowerSumRows(mlir::OpBuilder &b, SumRowsOp op);
 void lowerSplitPhases(mlir::OpBuilder &b, SplitPhasesOp op);
 void lowerSpreadLanes(mlir::OpBuilder &b, SpreadLanesOp op);
+void vectorizeFoldTaps(mlir::OpBuilder &b, FoldTapsOp op);
 
 } // namespace sysmol::hetprec
 

@@ -69,11 +69,14 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
   Value result = dot.op->getResult(0);
   ++numContracts;
   PackedCodes read = *input;
-  if (std::optional<ByteLanes> bytes = ByteLanes::get(dot.op))
+  if (std::optional<ByteLanes> bytes = ByteLanes::get(dot.op)) {
     read = spreadChannels(dot, *bytes, read);
-  else if (dot.window.isStrided())
-    read = splitPhases(dot, read, dot.window.strides, dot.window.getPhases(),
-                       layouts.getPhaseLayout(dot.op));
+  } else {
+    read = separateFolded(dot, read);
+    if (dot.window.isStrided())
+      read = splitPhases(dot, read, dot.window.strides, dot.window.getPhases(),
+                         layouts.getPhaseLayout(dot.op));
+  }
   if (std::optional<ByteStream> stream = ByteStream::get(dot.op))
     read = makeStream(dot, *stream, std::move(read));
   return ContractBuilder(b, dot, std::move(read), layouts.getLayout(result),
@@ -85,9 +88,13 @@ PackedCodes Packer::splitPhases(const DotProduct &dot, const PackedCodes &input,
                                 ArrayRef<int64_t> read, LanesAttr to) {
   // Readers with the same phases share them. Those that no tap reads are not
   // made: a 1x1 window of stride 2 reads one of four.
-  Attribute key = b.getArrayAttr({b.getDenseI64ArrayAttr(strides),
-                                  b.getDenseI64ArrayAttr(dot.window.pads),
-                                  b.getDenseI64ArrayAttr(read), to});
+  SmallVector<int64_t> folded;
+  for (const Segment &s : input.segments)
+    if (s.isFolded)
+      folded.push_back(s.level);
+  Attribute key = b.getArrayAttr(
+      {b.getDenseI64ArrayAttr(strides), b.getDenseI64ArrayAttr(dot.window.pads),
+       b.getDenseI64ArrayAttr(read), b.getDenseI64ArrayAttr(folded), to});
   auto [entry, inserted] =
       phases.try_emplace({dot.getInput(), key}, PackedCodes());
   if (inserted) {

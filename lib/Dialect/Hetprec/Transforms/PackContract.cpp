@@ -83,6 +83,7 @@ ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
   origin = *llvm::min_element(taps);
   for (int64_t &tap : taps)
     tap -= origin;
+  foldTaps();
 
   ChannelsAttr encoding = this->input.encoding;
   bool isUnsigned = encoding.getGrid() == Grid::Unsigned;
@@ -175,6 +176,10 @@ std::pair<int64_t, int64_t> ContractBuilder::getSlot(const Segment &s,
   if (byteLanes) {
     int64_t of = byteLanes->words[tap].taps[slot];
     return {of < 0 ? -1 : s.channels[word], of};
+  }
+  if (s.isFolded) {
+    int64_t at = word * getChannelsPerWord(s.level) + slot;
+    return {s.channels[at], s.slotTaps[at]};
   }
   if (!stream)
     return {s.channels[word * getChannelsPerWord(s.level) + slot], tap};
@@ -270,9 +275,8 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
   tables.rowBias = makeRowBias(rows, negated);
   if (outputsAreLanes)
     return tables; // see makeSums
-  int64_t numTaps = taps.size();
   for (auto [s, numWords] : llvm::zip_equal(input.segments, wordCounts)) {
-    int64_t perWord = getChannelsPerWord(s.level);
+    int64_t perWord = getChannelsPerWord(s.level), numTaps = getNumTaps(s);
     SmallVector<int64_t> words, starts;
     for (auto [output, negate] : llvm::zip_equal(rows, negated)) {
       int64_t group = output < 0 ? 0 : getGroup(output);
@@ -395,9 +399,11 @@ Value ContractBuilder::makeLaneBias() {
   int8_t finest = encoding.getFinestLevel();
   SmallVector<Value> lanes, rows, starts;
   SmallVector<int64_t> biasLevels, biasCoefficients;
+  SmallVector<Segment, 3> read;
   for (auto [s, numWords] : llvm::zip_equal(input.segments, wordCounts)) {
     if (s.level == 8)
       continue;
+    read.push_back(s);
     int64_t perWord = getChannelsPerWord(s.level);
     SmallVector<int64_t> words, begin;
     for (int64_t group = 0; group < dot.groups; ++group) {
@@ -433,8 +439,8 @@ Value ContractBuilder::makeLaneBias() {
       /*thresholds=*/Value(), /*multiplier=*/Value(), /*offset=*/Value(),
       /*mask=*/Value(), /*sums=*/Value(), init, biasLevels, biasCoefficients,
       taps, tapPhases, phases, origin, /*lane_bytes=*/0,
-      /*tap_bytes=*/ArrayRef<int64_t>(), imageLayout.getBase(), laneCount,
-      Epilogue::Accumulator,
+      /*tap_bytes=*/ArrayRef<int64_t>(), getFolded(read), imageLayout.getBase(),
+      laneCount, Epilogue::Accumulator,
       /*out_level=*/0, /*out_signed=*/false, bits, /*uniform_rows=*/true,
       /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false,
       layer);
@@ -461,7 +467,7 @@ ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
         /*coefficients=*/ArrayRef<int64_t>(), /*taps=*/ArrayRef<int64_t>(),
         /*tap_phases=*/ArrayRef<int64_t>(), /*phases=*/1, /*origin=*/0,
         /*lane_bytes=*/0, /*tap_bytes=*/ArrayRef<int64_t>(),
-        imageLayout.getBase(), laneCount, epilogue,
+        /*folded=*/ArrayRef<bool>(), imageLayout.getBase(), laneCount, epilogue,
         /*out_level=*/0,
         /*out_signed=*/false, bits, /*uniform_rows=*/false,
         /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false,
@@ -471,8 +477,8 @@ ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
       laneBias, laneBias ? tables.biasRows : Value(), tables.rowBias,
       thresholds, multiplier, offset, mask, /*sums=*/Value(), init, levels,
       coefficients, taps, tapPhases, phases, origin,
-      byteLanes ? byteLanes->laneBytes : 0, tapBytes, imageLayout.getBase(),
-      laneCount, epilogue,
+      byteLanes ? byteLanes->laneBytes : 0, tapBytes, getFolded(input.segments),
+      imageLayout.getBase(), laneCount, epilogue,
       /*out_level=*/0, /*out_signed=*/false, bits,
       /*uniform_rows=*/isUniform(), /*shared_starts=*/false,
       /*prefetch_rows=*/false, /*in_range=*/false, layer);

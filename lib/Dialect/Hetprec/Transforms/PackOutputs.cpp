@@ -13,9 +13,9 @@ static constexpr int64_t kTileBlocks = 2;
 Value ContractBuilder::makeOutputWeights(ArrayRef<int64_t> rows,
                                          ArrayRef<bool> negated, int64_t tiles,
                                          int64_t tileBlocks) {
-  int64_t numTaps = taps.size(), lineBytes = 0;
+  int64_t lineBytes = 0;
   for (const Segment &s : input.segments)
-    lineBytes += getNumWords(s) * numTaps * tileBlocks *
+    lineBytes += getNumWords(s) * getNumTaps(s) * tileBlocks *
                  ContractOutputsOp::getColumnBytes(s.level);
   std::vector<int8_t> bytes(tiles * lineBytes, 0);
   for (auto [r, output, negate] : llvm::enumerate(rows, negated)) {
@@ -25,7 +25,7 @@ Value ContractBuilder::makeOutputWeights(ArrayRef<int64_t> rows,
     int8_t *at =
         bytes.data() + int64_t(r) / (tileBlocks * kLaneBlock) * lineBytes;
     for (const Segment &s : input.segments) {
-      int64_t perWord = getChannelsPerWord(s.level);
+      int64_t perWord = getChannelsPerWord(s.level), numTaps = getNumTaps(s);
       int64_t columnBytes = ContractOutputsOp::getColumnBytes(s.level);
       for (int64_t word = 0; word < getNumWords(s); ++word)
         for (int64_t tap = 0; tap < numTaps; ++tap) {
@@ -84,8 +84,8 @@ void ContractBuilder::makeSums(ArrayRef<int64_t> rows, ArrayRef<bool> negated) {
     Value part = ContractOutputsOp::create(
                      b, loc, TypeRange{init.getType()}, lanes, weights, init,
                      levels, coefficients, taps, tapPhases, phases, origin,
-                     imageLayout.getBase(), laneCount,
-                     imageLayout.getUsedLanes(), tileBlocks, layer)
+                     getFolded(input.segments), imageLayout.getBase(),
+                     laneCount, imageLayout.getUsedLanes(), tileBlocks, layer)
                      ->getResult(0);
     sums = isAll ? part
                  : tensor::InsertSliceOp::create(b, loc, part, sums, offsets,

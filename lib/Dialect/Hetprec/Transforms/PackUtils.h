@@ -11,6 +11,7 @@
 #include "sysmol/Analysis/ByteLanes.h"
 #include "sysmol/Analysis/ByteStream.h"
 #include "sysmol/Analysis/LaneLayout.h"
+#include "sysmol/Analysis/TapFold.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
 
 namespace sysmol::hetprec {
@@ -21,6 +22,9 @@ struct Segment {
   int64_t level;
   llvm::SmallVector<int64_t> channels;
   mlir::Value plane; // tensor<words x lanes x iN>
+  /// Channels of a last word whose taps are, or will be, folded; see `TapFold`.
+  bool isFolded = false;
+  llvm::SmallVector<int64_t> slotTaps = {}; // folded: the tap of each slot
 
   int64_t getNumWords() const {
     return channels.size() / getChannelsPerWord(level);
@@ -103,6 +107,14 @@ private:
 
   /// Fills `taps`, of a strided window `tapPhases`, of bytes `tapBytes`.
   void findTaps();
+  /// Folds the taps of the segments that are to be.
+  void foldTaps();
+  /// Columns of a word of segment `s`.
+  int64_t getNumTaps(const Segment &s) const {
+    return s.isFolded ? 1 : taps.size();
+  }
+  /// One entry for each of `segments`; none where none is folded.
+  static llvm::SmallVector<bool> getFolded(llvm::ArrayRef<Segment> segments);
   /// Words of a lane that hold the channels of segment `s`.
   int64_t getNumWords(const Segment &s) const {
     if (byteLanes)

@@ -59,6 +59,9 @@ private:
   PackedCodes splitPhases(const DotProduct &dot, const PackedCodes &input,
                           llvm::ArrayRef<int64_t> strides,
                           llvm::ArrayRef<int64_t> read, LanesAttr to);
+  /// The input with the last words that `dot` reads folded as segments of their
+  /// own.
+  PackedCodes separateFolded(const DotProduct &dot, const PackedCodes &input);
   /// The input as one plane of bytes a channel. A segment for the levels whose
   /// products a signed byte can count, and one for 8 bits.
   PackedCodes spreadChannels(const DotProduct &dot, const ByteLanes &bytes,

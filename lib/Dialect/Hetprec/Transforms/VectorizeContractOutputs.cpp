@@ -29,11 +29,14 @@ constexpr int64_t kSquare = 16;
 class OutputsVectorizer {
 public:
   OutputsVectorizer(OpBuilder &b, ContractOutputsOp op, LaneScratch &scratch)
-      : b(b), op(op), loc(op.getLoc()), v(b, loc), blocks(op.getTileBlocks()),
-        taps(op.getTaps()), tapPhases(op.getTapPhases()) {
-    if (tapPhases.empty())
-      tapPhases.assign(taps.size(), 0);
-    window = WindowRows::find(taps, tapPhases);
+      : b(b), op(op), loc(op.getLoc()), v(b, loc), blocks(op.getTileBlocks()) {
+    int64_t base = 0;
+    for (auto [s, level] : llvm::enumerate(op.getLevels())) {
+      windows.push_back(SegmentWindow(op, s));
+      bases.push_back(base);
+      base += op.getNumColumns(s) * blocks *
+              ContractOutputsOp::getColumnBytes(level);
+    }
     scratch.reset();
     sums = scratch.take(b, loc, kSquare, blocks * kLaneBlock, b.getI32Type());
   }
@@ -47,10 +50,14 @@ private:
   };
 
   void sumLanes();
-  /// Of `count` lanes.
-  void sumBytes(int64_t segment, int64_t base, int64_t count);
+  /// Of the segments of one level, of `count` lanes.
+  void sumBytes(ArrayRef<int64_t> segments, int64_t count);
   /// Of `kDotRegisters` registers from `firstRegister` on.
-  void sumDots(int64_t segment, int64_t base, int64_t firstRegister);
+  void sumDots(ArrayRef<int64_t> segments, int64_t firstRegister);
+  /// The totals with a segment's bytes, which are widened before they overflow.
+  SmallVector<Value> addBytes(int64_t segment, int64_t count,
+                              ValueRange totals);
+  SmallVector<Value> widen(ValueRange bytes, ValueRange totals);
   void turn(Value lane);
 
   /// Runs `body` for the first place of every window row of a word.
@@ -65,16 +72,16 @@ private:
                         add(place.lane, lane));
   }
   /// Byte `offset` of a block in a column of a segment.
-  Value getByte(int64_t segment, int64_t base, Value column, int64_t block,
-                int64_t offset) {
+  Value getByte(int64_t segment, Value column, int64_t block, int64_t offset) {
     int64_t bytes = ContractOutputsOp::getColumnBytes(op.getLevels()[segment]);
-    return add(times(column, blocks * bytes), base + block * bytes + offset);
+    return add(times(column, blocks * bytes),
+               bases[segment] + block * bytes + offset);
   }
   Value loadWeights(Value byte) {
     return v.loadVector(op.getWeights(), v.index(0), byte, kLaneBlock);
   }
-  /// Adds `coefficient` times the segment's part to the sums of 16 or 32
-  /// outputs of a lane; the first segment's are stored.
+  /// Adds `coefficient` times the level's part to the sums of 16 or 32 outputs
+  /// of a lane; the first level's are stored.
   void addPart(int64_t segment, int64_t lane, int64_t output, Value part);
 
   SmallVector<Value>
@@ -89,7 +96,7 @@ private:
   }
   int64_t getNumPlanes(int64_t segment) {
     return cast<MemRefType>(op.getLanes()[segment].getType()).getDimSize(0) /
-           int64_t(op.getPhases());
+           op.getNumPhases(segment);
   }
 
   OpBuilder &b;
@@ -97,9 +104,9 @@ private:
   Location loc;
   LaneVectors v;
   int64_t blocks;
-  SmallVector<int64_t> taps, tapPhases;
-  WindowRows window;
-  Value sums; // [lane of 16, output], i32
+  SmallVector<SegmentWindow, 6> windows; // of each segment
+  SmallVector<int64_t, 6> bases;         // bytes in the tile's line before it
+  Value sums;                            // [lane of 16, output], i32
   // What is being computed: the first lane, and its row of `sums`.
   Value firstLane, firstRow;
 };
@@ -109,7 +116,8 @@ private:
 SmallVector<Value> OutputsVectorizer::forWindowRows(
     int64_t segment, Value word, ValueRange carried,
     function_ref<SmallVector<Value>(const Place &, ValueRange)> body) {
-  Value column = times(word, int64_t(taps.size()));
+  const WindowRows &window = windows[segment].rows;
+  Value column = times(word, op.getNumTaps(segment));
   return repeat(0, window.rows, 1, carried, [&](Value row, ValueRange args) {
     Place place{word, add(firstLane, times(row, window.laneStep)),
                 add(column, times(row, window.taps))};
@@ -122,8 +130,9 @@ SmallVector<Value> OutputsVectorizer::forWindowRows(
 
 OutputsVectorizer::Place
 OutputsVectorizer::getTap(int64_t segment, const Place &row, int64_t tap) {
-  return {add(row.plane, tapPhases[tap] * getNumPlanes(segment)),
-          add(row.lane, taps[tap]), add(row.column, tap)};
+  const SegmentWindow &window = windows[segment];
+  return {add(row.plane, window.tapPhases[tap] * getNumPlanes(segment)),
+          add(row.lane, window.taps[tap]), add(row.column, tap)};
 }
 
 void OutputsVectorizer::addPart(int64_t segment, int64_t lane, int64_t output,
@@ -142,23 +151,39 @@ void OutputsVectorizer::addPart(int64_t segment, int64_t lane, int64_t output,
 // Levels 1 and 2: sums in bytes, widened before they can overflow
 //===----------------------------------------------------------------------===//
 
-void OutputsVectorizer::sumBytes(int64_t segment, int64_t base, int64_t count) {
-  int64_t level = op.getLevels()[segment], numTaps = taps.size();
-  int64_t numWords = getNumPlanes(segment), numSums = count * blocks;
-  int64_t limit = 255 / getLargestProduct(level);
-  // 16 bits hold the level's sum, unless K is large.
-  bool isWide = numWords * numTaps * getLargestProduct(level) > 65535;
-  VectorType byteType = VectorType::get({kLaneBlock}, b.getI8Type());
+// Even bytes' totals are what is left of the words' once 256 times the odd
+// ones' is taken off: an AND less for each sum. In 32 bits they are apart.
+SmallVector<Value> OutputsVectorizer::widen(ValueRange bytes, ValueRange args) {
+  SmallVector<Value> totals(args);
   VectorType shortType = v.half(b.getI16Type());
   VectorType intType = v.half(b.getI32Type());
-  VectorType sumType = isWide ? intType : shortType;
-  SmallVector<Value> zeroBytes(numSums, v.splat(byteType, 0));
+  for (auto [i, sum] : llvm::enumerate(bytes)) {
+    Value both = vector::BitCastOp::create(b, loc, shortType, sum);
+    Value odd = arith::ShRUIOp::create(b, loc, both, v.splat(shortType, 8));
+    if (totals[2 * i].getType() == intType) {
+      both = arith::ExtUIOp::create(
+          b, loc, intType,
+          arith::AndIOp::create(b, loc, both, v.splat(shortType, 255)));
+      odd = arith::ExtUIOp::create(b, loc, intType, odd);
+    }
+    totals[2 * i] = add(totals[2 * i], both);
+    totals[2 * i + 1] = add(totals[2 * i + 1], odd);
+  }
+  return totals;
+}
 
+SmallVector<Value> OutputsVectorizer::addBytes(int64_t segment, int64_t count,
+                                               ValueRange args) {
+  int64_t level = op.getLevels()[segment], numTaps = op.getNumTaps(segment);
+  int64_t numWords = getNumPlanes(segment);
+  int64_t limit = 255 / getLargestProduct(level);
+  const WindowRows &window = windows[segment].rows;
+  VectorType byteType = VectorType::get({kLaneBlock}, b.getI8Type());
+  SmallVector<Value> zeroBytes(count * blocks, v.splat(byteType, 0));
   auto macPlace = [&](const Place &place, SmallVector<Value> &bytes) {
     SmallVector<Value> weights;
     for (int64_t block = 0; block < blocks; ++block)
-      weights.push_back(
-          loadWeights(getByte(segment, base, place.column, block, 0)));
+      weights.push_back(loadWeights(getByte(segment, place.column, block, 0)));
     for (int64_t lane = 0; lane < count; ++lane) {
       Value word = loadWord(segment, place, lane);
       for (int64_t block = 0; block < blocks; ++block) {
@@ -167,29 +192,9 @@ void OutputsVectorizer::sumBytes(int64_t segment, int64_t base, int64_t count) {
       }
     }
   };
-  // Even bytes' totals are what is left of the words' once 256 times the odd
-  // ones' is taken off: an AND less for each sum. In 32 bits they are apart.
-  auto widen = [&](ValueRange bytes, ValueRange args) {
-    SmallVector<Value> totals(args);
-    for (int64_t i = 0; i < numSums; ++i) {
-      Value both = vector::BitCastOp::create(b, loc, shortType, bytes[i]);
-      Value odd = arith::ShRUIOp::create(b, loc, both, v.splat(shortType, 8));
-      if (isWide) {
-        both = arith::ExtUIOp::create(
-            b, loc, intType,
-            arith::AndIOp::create(b, loc, both, v.splat(shortType, 255)));
-        odd = arith::ExtUIOp::create(b, loc, intType, odd);
-      }
-      totals[2 * i] = add(totals[2 * i], both);
-      totals[2 * i + 1] = add(totals[2 * i + 1], odd);
-    }
-    return totals;
-  };
-
-  SmallVector<Value> totals(2 * numSums, v.splat(sumType, 0));
-  if (numTaps > limit) {
+  if (numTaps > limit)
     // A large window: widen after each of its rows, and within them.
-    totals = repeat(0, numWords, 1, totals, [&](Value word, ValueRange args) {
+    return repeat(0, numWords, 1, args, [&](Value word, ValueRange args) {
       return forWindowRows(
           segment, word, args, [&](const Place &row, ValueRange inner) {
             SmallVector<Value> carried(inner);
@@ -202,41 +207,55 @@ void OutputsVectorizer::sumBytes(int64_t segment, int64_t base, int64_t count) {
             return carried;
           });
     });
-  } else {
-    auto macWord = [&](Value word, ValueRange args) {
-      return forWindowRows(segment, word, args,
-                           [&](const Place &row, ValueRange inner) {
-                             SmallVector<Value> bytes(inner);
-                             for (int64_t tap = 0; tap < window.taps; ++tap)
-                               macPlace(getTap(segment, row, tap), bytes);
-                             return bytes;
-                           });
-    };
-    // Bodies of a few words, as many as a byte holds; then what is left.
-    int64_t perBody = numTaps == 1 ? kUnrolledWords : 1;
-    int64_t perChunk = limit / (perBody * numTaps) * perBody;
-    auto macWords = [&](Value from, int64_t words) {
-      SmallVector<Value> bytes =
-          repeat(0, words / perBody, perBody, zeroBytes,
-                 [&](Value body, ValueRange args) {
-                   SmallVector<Value> carried(args);
-                   for (int64_t i = 0; i < perBody; ++i)
-                     carried = macWord(add(add(from, body), i), carried);
-                   return carried;
-                 });
-      for (int64_t i = words / perBody * perBody; i < words; ++i)
-        bytes = macWord(add(from, i), bytes);
-      return bytes;
-    };
-    int64_t chunks = numWords / perChunk;
-    totals =
-        repeat(0, chunks, perChunk, totals, [&](Value first, ValueRange args) {
-          return widen(macWords(first, perChunk), args);
-        });
-    if (int64_t rest = numWords % perChunk)
-      totals = widen(macWords(v.index(numWords - rest), rest), totals);
-  }
+  auto macWord = [&](Value word, ValueRange args) {
+    return forWindowRows(segment, word, args,
+                         [&](const Place &row, ValueRange inner) {
+                           SmallVector<Value> bytes(inner);
+                           for (int64_t tap = 0; tap < window.taps; ++tap)
+                             macPlace(getTap(segment, row, tap), bytes);
+                           return bytes;
+                         });
+  };
+  // Bodies of a few words, as many as a byte holds; then what is left.
+  int64_t perBody = numTaps == 1 ? kUnrolledWords : 1;
+  int64_t perChunk = limit / (perBody * numTaps) * perBody;
+  auto macWords = [&](Value from, int64_t words) {
+    SmallVector<Value> bytes =
+        repeat(0, words / perBody, perBody, zeroBytes,
+               [&](Value body, ValueRange args) {
+                 SmallVector<Value> carried(args);
+                 for (int64_t i = 0; i < perBody; ++i)
+                   carried = macWord(add(add(from, body), i), carried);
+                 return carried;
+               });
+    for (int64_t i = words / perBody * perBody; i < words; ++i)
+      bytes = macWord(add(from, i), bytes);
+    return bytes;
+  };
+  SmallVector<Value> totals =
+      repeat(0, numWords / perChunk, perChunk, args,
+             [&](Value first, ValueRange args) {
+               return widen(macWords(first, perChunk), args);
+             });
+  if (int64_t rest = numWords % perChunk)
+    totals = widen(macWords(v.index(numWords - rest), rest), totals);
+  return totals;
+}
 
+void OutputsVectorizer::sumBytes(ArrayRef<int64_t> segments, int64_t count) {
+  int64_t macs = 0;
+  for (int64_t segment : segments)
+    macs += op.getNumColumns(segment);
+  // 16 bits hold the level's sum, unless K is large.
+  int64_t level = op.getLevels()[segments.front()];
+  bool isWide = macs * getLargestProduct(level) > 65535;
+  VectorType shortType = v.half(b.getI16Type());
+  VectorType intType = v.half(b.getI32Type());
+  int64_t numSums = count * blocks;
+  SmallVector<Value> totals(2 * numSums,
+                            v.splat(isWide ? intType : shortType, 0));
+  for (int64_t segment : segments)
+    totals = addBytes(segment, count, totals);
   for (int64_t i = 0; i < numSums; ++i) {
     Value even = totals[2 * i], odd = totals[2 * i + 1];
     if (!isWide) {
@@ -247,8 +266,8 @@ void OutputsVectorizer::sumBytes(int64_t segment, int64_t base, int64_t count) {
       odd = arith::ExtUIOp::create(b, loc, intType, odd);
     }
     int64_t output = i % blocks * kLaneBlock;
-    addPart(segment, i / blocks, output, even);
-    addPart(segment, i / blocks, output + kLaneBlock / 2, odd);
+    addPart(segments.front(), i / blocks, output, even);
+    addPart(segments.front(), i / blocks, output + kLaneBlock / 2, odd);
   }
 }
 
@@ -256,19 +275,19 @@ void OutputsVectorizer::sumBytes(int64_t segment, int64_t base, int64_t count) {
 // Levels 4 and 8: four bytes a 32-bit lane
 //===----------------------------------------------------------------------===//
 
-void OutputsVectorizer::sumDots(int64_t segment, int64_t base,
+void OutputsVectorizer::sumDots(ArrayRef<int64_t> segments,
                                 int64_t firstRegister) {
   constexpr int64_t lanes = kLaneBlock / 4, perBlock = 4;
-  int64_t level = op.getLevels()[segment];
+  int64_t level = op.getLevels()[segments.front()];
   VectorType type = VectorType::get({lanes}, b.getI32Type());
-  bool isSpread = cast<MemRefType>(op.getLanes()[segment].getType())
+  bool isSpread = cast<MemRefType>(op.getLanes()[segments.front()].getType())
                       .getElementTypeBitWidth() == 32;
   int64_t block = firstRegister / perBlock, inBlock = firstRegister % perBlock;
   // 64 bytes are one register of outputs, or of nibbles two.
-  auto loadOutputs = [&](Value column) {
+  auto loadOutputs = [&](int64_t segment, Value column) {
     SmallVector<Value, kDotRegisters> registers;
     auto load = [&](int64_t number) -> Value {
-      Value byte = getByte(segment, base, column, block, number * kLaneBlock);
+      Value byte = getByte(segment, column, block, number * kLaneBlock);
       return vector::BitCastOp::create(b, loc, type, loadWeights(byte));
     };
     for (int64_t i = 0; i < kDotRegisters; i += level == 4 ? 2 : 1) {
@@ -284,11 +303,12 @@ void OutputsVectorizer::sumDots(int64_t segment, int64_t base,
     }
     return registers;
   };
-  auto macTaps = [&](const Place &row, ValueRange args) {
+  auto macTaps = [&](int64_t segment, const Place &row, ValueRange args) {
     SmallVector<Value> accs(args);
-    for (int64_t tap = 0; tap < window.taps; ++tap) {
+    for (int64_t tap = 0; tap < windows[segment].rows.taps; ++tap) {
       Place place = getTap(segment, row, tap);
-      SmallVector<Value, kDotRegisters> registers = loadOutputs(place.column);
+      SmallVector<Value, kDotRegisters> registers =
+          loadOutputs(segment, place.column);
       for (int64_t lane = 0; lane < kLanesAtOnce; ++lane) {
         Value word = loadWord(segment, place, lane);
         for (int64_t i = 0; i < kDotRegisters; ++i) {
@@ -301,12 +321,16 @@ void OutputsVectorizer::sumDots(int64_t segment, int64_t base,
     return accs;
   };
   SmallVector<Value> accs(kDotRegisters * kLanesAtOnce, v.splat(type, 0));
-  accs = repeat(0, getNumPlanes(segment), 1, accs,
-                [&](Value word, ValueRange args) {
-                  return forWindowRows(segment, word, args, macTaps);
-                });
+  for (int64_t segment : segments)
+    accs = repeat(
+        0, getNumPlanes(segment), 1, accs, [&](Value word, ValueRange args) {
+          return forWindowRows(segment, word, args,
+                               [&](const Place &row, ValueRange inner) {
+                                 return macTaps(segment, row, inner);
+                               });
+        });
   for (auto [i, acc] : llvm::enumerate(accs))
-    addPart(segment, int64_t(i) / kDotRegisters,
+    addPart(segments.front(), int64_t(i) / kDotRegisters,
             (firstRegister + int64_t(i) % kDotRegisters) * lanes, acc);
 }
 
@@ -315,25 +339,25 @@ void OutputsVectorizer::sumDots(int64_t segment, int64_t base,
 //===----------------------------------------------------------------------===//
 
 void OutputsVectorizer::sumLanes() {
-  int64_t base = 0; // of the segment, in the tile's line
-  for (auto [segment, level] : llvm::enumerate(op.getLevels())) {
-    if (level <= 2) {
+  int64_t numSegments = op.getLevels().size();
+  for (int64_t first = 0; first < numSegments;) {
+    SmallVector<int64_t, 2> segments = takeLevel(op.getLevels(), first);
+    first += segments.size();
+    if (op.getLevels()[segments.front()] <= 2) {
       int64_t count = kByteSums / blocks;
       Value lane = firstLane, row = firstRow;
       repeat(0, kLanesAtOnce / count, count, {}, [&](Value i, ValueRange) {
         firstLane = add(lane, i);
         firstRow = add(row, i);
-        sumBytes(segment, base, count);
+        sumBytes(segments, count);
         return SmallVector<Value>();
       });
       firstLane = lane;
       firstRow = row;
     } else {
       for (int64_t i = 0; i < 4 * blocks; i += kDotRegisters)
-        sumDots(segment, base, i);
+        sumDots(segments, i);
     }
-    base += op.getNumColumns(segment) * blocks *
-            ContractOutputsOp::getColumnBytes(level);
   }
 }
 

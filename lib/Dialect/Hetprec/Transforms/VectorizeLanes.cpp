@@ -444,8 +444,8 @@ struct VectorizeLanesPass
     SmallVector<Operation *> ops;
     WalkResult walk = getOperation().walk([&](Operation *op) {
       if (!isa<ContractOp, ContractOutputsOp, RequantizeLanesOp, PackLanesOp,
-               UnpackLanesOp, SplitPhasesOp, SpreadLanesOp, GemvOp, PackRowsOp,
-               SumRowsOp>(op))
+               UnpackLanesOp, SplitPhasesOp, SpreadLanesOp, FoldTapsOp, GemvOp,
+               PackRowsOp, SumRowsOp>(op))
         return WalkResult::advance();
       if (op->getNumResults() != 0) {
         op->emitOpError("must be on memrefs to be vectorized; bufferize first");
@@ -467,6 +467,7 @@ struct VectorizeLanesPass
           .Case<UnpackLanesOp>([&](auto o) { lowerUnpackLanes(b, o); })
           .Case<SplitPhasesOp>([&](auto o) { lowerSplitPhases(b, o); })
           .Case<SpreadLanesOp>([&](auto o) { lowerSpreadLanes(b, o); })
+          .Case<FoldTapsOp>([&](auto o) { vectorizeFoldTaps(b, o); })
           .Case<GemvOp>([&](auto o) { vectorizeGemv(b, o); })
           .Case<PackRowsOp>([&](auto o) { lowerPackRows(b, o); })
           .Case<SumRowsOp>([&](auto o) { lowerSumRows(b, o); });

@@ -17,8 +17,8 @@ using namespace sysmol::hetprec;
 
 static bool isLaneOp(Operation *op) {
   return isa<ContractOp, ContractOutputsOp, RequantizeLanesOp, PackLanesOp,
-             UnpackLanesOp, SplitPhasesOp, SpreadLanesOp, GemvOp, PackRowsOp,
-             SumRowsOp>(op);
+             UnpackLanesOp, SplitPhasesOp, SpreadLanesOp, FoldTapsOp, GemvOp,
+             PackRowsOp, SumRowsOp>(op);
 }
 
 static bool isModelOp(Operation *op) {

@@ -280,3 +280,114 @@ func.func @spread_unknown(%a: memref<1x?xi8>, %init: memref<4x?xi8>) {
   hetprec.spread_lanes %a : memref<1x?xi8> outs(%init : memref<4x?xi8>) {level = 1, first = 0, channels = 4}
   return
 }
+
+// -----
+
+func.func @fold_words(%a: tensor<1x128xi16>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
+  // expected-error @+1 {{folds the words of its level}}
+  %r = hetprec.fold_taps %a : tensor<1x128xi16> outs(%init : tensor<1x128xi8>) {level = 2, channels = 1, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
+  return %r : tensor<1x128xi8>
+}
+
+// -----
+
+func.func @fold_channels(%a: tensor<1x128xi8>, %init: tensor<3x128xi8>) -> tensor<3x128xi8> {
+  // expected-error @+1 {{folds 1 to 3 channels of a word}}
+  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<3x128xi8>) {level = 2, channels = 4, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<3x128xi8>
+  return %r : tensor<3x128xi8>
+}
+
+// -----
+
+func.func @fold_size(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
+  // expected-error @+1 {{needs as many words as the taps of its channels fill}}
+  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = 2, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
+  return %r : tensor<1x128xi8>
+}
+
+// -----
+
+func.func @fold_phases(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
+  // expected-error @+1 {{needs one tap_phases entry for each tap, a plane}}
+  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = 1, taps = array<i64: 0, 1>, tap_phases = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
+  return %r : tensor<1x128xi8>
+}
+
+// -----
+
+func.func @fold_lanes(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
+  // expected-error @+1 {{reads and writes blocks of 64 lanes that the planes have}}
+  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = 1, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 128} -> tensor<1x128xi8>
+  return %r : tensor<1x128xi8>
+}
+
+// -----
+
+func.func @fold_far(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
+  // expected-error @+1 {{needs taps, in [0, 2^40]}}
+  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = 1, taps = array<i64: 0, 9223372036854775807>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
+  return %r : tensor<1x128xi8>
+}
+
+// -----
+
+func.func @fold_unknown(%a: memref<1x?xi8>, %init: memref<1x128xi8>) {
+  // expected-error @+1 {{needs planes of known sizes}}
+  hetprec.fold_taps %a : memref<1x?xi8> outs(%init : memref<1x128xi8>) {level = 2, channels = 1, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64}
+  return
+}
+
+// -----
+
+func.func @folded_size(%a: tensor<1x64xi8>, %w: tensor<2x1xi8>, %init: tensor<2x64xi32>) -> tensor<2x64xi32> {
+  // expected-error @+1 {{needs one entry of folded for each level, or none}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<2x1xi8>) outs(%init : tensor<2x64xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 2>, folded = array<i1: true, true>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<2x64xi32>
+  return %r : tensor<2x64xi32>
+}
+
+// -----
+
+func.func @folded_order(%a: tensor<1x64xi8>, %w: tensor<2x1xi8>, %init: tensor<2x64xi32>) -> tensor<2x64xi32> {
+  // expected-error @+1 {{a level's folded segment follows its other one and has the same coefficient and words}}
+  %r = hetprec.contract accumulator lanes(%a, %a : tensor<1x64xi8>, tensor<1x64xi8>) rows(%w, %w : tensor<2x1xi8>, tensor<2x1xi8>) outs(%init : tensor<2x64xi32>)
+    {levels = array<i64: 2, 2>, coefficients = array<i64: 2, 2>, folded = array<i1: true, false>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<2x64xi32>
+  return %r : tensor<2x64xi32>
+}
+
+// -----
+
+func.func @folded_coefficient(%a: tensor<1x64xi8>, %w: tensor<2x1xi8>, %init: tensor<2x64xi32>) -> tensor<2x64xi32> {
+  // expected-error @+1 {{a level's folded segment follows its other one and has the same coefficient and words}}
+  %r = hetprec.contract accumulator lanes(%a, %a : tensor<1x64xi8>, tensor<1x64xi8>) rows(%w, %w : tensor<2x1xi8>, tensor<2x1xi8>) outs(%init : tensor<2x64xi32>)
+    {levels = array<i64: 2, 2>, coefficients = array<i64: 2, 4>, folded = array<i1: false, true>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<2x64xi32>
+  return %r : tensor<2x64xi32>
+}
+
+// -----
+
+// A level twice without folding is not summed together.
+func.func @level_twice(%a: tensor<1x64xi8>, %w: tensor<2x1xi8>, %init: tensor<2x64xi32>) -> tensor<2x64xi32> {
+  // expected-error @+1 {{a level's folded segment follows its other one and has the same coefficient and words}}
+  %r = hetprec.contract accumulator lanes(%a, %a : tensor<1x64xi8>, tensor<1x64xi8>) rows(%w, %w : tensor<2x1xi8>, tensor<2x1xi8>) outs(%init : tensor<2x64xi32>)
+    {levels = array<i64: 2, 2>, coefficients = array<i64: 2, 4>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<2x64xi32>
+  return %r : tensor<2x64xi32>
+}
+
+// -----
+
+func.func @folded_words(%a: tensor<1x64xi8>, %b: tensor<1x66xi8>, %w: tensor<2x3xi8>, %v: tensor<2x3xi8>, %init: tensor<2x64xi32>) -> tensor<2x64xi32> {
+  // expected-error @+1 {{rows and lanes differ in their groups}}
+  %r = hetprec.contract accumulator lanes(%b, %a : tensor<1x66xi8>, tensor<1x64xi8>) rows(%w, %v : tensor<2x3xi8>, tensor<2x3xi8>) outs(%init : tensor<2x64xi32>)
+    {levels = array<i64: 2, 2>, coefficients = array<i64: 2, 2>, folded = array<i1: false, true>, taps = array<i64: 0, 1, 2>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<2x64xi32>
+  return %r : tensor<2x64xi32>
+}
+
+// -----
+
+func.func @folded_starts(%a: tensor<1x64xi8>, %w: tensor<2x1xi8>, %s: tensor<2xi32>, %init: tensor<2x64xi32>) -> tensor<2x64xi32> {
+  // expected-error @+1 {{folded segments are of words that all rows read}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<2x1xi8>) starts(%s : tensor<2xi32>) outs(%init : tensor<2x64xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 2>, folded = array<i1: true>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<2x64xi32>
+  return %r : tensor<2x64xi32>
+}

@@ -2,13 +2,14 @@
 // RUN: sysmol-opt %s --pass-pipeline='builtin.module(func.func(hetprec-pack),canonicalize)' --mlir-print-elementsattrs-with-hex-if-larger=-1 | FileCheck %s
 
 // Codes 1 of 2 bits of three channels: 1 + 4 + 16 = 21, in the bytes of outputs
-// 0 (byte 0) and 32 (byte 1); both taps. The 4-bit channel: 5 in the low nibble
-// of byte 0 for output 0, of byte 64 for output 32; 6 for the second tap.
+// 0 (byte 0) and 32 (byte 1); both taps. The 4-bit channel's taps are folded into
+// one word: 5 and 6 in the low nibbles of bytes 0 and 1 for output 0, of bytes 64
+// and 65 for output 32.
 // Sums of 33 rows go on as a contract of two pixels.
 // CHECK-LABEL: @two_levels
-// CHECK-DAG: %[[W:.+]] = arith.constant dense<{{\[\[}}21, 21, {{(0, ){62}( )?}}21, 21, {{(0, ){62}( )?}}5, {{(0, ){63}( )?}}5, {{(0, ){63}( )?}}6, {{(0, ){63}( )?}}6, {{(0, ){62}( )?}}0]]> : tensor<1x384xi8>
-// CHECK: %[[SUMS:.+]] = hetprec.contract_outputs lanes(%{{.+}}, %{{.+}} : tensor<1x{{.+}}xi8>, tensor<1x{{.+}}xi16>) weights(%[[W]] : tensor<1x384xi8>) outs(%{{.+}} : tensor<64x128xi32>)
-// CHECK-SAME: coefficients = array<i64: 40, 2>
+// CHECK-DAG: %[[W:.+]] = arith.constant dense<{{\[\[}}21, 21, {{(0, ){62}( )?}}21, 21, {{(0, ){62}( )?}}5, 6, {{(0, ){62}( )?}}5, 6, {{(0, ){61}( )?}}0]]> : tensor<1x256xi8>
+// CHECK: %[[SUMS:.+]] = hetprec.contract_outputs lanes(%{{.+}}, %{{.+}} : tensor<1x{{.+}}xi8>, tensor<1x{{.+}}xi16>) weights(%[[W]] : tensor<1x256xi8>) outs(%{{.+}} : tensor<64x128xi32>)
+// CHECK-SAME: coefficients = array<i64: 40, 2>, folded = array<i1: false, true>
 // CHECK-SAME: lane_count = 64 : i64
 // CHECK-SAME: levels = array<i64: 2, 4>, origin = 0 : i64, taps = array<i64: 0, 1>, tile_blocks = 1 : i64, used_lanes = 2 : i64
 // CHECK: %[[BIAS:.+]] = hetprec.contract accumulator lanes(
@@ -33,10 +34,11 @@ func.func @two_levels(%x: tensor<1x4x1x3xi8, #a>) -> tensor<1x33x1x2xi32> {
 }
 
 // 300 outputs: two tiles of two blocks, one of one block for the 44 that are
-// left. The codes of both segments take their rows of the sums, 250 and 50.
+// left. The codes of both segments take their rows of the sums, 250 and 50. Two
+// channels under two taps are one word.
 // CHECK-LABEL: @segments
-// CHECK: %[[A:.+]] = hetprec.contract_outputs {{.+}} weights(%{{.+}} : tensor<2x256xi8>) outs(%{{.+}} : tensor<256x128xi32>)
-// CHECK: %[[B:.+]] = hetprec.contract_outputs {{.+}} weights(%{{.+}} : tensor<1x128xi8>) outs(%{{.+}} : tensor<64x128xi32>)
+// CHECK: %[[A:.+]] = hetprec.contract_outputs {{.+}} weights(%{{.+}} : tensor<2x128xi8>) outs(%{{.+}} : tensor<256x128xi32>)
+// CHECK: %[[B:.+]] = hetprec.contract_outputs {{.+}} weights(%{{.+}} : tensor<1x64xi8>) outs(%{{.+}} : tensor<64x128xi32>)
 // CHECK: %[[SUMS:.+]] = tensor.insert_slice %[[B]] into %{{.+}}[256, 0] [64, 128] [1, 1]
 // CHECK: %[[ONE:.+]] = tensor.extract_slice %[[SUMS]][0, 0] [250, 128] [1, 1]
 // CHECK: hetprec.contract codes sums(%[[ONE]] :

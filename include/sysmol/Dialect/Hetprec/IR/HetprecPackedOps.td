@@ -77,6 +77,11 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     for tap `t`, bytes from `tap_bytes[t]` on are 0: where that leaves room for a
     lane, one load serves it and the next.
 
+    A *folded* segment (`fold_taps`) has a whole window of the channels that leave
+    slots of a level's last word empty in its words: it has one tap, the first,
+    and one phase. It follows its level's other segment, if there is one, and has
+    the same coefficient: both are summed together.
+
     `epilogue` says what is written to `init` at `[row, lane]`:
     `accumulator` (`v`), `real` (HP18), `carrier` (HP17), `carrier_add` (HP17,
     onto what `init` holds), `codes` (`#{t : v > t}` of the row's `thresholds`
@@ -114,6 +119,7 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     DefaultValuedAttr<I64Attr, "1">:$phases, I64Attr:$origin,
     DefaultValuedAttr<I64Attr, "0">:$lane_bytes,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$tap_bytes,
+    DefaultValuedAttr<DenseBoolArrayAttr, "{}">:$folded,
     I64Attr:$lane_begin, I64Attr:$lane_count,
     Hetprec_EpilogueAttr:$epilogue,
     DefaultValuedAttr<I64Attr, "0">:$out_level,
@@ -143,6 +149,10 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     int64_t getNumRows();
     /// Loads per multiply: the reduction's length in words, all segments.
     int64_t getReductionSize();
+    /// Whether the words of segment `s` hold whole windows.
+    bool isFolded(int64_t s) { return !getFolded().empty() && getFolded()[s]; }
+    int64_t getNumTaps(int64_t s) { return isFolded(s) ? 1 : getTaps().size(); }
+    int64_t getNumPhases(int64_t s) { return isFolded(s) ? 1 : getPhases(); }
   }];
 }
 
@@ -163,8 +173,8 @@ def Hetprec_ContractOutputsOp : Hetprec_LaneOp<"contract_outputs", [
               weights of n in column g * T + t)
     ```
 
-    with groups, levels and codes as in `contract`, which goes on from these
-    sums. Lanes from `lane_begin + used_lanes` on are not specified.
+    with groups, levels, folded segments and codes as in `contract`, which goes
+    on from these sums. Lanes from `lane_begin + used_lanes` on are not specified.
 
     ```mlir
     %sums = hetprec.contract_outputs lanes(%a : tensor<2x192xi8>)
@@ -192,6 +202,7 @@ def Hetprec_ContractOutputsOp : Hetprec_LaneOp<"contract_outputs", [
     DenseI64ArrayAttr:$taps,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$tap_phases,
     DefaultValuedAttr<I64Attr, "1">:$phases, I64Attr:$origin,
+    DefaultValuedAttr<DenseBoolArrayAttr, "{}">:$folded,
     I64Attr:$lane_begin, I64Attr:$lane_count, I64Attr:$used_lanes,
     I64Attr:$tile_blocks, OptionalAttr<StrAttr>:$layer);
   let assemblyFormat = [{
@@ -205,6 +216,10 @@ def Hetprec_ContractOutputsOp : Hetprec_LaneOp<"contract_outputs", [
     int64_t getTileOutputs() { return int64_t(getTileBlocks()) * 64; }
     /// Columns of segment `s`: its groups times the taps.
     int64_t getNumColumns(int64_t s);
+    /// Whether the words of segment `s` hold whole windows.
+    bool isFolded(int64_t s) { return !getFolded().empty() && getFolded()[s]; }
+    int64_t getNumTaps(int64_t s) { return isFolded(s) ? 1 : getTaps().size(); }
+    int64_t getNumPhases(int64_t s) { return isFolded(s) ? 1 : getPhases(); }
     /// Bytes of 64 outputs in one column of `level`.
     static int64_t getColumnBytes(int64_t level);
   }];
@@ -315,6 +330,41 @@ def Hetprec_SpreadLanesOp : Hetprec_LaneOp<"spread_lanes"> {
   let arguments = (ins Hetprec_Packed:$input, Hetprec_Packed:$init,
     I64Attr:$level, I64Attr:$first, I64Attr:$channels,
     DefaultValuedAttr<I64Attr, "1">:$phases);
+  let assemblyFormat = [{
+    $input `:` type($input) `outs` `(` $init `:` type($init) `)` attr-dict
+    (`->` type($results)^)?
+  }];
+  let hasVerifier = 1;
+}
+
+def Hetprec_FoldTapsOp : Hetprec_LaneOp<"fold_taps"> {
+  let summary = "the taps of a window side by side in words";
+  let description = [{
+    A word of which few slots hold channels is multiplied for every tap of a
+    window. Here the slots of all taps fill words of their own: slot `t *
+    channels + c` of the words of lane `l`, from the first on, is the code in slot
+    `c` of plane `tap_phases[t]` (0 where there are none) at lane `l + taps[t]`,
+    for `l` in `[lane_begin, lane_begin + lane_count)`. Slots beyond the last tap
+    are 0; other lanes of `init` stay as they are.
+
+    One 2-bit channel under a 3x3 window, of which three words instead of nine are
+    multiplied:
+
+    ```mlir
+    %f = hetprec.fold_taps %x : tensor<1x192xi8> outs(%i : tensor<3x192xi8>)
+      {level = 2, channels = 1, taps = array<i64: 0, 1, 2, 8, 9, 10, 16, 17, 18>,
+       lane_begin = 55, lane_count = 64} -> tensor<3x192xi8>
+    ```
+    gives plane 0, for lane 60,
+
+    ```
+    (x[0, 60] & 3) | (x[0, 61] & 3) << 2 | (x[0, 62] & 3) << 4
+    ```
+  }];
+  let arguments = (ins Hetprec_Packed:$input, Hetprec_Packed:$init,
+    I64Attr:$level, I64Attr:$channels, DenseI64ArrayAttr:$taps,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$tap_phases,
+    I64Attr:$lane_begin, I64Attr:$lane_count);
   let assemblyFormat = [{
     $input `:` type($input) `outs` `(` $init `:` type($init) `)` attr-dict
     (`->` type($results)^)?

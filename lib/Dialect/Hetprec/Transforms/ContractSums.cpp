@@ -1,0 +1,580 @@
+//===- ContractSums.cpp - Sums over words of channels ---------------------===//
+
+#include "ContractSums.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace sysmol::hetprec;
+
+namespace {
+
+/// How many macs fit in a byte before it overflows.
+int64_t getMacsPerByte(int64_t level) { return 255 / getLargestProduct(level); }
+
+/// Words of one row and block that a loop body unrolls where a window has one
+/// tap.
+constexpr int64_t kUnrolledWords = 3;
+/// Byte sums that are in registers at once, each with two totals.
+constexpr int64_t kByteSumsAtOnce = 8;
+/// Sums of level 4 and 8 that are in registers at once; a register holds a
+/// quarter of a block.
+constexpr int64_t kDotSumsAtOnce = 16;
+
+class ContractSums {
+public:
+  ContractSums(OpBuilder &b, ContractOp op, LaneScratch &scratch)
+      : b(b), op(op), loc(op.getLoc()), v(b, loc), scratch(scratch),
+        blocks(op.getLaneCount() / kLaneBlock) {
+    for (int64_t s = 0; s < int64_t(op.getLevels().size()); ++s)
+      windows.push_back(SegmentWindow(op, s));
+  }
+
+  SmallVector<LevelSums> run();
+
+private:
+  /// Rows `[first, first + count)` of the tile that are summed together.
+  struct RowRange {
+    int64_t first, count;
+  };
+  /// Where one row of the window lies.
+  struct WindowRow {
+    Value lane;   // lanes on from the first row's
+    Value phase;  // phases on; null: the same
+    Value column; // of its first row word
+  };
+
+  /// Runs `body` for every row of the segment's window.
+  SmallVector<Value> forWindowRows(
+      int64_t segment, Value word, ValueRange carried,
+      function_ref<SmallVector<Value>(const WindowRow &, ValueRange)> body);
+
+  /// Sums of the segments of one level.
+  LevelSums sumBytes(ArrayRef<int64_t> segments, ArrayRef<RowRange> ranges);
+  void sumBytes(ArrayRef<int64_t> segments, RowRange rows, Value start,
+                Value memory);
+  /// Sums in bytes that may go on before they are widened.
+  struct ByteSums {
+    SmallVector<Value> bytes, totals;
+    int64_t macs = 0; // that the bytes hold
+  };
+  void addBytes(int64_t segment, RowRange rows, Value start, ByteSums &sums);
+  /// Adds the bytes to their totals.
+  void widen(ValueRange bytes, MutableArrayRef<Value> totals);
+  /// The bytes are zero again.
+  void flush(ByteSums &sums);
+  /// What a column of row words is multiplied with: a register for each block.
+  struct MacColumn {
+    Value column;
+    SmallVector<Value> lanes;
+  };
+  /// Asks for the words of the next tile's rows.
+  void prefetchRows(int64_t segment, RowRange rows, Value column);
+  /// Adds the products of consecutive columns to `bytes`.
+  void macColumns(int64_t segment, RowRange rows, ArrayRef<MacColumn> columns,
+                  SmallVector<Value> &bytes);
+  /// Adds `count` taps of a window row.
+  void macTaps(int64_t segment, RowRange rows, Value word,
+               const WindowRow &windowRow, int64_t tap, int64_t count,
+               Value start, SmallVector<Value> &bytes);
+  /// Adds `count` words of a window with one tap.
+  void macWords(int64_t segment, RowRange rows, Value firstWord, int64_t count,
+                Value start, SmallVector<Value> &bytes);
+  LevelSums sumDots(ArrayRef<int64_t> segments, ArrayRef<RowRange> ranges);
+  void sumDots(ArrayRef<int64_t> segments, RowRange rows, Value start,
+               Value part, int64_t quarters, const LevelSums &sums);
+
+  /// Runs `body` with the first group that the rows read (null: the first of
+  /// all). Where they have no channels of a segment it does not run, and their
+  /// sums are zero.
+  void whereRead(int64_t segment, RowRange rows, Value memory,
+                 function_ref<void(Value)> body);
+  /// Column of tap `tap` of a window row.
+  Value getColumn(const WindowRow &row, int64_t tap) {
+    if (op.getUniformRows())
+      return row.column;
+    return arith::AddIOp::create(b, loc, row.column, v.index(tap));
+  }
+  Value getPlane(int64_t segment, const WindowRow &row, int64_t tap,
+                 Value start, Value word);
+  int64_t getNumWords(int64_t segment) {
+    int64_t size =
+        cast<MemRefType>(op.getRows()[segment].getType()).getDimSize(1);
+    return op.getUniformRows() ? size : size / op.getNumTaps(segment);
+  }
+  /// Products of a row and a lane.
+  int64_t countMacs(ArrayRef<int64_t> segments) {
+    int64_t count = 0;
+    for (int64_t segment : segments)
+      count += getNumWords(segment) * op.getNumTaps(segment);
+    return count;
+  }
+  SmallVector<Value>
+  repeat(int64_t first, int64_t count, int64_t step, ValueRange carried,
+         function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+    return v.repeat(v.index(first), count, step, carried, body);
+  }
+
+  OpBuilder &b;
+  ContractOp op;
+  Location loc;
+  LaneVectors v;
+  LaneScratch &scratch;
+  int64_t blocks;
+  SmallVector<SegmentWindow, 6> windows; // of each segment
+};
+
+} // namespace
+
+SmallVector<Value> ContractSums::forWindowRows(
+    int64_t segment, Value word, ValueRange carried,
+    function_ref<SmallVector<Value>(const WindowRow &, ValueRange)> body) {
+  const WindowRows &window = windows[segment].rows;
+  Value column =
+      arith::MulIOp::create(b, loc, word, v.index(op.getNumTaps(segment)));
+  return repeat(0, window.rows, 1, carried, [&](Value i, ValueRange args) {
+    auto times = [&](int64_t step) -> Value {
+      return arith::MulIOp::create(b, loc, i, v.index(step));
+    };
+    WindowRow row{times(window.laneStep),
+                  window.phaseStep ? times(window.phaseStep) : Value(),
+                  word}; // one word for all taps
+    if (!op.getUniformRows())
+      row.column = arith::AddIOp::create(b, loc, column, times(window.taps));
+    return body(row, args);
+  });
+}
+
+void ContractSums::whereRead(int64_t segment, RowRange rows, Value memory,
+                             function_ref<void(Value)> body) {
+  if (op.getStarts().empty())
+    return body({});
+  Value start = v.loadScalar(op.getStarts()[segment], v.index(rows.first));
+  start = arith::IndexCastOp::create(b, loc, b.getIndexType(), start);
+  Value read = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, start,
+                                     v.index(0));
+  auto branch = scf::IfOp::create(b, loc, read, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  body(start);
+  b.setInsertionPointToStart(branch.elseBlock());
+  Type element = cast<MemRefType>(memory.getType()).getElementType();
+  Value zero = v.splat(v.half(element), 0);
+  for (int64_t row = rows.first; row < rows.first + rows.count; ++row)
+    for (int64_t block = 0; block < blocks; ++block)
+      v.storePair({zero, zero}, memory, v.index(row), block);
+}
+
+Value ContractSums::getPlane(int64_t segment, const WindowRow &row, int64_t tap,
+                             Value start, Value word) {
+  int64_t planes =
+      cast<MemRefType>(op.getLanes()[segment].getType()).getDimSize(0);
+  Value phasePlanes = v.index(planes / op.getNumPhases(segment));
+  Value plane = word;
+  auto add = [&](Value more) {
+    plane = arith::AddIOp::create(b, loc, plane, more);
+  };
+  if (start)
+    add(start);
+  if (row.phase)
+    add(arith::MulIOp::create(b, loc, row.phase, phasePlanes));
+  if (int64_t phase = windows[segment].tapPhases[tap])
+    add(arith::MulIOp::create(b, loc, v.index(phase), phasePlanes));
+  return plane;
+}
+
+//===----------------------------------------------------------------------===//
+// Sums of a segment
+//===----------------------------------------------------------------------===//
+
+void ContractSums::prefetchRows(int64_t segment, RowRange rows, Value column) {
+  if (!op.getPrefetchRows())
+    return;
+  for (int64_t r = rows.first; r < rows.first + rows.count; ++r)
+    memref::PrefetchOp::create(b, loc, op.getRows()[segment],
+                               ValueRange{v.index(r + op.getNumRows()), column},
+                               /*isWrite=*/false, /*localityHint=*/3,
+                               /*isDataCache=*/true);
+}
+
+void ContractSums::macColumns(int64_t segment, RowRange rows,
+                              ArrayRef<MacColumn> columns,
+                              SmallVector<Value> &bytes) {
+  int64_t level = op.getLevels()[segment];
+  Value rowWords = op.getRows()[segment];
+  // Scalar loads of level 2 take turns with those of the product table: one
+  // load for up to eight columns. It may read up to three bytes behind them.
+  constexpr size_t kMostBytes = 8;
+  if (columns.size() > kMostBytes && level == 2 && !op.getUniformRows()) {
+    macColumns(segment, rows, columns.take_front(kMostBytes), bytes);
+    return macColumns(segment, rows, columns.drop_front(kMostBytes), bytes);
+  }
+  bool together = level == 2 && columns.size() > 1 && !op.getUniformRows();
+  int64_t width = llvm::PowerOf2Ceil(columns.size());
+  Type wideType = b.getIntegerType(8 * width);
+  prefetchRows(segment, rows, columns.front().column);
+  for (int64_t r = 0; r < rows.count; ++r) {
+    Value row = v.index(rows.first + r), wide;
+    if (together) {
+      Value all = v.loadVector(rowWords, row, columns.front().column, width);
+      wide = vector::ExtractOp::create(
+          b, loc,
+          vector::BitCastOp::create(b, loc, VectorType::get({1}, wideType),
+                                    all),
+          0);
+    }
+    for (auto [i, column] : llvm::enumerate(columns)) {
+      Value word;
+      if (together) {
+        Value by = arith::ConstantOp::create(
+            b, loc, b.getIntegerAttr(wideType, int64_t(8 * i)));
+        word = arith::TruncIOp::create(
+            b, loc, b.getI8Type(), arith::ShRUIOp::create(b, loc, wide, by));
+      } else {
+        word = v.loadScalar(rowWords, row, column.column);
+      }
+      for (int64_t block = 0; block < blocks; ++block) {
+        Value &acc = bytes[r * blocks + block];
+        acc = MacOp::create(b, loc, acc.getType(), acc, column.lanes[block],
+                            word, level);
+      }
+    }
+  }
+}
+
+void ContractSums::macWords(int64_t segment, RowRange rows, Value firstWord,
+                            int64_t count, Value start,
+                            SmallVector<Value> &bytes) {
+  Value lanes = op.getLanes()[segment];
+  SmallVector<MacColumn> columns;
+  for (int64_t i = 0; i < count; ++i) {
+    Value word = firstWord;
+    if (i > 0)
+      word = arith::AddIOp::create(b, loc, firstWord, v.index(i));
+    WindowRow only{v.index(0), Value(), word};
+    Value plane = getPlane(segment, only, 0, start, word);
+    MacColumn column{word, {}};
+    for (int64_t block = 0; block < blocks; ++block)
+      column.lanes.push_back(v.loadVector(
+          lanes, plane, v.index(windows[segment].taps[0] + block * kLaneBlock),
+          kLaneBlock));
+    columns.push_back(std::move(column));
+  }
+  macColumns(segment, rows, columns, bytes);
+}
+
+void ContractSums::macTaps(int64_t segment, RowRange rows, Value word,
+                           const WindowRow &windowRow, int64_t tap,
+                           int64_t count, Value start,
+                           SmallVector<Value> &bytes) {
+  SmallVector<MacColumn> columns;
+  for (int64_t t = tap; t < tap + count; ++t) {
+    MacColumn column{getColumn(windowRow, t), {}};
+    Value plane = getPlane(segment, windowRow, t, start, word);
+    for (int64_t block = 0; block < blocks; ++block) {
+      Value lane = arith::AddIOp::create(
+          b, loc, windowRow.lane,
+          v.index(windows[segment].taps[t] + block * kLaneBlock));
+      column.lanes.push_back(
+          v.loadVector(op.getLanes()[segment], plane, lane, kLaneBlock));
+    }
+    columns.push_back(std::move(column));
+  }
+  macColumns(segment, rows, columns, bytes);
+}
+
+LevelSums ContractSums::sumBytes(ArrayRef<int64_t> segments,
+                                 ArrayRef<RowRange> ranges) {
+  // 16 bits hold the level's sum, unless K is large and the total needs 32.
+  int64_t first = segments.front();
+  int64_t largest =
+      countMacs(segments) * getLargestProduct(op.getLevels()[first]);
+  bool wide = op.getSumBits() == 32 && largest > 65535;
+  Value memory = scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
+                              b.getIntegerType(wide ? 32 : 16));
+  int64_t most = std::max<int64_t>(1, kByteSumsAtOnce / blocks);
+  for (RowRange range : ranges) {
+    // Parts of equal size: 6 rows are 3 and 3, not 4 and 2.
+    int64_t parts = llvm::divideCeil(range.count, most);
+    int64_t atOnce = llvm::divideCeil(range.count, parts);
+    whereRead(first, range, memory, [&](Value start) {
+      for (int64_t done = 0; done < range.count; done += atOnce)
+        sumBytes(segments,
+                 {range.first + done, std::min(atOnce, range.count - done)},
+                 start, memory);
+    });
+  }
+  return {first, memory, SumOrder::Wide, op.getCoefficients()[first], largest};
+}
+
+// Two totals for each register of bytes. In 16 bits, of all bits and of the
+// odd lanes (the high bytes): what the odd lanes add to the former is known,
+// so no AND is needed until the end. In 32 bits, even lanes and odd ones.
+void ContractSums::widen(ValueRange bytes, MutableArrayRef<Value> totals) {
+  VectorType shortType = v.half(b.getI16Type());
+  Type sumType = totals.front().getType();
+  for (auto [i, sum] : llvm::enumerate(bytes)) {
+    Value both = vector::BitCastOp::create(b, loc, shortType, sum);
+    Value odd = arith::ShRUIOp::create(b, loc, both, v.splat(shortType, 8));
+    Value first = both;
+    if (sumType != shortType) {
+      first = arith::ExtUIOp::create(
+          b, loc, sumType,
+          arith::AndIOp::create(b, loc, both, v.splat(shortType, 255)));
+      odd = arith::ExtUIOp::create(b, loc, sumType, odd);
+    }
+    totals[2 * i] = arith::AddIOp::create(b, loc, totals[2 * i], first);
+    totals[2 * i + 1] = arith::AddIOp::create(b, loc, totals[2 * i + 1], odd);
+  }
+}
+
+void ContractSums::flush(ByteSums &sums) {
+  if (sums.macs == 0)
+    return;
+  widen(sums.bytes, sums.totals);
+  Value zero = v.splat(cast<VectorType>(sums.bytes.front().getType()), 0);
+  sums.bytes.assign(sums.bytes.size(), zero);
+  sums.macs = 0;
+}
+
+/// Levels 1 and 2: sums in bytes, widened before they can overflow.
+void ContractSums::addBytes(int64_t segment, RowRange rows, Value start,
+                            ByteSums &sums) {
+  int64_t limit = getMacsPerByte(op.getLevels()[segment]);
+  int64_t numWords = getNumWords(segment), numTaps = op.getNumTaps(segment);
+  const WindowRows &window = windows[segment].rows;
+  Value zero = v.splat(cast<VectorType>(sums.bytes.front().getType()), 0);
+  SmallVector<Value> zeroBytes(sums.bytes.size(), zero);
+  if (numTaps > limit) {
+    // A large window: widen after each of its rows, and within them.
+    flush(sums);
+    sums.totals =
+        repeat(0, numWords, 1, sums.totals, [&](Value word, ValueRange args) {
+          return forWindowRows(
+              segment, word, args, [&](const WindowRow &row, ValueRange inner) {
+                SmallVector<Value> carried(inner);
+                for (int64_t tap = 0; tap < window.taps; tap += limit) {
+                  SmallVector<Value> bytes = zeroBytes;
+                  macTaps(segment, rows, word, row, tap,
+                          std::min(limit, window.taps - tap), start, bytes);
+                  widen(bytes, carried);
+                }
+                return carried;
+              });
+        });
+    return;
+  }
+
+  int64_t wordsPerBody = numTaps == 1 ? kUnrolledWords : 1;
+  auto body = [&](Value firstWord, int64_t count, ValueRange args) {
+    SmallVector<Value> bytes(args);
+    if (numTaps == 1) {
+      macWords(segment, rows, firstWord, count, start, bytes);
+      return bytes;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      Value word = firstWord;
+      if (i > 0)
+        word = arith::AddIOp::create(b, loc, firstWord, v.index(i));
+      bytes = forWindowRows(
+          segment, word, bytes, [&](const WindowRow &row, ValueRange inner) {
+            SmallVector<Value> carried(inner);
+            macTaps(segment, rows, word, row, 0, window.taps, start, carried);
+            return carried;
+          });
+    }
+    return bytes;
+  };
+  int64_t done = 0;
+  if (sums.macs + numWords * numTaps > limit) {
+    flush(sums);
+    int64_t bodiesPerChunk = limit / (wordsPerBody * numTaps);
+    int64_t wordsPerChunk = bodiesPerChunk * wordsPerBody;
+    int64_t chunks = numWords / wordsPerChunk;
+    sums.totals = repeat(0, chunks, wordsPerChunk, sums.totals,
+                         [&](Value chunk, ValueRange args) {
+                           SmallVector<Value> carried(args);
+                           SmallVector<Value> bytes = repeat(
+                               0, bodiesPerChunk, wordsPerBody, zeroBytes,
+                               [&](Value i, ValueRange inner) {
+                                 Value first =
+                                     arith::AddIOp::create(b, loc, chunk, i);
+                                 return body(first, wordsPerBody, inner);
+                               });
+                           widen(bytes, carried);
+                           return carried;
+                         });
+    done = chunks * wordsPerChunk;
+  }
+  // What is left is less than a chunk: no overflow here either.
+  if (done == numWords)
+    return;
+  sums.macs += (numWords - done) * numTaps;
+  int64_t bodies = (numWords - done) / wordsPerBody;
+  sums.bytes = repeat(done, bodies, wordsPerBody, sums.bytes,
+                      [&](Value first, ValueRange inner) {
+                        return body(first, wordsPerBody, inner);
+                      });
+  done += bodies * wordsPerBody;
+  if (done < numWords)
+    sums.bytes = body(v.index(done), numWords - done, sums.bytes);
+}
+
+void ContractSums::sumBytes(ArrayRef<int64_t> segments, RowRange rows,
+                            Value start, Value memory) {
+  int64_t numSums = rows.count * blocks;
+  Type element = cast<MemRefType>(memory.getType()).getElementType();
+  VectorType byteType = VectorType::get({kLaneBlock}, b.getI8Type());
+  VectorType shortType = v.half(b.getI16Type());
+  ByteSums sums{SmallVector<Value>(numSums, v.splat(byteType, 0)),
+                SmallVector<Value>(2 * numSums, v.splat(v.half(element), 0))};
+  for (int64_t segment : segments)
+    addBytes(segment, rows, start, sums);
+  flush(sums);
+  for (int64_t i = 0; i < numSums; ++i) {
+    LanePair sum{sums.totals[2 * i], sums.totals[2 * i + 1]};
+    if (element.isInteger(16))
+      sum.even = arith::SubIOp::create(
+          b, loc, sum.even,
+          arith::ShLIOp::create(b, loc, sum.odd, v.splat(shortType, 8)));
+    v.storePair(sum, memory, v.index(rows.first + i / blocks), i % blocks);
+  }
+}
+
+/// What hetprec-spread-nibbles has spread is bytes already.
+static bool areBytes(Value words) {
+  return cast<MemRefType>(words.getType()).getElementTypeBitWidth() == 32;
+}
+
+LevelSums ContractSums::sumDots(ArrayRef<int64_t> segments,
+                                ArrayRef<RowRange> ranges) {
+  constexpr int64_t quarter = kLaneBlock / 4;
+  int64_t first = segments.front(), level = op.getLevels()[first];
+  bool inTurn = areBytes(op.getLanes()[first]);
+  int64_t largest = countMacs(segments) * 4 * (level == 4 ? 225 : 255 * 128);
+  // Unsigned sums that fit, and what is exact modulo 2^16, are kept in 16 bits.
+  bool narrow = op.getSumBits() == 16 || (level == 4 && largest <= 65535);
+  LevelSums sums{first,
+                 scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
+                              b.getIntegerType(narrow ? 16 : 32)),
+                 inTurn ? SumOrder::InTurn : SumOrder::Wide,
+                 op.getCoefficients()[first], largest};
+  for (RowRange range : ranges) {
+    // All rows for half a block where they fit; nibbles come a block at a time.
+    int64_t quarters = inTurn && range.count > kDotSumsAtOnce / 4 ? 2 : 4;
+    int64_t atOnce = kDotSumsAtOnce / quarters;
+    whereRead(first, range, sums.memory, [&](Value start) {
+      for (int64_t done = 0; done < range.count; done += atOnce) {
+        RowRange rows{range.first + done, std::min(atOnce, range.count - done)};
+        repeat(0, op.getLaneCount() / (quarters * quarter), 1, {},
+               [&](Value part, ValueRange) {
+                 sumDots(segments, rows, start, part, quarters, sums);
+                 return SmallVector<Value>();
+               });
+      }
+    });
+  }
+  return sums;
+}
+
+/// Levels 4 and 8: four bytes a 32-bit lane, `quarters` registers at once, the
+/// `part`-th of them.
+void ContractSums::sumDots(ArrayRef<int64_t> segments, RowRange rows,
+                           Value start, Value part, int64_t quarters,
+                           const LevelSums &sums) {
+  constexpr int64_t quarter = kLaneBlock / 4;
+  VectorType type = VectorType::get({quarter}, b.getI32Type());
+  Value firstLane =
+      arith::MulIOp::create(b, loc, part, v.index(quarters * quarter));
+  auto add = [&](Value x, int64_t y) -> Value {
+    return arith::AddIOp::create(b, loc, x, v.index(y));
+  };
+
+  // Of bytes, registers in their order; of nibbles, even lanes 0.. and 32..,
+  // then odd ones.
+  auto loadLanes = [&](Value lanes, Value plane, Value lane) {
+    SmallVector<Value, 4> registers(quarters);
+    if (sums.order == SumOrder::InTurn) {
+      for (auto [i, loaded] : llvm::enumerate(registers))
+        loaded = v.loadVector(lanes, plane, add(lane, i * quarter), quarter);
+      return registers;
+    }
+    for (int64_t i : {0, 1}) {
+      Value pairs =
+          v.loadVector(lanes, plane, add(lane, i * 2 * quarter), 2 * quarter);
+      Value both = vector::BitCastOp::create(b, loc, type, pairs);
+      Value even = arith::AndIOp::create(b, loc, both, v.splat(type, 0xFFFF));
+      Value odd = arith::ShRUIOp::create(b, loc, both, v.splat(type, 16));
+      registers[i] = v.spreadNibbles(even);
+      registers[2 + i] = v.spreadNibbles(odd);
+    }
+    return registers;
+  };
+
+  auto macRow = [&](int64_t segment, Value word, const WindowRow &windowRow,
+                    ValueRange args) {
+    const SegmentWindow &window = windows[segment];
+    Value rowWords = op.getRows()[segment];
+    int64_t rowLevel = areBytes(rowWords) ? 8 : op.getLevels()[segment];
+    SmallVector<Value> accs(args);
+    prefetchRows(segment, rows, getColumn(windowRow, 0));
+    for (int64_t tap = 0; tap < window.rows.taps; ++tap) {
+      Value plane = getPlane(segment, windowRow, tap, start, word);
+      Value lane = arith::AddIOp::create(b, loc, windowRow.lane, firstLane);
+      SmallVector<Value, 4> registers =
+          loadLanes(op.getLanes()[segment], plane, add(lane, window.taps[tap]));
+      Value column = getColumn(windowRow, tap);
+      for (int64_t r = 0; r < rows.count; ++r) {
+        Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
+        for (int64_t i = 0; i < quarters; ++i) {
+          Value &acc = accs[quarters * r + i];
+          acc = MacOp::create(b, loc, type, acc, registers[i], row, rowLevel);
+        }
+      }
+    }
+    return accs;
+  };
+  SmallVector<Value> totals(quarters * rows.count, v.splat(type, 0));
+  for (int64_t segment : segments)
+    totals = repeat(
+        0, getNumWords(segment), 1, totals, [&](Value word, ValueRange args) {
+          return forWindowRows(segment, word, args,
+                               [&](const WindowRow &row, ValueRange inner) {
+                                 return macRow(segment, word, row, inner);
+                               });
+        });
+
+  int64_t bits =
+      cast<MemRefType>(sums.memory.getType()).getElementTypeBitWidth();
+  for (auto [i, total] : llvm::enumerate(totals))
+    v.storeVector(v.resize(total, bits), sums.memory,
+                  v.index(rows.first + i / quarters),
+                  add(firstLane, i % quarters * quarter));
+}
+
+SmallVector<LevelSums> ContractSums::run() {
+  int64_t numRows = op.getNumRows(), numSegments = op.getLevels().size();
+  // Rows of a grouped window read different lanes.
+  bool grouped = !op.getStarts().empty() && !op.getSharedStarts();
+  int64_t atOnce = grouped ? 1 : numRows;
+  SmallVector<RowRange> ranges;
+  for (int64_t first = 0; first < numRows; first += atOnce)
+    ranges.push_back({first, atOnce});
+  SmallVector<LevelSums> sums;
+  for (int64_t first = 0; first < numSegments;) {
+    SmallVector<int64_t, 2> segments = takeLevel(op.getLevels(), first);
+    first += segments.size();
+    sums.push_back(op.getLevels()[segments.front()] <= 2
+                       ? sumBytes(segments, ranges)
+                       : sumDots(segments, ranges));
+  }
+  return sums;
+}
+
+SmallVector<LevelSums> sysmol::hetprec::sumLevels(OpBuilder &b, ContractOp op,
+                                                  LaneScratch &scratch) {
+  return ContractSums(b, op, scratch).run();
+}
