@@ -6,6 +6,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include <limits>
 
 using namespace mlir;
 using namespace sysmol::hetprec;
@@ -29,8 +30,10 @@ public:
   ContractSums(OpBuilder &b, ContractOp op, LaneScratch &scratch)
       : b(b), op(op), loc(op.getLoc()), v(b, loc), scratch(scratch),
         blocks(op.getLaneCount() / kLaneBlock) {
-    for (int64_t s = 0; s < int64_t(op.getLevels().size()); ++s)
+    for (int64_t s = 0; s < int64_t(op.getLevels().size()); ++s) {
       windows.push_back(SegmentWindow(op, s));
+      macs.push_back(getNumWords(s) * op.getNumTaps(s));
+    }
   }
 
   SmallVector<LevelSums> run();
@@ -52,7 +55,7 @@ private:
       int64_t segment, Value word, ValueRange carried,
       function_ref<SmallVector<Value>(const WindowRow &, ValueRange)> body);
 
-  /// Sums of the segments of one level.
+  /// Sums of a group of segments.
   LevelSums sumBytes(ArrayRef<int64_t> segments, ArrayRef<RowRange> ranges);
   void sumBytes(ArrayRef<int64_t> segments, RowRange rows, Value start,
                 Value memory);
@@ -105,13 +108,6 @@ private:
         cast<MemRefType>(op.getRows()[segment].getType()).getDimSize(1);
     return op.getUniformRows() ? size : size / op.getNumTaps(segment);
   }
-  /// Products of a row and a lane.
-  int64_t countMacs(ArrayRef<int64_t> segments) {
-    int64_t count = 0;
-    for (int64_t segment : segments)
-      count += getNumWords(segment) * op.getNumTaps(segment);
-    return count;
-  }
   SmallVector<Value>
   repeat(int64_t first, int64_t count, int64_t step, ValueRange carried,
          function_ref<SmallVector<Value>(Value, ValueRange)> body) {
@@ -125,6 +121,7 @@ private:
   LaneScratch &scratch;
   int64_t blocks;
   SmallVector<SegmentWindow, 6> windows; // of each segment
+  SmallVector<int64_t, 6> macs;          // products of a sum of each segment
 };
 
 } // namespace
@@ -290,9 +287,9 @@ LevelSums ContractSums::sumBytes(ArrayRef<int64_t> segments,
                                  ArrayRef<RowRange> ranges) {
   // 16 bits hold the level's sum, unless K is large and the total needs 32.
   int64_t first = segments.front();
-  int64_t largest =
-      countMacs(segments) * getLargestProduct(op.getLevels()[first]);
-  bool wide = op.getSumBits() == 32 && largest > 65535;
+  bool wide = op.getSumBits() == 32 &&
+              getLargestSum(segments, op.getLevels(), op.getCoefficients(),
+                            macs) > 65535;
   Value memory = scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
                               b.getIntegerType(wide ? 32 : 16));
   int64_t most = std::max<int64_t>(1, kByteSumsAtOnce / blocks);
@@ -307,7 +304,7 @@ LevelSums ContractSums::sumBytes(ArrayRef<int64_t> segments,
                  start, memory);
     });
   }
-  return {first, memory, SumOrder::Wide, op.getCoefficients()[first], largest};
+  return {first, memory, SumOrder::Wide, op.getCoefficients()[segments.back()]};
 }
 
 // Two totals for each register of bytes. In 16 bits, of all bits and of the
@@ -431,8 +428,17 @@ void ContractSums::sumBytes(ArrayRef<int64_t> segments, RowRange rows,
   VectorType shortType = v.half(b.getI16Type());
   ByteSums sums{SmallVector<Value>(numSums, v.splat(byteType, 0)),
                 SmallVector<Value>(2 * numSums, v.splat(v.half(element), 0))};
-  for (int64_t segment : segments)
+  for (auto [i, segment] : llvm::enumerate(segments)) {
+    int64_t ratio =
+        i == 0 ? 1 : getRatio(op.getCoefficients(), segments[i - 1], segment);
+    if (ratio != 1) {
+      flush(sums);
+      for (Value &total : sums.totals)
+        total = arith::MulIOp::create(
+            b, loc, total, v.splat(cast<VectorType>(total.getType()), ratio));
+    }
     addBytes(segment, rows, start, sums);
+  }
   flush(sums);
   for (int64_t i = 0; i < numSums; ++i) {
     LanePair sum{sums.totals[2 * i], sums.totals[2 * i + 1]};
@@ -454,14 +460,17 @@ LevelSums ContractSums::sumDots(ArrayRef<int64_t> segments,
   constexpr int64_t quarter = kLaneBlock / 4;
   int64_t first = segments.front(), level = op.getLevels()[first];
   bool inTurn = areBytes(op.getLanes()[first]);
-  int64_t largest = countMacs(segments) * 4 * (level == 4 ? 225 : 255 * 128);
+  int64_t words = 0;
+  for (int64_t segment : segments)
+    words += macs[segment];
   // Unsigned sums that fit, and what is exact modulo 2^16, are kept in 16 bits.
-  bool narrow = op.getSumBits() == 16 || (level == 4 && largest <= 65535);
+  bool narrow =
+      op.getSumBits() == 16 || (level == 4 && words * 4 * 225 <= 65535);
   LevelSums sums{first,
                  scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
                               b.getIntegerType(narrow ? 16 : 32)),
                  inTurn ? SumOrder::InTurn : SumOrder::Wide,
-                 op.getCoefficients()[first], largest};
+                 op.getCoefficients()[first]};
   for (RowRange range : ranges) {
     // All rows for half a block where they fit; nibbles come a block at a time.
     int64_t quarters = inTurn && range.count > kDotSumsAtOnce / 4 ? 2 : 4;
@@ -556,22 +565,68 @@ void ContractSums::sumDots(ArrayRef<int64_t> segments, RowRange rows,
 }
 
 SmallVector<LevelSums> ContractSums::run() {
-  int64_t numRows = op.getNumRows(), numSegments = op.getLevels().size();
+  int64_t numRows = op.getNumRows();
   // Rows of a grouped window read different lanes.
   bool grouped = !op.getStarts().empty() && !op.getSharedStarts();
   int64_t atOnce = grouped ? 1 : numRows;
   SmallVector<RowRange> ranges;
   for (int64_t first = 0; first < numRows; first += atOnce)
     ranges.push_back({first, atOnce});
+  // Sums of 16 bits are exact modulo 2^16. Groups of a window's channels start
+  // where each level's do.
+  int64_t most = !op.getStarts().empty() ? 0
+                 : op.getSumBits() == 16 ? std::numeric_limits<int64_t>::max()
+                                         : 65535;
   SmallVector<LevelSums> sums;
-  for (int64_t first = 0; first < numSegments;) {
-    SmallVector<int64_t, 2> segments = takeLevel(op.getLevels(), first);
-    first += segments.size();
+  for (ArrayRef<int64_t> segments :
+       groupSegments(op.getLevels(), op.getCoefficients(), macs, most))
     sums.push_back(op.getLevels()[segments.front()] <= 2
                        ? sumBytes(segments, ranges)
                        : sumDots(segments, ranges));
-  }
   return sums;
+}
+
+int64_t sysmol::hetprec::getLargestSum(ArrayRef<int64_t> segments,
+                                       ArrayRef<int64_t> levels,
+                                       ArrayRef<int64_t> coefficients,
+                                       ArrayRef<int64_t> macs) {
+  int64_t largest = 0;
+  for (auto [i, segment] : llvm::enumerate(segments)) {
+    if (i > 0)
+      largest *= getRatio(coefficients, segments[i - 1], segment);
+    largest += macs[segment] * getLargestProduct(levels[segment]);
+  }
+  return largest;
+}
+
+SmallVector<SmallVector<int64_t, 4>, 4>
+sysmol::hetprec::groupSegments(ArrayRef<int64_t> levels,
+                               ArrayRef<int64_t> coefficients,
+                               ArrayRef<int64_t> macs, int64_t most) {
+  SmallVector<SmallVector<int64_t, 4>, 4> groups;
+  for (int64_t s = 0; s < int64_t(levels.size()); ++s) {
+    if (s > 0 && levels[s] == levels[s - 1]) {
+      groups.back().push_back(s); // its folded segment
+      continue;
+    }
+    int64_t ratio = 0;
+    if (s > 0 && levels[s] <= 2 && levels[s - 1] <= 2 && coefficients[s] != 0 &&
+        coefficients[s - 1] % coefficients[s] == 0)
+      ratio = getRatio(coefficients, s - 1, s);
+    if (ratio < 1 || ratio > 65535) {
+      groups.push_back({s});
+      continue;
+    }
+    SmallVector<int64_t, 4> joined = groups.back();
+    for (int64_t next = s;
+         next < int64_t(levels.size()) && levels[next] == levels[s]; ++next)
+      joined.push_back(next);
+    if (getLargestSum(joined, levels, coefficients, macs) <= most)
+      groups.back().push_back(s);
+    else
+      groups.push_back({s});
+  }
+  return groups;
 }
 
 SmallVector<LevelSums> sysmol::hetprec::sumLevels(OpBuilder &b, ContractOp op,

@@ -17,19 +17,38 @@ enum class SumOrder {
   InTurn, ///< as they come
 };
 
-/// The sums of the segments of one level.
+/// Sums of a group of segments.
 struct LevelSums {
-  int64_t segment; // the level's first
+  int64_t segment; // the first
   mlir::Value
       memory; // null: planes of bytes, whose sums are made where they go
   SumOrder order;
   int64_t coefficient;
-  int64_t largest; // that such a sum can be
 };
 
-/// The sums of a `contract` on words, one entry for each level. They take turns
-/// in registers: each level leaves its own in scratch memory (a few KiB, which
-/// stay in the L1 cache).
+/// Segments that are summed together: those of one level, and of levels 1 and 2
+/// where no sum exceeds `most`, in units of the last one's coefficient. What is
+/// there is then multiplied with `getRatio` before the next one's is added.
+/// `macs` are the products of a sum, for each segment.
+llvm::SmallVector<llvm::SmallVector<int64_t, 4>, 4>
+groupSegments(llvm::ArrayRef<int64_t> levels,
+              llvm::ArrayRef<int64_t> coefficients,
+              llvm::ArrayRef<int64_t> macs, int64_t most);
+
+/// The quotient of the coefficients of two segments that are summed together.
+inline int64_t getRatio(llvm::ArrayRef<int64_t> coefficients, int64_t segment,
+                        int64_t next) {
+  return coefficients[segment] / coefficients[next];
+}
+
+/// The largest sum of a group.
+int64_t getLargestSum(llvm::ArrayRef<int64_t> segments,
+                      llvm::ArrayRef<int64_t> levels,
+                      llvm::ArrayRef<int64_t> coefficients,
+                      llvm::ArrayRef<int64_t> macs);
+
+/// The sums of a `contract` on words. Groups take turns in registers and leave
+/// their sums in scratch memory (a few KiB, which stay in the L1 cache).
 llvm::SmallVector<LevelSums> sumLevels(mlir::OpBuilder &b, ContractOp op,
                                        LaneScratch &scratch);
 

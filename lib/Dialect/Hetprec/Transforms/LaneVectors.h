@@ -135,17 +135,6 @@ struct SegmentWindow {
   }
 };
 
-/// Segments of one level, which are summed together: the first of `levels` from
-/// `first` on.
-inline llvm::SmallVector<int64_t, 2> takeLevel(llvm::ArrayRef<int64_t> levels,
-                                               int64_t first) {
-  llvm::SmallVector<int64_t, 2> segments = {first};
-  for (int64_t next = first + 1;
-       next < int64_t(levels.size()) && levels[next] == levels[first]; ++next)
-    segments.push_back(next);
-  return segments;
-}
-
 /// Most that a byte grows by one mac of level 1 or 2.
 inline int64_t getLargestProduct(int64_t level) { return level == 1 ? 8 : 27; }
 

@@ -9,7 +9,6 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include <numeric>
 
 using namespace mlir;
 using namespace sysmol::hetprec;
@@ -39,15 +38,6 @@ private:
            op.getOutLevel() > 2 && op.getSumBits() == 32 && !op.getLaneBias() &&
            (!bias || cast<MemRefType>(bias.getType()).getRank() == 1);
   }
-  /// Levels 1 and 2 whose sums are added up in 16 bits, in units of
-  /// `unit`, before they are widened to 32.
-  struct NarrowSums {
-    size_t count = 0; // the first of all
-    int64_t unit = 1;
-  };
-  NarrowSums findNarrowSums(ArrayRef<LevelSums> levels);
-  LanePair addNarrowSums(ArrayRef<LevelSums> levels, NarrowSums narrow,
-                         Value row, int64_t block);
   LanePair add(LanePair x, LanePair y) {
     return {arith::AddIOp::create(b, loc, x.even, y.even),
             arith::AddIOp::create(b, loc, x.odd, y.odd)};
@@ -125,55 +115,12 @@ LanePair ContractVectorizer::loadSums(const LevelSums &sums, Value row,
   });
 }
 
-ContractVectorizer::NarrowSums
-ContractVectorizer::findNarrowSums(ArrayRef<LevelSums> levels) {
-  NarrowSums found;
-  if (op.getSumBits() == 16 || op.getSums() || op.getLaneBytes())
-    return found;
-  int64_t unit = 0;
-  for (auto [i, sums] : llvm::enumerate(levels)) {
-    auto memory = cast<MemRefType>(sums.memory.getType());
-    if (sums.order != SumOrder::Wide || op.getLevels()[sums.segment] > 2 ||
-        sums.coefficient < 1 || sums.coefficient > 65535 ||
-        memory.getElementTypeBitWidth() != 16)
-      break;
-    unit = std::gcd(unit, sums.coefficient);
-    int64_t most = 0;
-    for (const LevelSums &part : levels.take_front(i + 1))
-      most += part.coefficient / unit * part.largest;
-    if (most > 65535)
-      break;
-    found = {i + 1, unit};
-  }
-  return found.count > 1 ? found : NarrowSums();
-}
-
-LanePair ContractVectorizer::addNarrowSums(ArrayRef<LevelSums> levels,
-                                           NarrowSums narrow, Value row,
-                                           int64_t block) {
-  LanePair all;
-  for (auto [i, sums] : llvm::enumerate(levels.take_front(narrow.count))) {
-    LanePair part = times(v.loadPair(sums.memory, row, block),
-                          sums.coefficient / narrow.unit);
-    all = i == 0 ? part : add(all, part);
-  }
-  VectorType type = v.half(b.getI32Type());
-  return times(all.map([&](Value x) -> Value {
-    return arith::ExtUIOp::create(b, loc, type, x);
-  }),
-               narrow.unit);
-}
-
 SmallVector<LanePair> ContractVectorizer::addUp(ArrayRef<LevelSums> levels,
                                                 Value row) {
   SmallVector<LanePair> totals;
   for (int64_t block = 0; block < blocks; ++block)
     totals.push_back(makeBias(row, block));
-  NarrowSums narrow = findNarrowSums(levels);
-  if (narrow.count > 0)
-    for (auto [block, total] : llvm::enumerate(totals))
-      total = add(total, addNarrowSums(levels, narrow, row, block));
-  for (const LevelSums &sums : levels.drop_front(narrow.count)) {
+  for (const LevelSums &sums : levels) {
     SmallVector<LanePair> parts;
     if (!sums.memory)
       parts = sumByteLanes(b, op, sums.segment, row);
@@ -284,10 +231,10 @@ void ContractVectorizer::run() {
   SmallVector<LevelSums> levels;
   scratch.reset();
   if (op.getSums())
-    levels.push_back({0, op.getSums(), SumOrder::InTurn, 1, 0});
+    levels.push_back({0, op.getSums(), SumOrder::InTurn, 1});
   else if (op.getLaneBytes())
     for (auto [segment, coefficient] : llvm::enumerate(op.getCoefficients()))
-      levels.push_back({int64_t(segment), {}, SumOrder::Wide, coefficient, 0});
+      levels.push_back({int64_t(segment), {}, SumOrder::Wide, coefficient});
   else
     levels = sumLevels(b, op, scratch);
   if (op.getEpilogue() == Epilogue::Codes)

@@ -1,5 +1,6 @@
 //===- VectorizeContractOutputs.cpp - Outputs in registers, as macs -------===//
 
+#include "ContractSums.h"
 #include "LaneVectors.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -33,6 +34,7 @@ public:
     int64_t base = 0;
     for (auto [s, level] : llvm::enumerate(op.getLevels())) {
       windows.push_back(SegmentWindow(op, s));
+      columns.push_back(op.getNumColumns(s));
       bases.push_back(base);
       base += op.getNumColumns(s) * blocks *
               ContractOutputsOp::getColumnBytes(level);
@@ -50,7 +52,7 @@ private:
   };
 
   void sumLanes();
-  /// Of the segments of one level, of `count` lanes.
+  /// Of a group of segments, of `count` lanes.
   void sumBytes(ArrayRef<int64_t> segments, int64_t count);
   /// Of `kDotRegisters` registers from `firstRegister` on.
   void sumDots(ArrayRef<int64_t> segments, int64_t firstRegister);
@@ -80,9 +82,10 @@ private:
   Value loadWeights(Value byte) {
     return v.loadVector(op.getWeights(), v.index(0), byte, kLaneBlock);
   }
-  /// Adds `coefficient` times the level's part to the sums of 16 or 32 outputs
-  /// of a lane; the first level's are stored.
-  void addPart(int64_t segment, int64_t lane, int64_t output, Value part);
+  /// Adds a group's part, times its coefficient, to the sums of 16 or 32
+  /// outputs of a lane; the first group's are stored.
+  void addPart(ArrayRef<int64_t> segments, int64_t lane, int64_t output,
+               Value part);
 
   SmallVector<Value>
   repeat(int64_t first, int64_t count, int64_t step, ValueRange carried,
@@ -105,8 +108,9 @@ private:
   LaneVectors v;
   int64_t blocks;
   SmallVector<SegmentWindow, 6> windows; // of each segment
-  SmallVector<int64_t, 6> bases;         // bytes in the tile's line before it
-  Value sums;                            // [lane of 16, output], i32
+  SmallVector<int64_t, 6> columns;
+  SmallVector<int64_t, 6> bases; // bytes in the tile's line before each
+  Value sums;                    // [lane of 16, output], i32
   // What is being computed: the first lane, and its row of `sums`.
   Value firstLane, firstRow;
 };
@@ -135,14 +139,14 @@ OutputsVectorizer::getTap(int64_t segment, const Place &row, int64_t tap) {
           add(row.lane, window.taps[tap]), add(row.column, tap)};
 }
 
-void OutputsVectorizer::addPart(int64_t segment, int64_t lane, int64_t output,
-                                Value part) {
+void OutputsVectorizer::addPart(ArrayRef<int64_t> segments, int64_t lane,
+                                int64_t output, Value part) {
   auto type = cast<VectorType>(part.getType());
   Value row = add(firstRow, lane), column = v.index(output);
-  int64_t coefficient = op.getCoefficients()[segment];
+  int64_t coefficient = op.getCoefficients()[segments.back()];
   if (coefficient != 1)
     part = arith::MulIOp::create(b, loc, part, v.splat(type, coefficient));
-  if (segment > 0)
+  if (segments.front() > 0)
     part = add(part, v.loadVector(sums, row, column, type.getNumElements()));
   v.storeVector(part, sums, row, column);
 }
@@ -243,19 +247,23 @@ SmallVector<Value> OutputsVectorizer::addBytes(int64_t segment, int64_t count,
 }
 
 void OutputsVectorizer::sumBytes(ArrayRef<int64_t> segments, int64_t count) {
-  int64_t macs = 0;
-  for (int64_t segment : segments)
-    macs += op.getNumColumns(segment);
-  // 16 bits hold the level's sum, unless K is large.
-  int64_t level = op.getLevels()[segments.front()];
-  bool isWide = macs * getLargestProduct(level) > 65535;
+  // 16 bits hold the sum, unless K is large.
+  bool isWide = getLargestSum(segments, op.getLevels(), op.getCoefficients(),
+                              columns) > 65535;
   VectorType shortType = v.half(b.getI16Type());
   VectorType intType = v.half(b.getI32Type());
   int64_t numSums = count * blocks;
   SmallVector<Value> totals(2 * numSums,
                             v.splat(isWide ? intType : shortType, 0));
-  for (int64_t segment : segments)
+  for (auto [i, segment] : llvm::enumerate(segments)) {
+    int64_t ratio =
+        i == 0 ? 1 : getRatio(op.getCoefficients(), segments[i - 1], segment);
+    if (ratio != 1)
+      for (Value &total : totals)
+        total = arith::MulIOp::create(
+            b, loc, total, v.splat(cast<VectorType>(total.getType()), ratio));
     totals = addBytes(segment, count, totals);
+  }
   for (int64_t i = 0; i < numSums; ++i) {
     Value even = totals[2 * i], odd = totals[2 * i + 1];
     if (!isWide) {
@@ -266,8 +274,8 @@ void OutputsVectorizer::sumBytes(ArrayRef<int64_t> segments, int64_t count) {
       odd = arith::ExtUIOp::create(b, loc, intType, odd);
     }
     int64_t output = i % blocks * kLaneBlock;
-    addPart(segments.front(), i / blocks, output, even);
-    addPart(segments.front(), i / blocks, output + kLaneBlock / 2, odd);
+    addPart(segments, i / blocks, output, even);
+    addPart(segments, i / blocks, output + kLaneBlock / 2, odd);
   }
 }
 
@@ -330,7 +338,7 @@ void OutputsVectorizer::sumDots(ArrayRef<int64_t> segments,
                                });
         });
   for (auto [i, acc] : llvm::enumerate(accs))
-    addPart(segments.front(), int64_t(i) / kDotRegisters,
+    addPart(segments, int64_t(i) / kDotRegisters,
             (firstRegister + int64_t(i) % kDotRegisters) * lanes, acc);
 }
 
@@ -339,10 +347,8 @@ void OutputsVectorizer::sumDots(ArrayRef<int64_t> segments,
 //===----------------------------------------------------------------------===//
 
 void OutputsVectorizer::sumLanes() {
-  int64_t numSegments = op.getLevels().size();
-  for (int64_t first = 0; first < numSegments;) {
-    SmallVector<int64_t, 2> segments = takeLevel(op.getLevels(), first);
-    first += segments.size();
+  for (ArrayRef<int64_t> segments : groupSegments(
+           op.getLevels(), op.getCoefficients(), columns, /*most=*/65535)) {
     if (op.getLevels()[segments.front()] <= 2) {
       int64_t count = kByteSums / blocks;
       Value lane = firstLane, row = firstRow;

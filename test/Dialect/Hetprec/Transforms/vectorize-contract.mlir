@@ -206,14 +206,19 @@ func.func @from_sums(%s: memref<1x64xi32>, %b: memref<1x64xi16>, %out: memref<1x
   return
 }
 
-// Sums of levels 1 and 2 that fit are added up in 16 bits: 12 a + 2 b is 2 times
-// 6 a + b.
+// Sums of levels 1 and 2 that fit are one in 16 bits: 12 a + 2 b is 2 times
+// 6 a + b. Both parts of the first are multiplied before the second's are added.
 // CHECK-LABEL: @narrow_sums
 // CHECK-DAG: %[[SIX:.+]] = arith.constant dense<6> : vector<32xi16>
 // CHECK-DAG: %[[TWO:.+]] = arith.constant dense<2> : vector<32xi32>
-// CHECK: %[[TIMES:.+]] = arith.muli %{{.+}}, %[[SIX]] : vector<32xi16>
-// CHECK: %[[SUM:.+]] = arith.addi %[[TIMES]], %{{.+}} : vector<32xi16>
-// CHECK: %[[WIDE:.+]] = arith.extui %[[SUM]] : vector<32xi16> to vector<32xi32>
+// CHECK: hetprec.mac {{.+}} level = 1
+// CHECK: %[[ALL:.+]] = arith.muli %{{.+}}, %[[SIX]] : vector<32xi16>
+// CHECK: %[[ODD:.+]] = arith.muli %{{.+}}, %[[SIX]] : vector<32xi16>
+// CHECK: hetprec.mac {{.+}} level = 2
+// CHECK: arith.addi %[[ALL]], %{{.+}} : vector<32xi16>
+// CHECK: arith.addi %[[ODD]], %{{.+}} : vector<32xi16>
+// CHECK-COUNT-2: vector.store
+// CHECK: %[[WIDE:.+]] = arith.extui %{{.+}} : vector<32xi16> to vector<32xi32>
 // CHECK: arith.muli %[[WIDE]], %[[TWO]] : vector<32xi32>
 func.func @narrow_sums(%a: memref<1x64xi8>, %b: memref<1x64xi8>, %u: memref<1x1xi8>, %w: memref<1x1xi8>, %out: memref<1x64xi32>) {
   hetprec.contract accumulator lanes(%a, %b : memref<1x64xi8>, memref<1x64xi8>) rows(%u, %w : memref<1x1xi8>, memref<1x1xi8>) outs(%out : memref<1x64xi32>)
@@ -221,18 +226,25 @@ func.func @narrow_sums(%a: memref<1x64xi8>, %b: memref<1x64xi8>, %u: memref<1x1x
   return
 }
 
-// Not where they could overflow (2000 * 27 > 65535 / 2), nor where they are
-// subtracted: a bias's coefficients.
+// Not where they could overflow (2000 * 27 > 65535 / 2), nor where one is
+// subtracted; where both are, as in a bias, they are one.
 // CHECK-LABEL: @wide_sums
 // CHECK-NOT: arith.muli %{{.+}} : vector<32xi16>
 // CHECK: arith.extui %{{.+}} : vector<32xi16> to vector<32xi32>
 // CHECK: arith.extui %{{.+}} : vector<32xi16> to vector<32xi32>
-// CHECK-LABEL: @negative_sums
+// CHECK-LABEL: @other_sign
 // CHECK-NOT: arith.muli %{{.+}} : vector<32xi16>
+// CHECK-LABEL: @negative_sums
+// CHECK: arith.muli %{{.+}} : vector<32xi16>
 // CHECK: return
 func.func @wide_sums(%a: memref<1000x64xi8>, %b: memref<2000x64xi8>, %u: memref<1x1000xi8>, %w: memref<1x2000xi8>, %out: memref<1x64xi32>) {
   hetprec.contract accumulator lanes(%a, %b : memref<1000x64xi8>, memref<2000x64xi8>) rows(%u, %w : memref<1x1000xi8>, memref<1x2000xi8>) outs(%out : memref<1x64xi32>)
     {levels = array<i64: 1, 2>, coefficients = array<i64: 12, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
+  return
+}
+func.func @other_sign(%a: memref<1x64xi8>, %b: memref<1x64xi8>, %u: memref<1x1xi8>, %w: memref<1x1xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a, %b : memref<1x64xi8>, memref<1x64xi8>) rows(%u, %w : memref<1x1xi8>, memref<1x1xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 1, 2>, coefficients = array<i64: 12, -2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
   return
 }
 func.func @negative_sums(%a: memref<1x64xi8>, %b: memref<1x64xi8>, %u: memref<1x1xi8>, %w: memref<1x1xi8>, %out: memref<1x64xi32>) {
