@@ -8,6 +8,7 @@ weights in their place whose linear layers the tracer sees::
     nn.MultiheadAttention        Attention      q, k, v, products, out_proj
     nn.TransformerEncoderLayer   EncoderLayer   self_attn, linear1, linear2, norm1, norm2, ...
     nn.TransformerEncoder        Encoder        layers, norm
+    nn.TransformerDecoder        Decoder        layers, norm; its layers can be traced as they are
 
 A block written by hand, with ``scaled_dot_product_attention`` or with two products and a softmax
 between ``nn.Linear``, is taken as it is. No file of quantized layers carries any of this.
@@ -16,6 +17,7 @@ between ``nn.Linear``, is taken as it is. No file of quantized layers carries an
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any
@@ -28,6 +30,7 @@ from sysmol.errors import SysmolError
 
 __all__ = [
     "Attention",
+    "Decoder",
     "Encoder",
     "EncoderLayer",
     "HeadProducts",
@@ -303,6 +306,45 @@ class Encoder(nn.Module):
         return src if self.norm is None else self.norm(src)
 
 
+class Decoder(nn.Module):
+    """An ``nn.TransformerDecoder`` that can be traced.
+
+    Parameters
+    ----------
+    decoder : nn.TransformerDecoder
+        Its modules are taken over.
+    """
+
+    def __init__(self, decoder: nn.TransformerDecoder) -> None:
+        super().__init__()
+        self.layers, self.norm = decoder.layers, decoder.norm
+
+    def forward(
+        self,
+        tgt: torch.Tensor,
+        memory: torch.Tensor,
+        tgt_mask: torch.Tensor | None = None,
+        memory_mask: torch.Tensor | None = None,
+        tgt_key_padding_mask: torch.Tensor | None = None,
+        memory_key_padding_mask: torch.Tensor | None = None,
+        tgt_is_causal: bool | None = None,
+        memory_is_causal: bool = False,
+    ) -> torch.Tensor:
+        """As ``nn.TransformerDecoder``."""
+        for layer in self.layers:
+            tgt = layer(
+                tgt,
+                memory,
+                tgt_mask=tgt_mask,
+                memory_mask=memory_mask,
+                tgt_key_padding_mask=tgt_key_padding_mask,
+                memory_key_padding_mask=memory_key_padding_mask,
+                tgt_is_causal=tgt_is_causal,
+                memory_is_causal=memory_is_causal,
+            )
+        return tgt if self.norm is None else self.norm(tgt)
+
+
 def replaced(model: nn.Module, name: str = "") -> nn.Module:
     """``model`` with PyTorch's attention modules replaced by traceable ones, in place.
 
@@ -331,6 +373,8 @@ def _replaced(module: nn.Module, name: str, done: dict[nn.Module, nn.Module]) ->
             new = EncoderLayer(module) if known else module
         elif type(module) is nn.TransformerEncoder:
             new = Encoder(module)
+        elif type(module) is nn.TransformerDecoder:
+            new = Decoder(module)
     if new is not module:
         for part in (new, *(new.children() if isinstance(new, Attention) else ())):
             part.training = module.training
@@ -450,11 +494,7 @@ def check_float(graph: fx.GraphModule, node: fx.Node) -> None:
         )
     weighted = _calls(node, _WITH_WEIGHTS)
     if _calls(node, _PRODUCTS):
-        weighted = any(
-            unshaped(graph, source).op == "get_attr"
-            and isinstance(_attribute(graph, unshaped(graph, source)), nn.Parameter)
-            for source in node.all_input_nodes
-        )
+        weighted = any(_is_weight(graph, source) for source in node.all_input_nodes)
     if weighted:
         raise SysmolError(
             f"prepare: cannot quantize '{node.name}' of '{owner(graph, node)}': a product with a "
@@ -462,23 +502,39 @@ def check_float(graph: fx.GraphModule, node: fx.Node) -> None:
         )
 
 
-def _attribute(graph: fx.GraphModule, node: fx.Node) -> Any:
-    return operator.attrgetter(str(node.target))(graph)
+def _is_weight(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether ``node`` is a parameter, in whatever shape, or made of parameters alone."""
+
+    def parameter(node: fx.Node) -> bool:
+        if node.op != "get_attr":
+            return False
+        return isinstance(operator.attrgetter(str(node.target))(graph), nn.Parameter)
+
+    behind = {node}
+    todo = [node]
+    while todo:
+        new = set(todo.pop().all_input_nodes) - behind
+        behind |= new
+        todo += new
+    alone = all(n.op in ("get_attr", "call_function", "call_method") for n in behind)
+    return parameter(unshaped(graph, node)) or (alone and any(map(parameter, behind)))
 
 
 # Training and evaluation ------------------------------------------------------------------------
 
 
-def _modeless(node: fx.Node) -> tuple[Any, ...]:
-    """What a node does but for its dropout, in names."""
-    args: Any = fx.map_arg(node.args, lambda n: n.name)
-    kwargs: dict[str, Any] = dict(fx.map_arg(node.kwargs, lambda n: n.name))
+def _modeless(node: fx.Node, places: dict[fx.Node, int]) -> tuple[Any, ...]:
+    """What a node does but for its dropout, its sources by their places in the graph."""
+    args: Any = fx.map_arg(node.args, lambda n: f"%{places[n]}")
+    kwargs: dict[str, Any] = dict(fx.map_arg(node.kwargs, lambda n: f"%{places[n]}"))
     if _calls(node, {_SDPA}):
         kwargs.pop("dropout_p", None)
         args = (*args[:4], *args[5:])
     elif _calls(node, {functional.dropout}):
         kwargs.pop("training", None)
-    return node.op, node.name, str(node.target), args, kwargs
+    # Constants made in the forward pass are numbered anew by each tracing.
+    target = re.sub(r"^_tensor_constant\d+$", "_tensor_constant", str(node.target))
+    return node.op, target, args, kwargs
 
 
 def in_both_modes(model: nn.Module, trace: Callable[[nn.Module], fx.GraphModule]) -> fx.GraphModule:
@@ -493,8 +549,9 @@ def in_both_modes(model: nn.Module, trace: Callable[[nn.Module], fx.GraphModule]
         module.training = mode
     graph.training = model.training
     pairs = list(zip_longest(graph.graph.nodes, still.graph.nodes))
+    here, there = ({n: i for i, n in enumerate(g.graph.nodes)} for g in (graph, still))
     for node, other in pairs:
-        if node is None or other is None or _modeless(node) != _modeless(other):
+        if node is None or other is None or _modeless(node, here) != _modeless(other, there):
             what = node if node is not None else other
             raise SysmolError(
                 f"prepare: '{owner(graph if node is not None else still, what)}' computes "

@@ -89,8 +89,11 @@ class _Tracer(fx.Tracer):
     """Keeps our batch norm whole, as PyTorch's is, and the float part of attention."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        ours = isinstance(m, (SyncedBatchNorm2d, HeadProducts, ScaledDotProduct))
-        return ours or super().is_leaf_module(m, module_qualified_name)
+        if isinstance(m, (SyncedBatchNorm2d, HeadProducts, ScaledDotProduct)):
+            return True
+        # PyTorch's code of this one can be traced once its attention is ours.
+        open_ = type(m) is nn.TransformerDecoderLayer
+        return not open_ and super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
@@ -198,12 +201,12 @@ def prepare(model: nn.Module, ends_bits: int = 8, inputs: Inputs = Inputs.IMAGE)
     Notes
     -----
     Attention is ``nn.MultiheadAttention``, ``nn.TransformerEncoderLayer``,
-    ``nn.TransformerEncoder``, or one written by hand with ``scaled_dot_product_attention`` or with
-    products and a softmax. In a network that has it, every ``Conv2d`` and ``Linear``, projections
-    included, is quantized; all that has no weights stays float, as do layer norms, embeddings and
-    residual sums, which therefore read their tensors unquantized. Other layers with weights are
-    refused by name. :mod:`sysmol.attention` has the details. Such a network can be trained and
-    evaluated, but :func:`sysmol.export` refuses it; a warning says so.
+    ``nn.TransformerEncoder``, their decoders, or one written by hand with
+    ``scaled_dot_product_attention`` or with products and a softmax. In a network that has it, every
+    ``Conv2d`` and ``Linear``, projections included, is quantized; all that has no weights stays
+    float, as do layer norms, embeddings and residual sums, which therefore read their tensors
+    unquantized. Other layers with weights are refused by name, see :mod:`sysmol.attention`. Such a
+    network can be trained and evaluated, but :func:`sysmol.export` refuses it; a warning says so.
     """
     kinds = (nn.Conv2d, nn.Linear, nn.MultiheadAttention)
     if not any(isinstance(m, kinds) for m in model.modules()):
