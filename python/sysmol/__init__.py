@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sysmol.compile import CompileReport, compile, reference, targets
     from sysmol.export import export
     from sysmol.posttraining import calibrate_bits
-    from sysmol.prepare import prepare
+    from sysmol.prepare import Inputs, prepare
     from sysmol.runtime import Model, load
     from sysmol.simulate import IntegerNetwork
 
@@ -32,6 +32,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CompileReport",
     "InputRefused",
+    "Inputs",
     "IntegerNetwork",
     "InternalError",
     "Model",
@@ -50,6 +51,7 @@ __all__ = [
 
 _LAZY = {
     "CompileReport": "compile",
+    "Inputs": "prepare",
     "IntegerNetwork": "simulate",
     "Model": "runtime",
     "calibrate_bits": "posttraining",

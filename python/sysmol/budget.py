@@ -200,7 +200,8 @@ def _positions(model: nn.Module, layers: Sequence[QuantLayer], image: torch.Tens
 
     def note(layer: nn.Module, inputs: object, output: torch.Tensor) -> None:
         del inputs
-        seen[id(layer)] = output[0, 0].numel()
+        assert isinstance(layer, QuantLayer)
+        seen[id(layer)] = output[0].numel() // layer.weight.shape[0]
 
     hooks = [layer.register_forward_hook(note) for layer in layers]
     was = model.training
@@ -238,6 +239,10 @@ class Costs:
         levels: Sequence[int] = LEVELS,
     ) -> None:
         readers = _readers(model)
+        if measure is not None:
+            from sysmol.export import check_writable
+
+            check_writable(model)
         self.precisions = list(readers)
         self.levels = tuple(levels)
         self.measure = measure

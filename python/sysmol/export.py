@@ -6,6 +6,7 @@ The bytes depend on the weights alone. Weights are stored snapped to their grid 
 from __future__ import annotations
 
 import copy
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,21 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from sysmol import __version__
+from sysmol.attention import attention_nodes, owner
 from sysmol.errors import SysmolError
 from sysmol.files import write_bytes
 from sysmol.grids import Float32, Grid, Int64, check_levels, quantize, step, values
 from sysmol.layers import ActivationQuant, CarrierQuant, QuantConv2d, QuantLayer, QuantLinear
 from sysmol.prepare import trace
 
-__all__ = ["QONNX_DOMAIN", "build", "export"]
+__all__ = ["QONNX_DOMAIN", "build", "check_writable", "export"]
 
 QONNX_DOMAIN = "qonnx.custom_op.general"
 _OPSET = 17
 _IR_VERSION = 8
+_ALLOWED = (
+    "allowed are Conv2d, Linear, BatchNorm2d, ReLU, average pools, Flatten, Dropout and residual +"
+)
 
 
 class _Writer:
@@ -199,6 +204,8 @@ def _write(writer: _Writer, node: fx.Node, inputs: list[str], output: str) -> No
     elif isinstance(module, (nn.Conv2d, QuantConv2d)):
         _conv(writer, module, source, output, name)
     elif isinstance(module, (nn.Linear, QuantLinear)):
+        if len(node.meta["tensor_meta"].shape) != 2:
+            raise SysmolError(f"export: linear layer '{name}' reads more than [N, C]")
         _linear(writer, module, source, output, name)
     elif isinstance(module, nn.BatchNorm2d):
         _norm(writer, module, source, output, name)
@@ -229,6 +236,26 @@ def _write(writer: _Writer, node: fx.Node, inputs: list[str], output: str) -> No
         raise SysmolError(f"export: unsupported layer {type(module).__name__} '{name}'")
 
 
+def check_writable(model: nn.Module) -> fx.GraphModule:
+    """The graph of a network that a file can carry; anything else is refused by name."""
+    graph = model if isinstance(model, fx.GraphModule) else trace(model)
+    for node in attention_nodes(graph):
+        raise SysmolError(
+            f"export: '{owner(graph, node)}' is attention, which no file of quantized layers "
+            f"carries: {_ALLOWED}"
+        )
+    placeholders = 0
+    for node in graph.graph.nodes:
+        placeholders += node.op == "placeholder"
+        if placeholders > 1:
+            raise SysmolError(f"export: '{node.name}' is a second input: one is allowed")
+        if node.op in ("placeholder", "call_module", "output"):
+            continue
+        if node.target not in (operator.add, torch.add) or len(node.all_input_nodes) != 2:
+            raise SysmolError(f"export: unsupported operation '{node.name}': {_ALLOWED}")
+    return graph
+
+
 def build(model: nn.Module, image_shape: tuple[int, int, int] = (1, 28, 28)) -> onnx.ModelProto:
     """The ONNX model of a prepared and frozen network, or of a plain float one.
 
@@ -244,11 +271,10 @@ def build(model: nn.Module, image_shape: tuple[int, int, int] = (1, 28, 28)) -> 
     onnx.ModelProto
         Input ``image`` [N, C, H, W] binary32 in [0, 1]; output ``logits`` [N, classes].
     """
-    for name, layer in model.named_modules():
+    graph = check_writable(copy.deepcopy(model).eval())
+    for name, layer in graph.named_modules():
         if isinstance(layer, QuantLayer) and not layer.precision.frozen:
             raise SysmolError(f"export: '{name}' has no final precisions yet: call freeze first")
-    model = copy.deepcopy(model).eval()
-    graph = model if isinstance(model, fx.GraphModule) else trace(model)
     for parameter in graph.parameters():
         if not torch.isfinite(parameter).all():
             raise SysmolError("export: a weight or scale is NaN or infinite")

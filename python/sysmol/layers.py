@@ -342,6 +342,8 @@ class ActivationQuant(nn.Module):
         Initial ``alpha`` (or ``d``); see :func:`sysmol.prepare.calibrate`.
     trained : bool
         Whether the scale is trained. The image's grid has ``alpha = 1`` for good.
+    axis : {1, -1}
+        Where the channels are: 1 for convolutions, -1 for linear layers.
     """
 
     def __init__(
@@ -350,23 +352,30 @@ class ActivationQuant(nn.Module):
         signed: bool = False,
         scale: float = 1.0,
         trained: bool = True,
+        axis: int = 1,
     ) -> None:
         super().__init__()
         self.precision = precision
         self.signed = signed
+        self.trained = trained
+        self.axis = axis
         self.scale = nn.Parameter(torch.tensor(scale), requires_grad=trained)
         self.observing: list[torch.Tensor] | None = None
         self.bytes: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float tensor [N, C, ...] to one of the same shape and type.
+        """Float tensor [N, C, ...], or [..., C], to one of the same shape and type.
 
         On a GPU ``bytes``, where it is set, gives the noise: int8, one for each value of ``x``.
         """
+        if self.axis == -1 and x.dim() > 2:
+            return self._forward(x.flatten(0, -2)).view(x.shape)
+        return self._forward(x)
+
+    def _forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.observing is not None:
-            x = x if self.signed else x.relu()
             self.observing.append(x.detach().float())
-            return x
+            return x if self.signed else x.relu()
         if not self.precision.frozen:
             if not self.training:
                 return x if self.signed else x.relu()
@@ -557,5 +566,5 @@ class QuantLinear(QuantLayer):
         super().__init__(linear.weight, linear.bias, precision)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, Cin] to [N, Cout]."""
+        """[..., Cin] to [..., Cout]."""
         return functional.linear(x, self.effective(), self.bias)

@@ -26,6 +26,7 @@ from sysmol.layers import (
     _steps_per_scale,
 )
 from sysmol.prepare import (
+    Inputs,
     calibrate,
     calibrate_carrier,
     hidden_layers,
@@ -59,9 +60,30 @@ def _pullback(
     return g @ weight
 
 
-def _per_channel(x: torch.Tensor) -> torch.Tensor:
-    """[N, C, ...] summed to [N, C]."""
-    return x.flatten(2).sum(2) if x.dim() > 2 else x
+def _per_channel(x: torch.Tensor, axis: int, inputs: int) -> torch.Tensor:
+    """A layer's tensor with channels at ``axis`` summed to [inputs, C]."""
+    rows = x.movedim(axis, -1)
+    # With one input everything is its own; else the first axis counts inputs.
+    return rows.reshape(inputs, -1, rows.shape[-1]).sum(1)
+
+
+def _inputs_first(model: nn.Module, layers: Sequence[nn.Module], images: torch.Tensor) -> bool:
+    """Whether every layer's output has one row along its first axis for each input."""
+    shapes: dict[nn.Module, list[torch.Size]] = {layer: [] for layer in layers}
+
+    def note(layer: nn.Module, given: object, output: torch.Tensor) -> None:
+        del given
+        shapes[layer].append(output.shape)
+
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        with torch.no_grad():
+            for count in (1, 2):
+                model(images[:count])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return all((one[0], two[0]) == (1, 2) and one[1:] == two[1:] for one, two in shapes.values())
 
 
 def _rounded_weight(layer: QuantLayer, level: int) -> torch.Tensor:
@@ -85,7 +107,8 @@ def sensitivity(
     ----------
     model : nn.Module
         Prepared, its activation scales calibrated, no precision chosen yet.
-    images : float tensor [N, C, H, W]
+    images : tensor [N, ...]
+        What the network takes; its answers are logits [N, classes] or [N, ..., classes].
 
     Returns
     -------
@@ -113,9 +136,11 @@ def sensitivity(
         precision: torch.zeros(precision.s.numel(), len(levels), dtype=torch.float64)
         for precision in readers
     }
-    hooks = [layer.register_forward_hook(note) for layer in every]
     was = model.training
     model.eval()
+    if len(images) > 1 and not _inputs_first(model, every, images):
+        batch = 1  # [L, N, C], say: slower, but an input's own sum wherever the inputs are
+    hooks = [layer.register_forward_hook(note) for layer in every]
     for module in model.modules():
         if isinstance(module, CarrierQuant):
             module.train()  # its rounding has no gradient
@@ -123,6 +148,7 @@ def sensitivity(
     try:
         for x in torch.split(images, batch):
             logits = model(x).float()
+            logits = logits.reshape(-1, logits.shape[-1])
             # Fisher information wants answers as the network gives them, not the right ones.
             answers = torch.multinomial(
                 logits.detach().softmax(1).cpu(), 1, generator=generator
@@ -139,7 +165,8 @@ def sensitivity(
                             b = _rounded(a, quants[precision], level)
                             new = b * _pullback(layer, rounded[level][layer], g[layer], a.shape)
                             old = a * _pullback(layer, layer.weight, g[layer], a.shape)
-                            change = change + _per_channel(new - old)
+                            axis = quants[precision].axis
+                            change = change + _per_channel(new - old, axis, len(x))
                         sums[precision][:, index] += change.double().square().sum(0).cpu() / 2
     finally:
         model.train(was)
@@ -164,6 +191,7 @@ def calibrate_bits(
     *,
     levels: Sequence[int] = POST_LEVELS,
     target: str = "x86-64-avx512",
+    inputs: Inputs = Inputs.IMAGE,
 ) -> nn.Module:
     """Quantize a trained float network without training.
 
@@ -172,13 +200,16 @@ def calibrate_bits(
     model : nn.Module
         Float, trained, of layers that :func:`sysmol.prepare` knows. It is copied, not changed.
     images : float tensor [N, C, H, W] in [0, 1]
-        A few hundred, of the kind that the network will see.
+        A few hundred, of the kind that the network will see. For a budget in bits they may be
+        whatever the network takes, [N, ...].
     budget : float
         Mean bits of a hidden weight, bytes or seconds, as ``unit`` says.
     levels : sequence of int
         At most three of 1, 2, 4, 8.
     target : str
         The compiler's target, for bytes and seconds.
+    inputs : Inputs
+        As :func:`sysmol.prepare` wants it.
 
     Returns
     -------
@@ -190,14 +221,16 @@ def calibrate_bits(
     >>> net = sysmol.calibrate_bits(twin, images, 4.0)  # doctest: +SKIP
     >>> sysmol.compile(net, "net.smol")  # doctest: +SKIP
     """
-    if not len(images) or images.dim() != 4:
+    if not len(images) or (images.dim() != 4 and unit is not Unit.BITS):
         raise SysmolError("calibrate_bits: give images [N, C, H, W], a few hundred of them")
     levels = sorted(set(levels))
     if not 2 <= len(levels) <= 3 or not set(levels) <= {1, 2, 4, 8}:
         raise SysmolError(f"calibrate_bits: levels {list(levels)}: give two or three of 1, 2, 4, 8")
-    quantized = prepare(model).eval()
+    quantized = prepare(model, inputs=inputs).eval()
     images = images.to(next(quantized.parameters()).device)
-    shape = (images.shape[1], images.shape[2], images.shape[3])
+    shape = (1, 28, 28)
+    if unit is not Unit.BITS:
+        shape = (images.shape[1], images.shape[2], images.shape[3])
     calibrate(quantized, images, levels[len(levels) // 2])
     found = sensitivity(quantized, images, levels)
     costs = Costs(quantized, unit, measure_for(unit, target, shape), shape, levels)

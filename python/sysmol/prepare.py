@@ -18,12 +18,24 @@ from __future__ import annotations
 import copy
 import math
 import operator
+import warnings
 from collections.abc import Callable, Iterator
+from enum import Enum
 
 import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from sysmol.attention import (
+    HeadProducts,
+    ScaledDotProduct,
+    attention_nodes,
+    check_float,
+    in_both_modes,
+    owner,
+    replaced,
+    unshaped,
+)
 from sysmol.errors import SysmolError
 from sysmol.layers import (
     ActivationQuant,
@@ -37,6 +49,7 @@ from sysmol.layers import (
 from sysmol.parallel import SyncedBatchNorm2d
 
 __all__ = [
+    "Inputs",
     "bits_term",
     "calibrate",
     "calibrate_carrier",
@@ -62,16 +75,33 @@ _KNOWN = (
 )
 
 
+class Inputs(Enum):
+    """What a network is given."""
+
+    IMAGE = "image"
+    """Values in [0, 1], on the unsigned grid with ``alpha = 1``."""
+
+    REAL = "real"
+    """Values of either sign, on the signed grid, whose scale is calibrated and trained."""
+
+
 class _Tracer(fx.Tracer):
-    """Keeps our batch norm whole, as PyTorch's is."""
+    """Keeps our batch norm whole, as PyTorch's is, and the float part of attention."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, SyncedBatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
+        if isinstance(m, (SyncedBatchNorm2d, HeadProducts, ScaledDotProduct)):
+            return True
+        # PyTorch's code of this one can be traced once its attention is ours.
+        open_ = type(m) is nn.TransformerDecoderLayer
+        return not open_ and super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
     """The graph of a model's modules and of the functions between them."""
-    return fx.GraphModule(model, _Tracer().trace(model))
+    try:
+        return fx.GraphModule(model, _Tracer().trace(model))
+    except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
+        raise SysmolError(f"torch.fx cannot trace the model: {error}") from error
 
 
 def _module(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
@@ -82,22 +112,31 @@ def _is_add(node: fx.Node) -> bool:
     return node.op == "call_function" and node.target in _ADDS
 
 
-def _check(graph: fx.GraphModule) -> None:
+def _check(graph: fx.GraphModule, attends: bool) -> None:
+    called: set[object] = set()
     for node in graph.graph.nodes:
         module = _module(graph, node)
-        if node.op in ("placeholder", "output") or _is_add(node):
+        if node.op in ("placeholder", "output"):
             continue
-        if isinstance(module, nn.MultiheadAttention):
-            raise SysmolError(
-                f"prepare: cannot quantize '{node.name}': unsupported MultiheadAttention, whose "
-                "projections and softmax no file of quantized layers carries; prepare the parts of "
-                "the model around it"
-            )
+        if attends and not isinstance(module, _KNOWN):
+            if node.op != "get_attr":
+                check_float(graph, node)
+            continue
+        if _is_add(node):
+            continue
         if module is None or not isinstance(module, _KNOWN):
             what = type(module).__name__ if module is not None else str(node.target)
             raise SysmolError(f"prepare: cannot quantize '{node.name}': unsupported {what}")
-        if isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size not in (1, (1, 1)):
+        whole = not isinstance(module, nn.AdaptiveAvgPool2d) or module.output_size in (1, (1, 1))
+        if not attends and not whole:
             raise SysmolError(f"prepare: '{node.name}': only AdaptiveAvgPool2d(1) is supported")
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            if node.target in called:
+                raise SysmolError(
+                    f"prepare: '{node.target}' is called more than once: the tensors it reads "
+                    "cannot each have their own precisions"
+                )
+            called.add(node.target)
         if isinstance(module, nn.Conv2d):
             if module.padding_mode != "zeros":
                 raise SysmolError(f"prepare: '{node.name}': padding_mode must be 'zeros'")
@@ -105,12 +144,22 @@ def _check(graph: fx.GraphModule) -> None:
                 raise SysmolError(f"prepare: '{node.name}': padding must be numbers")
 
 
-def _insert(graph: fx.GraphModule, after: fx.Node, name: str, module: nn.Module) -> fx.Node:
-    """Add ``module`` behind ``after`` and give it all of that node's users."""
+def _insert(
+    graph: fx.GraphModule,
+    after: fx.Node,
+    name: str,
+    module: nn.Module,
+    users: list[fx.Node] | None = None,
+) -> fx.Node:
+    """Add ``module`` behind ``after`` and give it those users, or all that this node has."""
+    while hasattr(graph, name):
+        name += "_"
     graph.add_submodule(name, module)
     with graph.graph.inserting_after(after):
         node = graph.graph.call_module(name, (after,))
-    after.replace_all_uses_with(node, delete_user_cb=lambda user: user is not node)
+    after.replace_all_uses_with(
+        node, delete_user_cb=lambda user: user is not node and (users is None or user in users)
+    )
     return node
 
 
@@ -121,33 +170,66 @@ def _skip(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
     return node
 
 
-def prepare(model: nn.Module, ends_bits: int = 8) -> fx.GraphModule:
+def _is_relu(graph: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return isinstance(_module(graph, node), nn.ReLU)
+    return node.target in (functional.relu, torch.relu, "relu")
+
+
+def prepare(model: nn.Module, ends_bits: int = 8, inputs: Inputs = Inputs.IMAGE) -> fx.GraphModule:
     """Give every hidden input channel of ``model`` a learned precision.
 
     Parameters
     ----------
     model : nn.Module
         Of ``Conv2d`` (any stride, padding, dilation, groups), ``Linear``, ``BatchNorm2d``,
-        ``ReLU``, average pools, ``Flatten`` and residual ``+``, traceable by ``torch.fx``; its one
-        input is an image in [0, 1]. It is copied, not changed.
+        ``ReLU``, average pools, ``Flatten`` and residual ``+``, traceable by ``torch.fx``. It is
+        copied, not changed.
+
+        Or a network with attention, see Notes.
     ends_bits : int
-        Precision of the first and the last layer.
+        Precision of the last layer, and of those that read the network's input.
+    inputs : Inputs
+        What the network is given: images in [0, 1], or numbers of either sign.
 
     Returns
     -------
     torch.fx.GraphModule
         In phase 1, with every hidden precision at 8 bits. Its ``relu -> quant`` tensors lie on the
         unsigned grid, all others on the mid-rise grid.
+
+    Notes
+    -----
+    Attention is ``nn.MultiheadAttention``, ``nn.TransformerEncoderLayer``,
+    ``nn.TransformerEncoder``, their decoders, or one written by hand with
+    ``scaled_dot_product_attention`` or with products and a softmax. In a network that has it, every
+    ``Conv2d`` and ``Linear``, projections included, is quantized; all that has no weights stays
+    float, as do layer norms, embeddings and residual sums, which therefore read their tensors
+    unquantized. Other layers with weights are refused by name, see :mod:`sysmol.attention`. Such a
+    network can be trained and evaluated, but :func:`sysmol.export` refuses it; a warning says so.
     """
-    if not any(isinstance(m, (nn.Conv2d, nn.Linear)) for m in model.modules()):
+    kinds = (nn.Conv2d, nn.Linear, nn.MultiheadAttention)
+    if not any(isinstance(m, kinds) for m in model.modules()):
         raise SysmolError("prepare: the model has no Conv2d and no Linear layer")
     try:
-        graph = trace(copy.deepcopy(model))
-    except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
-        raise SysmolError(f"prepare: torch.fx cannot trace the model: {error}") from error
-    _check(graph)
-    _add_carriers(graph)
-    _add_quantizers(graph, ends_bits)
+        model = replaced(copy.deepcopy(model))
+        graph = trace(model)
+        attention = next(attention_nodes(graph), None)
+        if attention is not None:
+            graph = in_both_modes(model, trace)
+    except SysmolError as error:
+        text = str(error)
+        raise SysmolError(text if text.startswith("prepare") else f"prepare: {text}") from error
+    _check(graph, attention is not None)
+    if attention is not None:
+        warnings.warn(
+            f"prepare: '{owner(graph, next(attention_nodes(graph)))}' is attention, which stays "
+            "float: this network can be trained and evaluated in PyTorch, but not exported",
+            stacklevel=2,
+        )
+    else:
+        _add_carriers(graph)
+    _add_quantizers(graph, ends_bits, inputs, attention is not None)
     graph.graph.lint()
     graph.recompile()
     return graph
@@ -163,39 +245,64 @@ def _add_carriers(graph: fx.GraphModule) -> None:
                 _insert(graph, node, f"{node.name}_carrier", CarrierQuant())
 
 
-def _add_quantizers(graph: fx.GraphModule, ends_bits: int) -> None:
+def _axis(graph: fx.GraphModule, reader: fx.Node) -> int:
+    """Where ``reader`` has its channels."""
+    return -1 if isinstance(_module(graph, reader), nn.Linear) else 1
+
+
+def _add_quantizers(graph: fx.GraphModule, ends_bits: int, inputs: Inputs, attends: bool) -> None:
     dots = [
         node
         for node in graph.graph.nodes
         if isinstance(_module(graph, node), (nn.Conv2d, nn.Linear))
     ]
-    pools = [node for node in graph.graph.nodes if isinstance(_module(graph, node), _POOLS)]
     if not dots:
         raise SysmolError("prepare: the model calls no Conv2d and no Linear layer")
+    pools = [node for node in graph.graph.nodes if isinstance(_module(graph, node), _POOLS)]
+    if attends:
+        pools = []  # float, as all between the layers is
+    source = unshaped if attends else _skip
     fixed = {dots[-1].all_input_nodes[0], *(pool.all_input_nodes[0] for pool in pools)}
-    quants: dict[fx.Node, ActivationQuant] = {}
     for reader in dots + pools:
         tensor = reader.all_input_nodes[0]
-        if tensor in quants or isinstance(_module(graph, tensor), ActivationQuant):
+        if isinstance(_module(graph, tensor), ActivationQuant):
             continue
         channels = _channels(graph, reader, tensor)
-        image = tensor.op == "placeholder"
-        precision = ChannelPrecision(channels, ends_bits if image or tensor in fixed else None)
-        signed = not image and not isinstance(_module(graph, _skip(graph, tensor)), nn.ReLU)
-        quants[tensor] = ActivationQuant(precision, signed, trained=not image)
-        node = _insert(graph, tensor, f"{tensor.name}_quant", quants[tensor])
-        if isinstance(_module(graph, tensor), nn.ReLU) and list(tensor.users) == [node]:
-            graph.set_submodule(str(tensor.target), QuantizedReLU())
+        given = (unshaped(graph, tensor) if attends else tensor).op == "placeholder"
+        image = given and inputs is Inputs.IMAGE
+        precision = ChannelPrecision(channels, ends_bits if given or tensor in fixed else None)
+        signed = not image and not _is_relu(graph, source(graph, tensor))
+        axis = _axis(graph, reader)
+        quant = ActivationQuant(precision, signed, trained=not image, axis=axis)
+        users = None
+        if attends:
+            users = [n for n in dots if tensor in n.all_input_nodes and _axis(graph, n) == axis]
+        _insert(graph, tensor, f"{tensor.name}_quant", quant, users)
     for node in dots:
-        module, quant = _module(graph, node), _module(graph, node.all_input_nodes[0])
-        assert isinstance(quant, ActivationQuant)
+        module, quantizer = _module(graph, node), _module(graph, node.all_input_nodes[0])
+        assert isinstance(quantizer, ActivationQuant)
         layer: nn.Module
         if isinstance(module, nn.Conv2d):
-            layer = QuantConv2d(module, quant.precision)
+            layer = QuantConv2d(module, quantizer.precision)
         else:
             assert isinstance(module, nn.Linear)
-            layer = QuantLinear(module, quant.precision)
+            layer = QuantLinear(module, quantizer.precision)
         graph.set_submodule(str(node.target), layer)
+    _pass_relus(graph)
+
+
+def _pass_relus(graph: fx.GraphModule) -> None:
+    """Leave to the quantizers each ReLU whose every call is read by one of them alone."""
+    calls: dict[str, list[fx.Node]] = {}
+    for node in graph.graph.nodes:
+        if isinstance(_module(graph, node), nn.ReLU):
+            calls.setdefault(str(node.target), []).append(node)
+    for target, nodes in calls.items():
+        readers = [_module(graph, user) for node in nodes for user in node.users]
+        if len(readers) == len(nodes) and all(
+            isinstance(reader, ActivationQuant) and not reader.signed for reader in readers
+        ):
+            graph.set_submodule(target, QuantizedReLU())
 
 
 def _channels(graph: fx.GraphModule, reader: fx.Node, tensor: fx.Node) -> int:
@@ -303,7 +410,7 @@ def calibrate(model: nn.Module, images: torch.Tensor, bits: int = 2) -> None:
 
     Parameters
     ----------
-    images : float tensor [N, C, H, W] in [0, 1]
+    images : float tensor [N, C, H, W] in [0, 1], or what else the network takes
         A few hundred are enough.
     bits : int
         Precision of learned channels for which to guess, as long as they have none yet.
@@ -311,10 +418,22 @@ def calibrate(model: nn.Module, images: torch.Tensor, bits: int = 2) -> None:
 
     def fit(module: nn.Module) -> None:
         assert isinstance(module, ActivationQuant) and module.observing
+        if not module.trained:
+            low, high = (
+                min(map(torch.min, module.observing)),
+                max(map(torch.max, module.observing)),
+            )
+            if low < -1e-3 or high > 1.001:
+                raise SysmolError(
+                    f"calibrate: the input has values from {float(low):.3g} to {float(high):.3g}, "
+                    "which prepare was not told: images are in [0, 1], for others give "
+                    "inputs=Inputs.REAL"
+                )
         if not module.scale.requires_grad:
             return
         channels = module.precision.bits.numel()
         x = torch.cat([part.transpose(0, 1).flatten(1).t() for part in module.observing])
+        x = x if module.signed else x.relu()
         x = x[:: max(1, x.numel() // 200_000)]
         p = module.precision.bits.float()
         if not module.precision.frozen:

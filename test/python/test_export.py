@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -190,4 +191,39 @@ def test_unfinished_and_broken_models_are_refused(tmp_path: Path) -> None:
         sysmol.export(model, path, SHAPE)
     with pytest.raises(SysmolError, match="cannot write"):
         sysmol.export(ready(0)[0], tmp_path / "no" / "net.onnx", SHAPE)
+    assert not list(tmp_path.iterdir())
+
+
+class Other(nn.Module):
+    """A float network with something between its layers that is no sum of two tensors."""
+
+    def __init__(self, how: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.first, self.second, self.how = nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3), how
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.second(self.how(self.first(x)))
+        return y
+
+
+@pytest.mark.parametrize(
+    "how", [lambda x: x * x, lambda x: x + 1, torch.sigmoid, lambda x: x.relu(), lambda x: x[:, :1]]
+)
+def test_operations_without_a_place_are_refused(
+    how: Callable[[torch.Tensor], torch.Tensor], tmp_path: Path
+) -> None:
+    with pytest.raises(SysmolError, match=r"unsupported operation .*: allowed are Conv2d"):
+        sysmol.export(Other(how), tmp_path / "net.onnx", SHAPE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_linear_layers_on_more_than_rows_train_but_are_refused(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = sysmol.prepare(nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 3)))
+    x = torch.rand(8, *SHAPE)
+    calibrate(model, x)
+    freeze(model)
+    assert model(x).shape == (8, 1, 12, 3)
+    with pytest.raises(SysmolError, match=r"linear layer '0' reads more than \[N, C\]"):
+        sysmol.export(model, tmp_path / "net.onnx", SHAPE)
     assert not list(tmp_path.iterdir())

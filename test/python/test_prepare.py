@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -174,16 +175,18 @@ class Branching(nn.Module):
         return self.conv(x) if x.sum() > 0 else x
 
 
-class Attending(nn.Module):
-    """A network with PyTorch's own attention."""
+class Twice(nn.Module):
+    """A layer that reads two tensors, and a ReLU that only once feeds a quantizer alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, again: bool) -> None:
         super().__init__()
-        self.embed, self.attention = nn.Linear(4, 8), nn.MultiheadAttention(8, 2)
+        self.first, self.second = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, padding=1, bias=False)
+        self.third = self.second if again else nn.Conv2d(4, 4, 3, padding=1, bias=False)
+        self.relu = nn.ReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = self.embed(x)
-        y: torch.Tensor = self.attention(h, h, h)[0]
+        h = self.relu(self.first(x))
+        y: torch.Tensor = self.relu(self.second(h)) + self.third(h)
         return y
 
 
@@ -192,7 +195,8 @@ class Attending(nn.Module):
     [
         (nn.Sequential(nn.ReLU()), "no Conv2d"),
         (Odd(nn.GELU()), "unsupported GELU"),
-        (Attending(), "unsupported MultiheadAttention"),
+        (Odd(nn.LSTM(2, 2)), "unsupported LSTM"),
+        (Twice(True), "'second' is called more than once"),
         (Odd(nn.AdaptiveAvgPool2d(2)), "AdaptiveAvgPool2d"),
         (Odd(nn.Conv2d(2, 2, 3, padding_mode="circular", padding=1)), "padding_mode"),
         (Odd(nn.Conv2d(2, 2, 3, padding="same")), "numbers"),
@@ -203,3 +207,34 @@ def test_what_cannot_be_prepared_is_named(model: nn.Module, reason: str) -> None
     with pytest.raises(SysmolError, match=reason) as caught:
         sysmol.prepare(model)
     assert "\n" not in str(caught.value)
+
+
+def test_a_relu_stays_where_one_of_its_calls_has_another_reader() -> None:
+    torch.manual_seed(0)
+    twin = Twice(False).eval()
+    model = sysmol.prepare(twin).train()
+    for module in model.modules():
+        if isinstance(module, ActivationQuant):
+            module.observing = []
+    for _, layer in layers(model):
+        layer.given = True
+    x = torch.rand(2, 1, 6, 6)
+    torch.testing.assert_close(model(x), twin(x))
+
+
+def test_inputs_of_either_sign_want_to_be_announced(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    twin = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5))
+    x = torch.randn(16, 3, 6, 6)
+    with pytest.raises(SysmolError, match=r"values from -.* inputs=Inputs\.REAL"):
+        calibrate(sysmol.prepare(twin), x)
+    model = sysmol.prepare(twin, inputs=sysmol.Inputs.REAL)
+    quant = next(m for m in model.modules() if isinstance(m, ActivationQuant))
+    assert quant.signed and quant.precision.bits.tolist() == [8] * 3
+    calibrate(model, x)
+    # The grid reaches twice its scale.
+    assert 1.4 < quant.scale.item() < 2.6 and quant.scale.requires_grad
+    freeze(model)
+    sysmol.export(model.eval(), tmp_path / "net.onnx", (3, 6, 6))
+    exact = sysmol.IntegerNetwork.from_onnx(tmp_path / "net.onnx").run(x.numpy())
+    torch.testing.assert_close(torch.from_numpy(exact), model(x).detach(), rtol=1e-4, atol=1e-4)
