@@ -3,6 +3,7 @@
 #include "sysmol/Analysis/CostModel.h"
 
 #include "mlir/IR/Matchers.h"
+#include "sysmol/Analysis/LaneGroups.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/JSON.h"
@@ -245,11 +246,14 @@ static OpCost predictContractOutputs(ContractOutputsOp op,
                                      const CostTable &table) {
   OpCost cost;
   double outputs = double(op.getNumTiles() * op.getTileOutputs());
+  auto groups =
+      LaneGroups::get(op.getLayoutAttr(), op.getUsedLanes(), op.getLaneCount());
+  double lanes = double(groups.getNumLanes());
   double footprint = getBytes(op.getWeights().getType());
   for (auto [s, level, codes] :
        llvm::enumerate(op.getLevels(), op.getLanes())) {
-    double macs = outputs * double(op.getNumColumns(s)) *
-                  double(op.getUsedLanes()) * double(getChannelsPerWord(level));
+    double macs = outputs * double(op.getNumColumns(s)) * lanes *
+                  double(getChannelsPerWord(level));
     cost.macs += macs;
     cost.cycles += macs / at(table.macsPerCycle, level);
     footprint += getBytes(codes.getType());
@@ -257,14 +261,13 @@ static OpCost predictContractOutputs(ContractOutputsOp op,
   cost.products = cost.cycles;
   // Every four lanes read all weights.
   constexpr double kLanesAtOnce = 4;
-  double streamed = getBytes(op.getWeights().getType()) *
-                    double(op.getUsedLanes()) / kLanesAtOnce;
+  double streamed = getBytes(op.getWeights().getType()) * lanes / kLanesAtOnce;
   cost.cycles =
       std::max(cost.cycles, streamed / getStreamRate(footprint, table));
   // Sums are turned round 16 by 16.
   constexpr double kTransposeCycles = 100;
   cost.cycles +=
-      outputs / 16 * double(op.getUsedLanes()) / 16 * kTransposeCycles;
+      outputs / 16 * double(groups.getNumSquares()) * kTransposeCycles;
   return cost;
 }
 

@@ -447,6 +447,12 @@ LogicalResult ContractOutputsOp::verify() {
     return emitOpError("lane_count must be a multiple of 64");
   if (int64_t(getUsedLanes()) < 1 || int64_t(getUsedLanes()) > count)
     return emitOpError("used_lanes must be in [1, lane_count]");
+  if (LanesAttr layout = getLayoutAttr();
+      layout &&
+      (layout.getBase() != begin || layout.getSize() > getDim(getInit(), 1) ||
+       layout.getUsedLanes() != int64_t(getUsedLanes())))
+    return emitOpError("layout must be one of init's planes, begin at "
+                       "lane_begin and have used_lanes");
   int64_t first = begin + int64_t(getOrigin());
   int64_t last = first + count + *llvm::max_element(getTaps());
   bool inside = begin >= 0 && begin + count <= getDim(getInit(), 1) &&

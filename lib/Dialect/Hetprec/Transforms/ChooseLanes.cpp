@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "sysmol/Analysis/ByteStream.h"
 #include "sysmol/Analysis/CostModel.h"
+#include "sysmol/Analysis/LaneGroups.h"
 #include "sysmol/Analysis/LaneLayout.h"
 #include "sysmol/Analysis/TapFold.h"
 #include "llvm/Support/MathExtras.h"
@@ -134,8 +135,10 @@ struct ChooseLanesPass
       double pixelCost = 1, outputCost = 1; // of a register
       if (!isMatrixProduct(op)) {
         LanesAttr layout = layouts.getLayout(op->getResult(0));
-        pixels = layout.getUsedLanes();
-        pixelBlocks = layouts.getLaneCount(op->getResult(0)) / kLaneBlock;
+        int64_t lanes = layouts.getLaneCount(op->getResult(0));
+        pixels =
+            LaneGroups::get(layout, layout.getUsedLanes(), lanes).getNumLanes();
+        pixelBlocks = lanes / kLaneBlock;
         pixelCost = costs->get(op, LaneRole::Pixels, pixelBlocks);
         outputCost = costs->get(op, LaneRole::Outputs, blocks) * kMargin;
       }

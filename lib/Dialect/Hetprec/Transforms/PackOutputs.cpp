@@ -81,12 +81,13 @@ void ContractBuilder::makeSums(ArrayRef<int64_t> rows, ArrayRef<bool> negated) {
     Value weights =
         makeOutputWeights(rows.slice(first, given), negated.slice(first, given),
                           tiles, tileBlocks);
-    Value part = ContractOutputsOp::create(
-                     b, loc, TypeRange{init.getType()}, lanes, weights, init,
-                     levels, coefficients, taps, tapPhases, phases, origin,
-                     getFolded(input.segments), imageLayout.getBase(),
-                     laneCount, imageLayout.getUsedLanes(), tileBlocks, layer)
-                     ->getResult(0);
+    Value part =
+        ContractOutputsOp::create(
+            b, loc, TypeRange{init.getType()}, lanes, weights, init, levels,
+            coefficients, taps, tapPhases, phases, origin,
+            getFolded(input.segments), imageLayout.getBase(), laneCount,
+            imageLayout.getUsedLanes(), tileBlocks, imageLayout, layer)
+            ->getResult(0);
     sums = isAll ? part
                  : tensor::InsertSliceOp::create(b, loc, part, sums, offsets,
                                                  sizes, strides)

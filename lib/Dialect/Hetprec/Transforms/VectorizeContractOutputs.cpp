@@ -7,14 +7,14 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "sysmol/Analysis/LaneGroups.h"
 
 using namespace mlir;
+using namespace sysmol;
 using namespace sysmol::hetprec;
 
 namespace {
 
-/// Lanes that are summed together.
-constexpr int64_t kLanesAtOnce = 8;
 /// Byte sums in registers at once, each with two totals.
 constexpr int64_t kByteSums = 8;
 /// Registers of 16 outputs whose level-4 and level-8 sums are kept at once, for
@@ -23,14 +23,16 @@ constexpr int64_t kDotRegisters = 2;
 /// Words that a loop body unrolls where a window has one tap.
 constexpr int64_t kUnrolledWords = 3;
 /// Rows and columns of the squares that sums are turned round in.
-constexpr int64_t kSquare = 16;
+constexpr int64_t kSquare = sysmol::LaneGroups::kSquare;
 
 /// The sums of 16 lanes are made a few lanes at a time, as rows of outputs in
 /// scratch memory, and then turned round into the planes of the outputs.
 class OutputsVectorizer {
 public:
   OutputsVectorizer(OpBuilder &b, ContractOutputsOp op, LaneScratch &scratch)
-      : b(b), op(op), loc(op.getLoc()), v(b, loc), blocks(op.getTileBlocks()) {
+      : b(b), op(op), loc(op.getLoc()), v(b, loc), blocks(op.getTileBlocks()),
+        groups(LaneGroups::get(op.getLayoutAttr(), op.getUsedLanes(),
+                               op.getLaneCount())) {
     int64_t base = 0;
     for (auto [s, level] : llvm::enumerate(op.getLevels())) {
       windows.push_back(SegmentWindow(op, s));
@@ -52,6 +54,9 @@ private:
   };
 
   void sumLanes();
+  /// One square of lanes, which has the groups of its row from the `group`-th
+  /// on.
+  void sumSquare(Value lane, Value group);
   /// Of a group of segments, of `count` lanes.
   void sumBytes(ArrayRef<int64_t> segments, int64_t count);
   /// Of `kDotRegisters` registers from `firstRegister` on.
@@ -107,6 +112,7 @@ private:
   Location loc;
   LaneVectors v;
   int64_t blocks;
+  LaneGroups groups;
   SmallVector<SegmentWindow, 6> windows; // of each segment
   SmallVector<int64_t, 6> columns;
   SmallVector<int64_t, 6> bases; // bytes in the tile's line before each
@@ -317,7 +323,7 @@ void OutputsVectorizer::sumDots(ArrayRef<int64_t> segments,
       Place place = getTap(segment, row, tap);
       SmallVector<Value, kDotRegisters> registers =
           loadOutputs(segment, place.column);
-      for (int64_t lane = 0; lane < kLanesAtOnce; ++lane) {
+      for (int64_t lane = 0; lane < groups.lanes; ++lane) {
         Value word = loadWord(segment, place, lane);
         for (int64_t i = 0; i < kDotRegisters; ++i) {
           Value &acc = accs[kDotRegisters * lane + i];
@@ -328,7 +334,7 @@ void OutputsVectorizer::sumDots(ArrayRef<int64_t> segments,
     }
     return accs;
   };
-  SmallVector<Value> accs(kDotRegisters * kLanesAtOnce, v.splat(type, 0));
+  SmallVector<Value> accs(kDotRegisters * groups.lanes, v.splat(type, 0));
   for (int64_t segment : segments)
     accs = repeat(
         0, getNumPlanes(segment), 1, accs, [&](Value word, ValueRange args) {
@@ -350,14 +356,22 @@ void OutputsVectorizer::sumLanes() {
   for (ArrayRef<int64_t> segments : groupSegments(
            op.getLevels(), op.getCoefficients(), columns, /*most=*/65535)) {
     if (op.getLevels()[segments.front()] <= 2) {
-      int64_t count = kByteSums / blocks;
+      // Parts of nearly equal size.
+      int64_t parts = llvm::divideCeil(groups.lanes, kByteSums / blocks);
+      int64_t count = llvm::divideCeil(groups.lanes, parts);
       Value lane = firstLane, row = firstRow;
-      repeat(0, kLanesAtOnce / count, count, {}, [&](Value i, ValueRange) {
+      auto sumPart = [&](Value i, int64_t lanes) {
         firstLane = add(lane, i);
         firstRow = add(row, i);
-        sumBytes(segments, count);
+        sumBytes(segments, lanes);
+      };
+      int64_t whole = groups.lanes / count;
+      repeat(0, whole, count, {}, [&](Value i, ValueRange) {
+        sumPart(i, count);
         return SmallVector<Value>();
       });
+      if (int64_t rest = groups.lanes % count)
+        sumPart(v.index(whole * count), rest);
       firstLane = lane;
       firstRow = row;
     } else {
@@ -380,27 +394,38 @@ void OutputsVectorizer::turn(Value lane) {
          });
 }
 
+void OutputsVectorizer::sumSquare(Value lane, Value group) {
+  // A row's last square may have fewer groups.
+  Value left = arith::SubIOp::create(b, loc, v.index(groups.perRow), group);
+  Value count = arith::MinSIOp::create(b, loc, v.index(groups.perSquare), left);
+  auto loop = scf::ForOp::create(b, loc, v.index(0), count, v.index(1));
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    firstRow = times(loop.getInductionVar(), groups.step);
+    firstLane = add(add(lane, firstRow),
+                    int64_t(op.getLaneBegin()) + int64_t(op.getOrigin()));
+    sumLanes();
+  }
+  turn(add(lane, op.getLaneBegin()));
+}
+
 void OutputsVectorizer::run() {
-  int64_t origin = int64_t(op.getLaneBegin()) + int64_t(op.getOrigin());
-  // The last square computes no more than the lanes that are used.
-  int64_t used =
-      llvm::divideCeil(op.getUsedLanes(), kLanesAtOnce) * kLanesAtOnce;
-  int64_t squares = llvm::divideCeil(used, kSquare);
-  repeat(0, squares, kSquare, {}, [&](Value lane, ValueRange) {
-    Value count = arith::MinSIOp::create(
-        b, loc, v.index(kSquare),
-        arith::SubIOp::create(b, loc, v.index(used), lane));
-    auto rows =
-        scf::ForOp::create(b, loc, v.index(0), count, v.index(kLanesAtOnce));
-    {
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPointToStart(rows.getBody());
-      firstRow = rows.getInductionVar();
-      firstLane = add(add(lane, firstRow), origin);
-      sumLanes();
-    }
-    turn(add(lane, op.getLaneBegin()));
-    return SmallVector<Value>();
+  auto loop = [&](int64_t count, function_ref<void(Value)> body) {
+    repeat(0, count, 1, {}, [&](Value i, ValueRange) {
+      body(i);
+      return SmallVector<Value>();
+    });
+  };
+  loop(groups.images, [&](Value image) {
+    loop(groups.rows, [&](Value row) {
+      Value first =
+          add(times(image, groups.imageStep), times(row, groups.rowStep));
+      loop(groups.getSquaresPerRow(), [&](Value square) {
+        sumSquare(add(first, times(square, groups.squareStep)),
+                  times(square, groups.perSquare));
+      });
+    });
   });
 }
 

@@ -391,3 +391,13 @@ func.func @folded_starts(%a: tensor<1x64xi8>, %w: tensor<2x1xi8>, %s: tensor<2xi
     {levels = array<i64: 2>, coefficients = array<i64: 2>, folded = array<i1: true>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<2x64xi32>
   return %r : tensor<2x64xi32>
 }
+
+// -----
+
+#lanes = #hetprec.lanes<1 x 2 x 2, row_stride = 2, image_stride = 4, base = 0, size = 64>
+func.func @layout(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{layout must be one of init's planes, begin at lane_begin and have used_lanes}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 5, tile_blocks = 1, layout = #lanes} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
+}

@@ -1,15 +1,18 @@
 // RUN: sysmol-opt %s --hetprec-vectorize-lanes --canonicalize --cse | FileCheck %s
 
-// Sixteen lanes at a time, of these eight: the first 55 lanes end with the
-// fourth square's first half. Weights are registers, lanes' words scalars.
+// Squares of sixteen lanes are two groups of eight: the first 55 lanes end with
+// the fourth square's first. Weights are registers, lanes' words scalars.
 // CHECK-LABEL: @bits
 // CHECK-SAME: %[[A:[a-z0-9]+]]: memref<3x192xi8>, %[[W:[a-z0-9]+]]: memref<1x192xi8>, %[[OUT:[a-z0-9]+]]: memref<64x192xi32>
 // CHECK-DAG: %[[SIX:.+]] = arith.constant dense<6> : vector<32xi32>
 // CHECK: %[[SUMS:.+]] = memref.view %{{.+}} to memref<16x64xi32>
-// CHECK: scf.for %[[SQUARE:.+]] = %c0 to %c64 step %c16
-// CHECK: %[[LEFT:.+]] = arith.subi %c56, %[[SQUARE]]
-// CHECK: %[[COUNT:.+]] = arith.minsi %[[LEFT]], %c16
-// CHECK: scf.for %[[ROW:.+]] = %c0 to %[[COUNT]] step %c8
+// CHECK: scf.for %[[SQUARE:.+]] = %c0 to %c4 step %c1
+// CHECK: %[[LANE:.+]] = arith.muli %[[SQUARE]], %c16
+// CHECK: %[[FIRST:.+]] = arith.muli %[[SQUARE]], %c2
+// CHECK: %[[LEFT:.+]] = arith.subi %c7, %[[FIRST]]
+// CHECK: %[[COUNT:.+]] = arith.minsi %[[LEFT]], %c2
+// CHECK: scf.for %[[GROUP:.+]] = %c0 to %[[COUNT]] step %c1
+// CHECK: %[[ROW:.+]] = arith.muli %[[GROUP]], %c8
 // CHECK: vector.load %[[W]][%c0, %c0] : memref<1x192xi8>, vector<64xi8>
 // CHECK: memref.load %[[A]][%c0, %{{.+}}]
 // CHECK-COUNT-8: hetprec.mac {{.+}} level = 1
@@ -50,5 +53,38 @@ func.func @bits(%a: memref<3x192xi8>, %w: memref<1x192xi8>, %out: memref<64x192x
 func.func @two_segments(%a: memref<1x128xi8>, %b: memref<1x128xi32>, %w: memref<1x384xi8>, %out: memref<128x128xi32>) {
   hetprec.contract_outputs lanes(%a, %b : memref<1x128xi8>, memref<1x128xi32>) weights(%w : memref<1x384xi8>) outs(%out : memref<128x128xi32>)
     {levels = array<i64: 2, 4>, coefficients = array<i64: 10, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 20, tile_blocks = 2}
+  return
+}
+
+// The lanes between the rows of a 7x7 image are left out: a group is a row of
+// seven lanes, eight apart, a square two rows. Two blocks of outputs take four
+// lanes at a time, then three.
+// CHECK-LABEL: @pixels
+// CHECK-SAME: %[[A:[a-z0-9]+]]: memref<1x192xi8>
+// CHECK: scf.for %[[SQUARE:.+]] = %c0 to %c4 step %c1
+// CHECK: %[[FIRST:.+]] = arith.muli %[[SQUARE]], %c2
+// CHECK: arith.subi %c7, %[[FIRST]]
+// CHECK: scf.for %[[GROUP:.+]] = %c0
+// CHECK: arith.muli %[[GROUP]], %c8
+// CHECK-COUNT-8: hetprec.mac
+// CHECK-COUNT-6: hetprec.mac
+// CHECK-NOT: hetprec.mac
+// A row of twenty is groups of seven, of which two are a square: the third has a
+// square of its own. Its last lane is no pixel.
+// CHECK-LABEL: @long_rows
+// CHECK: scf.for %{{.+}} = %c0 to %c3 step %c1
+// CHECK: scf.for %[[SQUARE:.+]] = %c0 to %c2 step %c1
+// CHECK: arith.muli %[[SQUARE]], %c14
+// CHECK: arith.subi %c3, %{{.+}}
+#seven = #hetprec.lanes<1 x 7 x 7, row_stride = 8, image_stride = 64, base = 64, size = 192>
+#twenty = #hetprec.lanes<1 x 3 x 20, row_stride = 23, image_stride = 92, base = 0, size = 192>
+func.func @pixels(%a: memref<1x192xi8>, %w: memref<1x128xi8>, %out: memref<128x192xi32>) {
+  hetprec.contract_outputs lanes(%a : memref<1x192xi8>) weights(%w : memref<1x128xi8>) outs(%out : memref<128x192xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 6>, taps = array<i64: 0>, origin = 0, lane_begin = 64, lane_count = 64, used_lanes = 55, tile_blocks = 2, layout = #seven}
+  return
+}
+func.func @long_rows(%a: memref<1x192xi8>, %w: memref<1x64xi8>, %out: memref<64x192xi32>) {
+  hetprec.contract_outputs lanes(%a : memref<1x192xi8>) weights(%w : memref<1x64xi8>) outs(%out : memref<64x192xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 6>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 128, used_lanes = 66, tile_blocks = 1, layout = #twenty}
   return
 }

@@ -174,7 +174,8 @@ def Hetprec_ContractOutputsOp : Hetprec_LaneOp<"contract_outputs", [
     ```
 
     with groups, levels, folded segments and codes as in `contract`, which goes
-    on from these sums. Lanes from `lane_begin + used_lanes` on are not specified.
+    on from these sums. Lanes from `lane_begin + used_lanes` on are not specified,
+    nor, where there is a `layout`, those that are no pixel of it.
 
     ```mlir
     %sums = hetprec.contract_outputs lanes(%a : tensor<2x192xi8>)
@@ -204,7 +205,8 @@ def Hetprec_ContractOutputsOp : Hetprec_LaneOp<"contract_outputs", [
     DefaultValuedAttr<I64Attr, "1">:$phases, I64Attr:$origin,
     DefaultValuedAttr<DenseBoolArrayAttr, "{}">:$folded,
     I64Attr:$lane_begin, I64Attr:$lane_count, I64Attr:$used_lanes,
-    I64Attr:$tile_blocks, OptionalAttr<StrAttr>:$layer);
+    I64Attr:$tile_blocks, OptionalAttr<Hetprec_LanesAttr>:$layout,
+    OptionalAttr<StrAttr>:$layer);
   let assemblyFormat = [{
     `lanes` `(` $lanes `:` type($lanes) `)`
     `weights` `(` $weights `:` type($weights) `)`

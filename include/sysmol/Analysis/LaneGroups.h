@@ -1,0 +1,44 @@
+//===- LaneGroups.h - Which lanes are summed beside outputs -----*- C++ -*-===//
+//
+// Where registers hold outputs, lanes are summed a few at a time, and lanes
+// between an image's rows can be left out: a row of a 7x7 image is a group of
+// seven lanes. Squares of 16 lanes, in which sums are turned round into planes,
+// hold one or more groups.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SYSMOL_ANALYSIS_LANEGROUPS_H
+#define SYSMOL_ANALYSIS_LANEGROUPS_H
+
+#include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+#include "llvm/Support/MathExtras.h"
+
+namespace sysmol {
+
+struct LaneGroups {
+  static constexpr int64_t kSquare = 16;
+
+  int64_t lanes = 0;      // of a group
+  int64_t step = 0;       // from a group of a square to the next, in lanes
+  int64_t perSquare = 0;  // groups of a square, at most
+  int64_t perRow = 0;     // groups of a row of squares
+  int64_t squareStep = 0; // from a square of a row to the next
+  int64_t rows = 1, rowStep = 0, images = 1, imageStep = 0; // of squares
+
+  /// The groups that sum the fewest lanes: all `usedLanes`, or those that are
+  /// pixels of `layout` (which may be null). No lane is read from `laneCount`
+  /// on, none written that the layout does not have.
+  static LaneGroups get(hetprec::LanesAttr layout, int64_t usedLanes,
+                        int64_t laneCount);
+
+  /// Lanes that are summed, some of them twice or for nothing.
+  int64_t getNumLanes() const { return images * rows * perRow * lanes; }
+  int64_t getSquaresPerRow() const {
+    return llvm::divideCeil(perRow, perSquare);
+  }
+  int64_t getNumSquares() const { return images * rows * getSquaresPerRow(); }
+};
+
+} // namespace sysmol
+
+#endif // SYSMOL_ANALYSIS_LANEGROUPS_H
