@@ -21,6 +21,10 @@ std::optional<TapFold> TapFold::get(Operation *op, int64_t level) {
     return std::nullopt;
   int64_t all = getChannels(conv.getInput().getType()).getNumChannels(level);
   int64_t perWord = getChannelsPerWord(level), taps = getNumTaps(op);
+  // Windows are unrolled: code and registers grow with them.
+  constexpr int64_t kMostTaps = 81;
+  if (taps > kMostTaps)
+    return std::nullopt;
   TapFold fold{all % perWord, 0};
   fold.words = llvm::divideCeil(fold.channels * taps, perWord);
   int64_t saved = taps - fold.words;

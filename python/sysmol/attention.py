@@ -557,8 +557,18 @@ def in_both_modes(model: nn.Module, trace: Callable[[nn.Module], fx.GraphModule]
                 f"prepare: '{owner(graph if node is not None else still, what)}' computes "
                 "something else in training than in evaluation; only dropout may differ"
             )
+    # First of all the weights of attention that nobody reads.
+    graph.graph.eliminate_dead_code()
+    alive = set(graph.graph.nodes)
     for node, other in pairs:
+        if node not in alive:
+            continue
         if _calls(node, {_SDPA}):
+            if _dropout(still, other):
+                raise SysmolError(
+                    f"prepare: '{owner(graph, node)}' drops in evaluation, too: dropout_p must "
+                    "be 0 there"
+                )
             _as_module(graph, node)
         elif _calls(node, {functional.dropout}) and node.kwargs != other.kwargs:
             dropout = nn.Dropout(float(node.kwargs["p"])).train(model.training)
@@ -572,14 +582,22 @@ def in_both_modes(model: nn.Module, trace: Callable[[nn.Module], fx.GraphModule]
     return graph
 
 
-def _as_module(graph: fx.GraphModule, node: fx.Node) -> None:
-    names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
-    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
-    dropout = given.pop("dropout_p", 0.0)
+_SDPA_NAMES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+
+
+def _dropout(graph: fx.GraphModule, node: fx.Node) -> float:
+    given = {**dict(zip(_SDPA_NAMES, node.args, strict=False)), **node.kwargs}
+    dropout = given.get("dropout_p", 0.0)
     if not isinstance(dropout, (int, float)):
         raise SysmolError(f"prepare: '{owner(graph, node)}': dropout_p must be a number")
-    products = ScaledDotProduct(float(dropout), owner(graph, node)).train(graph.training)
-    args = tuple(given.pop(name) for name in names[:3])
+    return float(dropout)
+
+
+def _as_module(graph: fx.GraphModule, node: fx.Node) -> None:
+    given = {**dict(zip(_SDPA_NAMES, node.args, strict=False)), **node.kwargs}
+    given.pop("dropout_p", None)
+    products = ScaledDotProduct(_dropout(graph, node), owner(graph, node)).train(graph.training)
+    args = tuple(given.pop(name) for name in _SDPA_NAMES[:3])
     _put(graph, node, products, args, given)
 
 

@@ -24,7 +24,7 @@ from sysmol.errors import SysmolError
 from sysmol.files import write_bytes
 from sysmol.grids import Float32, Grid, Int64, check_levels, quantize, step, values
 from sysmol.layers import ActivationQuant, CarrierQuant, QuantConv2d, QuantLayer, QuantLinear
-from sysmol.prepare import trace
+from sysmol.prepare import is_residual, trace
 
 __all__ = ["QONNX_DOMAIN", "build", "check_writable", "export"]
 
@@ -32,7 +32,8 @@ QONNX_DOMAIN = "qonnx.custom_op.general"
 _OPSET = 17
 _IR_VERSION = 8
 _ALLOWED = (
-    "allowed are Conv2d, Linear, BatchNorm2d, ReLU, average pools, Flatten, Dropout and residual +"
+    "allowed are Conv2d, Linear, BatchNorm2d, ReLU, average pools, Flatten, Dropout and "
+    "residual + of two different tensors"
 )
 
 
@@ -251,7 +252,7 @@ def check_writable(model: nn.Module) -> fx.GraphModule:
             raise SysmolError(f"export: '{node.name}' is a second input: one is allowed")
         if node.op in ("placeholder", "call_module", "output"):
             continue
-        if node.target not in (operator.add, torch.add) or len(node.all_input_nodes) != 2:
+        if node.target not in (operator.add, torch.add) or not is_residual(node):
             raise SysmolError(f"export: unsupported operation '{node.name}': {_ALLOWED}")
     return graph
 

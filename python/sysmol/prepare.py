@@ -112,6 +112,12 @@ def _is_add(node: fx.Node) -> bool:
     return node.op == "call_function" and node.target in _ADDS
 
 
+def is_residual(node: fx.Node) -> bool:
+    """Whether ``node`` is the sum of two different tensors, neither of them scaled."""
+    two = len(node.args) == len(node.all_input_nodes) == 2
+    return _is_add(node) and two and not node.kwargs
+
+
 def _check(graph: fx.GraphModule, attends: bool) -> None:
     called: set[object] = set()
     for node in graph.graph.nodes:
@@ -122,8 +128,13 @@ def _check(graph: fx.GraphModule, attends: bool) -> None:
             if node.op != "get_attr":
                 check_float(graph, node)
             continue
-        if _is_add(node):
+        if is_residual(node):
             continue
+        if _is_add(node):
+            raise SysmolError(
+                f"prepare: '{node.name}' is no residual +: two different tensors are added, "
+                "none of them scaled"
+            )
         if module is None or not isinstance(module, _KNOWN):
             what = type(module).__name__ if module is not None else str(node.target)
             raise SysmolError(f"prepare: cannot quantize '{node.name}': unsupported {what}")
@@ -423,7 +434,7 @@ def calibrate(model: nn.Module, images: torch.Tensor, bits: int = 2) -> None:
                 min(map(torch.min, module.observing)),
                 max(map(torch.max, module.observing)),
             )
-            if low < -1e-3 or high > 1.001:
+            if not (low >= -1e-3 and high <= 1.001):  # NaN is neither
                 raise SysmolError(
                     f"calibrate: the input has values from {float(low):.3g} to {float(high):.3g}, "
                     "which prepare was not told: images are in [0, 1], for others give "

@@ -551,6 +551,10 @@ class Other(nn.MultiheadAttention):
         (Product(lambda x, w: torch.einsum("nle,fe->nlf", x, w)), "product with a parameter"),
         (Product(functional.linear), "product with a parameter"),
         (Moody(nn.Identity()), "something else in training"),
+        (
+            Around(lambda y: functional.scaled_dot_product_attention(y, y, y, dropout_p=0.5)),
+            "drops in evaluation",
+        ),
         (Again(nn.Identity()), "called more than once"),
         (nn.Sequential(nn.Linear(E, E), Other(E, HEADS)), "unsupported Other|cannot trace"),
         (
@@ -563,6 +567,18 @@ def test_what_cannot_be_prepared_is_named(model: nn.Module, reason: str) -> None
     with pytest.raises(SysmolError, match=reason) as caught:
         sysmol.prepare(model)
     assert str(caught.value).startswith("prepare: ") and "\n" not in str(caught.value)
+
+
+def test_weights_that_nobody_reads_are_not_made() -> None:
+    for model, wanted in ((Around(nn.Identity()), False), (Weights(True), True)):
+        graph = sysmol.prepare(model)
+        calls = [
+            node
+            for node in graph.graph.nodes
+            if node.op == "call_module"
+            and isinstance(graph.get_submodule(node.target), HeadProducts)
+        ]
+        assert calls and all(node.kwargs.get("need_weights", True) is wanted for node in calls)
 
 
 def test_a_causal_hint_needs_its_mask() -> None:

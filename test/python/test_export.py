@@ -207,7 +207,15 @@ class Other(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "how", [lambda x: x * x, lambda x: x + 1, torch.sigmoid, lambda x: x.relu(), lambda x: x[:, :1]]
+    "how",
+    [
+        lambda x: x * x,
+        lambda x: x + 1,
+        lambda x: torch.add(x, x.flip(0), alpha=2),
+        torch.sigmoid,
+        lambda x: x.relu(),
+        lambda x: x[:, :1],
+    ],
 )
 def test_operations_without_a_place_are_refused(
     how: Callable[[torch.Tensor], torch.Tensor], tmp_path: Path

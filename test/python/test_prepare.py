@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -190,9 +192,25 @@ class Twice(nn.Module):
         return y
 
 
+class Sum(nn.Module):
+    """Two layers with an addition between them."""
+
+    def __init__(self, add: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 1, 3), nn.Conv2d(1, 2, 3)
+        self.other, self.add = nn.Conv2d(1, 1, 3), add
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.second(self.add(self.first(x), self.other(x)))
+        return y
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
+        (Sum(lambda x, y: torch.add(x, y, alpha=3)), "'add' is no residual"),
+        (Sum(lambda x, _: x + x), "'add' is no residual"),
+        (Sum(lambda x, _: x + 1.0), "'add' is no residual"),
         (nn.Sequential(nn.ReLU()), "no Conv2d"),
         (Odd(nn.GELU()), "unsupported GELU"),
         (Odd(nn.LSTM(2, 2)), "unsupported LSTM"),
@@ -207,6 +225,12 @@ def test_what_cannot_be_prepared_is_named(model: nn.Module, reason: str) -> None
     with pytest.raises(SysmolError, match=reason) as caught:
         sysmol.prepare(model)
     assert "\n" not in str(caught.value)
+
+
+def test_calibration_refuses_what_is_no_number() -> None:
+    model = sysmol.prepare(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, 3)))
+    with pytest.raises(SysmolError, match="values from nan"):
+        calibrate(model, torch.full((2, 1, 6, 6), math.nan))
 
 
 def test_a_relu_stays_where_one_of_its_calls_has_another_reader() -> None:

@@ -25,23 +25,26 @@ protected:
         .loadDialect<arith::ArithDialect, func::FuncDialect, HetprecDialect>();
   }
 
-  /// A convolution of one row of `columns` taps over `channels` channels.
+  /// A convolution of `rows` rows of `columns` taps over `channels` channels.
   std::optional<ByteStream> get(int64_t channels, int64_t columns,
                                 int64_t stride, const char *grid = "unsigned",
-                                int64_t bits = 8, int64_t dilation = 1) {
+                                int64_t bits = 8, int64_t dilation = 1,
+                                int64_t rows = 1, int64_t outputs = 1) {
     auto encoding = [&](const char *name) {
       return "#hetprec.channels<axis = 1, grid = " + std::string(name) +
              ", scale = 1.0, bits = [" + std::to_string(bits) + " x " +
              std::to_string(channels) + "]>";
     };
     int64_t width = (columns - 1) * dilation + 1;
-    auto tensor = [&](int64_t size) {
-      return "tensor<1x" + std::to_string(channels) + "x1x" +
-             std::to_string(size) + "xi8, ";
+    auto tensor = [&](int64_t count, int64_t size) {
+      std::string text = "tensor<";
+      for (int64_t dim : {count, channels, rows, size})
+        text += std::to_string(dim) + "x";
+      return text + "i8, ";
     };
-    std::string x = tensor(width) + encoding(grid) + ">",
-                w = tensor(columns) + encoding("midrise") + ">",
-                y = "tensor<1x1x1x1xi32>";
+    std::string x = tensor(1, width) + encoding(grid) + ">",
+                w = tensor(outputs, columns) + encoding("midrise") + ">",
+                y = "tensor<1x" + std::to_string(outputs) + "x1x1xi32>";
     std::string text = "func.func @f(%x: " + x + ") -> " + y +
                        " {\n%w = arith.constant dense<1> : " + w +
                        "\n%y = hetprec.conv_2d %x, %w strides = [1, " +
@@ -105,6 +108,38 @@ TEST_F(ByteStreamTest, SavesWords) {
   EXPECT_EQ(words(3, 7, 3), 6);
   EXPECT_EQ(words(3, 3, 2), 3);
   EXPECT_EQ(words(4, 7, 2), 7);
+}
+
+TEST_F(ByteStreamTest, FoldsPlanesThatAreNotFull) {
+  for (int64_t channels = 1; channels <= 3; ++channels)
+    for (int64_t columns = 1; columns <= 12; ++columns)
+      for (int64_t stride : {1, 2, 3}) {
+        auto s = get(channels, columns, stride, "unsigned", 8, 1, 7, 64);
+        if (!s)
+          continue;
+        int64_t bytes = 0;
+        for (int64_t plane = 0; plane < s->planes; ++plane)
+          for (int64_t repeat = 0; repeat < s->repeats; ++repeat) {
+            int64_t count = s->getNumBytes(plane, repeat);
+            bytes += count;
+            for (int64_t byte = 0; byte < ByteStream::kWordBytes; ++byte)
+              EXPECT_EQ(s->getSource(plane, byte, repeat).has_value(),
+                        byte < count);
+            // What is read for each row is full.
+            if (plane < s->foldedFrom && s->foldedFrom < s->planes) {
+              EXPECT_EQ(count, ByteStream::kWordBytes);
+            }
+          }
+        EXPECT_EQ(bytes, channels * columns);
+      }
+  // ResNet's first layer: 4 words of each of 7 rows, and 35 bytes.
+  auto s = get(3, 7, 2, "unsigned", 8, 1, 7, 64);
+  ASSERT_TRUE(s);
+  EXPECT_EQ(s->foldedFrom, 2);
+  EXPECT_EQ(s->countFolded(), (std::pair<int64_t, int64_t>(2, 5)));
+  // A row by itself, and one output, have nothing to gain.
+  EXPECT_EQ(get(3, 7, 2, "unsigned", 8, 1, 1, 64)->foldedFrom, 3);
+  EXPECT_EQ(get(3, 7, 2, "unsigned", 8, 1, 7, 1)->foldedFrom, 3);
 }
 
 TEST_F(ByteStreamTest, IsForUnsignedBytesSideBySide) {

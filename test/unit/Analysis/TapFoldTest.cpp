@@ -101,6 +101,7 @@ TEST_F(TapFoldTest, NotWhereNothingIsSaved) {
   EXPECT_FALSE(TapFold::get(make(4, 5, 64, 1), 4)) << "one tap";
   EXPECT_FALSE(TapFold::get(make(4, 5, 4), 4)) << "few outputs";
   EXPECT_FALSE(TapFold::get(make(1, 7, 4), 1)) << "a word of 9 is saved";
+  EXPECT_FALSE(TapFold::get(make(4, 5, 64, 11), 4)) << "121 taps to unroll";
   EXPECT_FALSE(TapFold::get(make(4, 10, 64, 3, 2), 4)) << "groups";
   EXPECT_FALSE(TapFold::get(make(8, 1, 64), 8)) << "a stream of bytes";
 }

@@ -211,6 +211,9 @@ static LogicalResult verifyWindow(Op op, bool areBytes = false) {
     return op->emitOpError("HP2: needs one to three segments");
   if (taps.empty() || llvm::any_of(taps, [](int64_t t) { return t < 0; }))
     return op->emitOpError("needs taps, none of them negative");
+  if (llvm::any_of(op.getCoefficients(),
+                   [](int64_t c) { return c != int32_t(c); }))
+    return op->emitOpError("coefficients have 32 bits");
   if (phases < 1)
     return op->emitOpError("needs at least one phase");
   if (!tapPhases.empty() && (tapPhases.size() != taps.size() ||
@@ -453,6 +456,11 @@ LogicalResult ContractOutputsOp::verify() {
        layout.getUsedLanes() != int64_t(getUsedLanes())))
     return emitOpError("layout must be one of init's planes, begin at "
                        "lane_begin and have used_lanes");
+  constexpr int64_t most = int64_t(1) << 40; // sums of these do not overflow
+  auto isFar = [](int64_t lane) { return lane > most || lane < -most; };
+  if (isFar(begin) || isFar(count) || isFar(getOrigin()) ||
+      llvm::any_of(getTaps(), isFar))
+    return emitOpError("lanes are counted to 2^40");
   int64_t first = begin + int64_t(getOrigin());
   int64_t last = first + count + *llvm::max_element(getTaps());
   bool inside = begin >= 0 && begin + count <= getDim(getInit(), 1) &&
@@ -627,21 +635,23 @@ LogicalResult FoldTapsOp::verify() {
   if (!input.hasStaticShape() || !init.hasStaticShape() ||
       input.getRank() != 2 || init.getRank() != 2)
     return emitOpError("needs planes of known sizes");
-  int64_t perWord = getChannelsPerWord(getLevel()), channels = getChannels();
-  if (channels < 1 || channels > perWord)
-    return emitOpError() << "folds 1 to " << perWord << " channels of a word";
+  int64_t perWord = getChannelsPerWord(getLevel()), slots = 0;
+  for (int64_t channels : getChannels()) {
+    if (channels < 1 || channels > perWord)
+      return emitOpError() << "folds 1 to " << perWord << " channels of a word";
+    slots += channels;
+  }
   ArrayRef<int64_t> taps = getTaps(), tapPhases = getTapPhases();
   constexpr int64_t most = int64_t(1) << 40; // sums of these do not overflow
-  if (taps.empty() ||
+  if (taps.empty() || taps.size() != getChannels().size() ||
       llvm::any_of(taps, [](int64_t t) { return t < 0 || t > most; }))
-    return emitOpError("needs taps, in [0, 2^40]");
+    return emitOpError("needs taps, in [0, 2^40], and channels for each");
   if (!tapPhases.empty() && (tapPhases.size() != taps.size() ||
                              llvm::any_of(tapPhases, [&](int64_t phase) {
                                return phase < 0 || phase >= input.getDimSize(0);
                              })))
     return emitOpError("needs one tap_phases entry for each tap, a plane");
-  if (init.getDimSize(0) !=
-      int64_t(llvm::divideCeil(int64_t(taps.size()) * channels, perWord)))
+  if (init.getDimSize(0) != int64_t(llvm::divideCeil(slots, perWord)))
     return emitOpError("needs as many words as the taps of its channels fill");
   int64_t begin = getLaneBegin(), count = getLaneCount();
   if (begin < 0 || begin > most || count < 1 || count > most ||

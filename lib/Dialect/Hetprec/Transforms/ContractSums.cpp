@@ -431,8 +431,10 @@ void ContractSums::sumBytes(ArrayRef<int64_t> segments, RowRange rows,
   for (auto [i, segment] : llvm::enumerate(segments)) {
     int64_t ratio =
         i == 0 ? 1 : getRatio(op.getCoefficients(), segments[i - 1], segment);
-    if (ratio != 1) {
+    // Bytes count products of one level.
+    if (i > 0 && op.getLevels()[segments[i - 1]] != op.getLevels()[segment])
       flush(sums);
+    if (ratio != 1) {
       for (Value &total : sums.totals)
         total = arith::MulIOp::create(
             b, loc, total, v.splat(cast<VectorType>(total.getType()), ratio));

@@ -129,7 +129,7 @@ struct SegmentWindow {
   SegmentWindow(Op op, int64_t segment)
       : taps(op.getTaps().take_front(op.getNumTaps(segment))),
         tapPhases(taps.size(), 0) {
-    if (op.getNumPhases(segment) > 1)
+    if (op.getNumPhases(segment) > 1 && !op.getTapPhases().empty())
       tapPhases.assign(op.getTapPhases().begin(), op.getTapPhases().end());
     rows = WindowRows::find(taps, tapPhases);
   }

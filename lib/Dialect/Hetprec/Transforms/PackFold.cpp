@@ -43,31 +43,74 @@ PackedCodes Packer::separateFolded(const DotProduct &dot,
   return read;
 }
 
+/// Slots of the last word that no tap fills are empty.
+static void padToWords(Segment &s, ArrayRef<int64_t> channels) {
+  s.channels.assign(channels.begin(), channels.end());
+  int64_t slots = llvm::alignTo(channels.size(), getChannelsPerWord(s.level));
+  s.channels.resize(slots, -1);
+  s.slotTaps.resize(slots, 0);
+}
+
 void ContractBuilder::foldTaps() {
   assert((byteLanes || taps.front() == 0) && "the first tap is the first lane");
-  for (Segment &s : input.segments) {
-    if (!s.isFolded)
-      continue;
-    std::optional<TapFold> fold = TapFold::get(dot.op, s.level);
-    assert(fold && "separateFolded asked, too");
-    SmallVector<int64_t> channels;
-    for (int64_t tap = 0; tap < int64_t(taps.size()); ++tap)
-      for (int64_t slot = 0; slot < fold->channels; ++slot) {
-        channels.push_back(s.channels[slot]);
-        s.slotTaps.push_back(tap);
+  for (Segment &s : input.segments)
+    if (s.isFolded && stream)
+      foldStream(s);
+    else if (s.isFolded)
+      foldTaps(s);
+}
+
+void ContractBuilder::foldTaps(Segment &s) {
+  std::optional<TapFold> fold = TapFold::get(dot.op, s.level);
+  assert(fold && "separateFolded asked, too");
+  SmallVector<int64_t> channels;
+  for (int64_t tap = 0; tap < int64_t(taps.size()); ++tap)
+    for (int64_t slot = 0; slot < fold->channels; ++slot) {
+      channels.push_back(s.channels[slot]);
+      s.slotTaps.push_back(tap);
+    }
+  padToWords(s, channels);
+  s.plane = createFold(s, SmallVector<int64_t>(taps.size(), fold->channels),
+                       taps, tapPhases);
+}
+
+void ContractBuilder::foldStream(Segment &s) {
+  int64_t planes = stream->planes - stream->foldedFrom;
+  SmallVector<int64_t> channels, counts, lanes, sources;
+  for (int64_t tap = 0; tap < int64_t(taps.size()); ++tap)
+    for (int64_t plane = 0; plane < planes; ++plane) {
+      int64_t row = tap / stream->repeats, repeat = tap % stream->repeats;
+      int64_t from = stream->foldedFrom + plane;
+      int64_t bytes = stream->getNumBytes(from, repeat);
+      if (bytes == 0)
+        continue;
+      counts.push_back(bytes);
+      lanes.push_back(taps[tap]);
+      sources.push_back((tapPhases.empty() ? 0 : tapPhases[tap]) * planes +
+                        plane);
+      for (int64_t byte = 0; byte < bytes; ++byte) {
+        auto source = stream->getSource(from, byte, repeat);
+        channels.push_back(s.channels[source->slot]);
+        s.slotTaps.push_back(row * stream->columns + source->column);
       }
-    int64_t slots = fold->words * getChannelsPerWord(s.level);
-    channels.resize(slots, -1);
-    s.slotTaps.resize(slots, 0);
-    s.channels = channels;
-    auto type = cast<RankedTensorType>(s.plane.getType());
-    Value init = tensor::EmptyOp::create(
-        b, loc, {fold->words, type.getDimSize(1)}, type.getElementType());
-    s.plane = FoldTapsOp::create(b, loc, TypeRange{init.getType()}, s.plane,
-                                 init, s.level, fold->channels, taps, tapPhases,
-                                 imageLayout.getBase() + origin, laneCount)
-                  ->getResult(0);
-  }
+    }
+  padToWords(s, channels);
+  s.plane = createFold(s, counts, lanes, sources);
+}
+
+/// `segment` has a channel for each slot, and its words to be.
+Value ContractBuilder::createFold(const Segment &segment,
+                                  ArrayRef<int64_t> channels,
+                                  ArrayRef<int64_t> lanes,
+                                  ArrayRef<int64_t> planes) {
+  auto type = cast<RankedTensorType>(segment.plane.getType());
+  Value init = tensor::EmptyOp::create(
+      b, loc, {segment.getNumWords(), type.getDimSize(1)},
+      type.getElementType());
+  return FoldTapsOp::create(b, loc, TypeRange{init.getType()}, segment.plane,
+                            init, segment.level, channels, lanes, planes,
+                            imageLayout.getBase() + origin, laneCount)
+      ->getResult(0);
 }
 
 SmallVector<bool> ContractBuilder::getFolded(ArrayRef<Segment> segments) {

@@ -39,23 +39,33 @@ static Value joinBytes(OpBuilder &b, Location loc, ValueRange inputs,
 
 PackedCodes Packer::makeStream(const DotProduct &dot, const ByteStream &stream,
                                PackedCodes input) {
-  Segment &segment = input.segments.front();
-  Value source = segment.plane;
-  Attribute key = b.getDenseI64ArrayAttr(
-      {stream.channels, stream.stride, stream.planes, stream.columns});
-  auto [entry, inserted] = streams.try_emplace({source, key}, Value());
-  if (inserted) {
-    // Right behind the source, where every reader can see it.
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointAfterValue(source);
-    entry->second = makeStreamPlanes(dot, stream, source);
-  }
-  segment.plane = entry->second;
+  Segment all = std::move(input.segments.front());
+  input.segments.clear();
+  auto take = [&](int64_t first, int64_t last, bool isFolded) {
+    if (first == last)
+      return;
+    Attribute key =
+        b.getDenseI64ArrayAttr({stream.channels, stream.stride, stream.planes,
+                                stream.columns, first, last});
+    auto [entry, inserted] = streams.try_emplace({all.plane, key}, Value());
+    if (inserted) {
+      // Right behind the source, where every reader can see it.
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointAfterValue(all.plane);
+      entry->second = makeStreamPlanes(dot, stream, all.plane, first, last);
+    }
+    Segment part = all;
+    part.plane = entry->second;
+    part.isFolded = isFolded;
+    input.segments.push_back(std::move(part));
+  };
+  take(0, stream.foldedFrom, /*isFolded=*/false);
+  take(stream.foldedFrom, stream.planes, /*isFolded=*/true);
   return input;
 }
 
 Value Packer::makeStreamPlanes(const DotProduct &dot, const ByteStream &stream,
-                               Value source) {
+                               Value source, int64_t first, int64_t last) {
   Location loc = dot.op->getLoc();
   SmallVector<int64_t> phases = dot.window.getPhases();
   SmallVector<int64_t> rows = dot.window.getRowPhases();
@@ -63,7 +73,8 @@ Value Packer::makeStreamPlanes(const DotProduct &dot, const ByteStream &stream,
   // LaneLayout leaves that many lanes behind the last one that is read.
   int64_t lanes = type.getDimSize(1) - stream.getReach();
   auto lineType = RankedTensorType::get({lanes}, type.getElementType());
-  Value result = makeEmpty(loc, int64_t(rows.size()) * stream.planes,
+  int64_t planes = last - first;
+  Value result = makeEmpty(loc, int64_t(rows.size()) * planes,
                            type.getDimSize(1), type.getElementType());
   OpFoldResult one = b.getIndexAttr(1);
   SmallVector<OpFoldResult> sizes = {one, b.getIndexAttr(lanes)};
@@ -73,7 +84,7 @@ Value Packer::makeStreamPlanes(const DotProduct &dot, const ByteStream &stream,
                                      b.getIndexAttr(lane)};
   };
   for (auto [r, row] : llvm::enumerate(rows))
-    for (int64_t plane = 0; plane < stream.planes; ++plane) {
+    for (int64_t plane = first; plane < last; ++plane) {
       SmallVector<Value> inputs;
       SmallVector<std::pair<int64_t, int64_t>> from;
       for (int64_t byte = 0; byte < ByteStream::kWordBytes; ++byte) {
@@ -92,7 +103,7 @@ Value Packer::makeStreamPlanes(const DotProduct &dot, const ByteStream &stream,
       }
       // Written where it stays.
       SmallVector<OpFoldResult> target =
-          at(int64_t(r) * stream.planes + plane, 0);
+          at(int64_t(r) * planes + plane - first, 0);
       Value init = tensor::ExtractSliceOp::create(b, loc, lineType, result,
                                                   target, sizes, strides);
       result = tensor::InsertSliceOp::create(

@@ -109,6 +109,12 @@ private:
   void findTaps();
   /// Folds the taps of the segments that are to be.
   void foldTaps();
+  void foldTaps(Segment &segment);
+  void foldStream(Segment &segment);
+  mlir::Value createFold(const Segment &segment,
+                         llvm::ArrayRef<int64_t> channels,
+                         llvm::ArrayRef<int64_t> lanes,
+                         llvm::ArrayRef<int64_t> planes);
   /// Columns of a word of segment `s`.
   int64_t getNumTaps(const Segment &s) const {
     return s.isFolded ? 1 : taps.size();
@@ -119,7 +125,7 @@ private:
   int64_t getNumWords(const Segment &s) const {
     if (byteLanes)
       return s.channels.size();
-    return stream ? stream->planes : s.getNumWords();
+    return stream && !s.isFolded ? stream->foldedFrom : s.getNumWords();
   }
   /// Channels of a plane of segment `s`.
   int64_t getChannelsPerPlane(const Segment &s) const {

@@ -73,8 +73,9 @@ private:
   /// of the bytes of the pixels' words.
   PackedCodes makeStream(const DotProduct &dot, const ByteStream &stream,
                          PackedCodes input);
+  /// Planes `[first, last)` of it.
   mlir::Value makeStreamPlanes(const DotProduct &dot, const ByteStream &stream,
-                               mlir::Value source);
+                               mlir::Value source, int64_t first, int64_t last);
   /// Its builder, with the input packed (and split into phases).
   mlir::FailureOr<ContractBuilder> makeBuilder(const DotProduct &dot);
   /// The dot product `producer`, whose lanes are outputs, and its epilogue.

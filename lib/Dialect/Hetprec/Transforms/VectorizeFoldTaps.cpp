@@ -13,7 +13,12 @@ class FoldVectorizer {
 public:
   FoldVectorizer(OpBuilder &b, FoldTapsOp op)
       : b(b), op(op), loc(op.getLoc()), v(b, loc), level(op.getLevel()),
-        perWord(getChannelsPerWord(level)), channels(op.getChannels()) {
+        perWord(getChannelsPerWord(level)) {
+    int64_t slots = 0;
+    for (int64_t channels : op.getChannels()) {
+      firstSlots.push_back(slots);
+      slots += channels;
+    }
     Type word = cast<MemRefType>(op.getInit().getType()).getElementType();
     wordType = VectorType::get({kLaneBlock}, word);
     // Machines shift no single bytes; codes do not leave theirs.
@@ -38,7 +43,8 @@ private:
   FoldTapsOp op;
   Location loc;
   LaneVectors v;
-  int64_t level, perWord, channels;
+  int64_t level, perWord;
+  SmallVector<int64_t> firstSlots; // of each tap
   VectorType wordType, shiftType;
 };
 } // namespace
@@ -46,9 +52,9 @@ private:
 Value FoldVectorizer::getSlots(ArrayRef<Value> lanes, int64_t word,
                                int64_t tap) {
   // Slots of the word that the tap's first and last channel take.
-  int64_t move = tap * channels - word * perWord;
+  int64_t move = firstSlots[tap] - word * perWord;
   int64_t first = std::max<int64_t>(0, move);
-  int64_t last = std::min(perWord, move + channels);
+  int64_t last = std::min(perWord, move + op.getChannels()[tap]);
   if (first >= last)
     return {};
   Value codes = vector::BitCastOp::create(b, loc, shiftType, lanes[tap]);

@@ -285,7 +285,7 @@ func.func @spread_unknown(%a: memref<1x?xi8>, %init: memref<4x?xi8>) {
 
 func.func @fold_words(%a: tensor<1x128xi16>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
   // expected-error @+1 {{folds the words of its level}}
-  %r = hetprec.fold_taps %a : tensor<1x128xi16> outs(%init : tensor<1x128xi8>) {level = 2, channels = 1, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
+  %r = hetprec.fold_taps %a : tensor<1x128xi16> outs(%init : tensor<1x128xi8>) {level = 2, channels = array<i64: 1, 1>, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
   return %r : tensor<1x128xi8>
 }
 
@@ -293,7 +293,7 @@ func.func @fold_words(%a: tensor<1x128xi16>, %init: tensor<1x128xi8>) -> tensor<
 
 func.func @fold_channels(%a: tensor<1x128xi8>, %init: tensor<3x128xi8>) -> tensor<3x128xi8> {
   // expected-error @+1 {{folds 1 to 3 channels of a word}}
-  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<3x128xi8>) {level = 2, channels = 4, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<3x128xi8>
+  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<3x128xi8>) {level = 2, channels = array<i64: 4, 4>, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<3x128xi8>
   return %r : tensor<3x128xi8>
 }
 
@@ -301,7 +301,7 @@ func.func @fold_channels(%a: tensor<1x128xi8>, %init: tensor<3x128xi8>) -> tenso
 
 func.func @fold_size(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
   // expected-error @+1 {{needs as many words as the taps of its channels fill}}
-  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = 2, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
+  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = array<i64: 2, 2>, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
   return %r : tensor<1x128xi8>
 }
 
@@ -309,7 +309,7 @@ func.func @fold_size(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x
 
 func.func @fold_phases(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
   // expected-error @+1 {{needs one tap_phases entry for each tap, a plane}}
-  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = 1, taps = array<i64: 0, 1>, tap_phases = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
+  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = array<i64: 1, 1>, taps = array<i64: 0, 1>, tap_phases = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
   return %r : tensor<1x128xi8>
 }
 
@@ -317,15 +317,15 @@ func.func @fold_phases(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<
 
 func.func @fold_lanes(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
   // expected-error @+1 {{reads and writes blocks of 64 lanes that the planes have}}
-  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = 1, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 128} -> tensor<1x128xi8>
+  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = array<i64: 1, 1>, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 128} -> tensor<1x128xi8>
   return %r : tensor<1x128xi8>
 }
 
 // -----
 
 func.func @fold_far(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
-  // expected-error @+1 {{needs taps, in [0, 2^40]}}
-  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = 1, taps = array<i64: 0, 9223372036854775807>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
+  // expected-error @+1 {{needs taps, in [0, 2^40], and channels for each}}
+  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = array<i64: 1, 1>, taps = array<i64: 0, 9223372036854775807>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
   return %r : tensor<1x128xi8>
 }
 
@@ -333,7 +333,7 @@ func.func @fold_far(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x1
 
 func.func @fold_unknown(%a: memref<1x?xi8>, %init: memref<1x128xi8>) {
   // expected-error @+1 {{needs planes of known sizes}}
-  hetprec.fold_taps %a : memref<1x?xi8> outs(%init : memref<1x128xi8>) {level = 2, channels = 1, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64}
+  hetprec.fold_taps %a : memref<1x?xi8> outs(%init : memref<1x128xi8>) {level = 2, channels = array<i64: 1, 1>, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64}
   return
 }
 
@@ -399,5 +399,23 @@ func.func @layout(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<64x64x
   // expected-error @+1 {{layout must be one of init's planes, begin at lane_begin and have used_lanes}}
   %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<64x64xi32>)
     {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 5, tile_blocks = 1, layout = #lanes} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
+}
+
+// -----
+
+func.func @coefficients(%a: tensor<1x64xi8>, %w: tensor<2x1xi8>, %init: tensor<2x64xi32>) -> tensor<2x64xi32> {
+  // expected-error @+1 {{coefficients have 32 bits}}
+  %r = hetprec.contract accumulator lanes(%a, %a : tensor<1x64xi8>, tensor<1x64xi8>) rows(%w, %w : tensor<2x1xi8>, tensor<2x1xi8>) outs(%init : tensor<2x64xi32>)
+    {levels = array<i64: 1, 2>, coefficients = array<i64: -9223372036854775808, -1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<2x64xi32>
+  return %r : tensor<2x64xi32>
+}
+
+// -----
+
+func.func @far_outputs(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{lanes are counted to 2^40}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 9223372036854775807>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 5, tile_blocks = 1} -> tensor<64x64xi32>
   return %r : tensor<64x64xi32>
 }

@@ -18,8 +18,8 @@
 // CHECK-DAG: %[[WHOLE:.+]] = tensor.extract_slice %[[X]][0, 0] [1, 192] [1, 1]
 // CHECK-DAG: %[[LAST:.+]] = tensor.extract_slice %[[X]][1, 0] [1, 192] [1, 1]
 // CHECK-DAG: %[[Y:.+]] = hetprec.pack_lanes {{.+}} level = 4
-// CHECK-DAG: %[[F:.+]] = hetprec.fold_taps %[[LAST]] : tensor<1x192xi8> outs(%{{.+}} : tensor<1x192xi8>) {channels = 1 : i64, lane_begin = 63 : i64, lane_count = 64 : i64, level = 1 : i64, taps = array<i64: 0, 1, 2>}
-// CHECK-DAG: %[[G:.+]] = hetprec.fold_taps %[[Y]] : tensor<1x192xi16> {{.+}} {channels = 1 : i64, {{.+}}level = 4 : i64, taps = array<i64: 0, 1, 2>}
+// CHECK-DAG: %[[F:.+]] = hetprec.fold_taps %[[LAST]] : tensor<1x192xi8> outs(%{{.+}} : tensor<1x192xi8>) {channels = array<i64: 1, 1, 1>, lane_begin = 63 : i64, lane_count = 64 : i64, level = 1 : i64, taps = array<i64: 0, 1, 2>}
+// CHECK-DAG: %[[G:.+]] = hetprec.fold_taps %[[Y]] : tensor<1x192xi16> {{.+}} {channels = array<i64: 1, 1, 1>, {{.+}}level = 4 : i64, taps = array<i64: 0, 1, 2>}
 // CHECK: hetprec.contract accumulator lanes(%[[WHOLE]], %[[F]], %[[G]] : {{.+}}) rows(%[[ALL]], %[[TAPS]], %[[NIBBLES]] :
 // CHECK-SAME: coefficients = array<i64: -120, -120, -15>, folded = array<i1: false, true, true>
 // CHECK-SAME: uniform_rows
@@ -60,7 +60,7 @@ func.func @rests(%x: tensor<1x10x1x5xi8, #a>) -> tensor<1x20x1x5xi32> {
 // CHECK-LABEL: @strided
 // CHECK-DAG: %[[P:.+]] = hetprec.split_phases {{.+}} outs(%{{.+}} : tensor<4x128xi8>)
 // CHECK-DAG: %[[Q:.+]] = hetprec.split_phases {{.+}} outs(%{{.+}} : tensor<4x128xi8>)
-// CHECK: hetprec.fold_taps %[[Q]] : tensor<4x128xi8> outs(%{{.+}} : tensor<3x128xi8>) {channels = 1 : i64, {{.+}}, tap_phases = array<i64: 0, 1, 0, 2, 3, 2, 0, 1, 0>, taps = array<i64: 0, 0, 1, 0, 0, 1, 3, 3, 4>}
+// CHECK: hetprec.fold_taps %[[Q]] : tensor<4x128xi8> outs(%{{.+}} : tensor<3x128xi8>) {channels = array<i64: 1, 1, 1, 1, 1, 1, 1, 1, 1>, {{.+}}, tap_phases = array<i64: 0, 1, 0, 2, 3, 2, 0, 1, 0>, taps = array<i64: 0, 0, 1, 0, 0, 1, 3, 3, 4>}
 // CHECK: hetprec.contract accumulator
 // CHECK: hetprec.contract accumulator {{.+}} rows(%{{.+}} : tensor<16x9xi8>, tensor<16x3xi8>)
 // CHECK-SAME: folded = array<i1: false, true>

@@ -368,3 +368,15 @@ func.func @no_coefficients(%a: memref<1x64xi8>, %b: memref<1x64xi8>, %u: memref<
     {levels = array<i64: 1, 2>, coefficients = array<i64: 0, 0>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
   return
 }
+
+// Levels whose coefficients are alike share totals, but not bytes: a product of
+// level 2 counts three times as much, so bytes are widened between them.
+// CHECK-LABEL: @alike
+// CHECK: hetprec.mac {{.+}} level = 2
+// CHECK: arith.shrui {{.+}} : vector<32xi16>
+// CHECK: %[[ZERO:.+]] = hetprec.mac %{{cst.*}}, %{{.+}} level = 1
+func.func @alike(%a: memref<1x64xi8>, %b: memref<1x64xi8>, %u: memref<1x1xi8>, %w: memref<1x1xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a, %b : memref<1x64xi8>, memref<1x64xi8>) rows(%u, %w : memref<1x1xi8>, memref<1x1xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 2, 1>, coefficients = array<i64: 1, 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
+  return
+}

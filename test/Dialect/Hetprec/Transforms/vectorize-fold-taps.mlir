@@ -28,7 +28,7 @@
 // CHECK: vector.store %{{.+}}, %[[OUT]][%c1{{.*}}, %[[L]]]
 func.func @two_bits(%x: memref<2x192xi8>, %out: memref<2x192xi8>) {
   hetprec.fold_taps %x : memref<2x192xi8> outs(%out : memref<2x192xi8>)
-    {level = 2, channels = 2, taps = array<i64: 0, 7>, tap_phases = array<i64: 0, 1>, lane_begin = 6, lane_count = 128}
+    {level = 2, channels = array<i64: 2, 2>, taps = array<i64: 0, 7>, tap_phases = array<i64: 0, 1>, lane_begin = 6, lane_count = 128}
   return
 }
 
@@ -38,8 +38,8 @@ func.func @two_bits(%x: memref<2x192xi8>, %out: memref<2x192xi8>) {
 // CHECK: arith.shli %{{.+}}, %{{.+}} : vector<64xi32>
 func.func @wide_words(%x: memref<1x128xi16>, %out: memref<1x128xi16>, %y: memref<1x128xi32>, %to: memref<1x128xi32>) {
   hetprec.fold_taps %x : memref<1x128xi16> outs(%out : memref<1x128xi16>)
-    {level = 4, channels = 1, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64}
+    {level = 4, channels = array<i64: 1, 1>, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64}
   hetprec.fold_taps %y : memref<1x128xi32> outs(%to : memref<1x128xi32>)
-    {level = 8, channels = 1, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64}
+    {level = 8, channels = array<i64: 1, 1>, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64}
   return
 }

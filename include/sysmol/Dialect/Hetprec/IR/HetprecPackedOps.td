@@ -343,19 +343,20 @@ def Hetprec_FoldTapsOp : Hetprec_LaneOp<"fold_taps"> {
   let summary = "the taps of a window side by side in words";
   let description = [{
     A word of which few slots hold channels is multiplied for every tap of a
-    window. Here the slots of all taps fill words of their own: slot `t *
-    channels + c` of the words of lane `l`, from the first on, is the code in slot
-    `c` of plane `tap_phases[t]` (0 where there are none) at lane `l + taps[t]`,
-    for `l` in `[lane_begin, lane_begin + lane_count)`. Slots beyond the last tap
-    are 0; other lanes of `init` stay as they are.
+    window. Here the slots of all taps fill words of their own, one tap's behind
+    the other's: the first `channels[t]` slots of plane `tap_phases[t]` (0 where
+    there are none) at lane `l + taps[t]`, for lane `l` in `[lane_begin, lane_begin +
+    lane_count)`. Slots beyond the last tap are 0; other lanes of `init` stay as
+    they are.
 
     One 2-bit channel under a 3x3 window, of which three words instead of nine are
     multiplied:
 
     ```mlir
     %f = hetprec.fold_taps %x : tensor<1x192xi8> outs(%i : tensor<3x192xi8>)
-      {level = 2, channels = 1, taps = array<i64: 0, 1, 2, 8, 9, 10, 16, 17, 18>,
-       lane_begin = 55, lane_count = 64} -> tensor<3x192xi8>
+      {level = 2, channels = array<i64: 1, 1, 1, 1, 1, 1, 1, 1, 1>,
+       taps = array<i64: 0, 1, 2, 8, 9, 10, 16, 17, 18>, lane_begin = 55,
+       lane_count = 64} -> tensor<3x192xi8>
     ```
     gives plane 0, for lane 60,
 
@@ -364,7 +365,7 @@ def Hetprec_FoldTapsOp : Hetprec_LaneOp<"fold_taps"> {
     ```
   }];
   let arguments = (ins Hetprec_Packed:$input, Hetprec_Packed:$init,
-    I64Attr:$level, I64Attr:$channels, DenseI64ArrayAttr:$taps,
+    I64Attr:$level, DenseI64ArrayAttr:$channels, DenseI64ArrayAttr:$taps,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$tap_phases,
     I64Attr:$lane_begin, I64Attr:$lane_count);
   let assemblyFormat = [{
