@@ -10,13 +10,21 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sysmol.errors import ResourceLimit, SysmolError
 
-__all__ = ["write", "write_all", "write_bytes", "write_csv", "write_json", "write_text"]
+__all__ = [
+    "folder",
+    "write",
+    "write_all",
+    "write_bytes",
+    "write_csv",
+    "write_json",
+    "write_text",
+]
 
 _LIMITS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 
@@ -112,3 +120,17 @@ def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+@contextlib.contextmanager
+def folder(path: Path) -> Iterator[None]:
+    """Make a folder to work in; it goes again if the work fails and has left nothing in it."""
+    made = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):  # not empty
+                path.rmdir()
+        raise

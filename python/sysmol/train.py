@@ -764,12 +764,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """``sysmol train``; raises what :func:`sysmol.cli.main` turns into a line and a status."""
-    options = parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    settings = _settings(options)
-    options.out.mkdir(parents=True, exist_ok=True)
+def _train(options: argparse.Namespace, settings: Settings) -> None:
     task = named(options.task)
     splits = load_splits(options.data, options.limit, task)
     last = STAGES.index(options.stage) if options.stage != "all" else len(STAGES) - 1
@@ -787,6 +782,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = write_results(model, twin, splits[1], settings, options.out)
         for key in ("accuracy", "float_accuracy", "mean_bits"):
             print(f"{key} {results[key]:.4f}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``sysmol train``; raises what :func:`sysmol.cli.main` turns into a line and a status."""
+    options = parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    settings = _settings(options)
+    with files.folder(options.out):
+        _train(options, settings)
     return 0
 
 

@@ -110,6 +110,15 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         train.train_float(splits(), settings(seed=9), tmp_path)
 
 
+def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:
+    line = ["train", "--data", str(tmp_path / "none"), "--out"]
+    assert cli.main([*line, str(tmp_path / "new")]) == 1
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "mine").mkdir()
+    assert cli.main([*line, str(tmp_path / "mine")]) == 1
+    assert (tmp_path / "mine").is_dir()
+
+
 def test_too_large_a_batch_and_a_broken_loss_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SysmolError, match="larger than 64 images"):
         train.train_float(splits(), settings(batch=65), tmp_path)
