@@ -285,14 +285,16 @@ OpCost sysmol::predictCost(Operation *op, const CostTable &table) {
     cost.cycles = slots * double(requantize.getLaneCount()) / kLaneBlock *
                   at(table.epilogueCycles, requantize.getOutLevel());
   } else if (isa<SplitPhasesOp>(op)) {
-    // Rows are short and begin anywhere: about four bytes a cycle, measured.
-    cost.cycles = getBytes(op->getOperand(1).getType()) / 4;
+    // Rows are short and begin anywhere: about eight bytes a cycle, measured.
+    cost.cycles = getBytes(op->getOperand(1).getType()) / 8;
   } else if (auto spread = dyn_cast<SpreadLanesOp>(op)) {
-    // A shift, an AND and a store for each register.
+    // A shift, an AND and a store for each register; rows that are split begin
+    // anywhere, twice as many cycles.
     double lanes =
         double(cast<ShapedType>(spread.getInit().getType()).getDimSize(1));
-    cost.cycles = double(spread.getPhases() * spread.getChannels()) * lanes /
-                  kLaneBlock * 2;
+    cost.cycles =
+        double(spread.getNumPhases() * int64_t(spread.getChannels())) * lanes /
+        kLaneBlock * (spread.getTo() ? 4 : 2);
   } else if (auto fold = dyn_cast<FoldTapsOp>(op)) {
     // For each tap a load, a shift, an AND and an OR of each register, and for
     // each word a store.

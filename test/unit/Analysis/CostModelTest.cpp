@@ -121,6 +121,16 @@ TEST_F(CostModelTest, SpreadsRegisters) {
            "tensor<7x128xi8>) {level = 2, first = 2, channels = 5} -> "
            "tensor<7x128xi8>");
   EXPECT_DOUBLE_EQ(found.cycles, 5 * 2 * 2);
+  // Rows of two phases.
+  found = cost(
+      "%p: tensor<1x64xi8>, %e: tensor<4x64xi8>",
+      "%f = hetprec.spread_lanes %p : tensor<1x64xi8> outs(%e : "
+      "tensor<4x64xi8>) {level = 2, first = 0, channels = 2, row_phases = "
+      "array<i64: 0, 1>, stride = 2, pads = array<i64: 0, 0>, from = "
+      "#hetprec.lanes<1 x 8 x 8, row_stride = 8, image_stride = 64, base = 0, "
+      "size = 64>, to = #hetprec.lanes<1 x 4 x 8, row_stride = 8, "
+      "image_stride = 32, base = 0, size = 64>} -> tensor<4x64xi8>");
+  EXPECT_DOUBLE_EQ(found.cycles, 2 * 2 * 4);
 }
 
 TEST_F(CostModelTest, StreamsTheWeightsOfOutputsForEveryFourLanes) {
@@ -152,7 +162,7 @@ TEST_F(CostModelTest, CopiesPhasesByTheByte) {
       "4, row_stride = 4, image_stride = 16, base = 0, size = 64>, to = "
       "#hetprec.lanes<1 x 2 x 2, row_stride = 2, image_stride = 4, base = 0, "
       "size = 64>} -> tensor<4x64xi8>");
-  EXPECT_DOUBLE_EQ(found.cycles, 4 * 64 / 4.0);
+  EXPECT_DOUBLE_EQ(found.cycles, 4 * 64 / 8.0);
 }
 
 TEST_F(CostModelTest, AddsTheLevels) {

@@ -589,13 +589,44 @@ LogicalResult RequantizeLanesOp::getResultTilePosition(
 }
 
 //===----------------------------------------------------------------------===//
+// PackLanesOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult PackLanesOp::verify() {
+  auto input = cast<ShapedType>(getInput().getType());
+  bool isReal = isa<FloatType>(input.getElementType());
+  if (getMultiplier().has_value() != (isReal && getLevel() != 0))
+    return emitOpError("needs a multiplier for codes of reals, and only there");
+  if (isReal && getLevel() != 0 && input.getRank() != 4)
+    return emitOpError("packs codes of reals [N, C, H, W]");
+  ArrayRef<int64_t> strides = getStrides(), pads = getPads(),
+                    phases = getPhases();
+  if (phases.empty() && strides.empty() && pads.empty())
+    return success();
+  if (phases.empty() || strides.size() != 2 || pads.size() != 2 ||
+      input.getRank() != 4 || getLevel() == 0)
+    return emitOpError("needs phases, two strides and two pads together, and "
+                       "codes [N, C, H, W]");
+  auto outside = [](int64_t low) {
+    return [low](int64_t v) { return v < low || v > INT32_MAX; };
+  };
+  if (llvm::any_of(strides, outside(1)) || llvm::any_of(pads, outside(0)))
+    return emitOpError("needs positive strides, and pads in [0, 2^31)");
+  if (llvm::any_of(phases, [&](int64_t phase) {
+        return phase < 0 || phase >= strides[0] * strides[1];
+      }))
+    return emitOpError("needs phases of its strides");
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // SpreadLanesOp
 //===----------------------------------------------------------------------===//
 
 LogicalResult SpreadLanesOp::verify() {
   if (failed(verifyLevel(*this, getLevel())))
     return failure();
-  int64_t phases = getPhases(), channels = getChannels(), first = getFirst();
+  int64_t channels = getChannels(), first = getFirst();
   int64_t slots = getChannelsPerWord(getLevel());
   auto input = cast<ShapedType>(getInput().getType());
   auto init = cast<ShapedType>(getInit().getType());
@@ -605,16 +636,33 @@ LogicalResult SpreadLanesOp::verify() {
   if (!input.hasStaticShape() || !init.hasStaticShape() ||
       input.getRank() != 2 || init.getRank() != 2)
     return emitOpError("needs planes of known sizes");
-  if (phases < 1 || channels < 1 || first < 0 ||
-      input.getDimSize(0) !=
-          phases * int64_t(llvm::divideCeil(channels, slots)))
-    return emitOpError("needs the words of its channels in each phase");
+  if (channels < 1 || first < 0 ||
+      input.getDimSize(0) != int64_t(llvm::divideCeil(channels, slots)))
+    return emitOpError("needs the words of its channels");
+  bool splits = !getRowPhases().empty();
+  if (splits != getFrom().has_value() || splits != getTo().has_value() ||
+      (splits ? getPads().size() != 2 : !getPads().empty()))
+    return emitOpError("needs row_phases, two pads, from and to together");
+  int64_t stride = getStride();
+  if (stride < 1 || (!splits && stride != 1) ||
+      llvm::any_of(getPads(), [](int64_t p) { return p < 0 || p > INT32_MAX; }))
+    return emitOpError(
+        "needs a positive stride, 1 without row_phases, and pads "
+        "in [0, 2^31)");
+  if (llvm::any_of(getRowPhases(),
+                   [&](int64_t row) { return row < 0 || row >= stride; }))
+    return emitOpError("needs row_phases in [0, stride)");
+  int64_t phases = getNumPhases();
   if (init.getDimSize(0) % phases != 0 ||
       channels > init.getDimSize(0) / phases ||
       first > init.getDimSize(0) / phases - channels)
     return emitOpError("needs a plane for each channel in each phase");
-  if (input.getDimSize(1) != init.getDimSize(1) ||
-      init.getDimSize(1) % kLaneBlock != 0)
+  if (splits && (getFrom()->getSize() > input.getDimSize(1) ||
+                 getTo()->getSize() != init.getDimSize(1) ||
+                 getFrom()->getImages() != getTo()->getImages()))
+    return emitOpError("needs planes of its layouts, of as many images");
+  if (!splits && (input.getDimSize(1) != init.getDimSize(1) ||
+                  init.getDimSize(1) % kLaneBlock != 0))
     return emitOpError("needs the same lanes on both sides, in blocks of 64");
   return success();
 }

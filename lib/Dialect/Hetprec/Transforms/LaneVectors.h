@@ -165,6 +165,8 @@ void vectorizeContractOutputs(mlir::OpBuilder &b, ContractOutputsOp op,
                               LaneScratch &scratch);
 void vectorizeRequantizeLanes(mlir::OpBuilder &b, RequantizeLanesOp op);
 void lowerPackLanes(mlir::OpBuilder &b, PackLanesOp op);
+/// Codes of level 1, 2, 4 or 8.
+void vectorizePackLanes(mlir::OpBuilder &b, PackLanesOp op);
 /// Rows of a product out of wide planes, 16 channels of 64 rows at a time.
 /// Gives the op's channels, -1 for those that are done.
 llvm::SmallVector<int64_t> vectorizeUnpackLanes(mlir::OpBuilder &b,

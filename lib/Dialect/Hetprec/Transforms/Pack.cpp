@@ -74,7 +74,7 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
   } else {
     read = separateFolded(dot, read);
     if (dot.window.isStrided())
-      read = splitPhases(dot, read, dot.window.strides, dot.window.getPhases(),
+      read = splitPhases(dot, read, dot.window.getPhases(),
                          layouts.getPhaseLayout(dot.op));
   }
   if (std::optional<ByteStream> stream = ByteStream::get(dot.op))
@@ -84,8 +84,8 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
 }
 
 PackedCodes Packer::splitPhases(const DotProduct &dot, const PackedCodes &input,
-                                ArrayRef<int64_t> strides,
                                 ArrayRef<int64_t> read, LanesAttr to) {
+  ArrayRef<int64_t> strides = dot.window.strides;
   // Readers with the same phases share them. Those that no tap reads are not
   // made: a 1x1 window of stride 2 reads one of four.
   SmallVector<int64_t> folded;
@@ -105,8 +105,8 @@ PackedCodes Packer::splitPhases(const DotProduct &dot, const PackedCodes &input,
     for (Segment &s : split.segments) {
       b.setInsertionPointAfterValue(s.plane);
       Value init =
-          makeZeroPlanes(dot.op->getLoc(), read.size() * s.getNumWords(),
-                         to.getSize(), s.level);
+          makeEmpty(dot.op->getLoc(), read.size() * s.getNumWords(),
+                    to.getSize(), b.getIntegerType(getWordBits(s.level)));
       s.plane = SplitPhasesOp::create(
                     b, dot.op->getLoc(), TypeRange{init.getType()}, s.plane,
                     init, strides, dot.window.pads, read, input.layout, to)
@@ -115,6 +115,27 @@ PackedCodes Packer::splitPhases(const DotProduct &dot, const PackedCodes &input,
     entry->second = split;
   }
   return entry->second;
+}
+
+void Packer::packIntoPhases() {
+  SmallVector<SplitPhasesOp> splits;
+  function.walk([&](SplitPhasesOp split) { splits.push_back(split); });
+  for (SplitPhasesOp split : splits) {
+    auto pack = split.getInput().getDefiningOp<PackLanesOp>();
+    if (!pack || !pack->hasOneUse() || !pack.getPhases().empty() ||
+        cast<RankedTensorType>(pack.getInput().getType()).getRank() != 4)
+      continue;
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPoint(split);
+    auto phases = PackLanesOp::create(
+        b, pack.getLoc(), split->getResultTypes(), pack.getInput(),
+        split.getInit(), pack.getLevel(), pack.getIsSigned(),
+        pack.getChannels(), split.getTo(), pack.getMultiplierAttr(),
+        split.getStrides(), split.getPads().take_front(2), split.getPhases());
+    split.replaceAllUsesWith(phases.getOperation());
+    split.erase();
+    pack.erase();
+  }
 }
 
 FailureOr<Value> Packer::makeGemv(Operation *producer,
@@ -397,12 +418,13 @@ LogicalResult Packer::visitToReal(ToRealOp op) {
 //===----------------------------------------------------------------------===//
 
 LogicalResult Packer::visitQuantize(QuantizeOp op) {
-  Value result = op.getResult(), values = quantizeReals(b, op);
+  Value result = op.getResult();
   if (isOnePixel(result))
-    rowsOf[result] = reshape(op.getLoc(), values, getRowShape(result));
-  else
+    rowsOf[result] =
+        reshape(op.getLoc(), quantizeReals(b, op), getRowShape(result));
+  else // pack_lanes quantizes
     codes[result] =
-        packCodes(op.getLoc(), values, getChannels(result.getType()),
+        packCodes(op.getLoc(), op.getInput(), getChannels(result.getType()),
                   layouts.getLayout(result));
   return success();
 }
@@ -536,6 +558,7 @@ LogicalResult Packer::run() {
     if (op->use_empty() &&
         (isa<HetprecDialect>(op->getDialect()) || isa<arith::ConstantOp>(op)))
       op->erase();
+  packIntoPhases();
 
   Block &entry = function.getBody().front();
   for (BlockArgument arg : entry.getArguments())

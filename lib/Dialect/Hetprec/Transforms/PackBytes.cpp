@@ -10,29 +10,30 @@ PackedCodes Packer::spreadChannels(const DotProduct &dot,
                                    const ByteLanes &bytes,
                                    const PackedCodes &input) {
   const Window &w = dot.window;
-  PackedCodes read = input;
-  SmallVector<int64_t> rows = {0};
+  RowSplit rows;
   LanesAttr layout = input.layout;
   if (w.isStrided()) {
     // Rows have phases; in a row, the bytes of a lane's columns lie side by
     // side.
-    rows = llvm::map_to_vector(
+    rows.phases = llvm::map_to_vector(
         w.getRowPhases(), [&](int64_t phase) { return phase / w.strides[1]; });
+    rows.stride = w.strides[0];
+    rows.pads = {w.pads[0], w.pads[1]};
+    rows.from = input.layout;
     layout = layouts.getPhaseLayout(dot.op);
     int64_t width =
         cast<RankedTensorType>(dot.getInput().getType()).getDimSize(3) +
         w.pads[1] + w.pads[3];
-    auto columns = LanesAttr::get(
+    rows.to = LanesAttr::get(
         b.getContext(), layout.getImages(), layout.getHeight(), width,
         layout.getRowStride() * bytes.laneBytes,
         layout.getImageStride() * bytes.laneBytes,
         layout.getBase() * bytes.laneBytes, layout.getSize() * bytes.laneBytes);
-    read = splitPhases(dot, input, {w.strides[0], 1}, rows, columns);
   }
   Attribute key = b.getArrayAttr(
       {b.getUnitAttr(), b.getI64IntegerAttr(bytes.laneBytes),
        b.getDenseI64ArrayAttr(w.strides), b.getDenseI64ArrayAttr(w.pads),
-       b.getDenseI64ArrayAttr(rows), layout});
+       b.getDenseI64ArrayAttr(rows.phases), layout});
   auto [entry, inserted] =
       phases.try_emplace({dot.getInput(), key}, PackedCodes());
   if (!inserted)
@@ -41,17 +42,17 @@ PackedCodes Packer::spreadChannels(const DotProduct &dot,
   // One product of 8 bits counts thousands of times less than one of 1 bit
   // (HP11): no byte holds both.
   SmallVector<Segment, 3> ofBytes[2];
-  for (const Segment &s : read.segments)
+  for (const Segment &s : input.segments)
     ofBytes[s.level == 8].push_back(s);
   for (ArrayRef<Segment> segments : ofBytes)
     if (!segments.empty())
       spread.segments.push_back(
-          spreadSegments(dot.op->getLoc(), segments, rows.size()));
+          spreadSegments(dot.op->getLoc(), segments, rows));
   return entry->second = spread;
 }
 
 Segment Packer::spreadSegments(Location loc, ArrayRef<Segment> segments,
-                               int64_t numPhases) {
+                               const RowSplit &rows) {
   Segment all{/*level=*/8, {}, {}};
   SmallVector<int64_t, 3> firsts, counts;
   for (const Segment &s : segments) {
@@ -62,12 +63,18 @@ Segment Packer::spreadSegments(Location loc, ArrayRef<Segment> segments,
   }
   int64_t lanes =
       cast<RankedTensorType>(segments.front().plane.getType()).getDimSize(1);
+  int64_t numPhases = 1;
+  if (rows.to) {
+    lanes = rows.to.getSize();
+    numPhases = int64_t(rows.phases.size());
+  }
   all.plane = makeEmpty(loc, numPhases * int64_t(all.channels.size()), lanes,
                         b.getI8Type());
   for (auto [s, first, count] : llvm::zip_equal(segments, firsts, counts))
     all.plane =
         SpreadLanesOp::create(b, loc, TypeRange{all.plane.getType()}, s.plane,
-                              all.plane, s.level, first, count, numPhases)
+                              all.plane, s.level, first, count, rows.phases,
+                              rows.stride, rows.pads, rows.from, rows.to)
             ->getResult(0);
   return all;
 }

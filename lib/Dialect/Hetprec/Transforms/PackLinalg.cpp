@@ -106,16 +106,21 @@ static Value roundToGrid(OpBuilder &b, Location loc, Value values,
   return generic.getResult(0);
 }
 
-Value sysmol::hetprec::quantizeReals(OpBuilder &b, QuantizeOp op) {
+float sysmol::hetprec::getQuantizeMultiplier(ChannelsAttr encoding,
+                                             int64_t level) {
   // HP7-HP9.
-  ChannelsAttr encoding = getChannels(op.getResult().getType());
-  bool isUnsigned = encoding.getGrid() == Grid::Unsigned;
   double scale = encoding.getScale().front();
+  if (encoding.getGrid() == Grid::Unsigned)
+    return float(((1 << level) - 1) / scale);
+  return float(level == 8 ? 64.0 / scale
+                          : std::ldexp(1.0, int(level) - 2) / scale);
+}
+
+Value sysmol::hetprec::quantizeReals(OpBuilder &b, QuantizeOp op) {
+  ChannelsAttr encoding = getChannels(op.getResult().getType());
   SmallVector<float> multiplier;
   for (int8_t p : encoding.getBits())
-    multiplier.push_back(float(isUnsigned ? ((1 << p) - 1) / scale
-                               : p == 8   ? 64.0 / scale
-                                          : std::ldexp(1.0, p - 2) / scale));
+    multiplier.push_back(getQuantizeMultiplier(encoding, p));
   return roundToGrid(b, op.getLoc(), op.getInput(), multiplier, /*offset=*/{},
                      encoding);
 }

@@ -234,6 +234,8 @@ private:
   mlir::Value rowBias;
 };
 
+/// What reals are multiplied with for codes of `level` (HP7-HP9).
+float getQuantizeMultiplier(ChannelsAttr encoding, int64_t level);
 /// Codes of `op`'s reals, one a byte (HP7-HP10).
 mlir::Value quantizeReals(mlir::OpBuilder &b, QuantizeOp op);
 /// Codes of the sums `rows`, [rows, channels], by the float rule (HP15).

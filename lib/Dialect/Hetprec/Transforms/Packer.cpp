@@ -132,7 +132,7 @@ FailureOr<WidePlanes> Packer::getPlanes(Operation *user, Value value) {
     Value plane =
         PackLanesOp::create(b, value.getLoc(), TypeRange{init.getType()},
                             rows->second, init, /*level=*/0, /*is_signed=*/true,
-                            channels, layout)
+                            channels, layout, /*multiplier=*/FloatAttr())
             ->getResult(0);
     setPlanes(value, plane);
     return planes[value];
@@ -140,14 +140,6 @@ FailureOr<WidePlanes> Packer::getPlanes(Operation *user, Value value) {
   user->emitOpError("reads accumulators or carrier that no packed op computes; "
                     "they cannot be arguments");
   return failure();
-}
-
-Value Packer::makeZeroPlanes(Location loc, int64_t words, int64_t lanes,
-                             int64_t level) {
-  Type element = b.getIntegerType(getWordBits(level));
-  Value empty = makeEmpty(loc, words, lanes, element);
-  Value zero = arith::ConstantOp::create(b, loc, b.getIntegerAttr(element, 0));
-  return linalg::FillOp::create(b, loc, zero, empty).getResult(0);
 }
 
 Value Packer::makeCodePlanes(Location loc, int64_t words, Value value,
@@ -177,14 +169,19 @@ Value Packer::makeCodePlanes(Location loc, int64_t words, Value value,
 
 PackedCodes Packer::packCodes(Location loc, Value value, ChannelsAttr encoding,
                               LanesAttr layout) {
+  bool isReal =
+      isa<FloatType>(cast<RankedTensorType>(value.getType()).getElementType());
   PackedCodes packed{makeSegments(encoding), encoding, layout};
   for (Segment &s : packed.segments) {
-    Value init =
-        makeZeroPlanes(loc, s.getNumWords(), layout.getSize(), s.level);
-    s.plane =
-        PackLanesOp::create(b, loc, TypeRange{init.getType()}, value, init,
-                            s.level, packed.isSigned(), s.channels, layout)
-            ->getResult(0);
+    Value init = makeEmpty(loc, s.getNumWords(), layout.getSize(),
+                           b.getIntegerType(getWordBits(s.level)));
+    FloatAttr multiplier;
+    if (isReal)
+      multiplier = b.getF32FloatAttr(getQuantizeMultiplier(encoding, s.level));
+    s.plane = PackLanesOp::create(b, loc, TypeRange{init.getType()}, value,
+                                  init, s.level, packed.isSigned(), s.channels,
+                                  layout, multiplier)
+                  ->getResult(0);
   }
   return packed;
 }

@@ -13,6 +13,14 @@
 
 namespace sysmol::hetprec {
 
+/// Rows of a strided window's input that `spread_lanes` splits; none without
+/// `to`.
+struct RowSplit {
+  llvm::SmallVector<int64_t> phases, pads;
+  int64_t stride = 1;
+  LanesAttr from, to;
+};
+
 /// Rewrites one function, op by op in program order.
 class Packer {
 public:
@@ -57,8 +65,9 @@ private:
   /// The phases `read` of the input, for a strided window, where `to` lays them
   /// out.
   PackedCodes splitPhases(const DotProduct &dot, const PackedCodes &input,
-                          llvm::ArrayRef<int64_t> strides,
                           llvm::ArrayRef<int64_t> read, LanesAttr to);
+  /// Packs straight into phases where nothing else reads the words.
+  void packIntoPhases();
   /// The input with the last words that `dot` reads folded as segments of their
   /// own.
   PackedCodes separateFolded(const DotProduct &dot, const PackedCodes &input);
@@ -66,9 +75,9 @@ private:
   /// products a signed byte can count, and one for 8 bits.
   PackedCodes spreadChannels(const DotProduct &dot, const ByteLanes &bytes,
                              const PackedCodes &input);
-  /// `segments`, in `numPhases` phases, as one.
+  /// `segments` as one, their rows split.
   Segment spreadSegments(mlir::Location loc, llvm::ArrayRef<Segment> segments,
-                         int64_t numPhases);
+                         const RowSplit &rows);
   /// The input as planes of a stream of bytes; its channels stay in the order
   /// of the bytes of the pixels' words.
   PackedCodes makeStream(const DotProduct &dot, const ByteStream &stream,
@@ -93,8 +102,6 @@ private:
   mlir::Value unpackPlanes(mlir::Location loc, const WidePlanes &wide,
                            llvm::ArrayRef<int64_t>);
   mlir::Value makeMask(mlir::Location loc, LanesAttr layout);
-  mlir::Value makeZeroPlanes(mlir::Location loc, int64_t words, int64_t lanes,
-                             int64_t level);
   /// Planes for codes of `value`: zero where no op writes them.
   mlir::Value makeCodePlanes(mlir::Location loc, int64_t words,
                              mlir::Value value, int64_t level);

@@ -208,9 +208,90 @@ func.func @spread_words(%a: tensor<1x64xi16>, %init: tensor<4x64xi8>) -> tensor<
 // -----
 
 func.func @spread_phases(%a: tensor<3x64xi8>, %init: tensor<8x64xi8>) -> tensor<8x64xi8> {
-  // expected-error @+1 {{needs the words of its channels in each phase}}
-  %r = hetprec.spread_lanes %a : tensor<3x64xi8> outs(%init : tensor<8x64xi8>) {level = 2, first = 0, channels = 4, phases = 2} -> tensor<8x64xi8>
+  // expected-error @+1 {{needs the words of its channels}}
+  %r = hetprec.spread_lanes %a : tensor<3x64xi8> outs(%init : tensor<8x64xi8>) {level = 2, first = 0, channels = 4} -> tensor<8x64xi8>
   return %r : tensor<8x64xi8>
+}
+
+// -----
+
+func.func @spread_layouts(%a: tensor<2x64xi8>, %init: tensor<8x64xi8>) -> tensor<8x64xi8> {
+  // expected-error @+1 {{needs row_phases, two pads, from and to together}}
+  %r = hetprec.spread_lanes %a : tensor<2x64xi8> outs(%init : tensor<8x64xi8>) {level = 2, first = 0, channels = 4, row_phases = array<i64: 0, 1>, stride = 2, pads = array<i64: 0, 0>} -> tensor<8x64xi8>
+  return %r : tensor<8x64xi8>
+}
+
+// -----
+
+func.func @spread_stride(%a: tensor<2x64xi8>, %init: tensor<4x64xi8>) -> tensor<4x64xi8> {
+  // expected-error @+1 {{needs a positive stride, 1 without row_phases, and pads in [0, 2^31)}}
+  %r = hetprec.spread_lanes %a : tensor<2x64xi8> outs(%init : tensor<4x64xi8>) {level = 2, first = 0, channels = 4, stride = 2} -> tensor<4x64xi8>
+  return %r : tensor<4x64xi8>
+}
+
+// -----
+
+#eight = #hetprec.lanes<1 x 8 x 8, row_stride = 8, image_stride = 64, base = 0, size = 64>
+#four = #hetprec.lanes<1 x 4 x 8, row_stride = 8, image_stride = 32, base = 0, size = 64>
+func.func @spread_rows(%a: tensor<2x64xi8>, %init: tensor<8x64xi8>) -> tensor<8x64xi8> {
+  // expected-error @+1 {{needs row_phases in [0, stride)}}
+  %r = hetprec.spread_lanes %a : tensor<2x64xi8> outs(%init : tensor<8x64xi8>) {level = 2, first = 0, channels = 4, row_phases = array<i64: 0, 2>, stride = 2, pads = array<i64: 0, 0>, from = #eight, to = #four} -> tensor<8x64xi8>
+  return %r : tensor<8x64xi8>
+}
+
+// -----
+
+#eight = #hetprec.lanes<1 x 8 x 8, row_stride = 8, image_stride = 64, base = 0, size = 64>
+#four = #hetprec.lanes<1 x 4 x 8, row_stride = 8, image_stride = 32, base = 0, size = 128>
+func.func @spread_sizes(%a: tensor<2x64xi8>, %init: tensor<8x64xi8>) -> tensor<8x64xi8> {
+  // expected-error @+1 {{needs planes of its layouts, of as many images}}
+  %r = hetprec.spread_lanes %a : tensor<2x64xi8> outs(%init : tensor<8x64xi8>) {level = 2, first = 0, channels = 4, row_phases = array<i64: 0, 1>, stride = 2, pads = array<i64: 0, 0>, from = #eight, to = #four} -> tensor<8x64xi8>
+  return %r : tensor<8x64xi8>
+}
+
+// -----
+
+#eight = #hetprec.lanes<1 x 8 x 8, row_stride = 8, image_stride = 64, base = 0, size = 64>
+func.func @pack_reals(%a: tensor<1x4x8x8xf32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{needs a multiplier for codes of reals, and only there}}
+  %r = hetprec.pack_lanes %a : tensor<1x4x8x8xf32> outs(%init : tensor<1x64xi32>) {level = 8, channels = array<i64: 0, 1, 2, 3>, layout = #eight} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}
+
+// -----
+
+#rows = #hetprec.lanes<8 x 1 x 1, row_stride = 1, image_stride = 1, base = 0, size = 64>
+func.func @pack_real_rows(%a: tensor<8x4xf32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{packs codes of reals [N, C, H, W]}}
+  %r = hetprec.pack_lanes %a : tensor<8x4xf32> outs(%init : tensor<1x64xi32>) {level = 8, channels = array<i64: 0, 1, 2, 3>, layout = #rows, multiplier = 1.0 : f32} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}
+
+// -----
+
+#eight = #hetprec.lanes<1 x 8 x 8, row_stride = 8, image_stride = 64, base = 0, size = 64>
+func.func @pack_phases(%a: tensor<1x4x8x8xi8>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{needs phases, two strides and two pads together, and codes [N, C, H, W]}}
+  %r = hetprec.pack_lanes %a : tensor<1x4x8x8xi8> outs(%init : tensor<1x64xi32>) {level = 8, channels = array<i64: 0, 1, 2, 3>, layout = #eight, phases = array<i64: 0>} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}
+
+// -----
+
+#eight = #hetprec.lanes<1 x 8 x 8, row_stride = 8, image_stride = 64, base = 0, size = 64>
+func.func @pack_strides(%a: tensor<1x4x8x8xi8>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{needs positive strides, and pads in [0, 2^31)}}
+  %r = hetprec.pack_lanes %a : tensor<1x4x8x8xi8> outs(%init : tensor<1x64xi32>) {level = 8, channels = array<i64: 0, 1, 2, 3>, layout = #eight, phases = array<i64: 0>, strides = array<i64: 1, 0>, pads = array<i64: 0, 0>} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
+}
+
+// -----
+
+#eight = #hetprec.lanes<1 x 8 x 8, row_stride = 8, image_stride = 64, base = 0, size = 64>
+func.func @pack_far_phase(%a: tensor<1x4x8x8xi8>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
+  // expected-error @+1 {{needs phases of its strides}}
+  %r = hetprec.pack_lanes %a : tensor<1x4x8x8xi8> outs(%init : tensor<1x64xi32>) {level = 8, channels = array<i64: 0, 1, 2, 3>, layout = #eight, phases = array<i64: 2>, strides = array<i64: 2, 1>, pads = array<i64: 0, 0>} -> tensor<1x64xi32>
+  return %r : tensor<1x64xi32>
 }
 
 // -----

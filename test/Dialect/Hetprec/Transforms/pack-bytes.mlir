@@ -50,11 +50,12 @@ func.func @midrise(%x: tensor<1x2x4x4xi8, #s>) -> tensor<1x2x2x2xi32> {
   return %acc : tensor<1x2x2x2xi32>
 }
 
-// Stride 2: rows have phases, columns lie side by side, two bytes a lane. Readers
-// of the same phases share their bytes.
+// Stride 2: rows have phases, which the words' rows are spread to; columns lie side
+// by side, two bytes a lane. Readers of the same phases share their bytes.
 // CHECK-LABEL: @strided
-// CHECK: %[[P:.+]] = hetprec.split_phases {{.+}} outs(%{{.+}} : tensor<2x256xi8>) {{.+}} phases = array<i64: 0, 1>, strides = array<i64: 2, 1>, to = #{{.+}}}
-// CHECK: %[[S:.+]] = hetprec.spread_lanes %[[P]] : tensor<2x256xi8> outs(%{{.+}} : tensor<4x256xi8>) {channels = 2 : i64, first = 0 : i64, level = 2 : i64, phases = 2 : i64}
+// CHECK: %[[P:.+]] = hetprec.pack_lanes
+// CHECK-NOT: hetprec.split_phases
+// CHECK: %[[S:.+]] = hetprec.spread_lanes %[[P]] : tensor<1x64xi8> outs(%{{.+}} : tensor<4x256xi8>) {channels = 2 : i64, first = 0 : i64, from = #{{.+}}, level = 2 : i64, pads = array<i64: 1, 1>, row_phases = array<i64: 0, 1>, stride = 2 : i64, to = #{{.+}}}
 // CHECK-NOT: hetprec.s
 // CHECK: hetprec.contract accumulator lanes(%[[S]] :
 // CHECK-SAME: lane_bytes = 2 : i64, {{.+}}phases = 2 : i64, tap_bytes = array<i64: 3, 3, 3>, tap_phases = array<i64: 0, 1, 0>, taps = array<i64: 0, 0, 6>

@@ -138,7 +138,7 @@ func.func @dilated(%x: tensor<1x1x4x4xi8, #u1>) -> tensor<1x1x4x4xi32> {
 // Stride two, padded by one: four phases of 3 x 3; tap (ky, kx) reads phase
 // (ky % 2, kx % 2) at (ky / 2, kx / 2).
 // CHECK-LABEL: @strided
-// CHECK: hetprec.split_phases %{{.+}} : tensor<1x{{.+}}xi8> outs(%{{.+}} : tensor<4x128xi8>)
+// CHECK: hetprec.pack_lanes %{{.+}} : tensor<1x{{.+}}xi8> outs(%{{.+}} : tensor<4x128xi8>) {{.+}} phases = array<i64: 0, 1, 2, 3>
 // CHECK: hetprec.contract accumulator
 // CHECK-SAME: origin = 0 : i64, phases = 4 : i64
 // CHECK-SAME: tap_phases = array<i64: 0, 1, 0, 2, 3, 2, 0, 1, 0>, taps = array<i64: 0, 0, 1, 0, 0, 1, 3, 3, 4>

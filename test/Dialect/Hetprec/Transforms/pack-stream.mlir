@@ -39,7 +39,7 @@ func.func @no_gain(%x: tensor<1x3x1x9xi8, #a3>) -> tensor<1x1x1x3xi32> {
 // the 21 is i + 1; what is behind them is 0.
 // CHECK-LABEL: @three_planes
 // CHECK-DAG: arith.constant dense<{{\[\[}}67305985, 269422093, 134678021, 336794129, 202050057, 21]]> : tensor<1x6xi32>
-// CHECK: hetprec.split_phases
+// CHECK: hetprec.pack_lanes {{.+}} phases = array<i64: 0, 1>
 // CHECK-COUNT-3: linalg.generic
 // CHECK: hetprec.contract accumulator lanes(%{{.+}} : tensor<3x{{[0-9]+}}xi32>)
 // CHECK-SAME: taps = array<i64: 0, 2>

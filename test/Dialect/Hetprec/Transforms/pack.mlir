@@ -98,6 +98,23 @@ func.func @shared_phases(%x: tensor<1x2x6x6xi8, #two>) -> (tensor<1x1x3x3xi32>, 
   return %a, %b, %c : tensor<1x1x3x3xi32>, tensor<1x1x3x3xi32>, tensor<1x1x2x2xi32>
 }
 
+// An image of reals becomes codes where it is packed (HP7: 3 / alpha), and where
+// its only reader is strided, in the phases at once.
+// CHECK-LABEL: @image
+// CHECK-SAME: %[[X:.+]]: tensor<1x2x6x6xf32>
+// CHECK-NOT: linalg
+// CHECK: hetprec.pack_lanes %[[X]] {{.+}} level = 1 : i64, multiplier = 1.000000e+00 : f32
+// CHECK: hetprec.pack_lanes %[[X]] {{.+}} outs(%{{.+}} : tensor<4x64xi8>)
+// CHECK-SAME: level = 2 : i64, multiplier = 3.000000e+00 : f32, pads = array<i64: 0, 0>, phases = array<i64: 0, 1, 2, 3>, strides = array<i64: 2, 2>
+// CHECK-NOT: hetprec.split_phases
+// CHECK: return
+func.func @image(%x: tensor<1x2x6x6xf32>) -> tensor<1x1x3x3xi32> {
+  %q = hetprec.quantize %x : tensor<1x2x6x6xf32> to tensor<1x2x6x6xi8, #two>
+  %v = arith.constant dense<1> : tensor<1x2x2x2xi8, #wtwo>
+  %a = hetprec.conv_2d %q, %v strides = [2, 2] : tensor<1x2x6x6xi8, #two>, tensor<1x2x2x2xi8, #wtwo> -> tensor<1x1x3x3xi32>
+  return %a : tensor<1x1x3x3xi32>
+}
+
 // Sums with two readers are written as planes of i32 and read by number.
 // CHECK-LABEL: @shared_sums
 // CHECK: %[[A:.+]] = hetprec.contract accumulator {{.+}} -> tensor<3x64xi32>

@@ -265,15 +265,36 @@ def Hetprec_PackLanesOp : Hetprec_LaneOp<"pack_lanes"> {
   let description = [{
     Slot `i` of group `g` is channel `channels[g * slots + i]` (-1: code 0). The
     8-bit level of a signed grid is stored with 128 added. Rank 2 inputs are
-    images of one pixel. Level 0 writes wide planes (i16, i32), one a channel.
+    images of one pixel. Level 0 writes wide planes (i16, i32), one a channel; lanes
+    that are no pixel stay as they are there, and are 0 otherwise.
+
+    Inputs of reals [N, C, H, W] become codes on the way (HP7 to HP10): `multiplier`
+    is what they are multiplied with. With `phases`, what would be `split_phases` of
+    the words is written at once: plane `i * G + g` is group `g` in `phases[i]`, and
+    `layout` is that of the phases.
+
+    ```mlir
+    %p = hetprec.pack_lanes %image : tensor<1x3x8x8xf32>
+      outs(%i : tensor<2x64xi32>)
+      {level = 8, channels = array<i64: 0, 1, 2, -1>, multiplier = 255.0 : f32,
+       strides = array<i64: 2, 2>, pads = array<i64: 0, 0>,
+       phases = array<i64: 0, 1>, layout = #hetprec.lanes<1 x 4 x 4,
+         row_stride = 4, image_stride = 16, base = 0, size = 64>}
+      -> tensor<2x64xi32>
+    ```
   }];
   let arguments = (ins Hetprec_AnyShaped:$input, Hetprec_Packed:$init,
     I64Attr:$level, DefaultValuedAttr<BoolAttr, "false">:$is_signed,
-    DenseI64ArrayAttr:$channels, Hetprec_LanesAttr:$layout);
+    DenseI64ArrayAttr:$channels, Hetprec_LanesAttr:$layout,
+    OptionalAttr<F32Attr>:$multiplier,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$strides,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$pads,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$phases);
   let assemblyFormat = [{
     $input `:` type($input) `outs` `(` $init `:` type($init) `)` attr-dict
     (`->` type($results)^)?
   }];
+  let hasVerifier = 1;
 }
 
 def Hetprec_UnpackLanesOp : Hetprec_LaneOp<"unpack_lanes"> {
@@ -295,8 +316,8 @@ def Hetprec_SplitPhasesOp : Hetprec_LaneOp<"split_phases"> {
   let summary = "padded planes to one plane for each phase of a strided window";
   let description = [{
     Plane `i * G + g` of the result holds pixel `(y * strides[0] + py - pads[0],
-    x * strides[1] + px - pads[1])` of plane `g` at `(y, x)`, 0 outside the image,
-    where `phases[i] = py * strides[1] + px`. A strided window is then an
+    x * strides[1] + px - pads[1])` of plane `g` at `(y, x)`, where `phases[i] = py
+    * strides[1] + px`, and 0 in all other lanes. A strided window is then an
     unstrided one.
   }];
   let arguments = (ins Hetprec_Packed:$input, Hetprec_Packed:$init,
@@ -311,13 +332,15 @@ def Hetprec_SplitPhasesOp : Hetprec_LaneOp<"split_phases"> {
 def Hetprec_SpreadLanesOp : Hetprec_LaneOp<"spread_lanes"> {
   let summary = "planes of words to one plane of bytes for each channel";
   let description = [{
-    Byte `l` of plane `i * P + first + g * slots + s` of the result, which has `P`
-    planes for each of `phases` phases, is the code in slot `s` of lane `l` in
-    plane `i * G + g` of the input, for the first `channels` slots. What a
+    Byte `l` of plane `first + g * slots + s` of the result is the code in slot `s`
+    of lane `l` in plane `g` of the input, for the first `channels` slots. What a
     `contract` with `lane_bytes` reads.
 
-    Two 2-bit words, four of whose six slots are channels; planes 4 and 5 are
-    another segment's:
+    For a window whose rows are strided, `row_phases` make planes of each of these
+    phases, as in `split_phases` without strides of columns: byte `(y, x)` of plane
+    `i * P + first + g * slots + s`, of `P` a phase, is the code of pixel `(y *
+    stride + row_phases[i] - pads[0], x - pads[1])`. All other bytes of these planes
+    are 0. Pixels lie as in `from` before and as in `to` behind.
 
     ```mlir
     %b = hetprec.spread_lanes %x : tensor<2x128xi8> outs(%a : tensor<6x128xi8>)
@@ -331,12 +354,18 @@ def Hetprec_SpreadLanesOp : Hetprec_LaneOp<"spread_lanes"> {
   }];
   let arguments = (ins Hetprec_Packed:$input, Hetprec_Packed:$init,
     I64Attr:$level, I64Attr:$first, I64Attr:$channels,
-    DefaultValuedAttr<I64Attr, "1">:$phases);
+    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$row_phases,
+    DefaultValuedAttr<I64Attr, "1">:$stride,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$pads,
+    OptionalAttr<Hetprec_LanesAttr>:$from, OptionalAttr<Hetprec_LanesAttr>:$to);
   let assemblyFormat = [{
     $input `:` type($input) `outs` `(` $init `:` type($init) `)` attr-dict
     (`->` type($results)^)?
   }];
   let hasVerifier = 1;
+  let extraClassDeclaration = dps # [{
+    int64_t getNumPhases() { return getTo() ? getRowPhases().size() : 1; }
+  }];
 }
 
 def Hetprec_FoldTapsOp : Hetprec_LaneOp<"fold_taps"> {
