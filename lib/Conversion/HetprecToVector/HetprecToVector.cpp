@@ -1,4 +1,4 @@
-//===- HetprecToVector.cpp - The generic lowering of mac ------------------===//
+//===- HetprecToVector.cpp - Generic lowerings of mac and join_codes ------===//
 
 #include "sysmol/Conversion/HetprecToVector/HetprecToVector.h"
 
@@ -183,6 +183,38 @@ struct LowerByteMac : OpRewritePattern<MacOp> {
   }
 };
 
+/// Codes clamped, shifted to their slots and put together.
+struct LowerJoinCodes : OpRewritePattern<JoinCodesOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(JoinCodesOp op,
+                                PatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    auto type = cast<VectorType>(op.getSlot0().getType());
+    auto splat = [&](int64_t value) -> Value {
+      return arith::ConstantOp::create(
+          rewriter, loc,
+          DenseElementsAttr::get(type, rewriter.getI32IntegerAttr(value)));
+    };
+    int64_t level = op.getLevel();
+    Value word;
+    for (auto [slot, code] : llvm::enumerate(op->getOperands())) {
+      Value x = arith::MaxSIOp::create(rewriter, loc, code, splat(0));
+      x = arith::MinSIOp::create(rewriter, loc, x, splat((1 << level) - 1));
+      if (slot == 0) {
+        word = x;
+        continue;
+      }
+      x = arith::ShLIOp::create(rewriter, loc, x, splat(level * slot));
+      word = arith::OrIOp::create(rewriter, loc, word, x);
+    }
+    if (word.getType() != op.getResult().getType())
+      word = arith::TruncIOp::create(rewriter, loc, op.getResult().getType(),
+                                     word);
+    rewriter.replaceOp(op, word);
+    return success();
+  }
+};
+
 struct ConvertHetprecToVectorPass
     : sysmol::impl::ConvertHetprecToVectorPassBase<ConvertHetprecToVectorPass> {
   void runOnOperation() override {
@@ -196,6 +228,6 @@ struct ConvertHetprecToVectorPass
 
 void sysmol::populateHetprecToVectorPatterns(RewritePatternSet &patterns,
                                              PatternBenefit benefit) {
-  patterns.add<LowerBitMac, LowerTwoBitMac, LowerNibbleMac, LowerByteMac>(
-      patterns.getContext(), benefit);
+  patterns.add<LowerBitMac, LowerTwoBitMac, LowerNibbleMac, LowerByteMac,
+               LowerJoinCodes>(patterns.getContext(), benefit);
 }

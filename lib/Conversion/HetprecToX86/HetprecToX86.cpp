@@ -1,4 +1,4 @@
-//===- HetprecToX86.cpp - mac on AVX-512 ----------------------------------===//
+//===- HetprecToX86.cpp - mac and join_codes on AVX-512 -------------------===//
 
 #include "sysmol/Conversion/HetprecToX86/HetprecToX86.h"
 
@@ -112,6 +112,98 @@ struct LowerDotMac : OpRewritePattern<MacOp> {
   }
 };
 
+/// Narrowing instructions clamp: VPACKSSDW to 16 bits, which loses nothing that
+/// VPACKUSWB does not clamp, too. They take turns by four lanes of 32 bits, so
+/// that a pixel's codes stay in their 128 bits; a VPSHUFB puts them together.
+struct LowerJoinCodes : OpRewritePattern<JoinCodesOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(JoinCodesOp op,
+                                PatternRewriter &rewriter) const override {
+    auto type = cast<VectorType>(op.getSlot0().getType());
+    int64_t lanes = type.getNumElements(), level = op.getLevel();
+    if (lanes % (level == 4 ? 32 : 16) != 0)
+      return rewriter.notifyMatchFailure(op, "not whole registers");
+    Location loc = op.getLoc();
+    auto shorts = VectorType::get({32}, rewriter.getI16Type());
+    auto bytes = VectorType::get({64}, rewriter.getI8Type());
+    auto call = [&](StringRef name, VectorType to, Value x, Value y) -> Value {
+      return LLVM::CallIntrinsicOp::create(rewriter, loc, to,
+                                           rewriter.getStringAttr(name),
+                                           ValueRange{x, y})
+          .getResult(0);
+    };
+    auto pack = [&](Value x, Value y) {
+      return call("llvm.x86.avx512.packssdw.512", shorts, x, y);
+    };
+    auto packBytes = [&](Value x, Value y) {
+      return call("llvm.x86.avx512.packuswb.512", bytes, x, y);
+    };
+    auto cast = [&](VectorType to, Value x) -> Value {
+      return vector::BitCastOp::create(rewriter, loc, to, x);
+    };
+    auto shuffle = [&](Value x, Value y, ArrayRef<int64_t> mask) -> Value {
+      return vector::ShuffleOp::create(rewriter, loc, x, y, mask);
+    };
+    // Byte `4 * p + s` of 128 bits is pixel `p` of slot `s`.
+    SmallVector<int64_t> turned;
+    for (int64_t i = 0; i < 64; ++i)
+      turned.push_back(i / 16 * 16 + i % 4 * 4 + i % 16 / 4);
+    // The bytes of 16 lanes' words.
+    auto join = [&](int64_t first) {
+      SmallVector<Value, 4> slots;
+      for (Value slot : op->getOperands())
+        slots.push_back(lanes == 16
+                            ? slot
+                            : vector::ExtractStridedSliceOp::create(
+                                  rewriter, loc, slot, ArrayRef<int64_t>{first},
+                                  ArrayRef<int64_t>{16}, ArrayRef<int64_t>{1})
+                                  .getResult());
+      Value all = packBytes(pack(slots[0], slots[1]), pack(slots[2], slots[3]));
+      if (level == 4)
+        all = arith::MinUIOp::create(
+            rewriter, loc, all,
+            arith::ConstantOp::create(
+                rewriter, loc,
+                DenseElementsAttr::get(bytes, rewriter.getI8IntegerAttr(15))));
+      return shuffle(all, all, turned);
+    };
+    SmallVector<Value> parts;
+    if (level == 8) {
+      auto words = VectorType::get({16}, rewriter.getI32Type());
+      for (int64_t first = 0; first < lanes; first += 16)
+        parts.push_back(cast(words, join(first)));
+    } else {
+      // Nibbles of two slots to a byte: the second counts 16.
+      SmallVector<int8_t> counts;
+      for (int64_t i = 0; i < 64; ++i)
+        counts.push_back(i % 2 ? 16 : 1);
+      Value factors = arith::ConstantOp::create(
+          rewriter, loc,
+          DenseElementsAttr::get(bytes, ArrayRef<int8_t>(counts)));
+      auto quads = VectorType::get({8}, rewriter.getI64Type());
+      for (int64_t first = 0; first < lanes; first += 32) {
+        Value halves[2];
+        for (int64_t i : {0, 1})
+          halves[i] = call("llvm.x86.avx512.pmaddubs.w.512", shorts,
+                           join(first + 16 * i), factors);
+        // Four lanes of the one, four of the other.
+        Value both = cast(quads, packBytes(halves[0], halves[1]));
+        parts.push_back(
+            cast(shorts, shuffle(both, both, {0, 2, 4, 6, 1, 3, 5, 7})));
+      }
+    }
+    Value result = parts.front();
+    for (Value part : ArrayRef(parts).drop_front()) {
+      int64_t count =
+          mlir::cast<VectorType>(result.getType()).getNumElements() +
+          mlir::cast<VectorType>(part.getType()).getNumElements();
+      result = shuffle(result, part, llvm::to_vector(llvm::seq(count)));
+    }
+    rewriter.replaceOp(op, result);
+    return success();
+  }
+};
+
 struct ConvertHetprecToX86Pass
     : sysmol::impl::ConvertHetprecToX86PassBase<ConvertHetprecToX86Pass> {
   void runOnOperation() override {
@@ -122,7 +214,8 @@ struct ConvertHetprecToX86Pass
     if (found.wasInterrupted())
       createProductTable(getOperation());
     RewritePatternSet patterns(&getContext());
-    patterns.add<LowerTwoBitMac, LowerDotMac>(&getContext(), /*benefit=*/2);
+    patterns.add<LowerTwoBitMac, LowerDotMac, LowerJoinCodes>(&getContext(),
+                                                              /*benefit=*/2);
     populateHetprecToVectorPatterns(patterns, /*benefit=*/1);
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }

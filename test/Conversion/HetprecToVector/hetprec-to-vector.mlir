@@ -110,3 +110,26 @@ func.func @level8_signed_lanes() -> vector<16xi32> {
   %s = hetprec.mac %acc, %a, %w level = 8 {signed_lanes} : vector<16xi32>, vector<16xi32>, i32
   return %s : vector<16xi32>
 }
+
+// Codes are clamped to their level: 0 of -1, 255, 255 of 256, 255.
+// FOLDED-LABEL: @join8
+// FOLDED-NEXT: arith.constant dense<-256> : vector<16xi32>
+func.func @join8() -> vector<16xi32> {
+  %a = arith.constant dense<-1> : vector<16xi32>
+  %b = arith.constant dense<255> : vector<16xi32>
+  %c = arith.constant dense<256> : vector<16xi32>
+  %w = hetprec.join_codes %a, %b, %c, %b level = 8 : vector<16xi32> -> vector<16xi32>
+  return %w : vector<16xi32>
+}
+
+// 15 of 16, 0 of -9, 7, 1.
+// FOLDED-LABEL: @join4
+// FOLDED-NEXT: arith.constant dense<5903> : vector<16xi16>
+func.func @join4() -> vector<16xi16> {
+  %a = arith.constant dense<16> : vector<16xi32>
+  %b = arith.constant dense<-9> : vector<16xi32>
+  %c = arith.constant dense<7> : vector<16xi32>
+  %d = arith.constant dense<1> : vector<16xi32>
+  %w = hetprec.join_codes %a, %b, %c, %d level = 4 : vector<16xi32> -> vector<16xi16>
+  return %w : vector<16xi16>
+}

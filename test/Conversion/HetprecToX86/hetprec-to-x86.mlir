@@ -86,3 +86,41 @@ func.func @narrow(%acc: vector<8xi32>, %w: i32) -> vector<8xi32> {
   %s = hetprec.mac %acc, %acc, %w level = 8 : vector<8xi32>, vector<8xi32>, i32
   return %s : vector<8xi32>
 }
+
+// -----
+
+// Narrowing clamps. Byte 4p + s of 128 bits is pixel p's code of slot s.
+// CHECK-LABEL: @join8
+// CHECK-SAME: %[[A:.+]]: vector<16xi32>, %[[B:.+]]: vector<16xi32>, %[[C:.+]]: vector<16xi32>, %[[D:.+]]: vector<16xi32>
+// CHECK-DAG: %[[AB:.+]] = llvm.call_intrinsic "llvm.x86.avx512.packssdw.512"(%[[A]], %[[B]])
+// CHECK-DAG: %[[CD:.+]] = llvm.call_intrinsic "llvm.x86.avx512.packssdw.512"(%[[C]], %[[D]])
+// CHECK: %[[ALL:.+]] = llvm.call_intrinsic "llvm.x86.avx512.packuswb.512"(%[[AB]], %[[CD]])
+// CHECK: vector.shuffle %[[ALL]], %[[ALL]] [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 16, 20,
+func.func @join8(%a: vector<16xi32>, %b: vector<16xi32>, %c: vector<16xi32>, %d: vector<16xi32>) -> vector<16xi32> {
+  %w = hetprec.join_codes %a, %b, %c, %d level = 8 : vector<16xi32> -> vector<16xi32>
+  return %w : vector<16xi32>
+}
+
+// Two registers' nibbles to one register of 16-bit words, four lanes of each in
+// turn, which are put in order.
+// CHECK-LABEL: @join4
+// CHECK: %[[COUNTS:.+]] = arith.constant dense<[1, 16, 1, 16, 1, 16,
+// CHECK: %[[MOST:.+]] = arith.constant dense<15> : vector<64xi8>
+// CHECK: arith.minui %{{.+}}, %[[MOST]]
+// CHECK: llvm.call_intrinsic "llvm.x86.avx512.pmaddubs.w.512"(%{{.+}}, %[[COUNTS]])
+// CHECK: llvm.call_intrinsic "llvm.x86.avx512.pmaddubs.w.512"(%{{.+}}, %[[COUNTS]])
+// CHECK: llvm.call_intrinsic "llvm.x86.avx512.packuswb.512"
+// CHECK: vector.shuffle %{{.+}}, %{{.+}} [0, 2, 4, 6, 1, 3, 5, 7] : vector<8xi64>
+func.func @join4(%a: vector<32xi32>, %b: vector<32xi32>, %c: vector<32xi32>, %d: vector<32xi32>) -> vector<32xi16> {
+  %w = hetprec.join_codes %a, %b, %c, %d level = 4 : vector<32xi32> -> vector<32xi16>
+  return %w : vector<32xi16>
+}
+
+// Half a register of words: the generic lowering.
+// CHECK-LABEL: @join4_narrow
+// CHECK-NOT: call_intrinsic
+// CHECK: arith.trunci
+func.func @join4_narrow(%a: vector<16xi32>) -> vector<16xi16> {
+  %w = hetprec.join_codes %a, %a, %a, %a level = 4 : vector<16xi32> -> vector<16xi16>
+  return %w : vector<16xi16>
+}

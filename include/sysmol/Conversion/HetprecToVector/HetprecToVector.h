@@ -11,7 +11,8 @@ namespace sysmol {
 #define GEN_PASS_DECL_CONVERTHETPRECTOVECTORPASS
 #include "sysmol/Conversion/Passes.h.inc"
 
-/// Lowers every `hetprec.mac` with ops that all targets have.
+/// Lowers `hetprec.mac` and `hetprec.join_codes` with ops that all targets
+/// have.
 void populateHetprecToVectorPatterns(mlir::RewritePatternSet &patterns,
                                      mlir::PatternBenefit benefit = 1);
 

@@ -730,3 +730,20 @@ LogicalResult MacOp::verify() {
     return emitOpError("signed_lanes is for level 8");
   return success();
 }
+
+//===----------------------------------------------------------------------===//
+// JoinCodesOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult JoinCodesOp::verify() {
+  if (getLevel() != 4 && getLevel() != 8)
+    return emitOpError("joins codes of level 4 or 8");
+  auto slot = cast<VectorType>(getSlot0().getType());
+  auto result = cast<VectorType>(getResult().getType());
+  if (result.getNumElements() != slot.getNumElements())
+    return emitOpError("needs a word for each lane");
+  if (result.getElementTypeBitWidth() != getWordBits(getLevel()))
+    return emitOpError() << "a word of level " << getLevel() << " has "
+                         << getWordBits(getLevel()) << " bits";
+  return success();
+}

@@ -37,6 +37,8 @@ public:
   }
 
   SmallVector<LevelSums> run();
+  void forDotTiles(function_ref<SmallVector<Value>(const DotTile &)> begin,
+                   function_ref<void(const DotTile &, ValueRange)> finish);
 
 private:
   /// Rows `[first, first + count)` of the tile that are summed together.
@@ -87,8 +89,11 @@ private:
   void macWords(int64_t segment, RowRange rows, Value firstWord, int64_t count,
                 Value start, SmallVector<Value> &bytes);
   LevelSums sumDots(ArrayRef<int64_t> segments, ArrayRef<RowRange> ranges);
-  void sumDots(ArrayRef<int64_t> segments, RowRange rows, Value start,
-               Value part, int64_t quarters, const LevelSums &sums);
+  /// Runs `body` for the tiles of some rows.
+  void forDotTiles(ArrayRef<int64_t> segments, RowRange range,
+                   function_ref<void(const DotTile &)> body);
+  SmallVector<Value> sumDots(ArrayRef<int64_t> segments, const DotTile &tile,
+                             Value start, ValueRange totals);
 
   /// Runs `body` with the first group that the rows read (null: the first of
   /// all). Where they have no channels of a segment it does not run, and their
@@ -457,49 +462,75 @@ static bool areBytes(Value words) {
   return cast<MemRefType>(words.getType()).getElementTypeBitWidth() == 32;
 }
 
+void ContractSums::forDotTiles(ArrayRef<int64_t> segments, RowRange range,
+                               function_ref<void(const DotTile &)> body) {
+  bool inTurn = areBytes(op.getLanes()[segments.front()]);
+  // All rows for half a block where they fit; nibbles come a block at a time.
+  int64_t quarters = inTurn && range.count > kDotSumsAtOnce / 4 ? 2 : 4;
+  int64_t lanes = quarters * kLaneBlock / 4;
+  int64_t atOnce = kDotSumsAtOnce / quarters;
+  for (int64_t done = 0; done < range.count; done += atOnce)
+    repeat(0, op.getLaneCount() / lanes, 1, {}, [&](Value part, ValueRange) {
+      body({range.first + done, std::min(atOnce, range.count - done),
+            arith::MulIOp::create(b, loc, part, v.index(lanes)), quarters,
+            inTurn ? SumOrder::InTurn : SumOrder::Wide});
+      return SmallVector<Value>();
+    });
+}
+
 LevelSums ContractSums::sumDots(ArrayRef<int64_t> segments,
                                 ArrayRef<RowRange> ranges) {
   constexpr int64_t quarter = kLaneBlock / 4;
   int64_t first = segments.front(), level = op.getLevels()[first];
-  bool inTurn = areBytes(op.getLanes()[first]);
   int64_t words = 0;
   for (int64_t segment : segments)
     words += macs[segment];
   // Unsigned sums that fit, and what is exact modulo 2^16, are kept in 16 bits.
-  bool narrow =
-      op.getSumBits() == 16 || (level == 4 && words * 4 * 225 <= 65535);
+  int64_t bits =
+      op.getSumBits() == 16 || (level == 4 && words * 4 * 225 <= 65535) ? 16
+                                                                        : 32;
   LevelSums sums{first,
                  scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
-                              b.getIntegerType(narrow ? 16 : 32)),
-                 inTurn ? SumOrder::InTurn : SumOrder::Wide,
+                              b.getIntegerType(bits)),
+                 areBytes(op.getLanes()[first]) ? SumOrder::InTurn
+                                                : SumOrder::Wide,
                  op.getCoefficients()[first]};
-  for (RowRange range : ranges) {
-    // All rows for half a block where they fit; nibbles come a block at a time.
-    int64_t quarters = inTurn && range.count > kDotSumsAtOnce / 4 ? 2 : 4;
-    int64_t atOnce = kDotSumsAtOnce / quarters;
+  VectorType type = VectorType::get({quarter}, b.getI32Type());
+  for (RowRange range : ranges)
     whereRead(first, range, sums.memory, [&](Value start) {
-      for (int64_t done = 0; done < range.count; done += atOnce) {
-        RowRange rows{range.first + done, std::min(atOnce, range.count - done)};
-        repeat(0, op.getLaneCount() / (quarters * quarter), 1, {},
-               [&](Value part, ValueRange) {
-                 sumDots(segments, rows, start, part, quarters, sums);
-                 return SmallVector<Value>();
-               });
-      }
+      forDotTiles(segments, range, [&](const DotTile &tile) {
+        SmallVector<Value> zeros(tile.quarters * tile.numRows,
+                                 v.splat(type, 0));
+        SmallVector<Value> totals = sumDots(segments, tile, start, zeros);
+        for (auto [i, total] : llvm::enumerate(totals))
+          v.storeVector(
+              v.resize(total, bits), sums.memory,
+              v.index(tile.firstRow + i / tile.quarters),
+              arith::AddIOp::create(b, loc, tile.lane,
+                                    v.index(i % tile.quarters * quarter)));
+      });
     });
-  }
   return sums;
 }
 
-/// Levels 4 and 8: four bytes a 32-bit lane, `quarters` registers at once, the
-/// `part`-th of them.
-void ContractSums::sumDots(ArrayRef<int64_t> segments, RowRange rows,
-                           Value start, Value part, int64_t quarters,
-                           const LevelSums &sums) {
+void ContractSums::forDotTiles(
+    function_ref<SmallVector<Value>(const DotTile &)> begin,
+    function_ref<void(const DotTile &, ValueRange)> finish) {
+  SmallVector<int64_t> segments =
+      llvm::to_vector(llvm::seq<int64_t>(op.getLevels().size()));
+  forDotTiles(segments, {0, op.getNumRows()}, [&](const DotTile &tile) {
+    finish(tile, sumDots(segments, tile, /*start=*/Value(), begin(tile)));
+  });
+}
+
+/// Levels 4 and 8: four bytes a 32-bit lane.
+SmallVector<Value> ContractSums::sumDots(ArrayRef<int64_t> segments,
+                                         const DotTile &tile, Value start,
+                                         ValueRange first) {
   constexpr int64_t quarter = kLaneBlock / 4;
+  int64_t quarters = tile.quarters;
+  RowRange rows{tile.firstRow, tile.numRows};
   VectorType type = VectorType::get({quarter}, b.getI32Type());
-  Value firstLane =
-      arith::MulIOp::create(b, loc, part, v.index(quarters * quarter));
   auto add = [&](Value x, int64_t y) -> Value {
     return arith::AddIOp::create(b, loc, x, v.index(y));
   };
@@ -508,7 +539,7 @@ void ContractSums::sumDots(ArrayRef<int64_t> segments, RowRange rows,
   // then odd ones.
   auto loadLanes = [&](Value lanes, Value plane, Value lane) {
     SmallVector<Value, 4> registers(quarters);
-    if (sums.order == SumOrder::InTurn) {
+    if (tile.order == SumOrder::InTurn) {
       for (auto [i, loaded] : llvm::enumerate(registers))
         loaded = v.loadVector(lanes, plane, add(lane, i * quarter), quarter);
       return registers;
@@ -534,7 +565,7 @@ void ContractSums::sumDots(ArrayRef<int64_t> segments, RowRange rows,
     prefetchRows(segment, rows, getColumn(windowRow, 0));
     for (int64_t tap = 0; tap < window.rows.taps; ++tap) {
       Value plane = getPlane(segment, windowRow, tap, start, word);
-      Value lane = arith::AddIOp::create(b, loc, windowRow.lane, firstLane);
+      Value lane = arith::AddIOp::create(b, loc, windowRow.lane, tile.lane);
       SmallVector<Value, 4> registers =
           loadLanes(op.getLanes()[segment], plane, add(lane, window.taps[tap]));
       Value column = getColumn(windowRow, tap);
@@ -548,7 +579,7 @@ void ContractSums::sumDots(ArrayRef<int64_t> segments, RowRange rows,
     }
     return accs;
   };
-  SmallVector<Value> totals(quarters * rows.count, v.splat(type, 0));
+  SmallVector<Value> totals(first);
   for (int64_t segment : segments)
     totals = repeat(
         0, getNumWords(segment), 1, totals, [&](Value word, ValueRange args) {
@@ -557,13 +588,7 @@ void ContractSums::sumDots(ArrayRef<int64_t> segments, RowRange rows,
                                  return macRow(segment, word, row, inner);
                                });
         });
-
-  int64_t bits =
-      cast<MemRefType>(sums.memory.getType()).getElementTypeBitWidth();
-  for (auto [i, total] : llvm::enumerate(totals))
-    v.storeVector(v.resize(total, bits), sums.memory,
-                  v.index(rows.first + i / quarters),
-                  add(firstLane, i % quarters * quarter));
+  return totals;
 }
 
 SmallVector<LevelSums> ContractSums::run() {
@@ -634,4 +659,17 @@ sysmol::hetprec::groupSegments(ArrayRef<int64_t> levels,
 SmallVector<LevelSums> sysmol::hetprec::sumLevels(OpBuilder &b, ContractOp op,
                                                   LaneScratch &scratch) {
   return ContractSums(b, op, scratch).run();
+}
+
+bool sysmol::hetprec::areDotsOnly(ContractOp op) {
+  return !op.getSums() && !op.getLaneBytes() && op.getStarts().empty() &&
+         !op.getLevels().empty() && op.getLevels().front() > 2 &&
+         llvm::all_equal(op.getLevels());
+}
+
+void sysmol::hetprec::forDotTiles(
+    OpBuilder &b, ContractOp op, LaneScratch &scratch,
+    function_ref<SmallVector<Value>(const DotTile &)> begin,
+    function_ref<void(const DotTile &, ValueRange)> finish) {
+  ContractSums(b, op, scratch).forDotTiles(begin, finish);
 }

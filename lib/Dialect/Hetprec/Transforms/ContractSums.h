@@ -52,6 +52,25 @@ int64_t getLargestSum(llvm::ArrayRef<int64_t> segments,
 llvm::SmallVector<LevelSums> sumLevels(mlir::OpBuilder &b, ContractOp op,
                                        LaneScratch &scratch);
 
+/// Sums of level 4 or 8 in registers.
+struct DotTile {
+  int64_t firstRow, numRows;
+  mlir::Value lane; // the first
+  int64_t quarters; // of a block: registers of 16 lanes, from there on
+  SumOrder order;   // wide: even lanes of a block first
+};
+
+/// Whether all sums of a `contract` can go from registers into the epilogue:
+/// those of level 4 and 8, for which nothing is added from memory.
+bool areDotsOnly(ContractOp op);
+
+/// Runs `finish` with the sums of every tile, `[row][quarter]`, that begin as
+/// what `begin` gives. Tiles have four rows or a multiple, but for the last.
+void forDotTiles(
+    mlir::OpBuilder &b, ContractOp op, LaneScratch &scratch,
+    llvm::function_ref<llvm::SmallVector<mlir::Value>(const DotTile &)> begin,
+    llvm::function_ref<void(const DotTile &, mlir::ValueRange)> finish);
+
 } // namespace sysmol::hetprec
 
 #endif // SYSMOL_LIB_DIALECT_HETPREC_TRANSFORMS_CONTRACTSUMS_H

@@ -217,14 +217,19 @@ LanePair LaneVectors::countThresholds(LanePair values, Value thresholds,
   return codes;
 }
 
-Value LaneVectors::requantizeByRule(Value value, Value multiplier, Value offset,
-                                    Value row, int64_t level, bool isSigned) {
+Value LaneVectors::scaleByRule(Value value, Value multiplier, Value offset,
+                               Value row) {
   Value x = toReal(value);
   int64_t lanes = cast<VectorType>(x.getType()).getDimSize(0);
   x = arith::MulFOp::create(b, loc, x,
                             broadcast(loadScalar(multiplier, row), lanes));
-  x = arith::AddFOp::create(b, loc, x,
-                            broadcast(loadScalar(offset, row), lanes));
+  return arith::AddFOp::create(b, loc, x,
+                               broadcast(loadScalar(offset, row), lanes));
+}
+
+Value LaneVectors::requantizeByRule(Value value, Value multiplier, Value offset,
+                                    Value row, int64_t level, bool isSigned) {
+  Value x = scaleByRule(value, multiplier, offset, row);
   // Rounding is monotone and the bounds are integers: clamping first is the
   // same, and keeps the conversion in range.
   int64_t highest = (int64_t(1) << level) - 1, shift = 0;
@@ -251,6 +256,30 @@ Value LaneVectors::requantizeByRule(Value value, Value multiplier, Value offset,
   if (!floors) // bits of the mantissa above the integer
     code = arith::AndIOp::create(b, loc, code, splat(type, 255));
   return code;
+}
+
+Value LaneVectors::roundByRule(Value value, Value multiplier, Value offset,
+                               Value row, int64_t level, bool isSigned) {
+  Value x = scaleByRule(value, multiplier, offset, row);
+  auto type = cast<VectorType>(x.getType()).clone(b.getI32Type());
+  if (isSigned && level == 4)
+    return arith::AddIOp::create(b, loc, floorToInt(x), splat(type, 8));
+  Value code = LLVM::LrintOp::create(b, loc, type, x);
+  if (!isSigned)
+    return code;
+  // -128 is no code.
+  code = arith::MaxSIOp::create(b, loc, code, splat(type, -127));
+  return arith::AddIOp::create(b, loc, code, splat(type, 128));
+}
+
+Value LaneVectors::joinCodes(ArrayRef<Value> slots, int64_t level) {
+  auto type = cast<VectorType>(slots.front().getType());
+  SmallVector<Value, 4> all(slots);
+  while (all.size() < 4)
+    all.push_back(splat(type, 0));
+  return JoinCodesOp::create(b, loc,
+                             type.clone(b.getIntegerType(getWordBits(level))),
+                             all[0], all[1], all[2], all[3], level);
 }
 
 Value LaneVectors::toCarrier(Value value, Value multiplier, Value row,
@@ -313,10 +342,30 @@ void LaneVectors::storeWords(LanePair words, int64_t level, Value mask,
     all = vector::BitCastOp::create(
         b, loc, VectorType::get({kLaneBlock}, b.getI8Type()), both);
   } else {
-    all = vector::InterleaveOp::create(b, loc, words.even, words.odd);
+    all = interleave(words);
   }
   all = arith::AndIOp::create(b, loc, all, resize(bytes, getWordBits(level)));
   storeVector(all, init, word, lane);
+}
+
+void LaneVectors::storeWordsInTurn(Value words, Value mask, Value init,
+                                   Value word, Value lane) {
+  auto type = cast<VectorType>(words.getType());
+  Value bytes = loadVector(mask, {}, lane, type.getDimSize(0));
+  words = arith::AndIOp::create(b, loc, words,
+                                resize(bytes, type.getElementTypeBitWidth()));
+  storeVector(words, init, word, lane);
+}
+
+Value LaneVectors::interleave(LanePair pair) {
+  return vector::InterleaveOp::create(b, loc, pair.even, pair.odd);
+}
+
+Value LaneVectors::concatenate(Value x, Value y) {
+  int64_t lanes = cast<VectorType>(x.getType()).getDimSize(0) +
+                  cast<VectorType>(y.getType()).getDimSize(0);
+  return vector::ShuffleOp::create(b, loc, x, y,
+                                   llvm::to_vector(llvm::seq(lanes)));
 }
 
 //===----------------------------------------------------------------------===//

@@ -86,6 +86,13 @@ public:
   mlir::Value requantizeByRule(mlir::Value value, mlir::Value multiplier,
                                mlir::Value offset, mlir::Value row,
                                int64_t level, bool isSigned);
+  /// HP15 by the float rule, 4 or 8 bits, where that is in range (see
+  /// `contract`): what `joinCodes` clamps to the lane's codes.
+  mlir::Value roundByRule(mlir::Value value, mlir::Value multiplier,
+                          mlir::Value offset, mlir::Value row, int64_t level,
+                          bool isSigned);
+  /// Words of level 4 or 8 whose first slots these are; the others are 0.
+  mlir::Value joinCodes(llvm::ArrayRef<mlir::Value> slots, int64_t level);
   /// HP17: 16-bit residual values of `value`. `inRange`: see `contract`.
   mlir::Value toCarrier(mlir::Value value, mlir::Value multiplier,
                         mlir::Value row, bool inRange);
@@ -99,8 +106,18 @@ public:
   /// Writes a block of finished words, those outside the mask as 0.
   void storeWords(LanePair words, int64_t level, mlir::Value mask,
                   mlir::Value init, mlir::Value word, int64_t block);
+  /// The same for words from `lane` on, in turn.
+  void storeWordsInTurn(mlir::Value words, mlir::Value mask, mlir::Value init,
+                        mlir::Value word, mlir::Value lane);
+  /// Even and odd lanes in turn.
+  mlir::Value interleave(LanePair pair);
+  /// The lanes of both.
+  mlir::Value concatenate(mlir::Value x, mlir::Value y);
 
 private:
+  /// What the float rule rounds.
+  mlir::Value scaleByRule(mlir::Value value, mlir::Value multiplier,
+                          mlir::Value offset, mlir::Value row);
   /// `slot * level`, as an integer of `width` bits.
   mlir::Value getShift(int64_t level, mlir::Value slot, int64_t width);
 

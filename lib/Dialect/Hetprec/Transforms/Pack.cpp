@@ -260,13 +260,15 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
       signTable = makeIntTable(b, loc, {numRows}, signs, bits);
     }
     Value init = makeCodePlanes(loc, s.getNumWords(), result, s.level);
+    bool inRange = s.level > 2 && areInRange(bound, multipliers, offsets);
     s.plane = RequantizeLanesOp::create(
                   b, loc, TypeRange{init.getType()}, wide->plane,
                   makeIntTable(b, loc, {numRows}, planeNumbers,
                                wide->planeOf.size() > 65535 ? 32 : 16),
                   thresholdTable, signTable, multiplierTable, offsetTable,
                   makeMask(loc, layout), init, s.level, packed.isSigned(),
-                  layout.getBase(), layouts.getLaneCount(result), getLayer(op))
+                  layout.getBase(), layouts.getLaneCount(result), inRange,
+                  getLayer(op))
                   ->getResult(0);
   }
   codes[result] = packed;

@@ -553,6 +553,7 @@ Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
                          multiplierTable, offsetTable, mask, init);
   op.setOutLevel(level);
   op.setOutSigned(isSigned);
+  op.setInRange(level > 2 && areInRange(bound, multipliers, offsets));
   return op->getResult(0);
 }
 
@@ -577,9 +578,6 @@ Value ContractBuilder::makePlanes(Epilogue epilogue, ArrayRef<float> multiplier,
   ContractOp op =
       create(tables, rows.size(), epilogue, /*thresholds=*/Value(),
              table(multiplier), table(offset), /*mask=*/Value(), init);
-  constexpr double kRange = 1 << 30;
-  op.setInRange(!multiplier.empty() && llvm::all_of(multiplier, [&](float m) {
-    return double(bound) * std::abs(double(m)) < kRange;
-  }));
+  op.setInRange(!multiplier.empty() && areInRange(bound, multiplier, offset));
   return op->getResult(0);
 }

@@ -106,6 +106,18 @@ static Value roundToGrid(OpBuilder &b, Location loc, Value values,
   return generic.getResult(0);
 }
 
+bool sysmol::hetprec::areInRange(int64_t bound, ArrayRef<float> multiplier,
+                                 ArrayRef<float> offset) {
+  auto largest = [](ArrayRef<float> values) {
+    double most = 0;
+    for (float value : values)
+      most = std::max(most, std::abs(double(value)));
+    return most;
+  };
+  constexpr double kRange = 1 << 30;
+  return double(bound) * largest(multiplier) + largest(offset) < kRange;
+}
+
 float sysmol::hetprec::getQuantizeMultiplier(ChannelsAttr encoding,
                                              int64_t level) {
   // HP7-HP9.

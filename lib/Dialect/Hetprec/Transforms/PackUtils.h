@@ -234,6 +234,10 @@ private:
   mlir::Value rowBias;
 };
 
+/// Whether no `v * multiplier + offset` of a sum `v` up to `bound` leaves the
+/// range where it is rounded before it is clamped (`in_range` of `contract`).
+bool areInRange(int64_t bound, llvm::ArrayRef<float> multiplier,
+                llvm::ArrayRef<float> offset);
 /// What reals are multiplied with for codes of `level` (HP7-HP9).
 float getQuantizeMultiplier(ChannelsAttr encoding, int64_t level);
 /// Codes of `op`'s reals, one a byte (HP7-HP10).

@@ -30,13 +30,22 @@ private:
   LanePair makeBias(Value row, int64_t block);
   /// A level's sums, in the op's width of sums.
   LanePair loadSums(const LevelSums &sums, Value row, int64_t block);
+  /// Whether a row has one bias for all lanes.
+  bool isRowBiasUniform() {
+    Value bias = op.getRowBias();
+    return !bias || cast<MemRefType>(bias.getType()).getRank() == 1;
+  }
   /// Whether sums of bytes are put in order when they are codes: nothing that
   /// differs by lane is added to them before.
   bool areOrderedLast() {
-    Value bias = op.getRowBias();
     return op.getLaneBytes() == 1 && op.getEpilogue() == Epilogue::Codes &&
            op.getOutLevel() > 2 && op.getSumBits() == 32 && !op.getLaneBias() &&
-           (!bias || cast<MemRefType>(bias.getType()).getRank() == 1);
+           isRowBiasUniform();
+  }
+  /// Whether codes of four rows are clamped where they become words.
+  bool areJoined() {
+    return op.getEpilogue() == Epilogue::Codes && op.getOutLevel() > 2 &&
+           op.getInRange() && !op.getLaneBytes();
   }
   LanePair add(LanePair x, LanePair y) {
     return {arith::AddIOp::create(b, loc, x.even, y.even),
@@ -48,9 +57,18 @@ private:
           b, loc, x, v.splat(cast<VectorType>(x.getType()), factor));
     });
   }
+  /// Sums from memory, without sign, in the op's width of sums.
+  Value fitSum(Value sum);
+  /// All levels of a row, in memory.
+  LanePair addUp(ArrayRef<LevelSums> levels, Value row, int64_t block);
   /// All levels of a row, a pair for each block.
   SmallVector<LanePair> addUp(ArrayRef<LevelSums> levels, Value row);
   void writeCodes(ArrayRef<LevelSums> levels);
+  void writeJoinedCodes(ArrayRef<LevelSums> levels);
+  /// The same for sums that are in registers.
+  void writeDotCodes();
+  /// What is added to the sums of a tile, `[row][quarter]`.
+  SmallVector<Value> makeTileBias(const DotTile &tile);
   void writeRow(Value row, int64_t block, LanePair sum);
 
   SmallVector<Value>
@@ -99,20 +117,29 @@ LanePair ContractVectorizer::makeBias(Value row, int64_t block) {
 
 LanePair ContractVectorizer::loadSums(const LevelSums &sums, Value row,
                                       int64_t block) {
-  auto memory = cast<MemRefType>(sums.memory.getType());
-  int64_t bits = memory.getElementTypeBitWidth();
-  VectorType type = v.half(b.getIntegerType(op.getSumBits()));
   LanePair sum =
       sums.order == SumOrder::Wide
           ? v.loadPair(sums.memory, row, block)
           : v.loadPairInTurn(sums.memory, row, block, op.getSumBits());
-  return sum.map([&](Value x) -> Value {
-    if (bits > int64_t(op.getSumBits()))
-      return v.resize(x, op.getSumBits());
-    if (x.getType() != type)
-      return arith::ExtUIOp::create(b, loc, type, x);
-    return x;
-  });
+  return sum.map([&](Value x) { return fitSum(x); });
+}
+
+Value ContractVectorizer::fitSum(Value sum) {
+  VectorType type = v.half(b.getIntegerType(op.getSumBits()));
+  if (cast<VectorType>(sum.getType()).getElementTypeBitWidth() >
+      type.getElementTypeBitWidth())
+    return v.resize(sum, op.getSumBits());
+  if (sum.getType() != type)
+    return arith::ExtUIOp::create(b, loc, type, sum);
+  return sum;
+}
+
+LanePair ContractVectorizer::addUp(ArrayRef<LevelSums> levels, Value row,
+                                   int64_t block) {
+  LanePair total = makeBias(row, block);
+  for (const LevelSums &sums : levels)
+    total = add(total, times(loadSums(sums, row, block), sums.coefficient));
+  return total;
 }
 
 SmallVector<LanePair> ContractVectorizer::addUp(ArrayRef<LevelSums> levels,
@@ -188,6 +215,163 @@ void ContractVectorizer::writeCodes(ArrayRef<LevelSums> levels) {
     writeWord(v.index(whole), rest);
 }
 
+/// A word's four codes at once. Lanes stay in turn where all sums are.
+void ContractVectorizer::writeJoinedCodes(ArrayRef<LevelSums> levels) {
+  int64_t level = op.getOutLevel(), perWord = getChannelsPerWord(level);
+  bool inTurn = !op.getLaneBias() && isRowBiasUniform() &&
+                llvm::all_of(levels, [](const LevelSums &sums) {
+                  return sums.order == SumOrder::InTurn;
+                });
+  auto sumRow = [&](Value row, int64_t block) {
+    if (!inTurn)
+      return addUp(levels, row, block);
+    LanePair total = makeBias(row, block);
+    for (const LevelSums &sums : levels) {
+      LanePair halves = v.loadPair(sums.memory, row, block).map([&](Value x) {
+        return fitSum(x);
+      });
+      total = add(total, times(halves, sums.coefficient));
+    }
+    return total;
+  };
+  auto writeWord = [&](Value word, int64_t slots) {
+    Value firstRow = arith::MulIOp::create(b, loc, word, v.index(perWord));
+    for (int64_t block = 0; block < blocks; ++block) {
+      SmallVector<Value, 4> even, odd;
+      for (int64_t slot = 0; slot < slots; ++slot) {
+        Value row = arith::AddIOp::create(b, loc, firstRow, v.index(slot));
+        LanePair codes = sumRow(row, block).map([&](Value x) {
+          return v.roundByRule(x, op.getMultiplier(), op.getOffset(), row,
+                               level, op.getOutSigned());
+        });
+        even.push_back(codes.even);
+        odd.push_back(codes.odd);
+      }
+      LanePair words{v.joinCodes(even, level), v.joinCodes(odd, level)};
+      if (!inTurn) {
+        v.storeWords(words, level, op.getMask(), op.getInit(), word, block);
+        continue;
+      }
+      for (auto [i, half] : llvm::enumerate(ArrayRef{words.even, words.odd}))
+        v.storeWordsInTurn(half, op.getMask(), op.getInit(), word,
+                           v.index(block * kLaneBlock + i * kLaneBlock / 2));
+    }
+  };
+  int64_t whole = op.getNumRows() / perWord;
+  repeat(0, whole, 1, {}, [&](Value word, ValueRange) {
+    writeWord(word, perWord);
+    return SmallVector<Value>();
+  });
+  if (int64_t rest = op.getNumRows() % perWord)
+    writeWord(v.index(whole), rest);
+}
+
+SmallVector<Value> ContractVectorizer::makeTileBias(const DotTile &tile) {
+  constexpr int64_t quarter = kLaneBlock / 4;
+  VectorType type = VectorType::get({quarter}, b.getI32Type());
+  SmallVector<Value> lanes(tile.quarters);
+  if (op.getLaneBias()) {
+    auto load = [&](Value lane, int64_t more) {
+      lane = arith::AddIOp::create(b, loc, lane, v.index(more));
+      return v.resize(v.loadVector(op.getLaneBias(), v.index(0), lane, quarter),
+                      32);
+    };
+    if (tile.order == SumOrder::Wide) {
+      for (auto [i, lane] : llvm::enumerate(lanes))
+        lane = load(tile.lane, i * quarter);
+    } else {
+      // Half a block: even lanes and odd ones, which lie half a block apart.
+      Value block =
+          arith::AndIOp::create(b, loc, tile.lane, v.index(~(kLaneBlock - 1)));
+      Value half =
+          arith::AndIOp::create(b, loc, tile.lane, v.index(kLaneBlock / 2));
+      half = arith::ShRUIOp::create(b, loc, half, v.index(1));
+      block = arith::AddIOp::create(b, loc, block, half);
+      for (int64_t i = 0; i < tile.quarters; i += 2) {
+        Value all =
+            v.interleave({load(block, i / 2 * quarter),
+                          load(block, kLaneBlock / 2 + i / 2 * quarter)});
+        for (int64_t j : {0, 1})
+          lanes[i + j] = vector::ExtractStridedSliceOp::create(
+              b, loc, all, ArrayRef<int64_t>{j * quarter},
+              ArrayRef<int64_t>{quarter}, ArrayRef<int64_t>{1});
+      }
+    }
+  }
+  SmallVector<Value> bias;
+  for (int64_t r = 0; r < tile.numRows; ++r) {
+    Value row;
+    if (op.getRowBias())
+      row = v.resize(
+          v.broadcast(v.loadScalar(op.getRowBias(), v.index(tile.firstRow + r)),
+                      quarter),
+          32);
+    for (Value lane : lanes) {
+      if (!lane && !row)
+        bias.push_back(v.splat(type, 0));
+      else if (lane && row)
+        bias.push_back(arith::AddIOp::create(b, loc, lane, row));
+      else
+        bias.push_back(lane ? lane : row);
+    }
+  }
+  return bias;
+}
+
+void ContractVectorizer::writeDotCodes() {
+  constexpr int64_t quarter = kLaneBlock / 4;
+  VectorType type = VectorType::get({quarter}, b.getI32Type());
+  int64_t level = op.getOutLevel(), perWord = getChannelsPerWord(level);
+  int64_t coefficient = op.getCoefficients().front();
+  auto begin = [&](const DotTile &tile) {
+    if (coefficient == 1)
+      return makeTileBias(tile);
+    return SmallVector<Value>(tile.numRows * tile.quarters, v.splat(type, 0));
+  };
+  auto finish = [&](const DotTile &tile, ValueRange sums) {
+    SmallVector<Value> bias;
+    if (coefficient != 1)
+      bias = makeTileBias(tile);
+    auto getCode = [&](int64_t r, int64_t i) {
+      Value sum = sums[r * tile.quarters + i];
+      if (coefficient != 1) {
+        sum = arith::MulIOp::create(b, loc, sum, v.splat(type, coefficient));
+        sum = arith::AddIOp::create(b, loc, sum, bias[r * tile.quarters + i]);
+      }
+      // Exact modulo 2^16.
+      if (op.getSumBits() == 16)
+        sum = v.resize(v.resize(sum, 16), 32);
+      return v.roundByRule(sum, op.getMultiplier(), op.getOffset(),
+                           v.index(tile.firstRow + r), level,
+                           op.getOutSigned());
+    };
+    for (int64_t r = 0; r < tile.numRows; r += perWord) {
+      int64_t slots = std::min(perWord, tile.numRows - r);
+      // Words of 32 lanes.
+      auto join = [&](int64_t i) {
+        SmallVector<Value, 4> codes;
+        for (int64_t slot = 0; slot < slots; ++slot)
+          codes.push_back(
+              v.concatenate(getCode(r + slot, i), getCode(r + slot, i + 1)));
+        return v.joinCodes(codes, level);
+      };
+      Value word = v.index((tile.firstRow + r) / perWord);
+      auto store = [&](Value words, int64_t i) {
+        Value lane =
+            arith::AddIOp::create(b, loc, tile.lane, v.index(i * quarter));
+        v.storeWordsInTurn(words, op.getMask(), op.getInit(), word, lane);
+      };
+      if (tile.order == SumOrder::Wide) {
+        store(v.interleave({join(0), join(2)}), 0);
+        continue;
+      }
+      for (int64_t i = 0; i < tile.quarters; i += 2)
+        store(join(i), i);
+    }
+  };
+  forDotTiles(b, op, scratch, begin, finish);
+}
+
 /// Every epilogue but `codes`.
 void ContractVectorizer::writeRow(Value row, int64_t block, LanePair sum) {
   auto store = [&](LanePair pair) {
@@ -228,8 +412,10 @@ void ContractVectorizer::writeRow(Value row, int64_t block, LanePair sum) {
 }
 
 void ContractVectorizer::run() {
-  SmallVector<LevelSums> levels;
   scratch.reset();
+  if (areJoined() && areDotsOnly(op) && !op.getBiasRows() && isRowBiasUniform())
+    return writeDotCodes();
+  SmallVector<LevelSums> levels;
   if (op.getSums())
     levels.push_back({0, op.getSums(), SumOrder::InTurn, 1});
   else if (op.getLaneBytes())
@@ -237,6 +423,8 @@ void ContractVectorizer::run() {
       levels.push_back({int64_t(segment), {}, SumOrder::Wide, coefficient});
   else
     levels = sumLevels(b, op, scratch);
+  if (areJoined())
+    return writeJoinedCodes(levels);
   if (op.getEpilogue() == Epilogue::Codes)
     return writeCodes(levels);
   repeat(0, op.getNumRows(), 1, {}, [&](Value row, ValueRange) {

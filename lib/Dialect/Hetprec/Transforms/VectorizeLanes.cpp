@@ -31,12 +31,22 @@ void sysmol::hetprec::vectorizeRequantizeLanes(OpBuilder &b,
     for (int64_t block = 0; block < int64_t(op.getLaneCount()) / kLaneBlock;
          ++block) {
       LanePair words;
+      SmallVector<Value, 4> even, odd;
       for (int64_t slot = 0; slot < perWord; ++slot) {
         Value row = v.index(word * perWord + slot);
         Value channel = arith::IndexCastUIOp::create(
             b, loc, b.getIndexType(), v.loadScalar(op.getChannels(), row));
         LanePair x = v.loadPair(op.getPlanes(), channel, block);
         LanePair codes;
+        if (level > 2 && op.getInRange()) {
+          codes = x.map([&](Value value) {
+            return v.roundByRule(value, op.getMultiplier(), op.getOffset(), row,
+                                 level, op.getOutSigned());
+          });
+          even.push_back(codes.even);
+          odd.push_back(codes.odd);
+          continue;
+        }
         if (level > 2) {
           codes = v.shiftToSlot(x.map([&](Value value) {
             return v.requantizeByRule(value, op.getMultiplier(), op.getOffset(),
@@ -59,6 +69,8 @@ void sysmol::hetprec::vectorizeRequantizeLanes(OpBuilder &b,
         words = {arith::OrIOp::create(b, loc, words.even, codes.even),
                  arith::OrIOp::create(b, loc, words.odd, codes.odd)};
       }
+      if (!even.empty())
+        words = {v.joinCodes(even, level), v.joinCodes(odd, level)};
       v.storeWords(words, level, op.getMask(), op.getInit(), v.index(word),
                    block);
     }

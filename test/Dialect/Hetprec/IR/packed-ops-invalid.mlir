@@ -500,3 +500,27 @@ func.func @far_outputs(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<6
     {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 9223372036854775807>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 5, tile_blocks = 1} -> tensor<64x64xi32>
   return %r : tensor<64x64xi32>
 }
+
+// -----
+
+func.func @join_level(%a: vector<16xi32>) {
+  // expected-error @+1 {{joins codes of level 4 or 8}}
+  %w = hetprec.join_codes %a, %a, %a, %a level = 2 : vector<16xi32> -> vector<16xi32>
+  return
+}
+
+// -----
+
+func.func @join_lanes(%a: vector<16xi32>) {
+  // expected-error @+1 {{needs a word for each lane}}
+  %w = hetprec.join_codes %a, %a, %a, %a level = 8 : vector<16xi32> -> vector<32xi32>
+  return
+}
+
+// -----
+
+func.func @join_word(%a: vector<16xi32>) {
+  // expected-error @+1 {{a word of level 4 has 16 bits}}
+  %w = hetprec.join_codes %a, %a, %a, %a level = 4 : vector<16xi32> -> vector<16xi32>
+  return
+}

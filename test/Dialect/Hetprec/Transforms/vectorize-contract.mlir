@@ -380,3 +380,102 @@ func.func @alike(%a: memref<1x64xi8>, %b: memref<1x64xi8>, %u: memref<1x1xi8>, %
     {levels = array<i64: 2, 1>, coefficients = array<i64: 1, 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
   return
 }
+
+// Sums of one level stay in registers, where they begin as the rows' biases.
+// Codes that are in range are clamped where four rows become words.
+// CHECK-LABEL: @dots_to_codes
+// CHECK-SAME: %[[BIAS:[a-z0-9]+]]: memref<4xi32>
+// CHECK-NOT: memref.alloca
+// CHECK: %[[B:.+]] = memref.load %[[BIAS]][%c0]
+// CHECK: %[[FIRST:.+]] = vector.broadcast %[[B]] : i32 to vector<16xi32>
+// CHECK: %[[SUM:.+]] = hetprec.mac %[[FIRST]], %{{.+}}, %{{.+}} level = 8
+// CHECK: arith.sitofp %[[SUM]]
+// CHECK-COUNT-8: llvm.intr.lrint
+// CHECK: %[[WORDS:.+]] = hetprec.join_codes %{{.+}}, %{{.+}}, %{{.+}}, %{{.+}} level = 8 : vector<32xi32> -> vector<32xi32>
+// CHECK: %[[M:.+]] = vector.load %{{.+}}[%c0] : memref<64xi8>, vector<32xi8>
+// CHECK: %[[MASK:.+]] = arith.extsi %[[M]]
+// CHECK: %[[CODES:.+]] = arith.andi %[[WORDS]], %[[MASK]]
+// CHECK: vector.store %[[CODES]], %{{.+}}[%c0, %c0]
+// CHECK: hetprec.join_codes
+// CHECK: vector.store %{{.+}}, %{{.+}}[%c0, %c32]
+func.func @dots_to_codes(%bias: memref<4xi32>, %a: memref<1x64xi32>, %w: memref<4x1xi32>, %m: memref<4xf32>, %o: memref<4xf32>, %mask: memref<64xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract codes lanes(%a : memref<1x64xi32>) rows(%w : memref<4x1xi32>) row_bias(%bias : memref<4xi32>) multiplier(%m : memref<4xf32>) offset(%o : memref<4xf32>) mask(%mask : memref<64xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 8, in_range}
+  return
+}
+
+// Six rows of bytes for half a block at a time: the lanes' biases come from
+// even and odd lanes. The second word has two codes.
+// CHECK-LABEL: @dots_with_lane_bias
+// CHECK-SAME: %[[LB:[a-z0-9]+]]: memref<1x128xi32>
+// CHECK: scf.for
+// CHECK: %[[EVEN:.+]] = vector.load %[[LB]][%c0, %[[AT:.+]]] : memref<1x128xi32>, vector<16xi32>
+// CHECK: %[[ON:.+]] = arith.addi %[[AT]], %c32
+// CHECK: %[[ODD:.+]] = vector.load %[[LB]][%c0, %[[ON]]]
+// CHECK: %[[LANES:.+]] = vector.interleave %[[EVEN]], %[[ODD]] : vector<16xi32> -> vector<32xi32>
+// CHECK: %[[LOW:.+]] = vector.extract_strided_slice %[[LANES]] {offsets = [0]
+// CHECK: hetprec.mac %[[LOW]]
+// CHECK: hetprec.join_codes
+// CHECK: hetprec.join_codes %{{.+}}, %{{.+}}, %[[NONE:.+]], %[[NONE]] level = 8
+func.func @dots_with_lane_bias(%lb: memref<1x128xi32>, %a: memref<1x128xi32>, %w: memref<6x1xi32>, %m: memref<6xf32>, %o: memref<6xf32>, %mask: memref<128xi8>, %out: memref<2x128xi32>) {
+  hetprec.contract codes lanes(%a : memref<1x128xi32>) rows(%w : memref<6x1xi32>) lane_bias(%lb : memref<1x128xi32>) multiplier(%m : memref<6xf32>) offset(%o : memref<6xf32>) mask(%mask : memref<128xi8>) outs(%out : memref<2x128xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 128, out_level = 8, in_range}
+  return
+}
+
+// Nibbles come as even and odd lanes, which words put in turn. The coefficient
+// counts before the bias, in 16 bits; signed codes of 4 bits are rounded down.
+// CHECK-LABEL: @nibbles_to_codes
+// CHECK-SAME: %[[LB:[a-z0-9]+]]: memref<1x64xi16>
+// CHECK: %[[SUM:.+]] = hetprec.mac
+// CHECK: vector.load %[[LB]][%c0, %c48] : memref<1x64xi16>, vector<16xi16>
+// CHECK: %[[TWICE:.+]] = arith.muli %[[SUM]], %cst
+// CHECK: %[[ALL:.+]] = arith.addi %[[TWICE]],
+// CHECK: arith.trunci %[[ALL]] : vector<16xi32> to vector<16xi16>
+// CHECK: arith.fptosi
+// CHECK-NOT: llvm.intr.lrint
+// CHECK: %[[EVEN:.+]] = hetprec.join_codes {{.+}} level = 4 : vector<32xi32> -> vector<32xi16>
+// CHECK: %[[ODD:.+]] = hetprec.join_codes {{.+}} level = 4 : vector<32xi32> -> vector<32xi16>
+// CHECK: vector.interleave %[[EVEN]], %[[ODD]]
+func.func @nibbles_to_codes(%lb: memref<1x64xi16>, %a: memref<1x64xi16>, %w: memref<2x1xi16>, %m: memref<2xf32>, %o: memref<2xf32>, %mask: memref<64xi8>, %out: memref<1x64xi16>) {
+  hetprec.contract codes lanes(%a : memref<1x64xi16>) rows(%w : memref<2x1xi16>) lane_bias(%lb : memref<1x64xi16>) multiplier(%m : memref<2xf32>) offset(%o : memref<2xf32>) mask(%mask : memref<64xi8>) outs(%out : memref<1x64xi16>)
+    {levels = array<i64: 4>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 4, out_signed = true, sum_bits = 16, in_range}
+  return
+}
+
+// A level from bytes, even lanes first: all lanes are, and words put them in
+// turn. Codes of 8 bits with a sign have 128 added, and no -128.
+// CHECK-LABEL: @mixed_to_codes
+// CHECK: memref.alloca
+// CHECK: %[[ROUNDED:.+]] = llvm.intr.lrint
+// CHECK: %[[SYMMETRIC:.+]] = arith.maxsi %[[ROUNDED]]
+// CHECK: arith.addi %[[SYMMETRIC]]
+// CHECK: %[[EVEN:.+]] = hetprec.join_codes
+// CHECK: %[[ODD:.+]] = hetprec.join_codes
+// CHECK: vector.interleave %[[EVEN]], %[[ODD]]
+func.func @mixed_to_codes(%a: memref<1x64xi8>, %a8: memref<1x64xi32>, %w: memref<4x1xi8>, %w8: memref<4x1xi32>, %m: memref<4xf32>, %o: memref<4xf32>, %mask: memref<64xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract codes lanes(%a, %a8 : memref<1x64xi8>, memref<1x64xi32>) rows(%w, %w8 : memref<4x1xi8>, memref<4x1xi32>) multiplier(%m : memref<4xf32>) offset(%o : memref<4xf32>) mask(%mask : memref<64xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 1, 8>, coefficients = array<i64: 3, 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 8, out_signed = true, in_range}
+  return
+}
+
+// Sums of outputs that were lanes are in turn, and stay so.
+// CHECK-LABEL: @sums_to_codes
+// CHECK-NOT: vector.interleave
+// CHECK: hetprec.join_codes
+// CHECK: vector.store %{{.+}}, %{{.+}}[%c0, %c32] : memref<1x64xi32>, vector<32xi32>
+func.func @sums_to_codes(%s: memref<4x64xi32>, %m: memref<4xf32>, %o: memref<4xf32>, %mask: memref<64xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract codes sums(%s : memref<4x64xi32>) multiplier(%m : memref<4xf32>) offset(%o : memref<4xf32>) mask(%mask : memref<64xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64>, coefficients = array<i64>, taps = array<i64>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 8, in_range}
+  return
+}
+
+// What may leave the range of an i32 is clamped first.
+// CHECK-LABEL: @out_of_range
+// CHECK: arith.maxnumf
+// CHECK-NOT: hetprec.join_codes
+func.func @out_of_range(%a: memref<1x64xi32>, %w: memref<4x1xi32>, %m: memref<4xf32>, %o: memref<4xf32>, %mask: memref<64xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract codes lanes(%a : memref<1x64xi32>) rows(%w : memref<4x1xi32>) multiplier(%m : memref<4xf32>) offset(%o : memref<4xf32>) mask(%mask : memref<64xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 8}
+  return
+}

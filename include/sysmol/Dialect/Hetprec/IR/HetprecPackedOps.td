@@ -95,8 +95,8 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     (sums). `shared_starts`: the rows of a tile read the same groups.
     `prefetch_rows`: few tiles of lanes read a row, which then comes from far
     memory; that of the next tile is asked for while this one is used.
-    `in_range`: no `v * multiplier` reaches 2^30, so that rounding it to an i32
-    before it is clamped is safe, and clamping it then is free.
+    `in_range`: no `v * multiplier + offset` reaches 2^30, so that rounding it to
+    an i32 before it is clamped is safe, and clamping it then is free.
 
     Instead of lanes and rows there may be `sums`, one i32 for each row and lane
     (lanes in order): the sums over the segments, which `contract_outputs` made.
@@ -237,7 +237,7 @@ def Hetprec_RequantizeLanesOp : Hetprec_LaneOp<"requantize_lanes", [
     a word) + i`: the permutation that sorts the channels costs nothing here.
     `codes = #{t : x * signs[n] > t}` over the `thresholds[n]`, with `signs` -1
     where the multiplier is negative and 1 elsewhere; or by `multiplier` and
-    `offset` for 4 and 8 bits.
+    `offset` for 4 and 8 bits (`in_range`: see `contract`).
   }];
   let arguments = (ins
     Hetprec_Packed:$planes, Hetprec_Table:$channels,
@@ -245,7 +245,7 @@ def Hetprec_RequantizeLanesOp : Hetprec_LaneOp<"requantize_lanes", [
     Optional<Hetprec_Table>:$multiplier, Optional<Hetprec_Table>:$offset,
     Hetprec_Table:$mask, Hetprec_Packed:$init,
     I64Attr:$out_level, DefaultValuedAttr<BoolAttr, "false">:$out_signed,
-    I64Attr:$lane_begin, I64Attr:$lane_count,
+    I64Attr:$lane_begin, I64Attr:$lane_count, UnitAttr:$in_range,
     OptionalAttr<StrAttr>:$layer);
   let assemblyFormat = [{
     $planes `channels` `(` $channels `:` type($channels) `)`
@@ -408,8 +408,8 @@ def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,
     AllTypesMatch<["acc", "result"]>]> {
   let summary = "multiply-accumulate of a register of packed codes with one word";
   let description = [{
-    The instruction of the paper, and the only op that a target must lower:
-    each lane of `acc` grows by the dot product of the codes in that lane's word
+    The instruction of the paper, and with `join_codes` all that a target must
+    lower: each lane of `acc` grows by the dot product of the codes in that lane's word
     of `lanes` with those of `row` (word layouts: see `contract`).
 
     - level 1 and 2: `vector<64xi8>`, `row` i8, sums modulo 256 (the caller
@@ -433,6 +433,33 @@ def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,
   let assemblyFormat = [{
     $acc `,` $lanes `,` $row `level` `=` $level attr-dict `:` type($acc) `,`
     type($lanes) `,` type($row)
+  }];
+  let hasVerifier = 1;
+}
+
+def Hetprec_JoinCodesOp : Hetprec_Op<"join_codes", [Pure,
+    AllTypesMatch<["slot0", "slot1", "slot2", "slot3"]>]> {
+  let summary = "integers for the four slots of words to words of codes, clamped";
+  let description = [{
+    Lane `l` of the result is the word (see `contract`) of level 4, i16, or 8, i32,
+    whose slots hold the operands' lanes `l`, clamped to `[0, 2^level - 1]`. An op,
+    because machines clamp where they narrow.
+
+    ```mlir
+    %w = hetprec.join_codes %a, %b, %c, %d level = 8
+      : vector<32xi32> -> vector<32xi32>
+    // is, with %x, %y, %z and %u clamped to [0, 255],
+    %w = %x | %y << 8 | %z << 16 | %u << 24
+    ```
+  }];
+  let arguments = (ins FixedVectorOfRankAndType<[1], [I32]>:$slot0,
+    FixedVectorOfRankAndType<[1], [I32]>:$slot1,
+    FixedVectorOfRankAndType<[1], [I32]>:$slot2,
+    FixedVectorOfRankAndType<[1], [I32]>:$slot3, I64Attr:$level);
+  let results = (outs FixedVectorOfRankAndType<[1], [I16, I32]>:$result);
+  let assemblyFormat = [{
+    $slot0 `,` $slot1 `,` $slot2 `,` $slot3 `level` `=` $level attr-dict `:`
+    type($slot0) `->` type($result)
   }];
   let hasVerifier = 1;
 }
