@@ -1,4 +1,4 @@
-//===- HetprecToVector.cpp - Generic lowerings of mac and join_codes ------===//
+//===- HetprecToVector.cpp - Generic lowerings of mac and its neighbours --===//
 
 #include "sysmol/Conversion/HetprecToVector/HetprecToVector.h"
 
@@ -215,6 +215,34 @@ struct LowerJoinCodes : OpRewritePattern<JoinCodesOp> {
   }
 };
 
+/// Lanes saturated, narrowed, and shuffled.
+struct LowerNarrowLanes : OpRewritePattern<NarrowLanesOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(NarrowLanesOp op,
+                                PatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    auto type = cast<VectorType>(op.getLow().getType());
+    auto splat = [&](int64_t value) -> Value {
+      return arith::ConstantOp::create(
+          rewriter, loc,
+          DenseElementsAttr::get(type, rewriter.getI32IntegerAttr(value)));
+    };
+    auto narrow = [&](Value x) -> Value {
+      x = arith::MaxSIOp::create(rewriter, loc, x, splat(-32768));
+      x = arith::MinSIOp::create(rewriter, loc, x, splat(32767));
+      return arith::TruncIOp::create(rewriter, loc,
+                                     type.clone(rewriter.getI16Type()), x);
+    };
+    SmallVector<int64_t> evenFirst;
+    for (int64_t first : {0, 1})
+      for (int64_t i = first; i < 2 * type.getNumElements(); i += 2)
+        evenFirst.push_back(i);
+    rewriter.replaceOpWithNewOp<vector::ShuffleOp>(
+        op, narrow(op.getLow()), narrow(op.getHigh()), evenFirst);
+    return success();
+  }
+};
+
 struct ConvertHetprecToVectorPass
     : sysmol::impl::ConvertHetprecToVectorPassBase<ConvertHetprecToVectorPass> {
   void runOnOperation() override {
@@ -229,5 +257,6 @@ struct ConvertHetprecToVectorPass
 void sysmol::populateHetprecToVectorPatterns(RewritePatternSet &patterns,
                                              PatternBenefit benefit) {
   patterns.add<LowerBitMac, LowerTwoBitMac, LowerNibbleMac, LowerByteMac,
-               LowerJoinCodes>(patterns.getContext(), benefit);
+               LowerJoinCodes, LowerNarrowLanes>(patterns.getContext(),
+                                                 benefit);
 }

@@ -1,4 +1,4 @@
-//===- HetprecToX86.cpp - mac and join_codes on AVX-512 -------------------===//
+//===- HetprecToX86.cpp - mac and its neighbours on AVX-512 ---------------===//
 
 #include "sysmol/Conversion/HetprecToX86/HetprecToX86.h"
 
@@ -204,6 +204,29 @@ struct LowerJoinCodes : OpRewritePattern<JoinCodesOp> {
   }
 };
 
+/// VPACKSSDW takes turns by four lanes of 32 bits; one VPERMW sorts.
+struct LowerNarrowLanes : OpRewritePattern<NarrowLanesOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(NarrowLanesOp op,
+                                PatternRewriter &rewriter) const override {
+    auto type = cast<VectorType>(op.getLow().getType());
+    if (type.getNumElements() != 16)
+      return rewriter.notifyMatchFailure(op, "VPACKSSDW works on 16 lanes");
+    Value packed = LLVM::CallIntrinsicOp::create(
+                       rewriter, op.getLoc(), op.getResult().getType(),
+                       rewriter.getStringAttr("llvm.x86.avx512.packssdw.512"),
+                       ValueRange{op.getLow(), op.getHigh()})
+                       .getResult(0);
+    SmallVector<int64_t> evenFirst;
+    for (int64_t first : {0, 1})
+      for (int64_t i = first; i < 32; i += 2)
+        evenFirst.push_back(i % 16 / 4 * 8 + i / 16 * 4 + i % 4);
+    rewriter.replaceOpWithNewOp<vector::ShuffleOp>(op, packed, packed,
+                                                   evenFirst);
+    return success();
+  }
+};
+
 struct ConvertHetprecToX86Pass
     : sysmol::impl::ConvertHetprecToX86PassBase<ConvertHetprecToX86Pass> {
   void runOnOperation() override {
@@ -214,8 +237,9 @@ struct ConvertHetprecToX86Pass
     if (found.wasInterrupted())
       createProductTable(getOperation());
     RewritePatternSet patterns(&getContext());
-    patterns.add<LowerTwoBitMac, LowerDotMac, LowerJoinCodes>(&getContext(),
-                                                              /*benefit=*/2);
+    patterns.add<LowerTwoBitMac, LowerDotMac, LowerJoinCodes, LowerNarrowLanes>(
+        &getContext(),
+        /*benefit=*/2);
     populateHetprecToVectorPatterns(patterns, /*benefit=*/1);
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }

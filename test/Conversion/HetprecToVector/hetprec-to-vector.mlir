@@ -133,3 +133,13 @@ func.func @join4() -> vector<16xi16> {
   %w = hetprec.join_codes %a, %b, %c, %d level = 4 : vector<16xi32> -> vector<16xi16>
   return %w : vector<16xi16>
 }
+
+// Even lanes first, saturated: 0, 2, 4, 6 of 40000, 1, 2, 3 and -40000, 5, 6, 7.
+// FOLDED-LABEL: @narrow
+// FOLDED-NEXT: arith.constant dense<[32767, 2, -32768, 6, 1, 3, 5, 7]> : vector<8xi16>
+func.func @narrow() -> vector<8xi16> {
+  %a = arith.constant dense<[40000, 1, 2, 3]> : vector<4xi32>
+  %b = arith.constant dense<[-40000, 5, 6, 7]> : vector<4xi32>
+  %w = hetprec.narrow_lanes %a, %b : vector<4xi32> -> vector<8xi16>
+  return %w : vector<8xi16>
+}

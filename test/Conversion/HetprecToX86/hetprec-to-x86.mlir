@@ -124,3 +124,14 @@ func.func @join4_narrow(%a: vector<16xi32>) -> vector<16xi16> {
   %w = hetprec.join_codes %a, %a, %a, %a level = 4 : vector<16xi32> -> vector<16xi16>
   return %w : vector<16xi16>
 }
+
+// VPACKSSDW gives four lanes of the one, then four of the other, in each 128
+// bits: lane 2 is its third, lane 4 its ninth, lane 16 its fifth.
+// CHECK-LABEL: @narrow_lanes
+// CHECK-SAME: %[[A:.+]]: vector<16xi32>, %[[B:.+]]: vector<16xi32>
+// CHECK: %[[P:.+]] = llvm.call_intrinsic "llvm.x86.avx512.packssdw.512"(%[[A]], %[[B]])
+// CHECK: vector.shuffle %[[P]], %[[P]] [0, 2, 8, 10, 16, 18, 24, 26, 4, 6, 12, 14, 20, 22, 28, 30, 1, 3, 9,
+func.func @narrow_lanes(%a: vector<16xi32>, %b: vector<16xi32>) -> vector<32xi16> {
+  %w = hetprec.narrow_lanes %a, %b : vector<16xi32> -> vector<32xi16>
+  return %w : vector<32xi16>
+}

@@ -747,3 +747,15 @@ LogicalResult JoinCodesOp::verify() {
                          << getWordBits(getLevel()) << " bits";
   return success();
 }
+
+//===----------------------------------------------------------------------===//
+// NarrowLanesOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult NarrowLanesOp::verify() {
+  int64_t lanes = cast<VectorType>(getLow().getType()).getNumElements();
+  if (lanes % 2 != 0 ||
+      cast<VectorType>(getResult().getType()).getNumElements() != 2 * lanes)
+    return emitOpError("needs an even number of lanes, twice as many narrowed");
+  return success();
+}

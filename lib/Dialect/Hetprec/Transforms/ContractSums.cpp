@@ -37,8 +37,12 @@ public:
   }
 
   SmallVector<LevelSums> run();
-  void forDotTiles(function_ref<SmallVector<Value>(const DotTile &)> begin,
-                   function_ref<void(const DotTile &, ValueRange)> finish);
+  SmallVector<int64_t> getDotSegments();
+  void forDotTiles(
+      int64_t rowsPerWord,
+      function_ref<SmallVector<Value>(const DotTile &, ArrayRef<LevelSums>)>
+          begin,
+      function_ref<void(const DotTile &, ValueRange)> finish);
 
 private:
   /// Rows `[first, first + count)` of the tile that are summed together.
@@ -57,10 +61,13 @@ private:
       int64_t segment, Value word, ValueRange carried,
       function_ref<SmallVector<Value>(const WindowRow &, ValueRange)> body);
 
+  /// Segments that are summed together, see `groupSegments`.
+  SmallVector<SmallVector<int64_t, 4>, 4> getGroups();
   /// Sums of a group of segments.
-  LevelSums sumBytes(ArrayRef<int64_t> segments, ArrayRef<RowRange> ranges);
+  LevelSums sumBytes(ArrayRef<int64_t> segments, ArrayRef<RowRange> ranges,
+                     SumOrder order);
   void sumBytes(ArrayRef<int64_t> segments, RowRange rows, Value start,
-                Value memory);
+                const LevelSums &sums);
   /// Sums in bytes that may go on before they are widened.
   struct ByteSums {
     SmallVector<Value> bytes, totals;
@@ -91,7 +98,10 @@ private:
   LevelSums sumDots(ArrayRef<int64_t> segments, ArrayRef<RowRange> ranges);
   /// Runs `body` for the tiles of some rows.
   void forDotTiles(ArrayRef<int64_t> segments, RowRange range,
+                   int64_t rowsPerWord,
                    function_ref<void(const DotTile &)> body);
+  /// The order in which a level's dot products come.
+  SumOrder getDotOrder(int64_t segment);
   SmallVector<Value> sumDots(ArrayRef<int64_t> segments, const DotTile &tile,
                              Value start, ValueRange totals);
 
@@ -289,7 +299,7 @@ void ContractSums::macTaps(int64_t segment, RowRange rows, Value word,
 }
 
 LevelSums ContractSums::sumBytes(ArrayRef<int64_t> segments,
-                                 ArrayRef<RowRange> ranges) {
+                                 ArrayRef<RowRange> ranges, SumOrder order) {
   // 16 bits hold the level's sum, unless K is large and the total needs 32.
   int64_t first = segments.front();
   bool wide = op.getSumBits() == 32 &&
@@ -297,6 +307,7 @@ LevelSums ContractSums::sumBytes(ArrayRef<int64_t> segments,
                             macs) > 65535;
   Value memory = scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
                               b.getIntegerType(wide ? 32 : 16));
+  LevelSums sums{first, memory, order, op.getCoefficients()[segments.back()]};
   int64_t most = std::max<int64_t>(1, kByteSumsAtOnce / blocks);
   for (RowRange range : ranges) {
     // Parts of equal size: 6 rows are 3 and 3, not 4 and 2.
@@ -306,10 +317,10 @@ LevelSums ContractSums::sumBytes(ArrayRef<int64_t> segments,
       for (int64_t done = 0; done < range.count; done += atOnce)
         sumBytes(segments,
                  {range.first + done, std::min(atOnce, range.count - done)},
-                 start, memory);
+                 start, sums);
     });
   }
-  return {first, memory, SumOrder::Wide, op.getCoefficients()[segments.back()]};
+  return sums;
 }
 
 // Two totals for each register of bytes. In 16 bits, of all bits and of the
@@ -426,9 +437,9 @@ void ContractSums::addBytes(int64_t segment, RowRange rows, Value start,
 }
 
 void ContractSums::sumBytes(ArrayRef<int64_t> segments, RowRange rows,
-                            Value start, Value memory) {
+                            Value start, const LevelSums &level) {
   int64_t numSums = rows.count * blocks;
-  Type element = cast<MemRefType>(memory.getType()).getElementType();
+  Type element = cast<MemRefType>(level.memory.getType()).getElementType();
   VectorType byteType = VectorType::get({kLaneBlock}, b.getI8Type());
   VectorType shortType = v.half(b.getI16Type());
   ByteSums sums{SmallVector<Value>(numSums, v.splat(byteType, 0)),
@@ -453,7 +464,13 @@ void ContractSums::sumBytes(ArrayRef<int64_t> segments, RowRange rows,
       sum.even = arith::SubIOp::create(
           b, loc, sum.even,
           arith::ShLIOp::create(b, loc, sum.odd, v.splat(shortType, 8)));
-    v.storePair(sum, memory, v.index(rows.first + i / blocks), i % blocks);
+    Value row = v.index(rows.first + i / blocks);
+    int64_t block = i % blocks;
+    if (level.order == SumOrder::InTurn)
+      v.storeVector(v.interleave(sum), level.memory, row,
+                    v.index(block * kLaneBlock));
+    else
+      v.storePair(sum, level.memory, row, block);
   }
 }
 
@@ -462,18 +479,29 @@ static bool areBytes(Value words) {
   return cast<MemRefType>(words.getType()).getElementTypeBitWidth() == 32;
 }
 
+SumOrder ContractSums::getDotOrder(int64_t segment) {
+  return areBytes(op.getLanes()[segment]) ? SumOrder::InTurn : SumOrder::Wide;
+}
+
 void ContractSums::forDotTiles(ArrayRef<int64_t> segments, RowRange range,
+                               int64_t rowsPerWord,
                                function_ref<void(const DotTile &)> body) {
-  bool inTurn = areBytes(op.getLanes()[segments.front()]);
+  SumOrder order = getDotOrder(segments.front());
+  bool inTurn = order == SumOrder::InTurn;
   // All rows for half a block where they fit; nibbles come a block at a time.
   int64_t quarters = inTurn && range.count > kDotSumsAtOnce / 4 ? 2 : 4;
-  int64_t lanes = quarters * kLaneBlock / 4;
   int64_t atOnce = kDotSumsAtOnce / quarters;
+  if (rowsPerWord > atOnce) { // eight codes of 1 bit
+    quarters = kDotSumsAtOnce / rowsPerWord;
+    atOnce = rowsPerWord;
+  }
+  atOnce -= atOnce % rowsPerWord;
+  int64_t lanes = quarters * kLaneBlock / 4;
   for (int64_t done = 0; done < range.count; done += atOnce)
     repeat(0, op.getLaneCount() / lanes, 1, {}, [&](Value part, ValueRange) {
       body({range.first + done, std::min(atOnce, range.count - done),
             arith::MulIOp::create(b, loc, part, v.index(lanes)), quarters,
-            inTurn ? SumOrder::InTurn : SumOrder::Wide});
+            order});
       return SmallVector<Value>();
     });
 }
@@ -498,7 +526,7 @@ LevelSums ContractSums::sumDots(ArrayRef<int64_t> segments,
   VectorType type = VectorType::get({quarter}, b.getI32Type());
   for (RowRange range : ranges)
     whereRead(first, range, sums.memory, [&](Value start) {
-      forDotTiles(segments, range, [&](const DotTile &tile) {
+      forDotTiles(segments, range, /*rowsPerWord=*/1, [&](const DotTile &tile) {
         SmallVector<Value> zeros(tile.quarters * tile.numRows,
                                  v.splat(type, 0));
         SmallVector<Value> totals = sumDots(segments, tile, start, zeros);
@@ -511,16 +539,6 @@ LevelSums ContractSums::sumDots(ArrayRef<int64_t> segments,
       });
     });
   return sums;
-}
-
-void ContractSums::forDotTiles(
-    function_ref<SmallVector<Value>(const DotTile &)> begin,
-    function_ref<void(const DotTile &, ValueRange)> finish) {
-  SmallVector<int64_t> segments =
-      llvm::to_vector(llvm::seq<int64_t>(op.getLevels().size()));
-  forDotTiles(segments, {0, op.getNumRows()}, [&](const DotTile &tile) {
-    finish(tile, sumDots(segments, tile, /*start=*/Value(), begin(tile)));
-  });
 }
 
 /// Levels 4 and 8: four bytes a 32-bit lane.
@@ -591,6 +609,15 @@ SmallVector<Value> ContractSums::sumDots(ArrayRef<int64_t> segments,
   return totals;
 }
 
+SmallVector<SmallVector<int64_t, 4>, 4> ContractSums::getGroups() {
+  // Sums of 16 bits are exact modulo 2^16. Groups of a window's channels start
+  // where each level's do.
+  int64_t most = !op.getStarts().empty() ? 0
+                 : op.getSumBits() == 16 ? std::numeric_limits<int64_t>::max()
+                                         : 65535;
+  return groupSegments(op.getLevels(), op.getCoefficients(), macs, most);
+}
+
 SmallVector<LevelSums> ContractSums::run() {
   int64_t numRows = op.getNumRows();
   // Rows of a grouped window read different lanes.
@@ -599,18 +626,50 @@ SmallVector<LevelSums> ContractSums::run() {
   SmallVector<RowRange> ranges;
   for (int64_t first = 0; first < numRows; first += atOnce)
     ranges.push_back({first, atOnce});
-  // Sums of 16 bits are exact modulo 2^16. Groups of a window's channels start
-  // where each level's do.
-  int64_t most = !op.getStarts().empty() ? 0
-                 : op.getSumBits() == 16 ? std::numeric_limits<int64_t>::max()
-                                         : 65535;
   SmallVector<LevelSums> sums;
-  for (ArrayRef<int64_t> segments :
-       groupSegments(op.getLevels(), op.getCoefficients(), macs, most))
+  for (ArrayRef<int64_t> segments : getGroups())
     sums.push_back(op.getLevels()[segments.front()] <= 2
-                       ? sumBytes(segments, ranges)
+                       ? sumBytes(segments, ranges, SumOrder::Wide)
                        : sumDots(segments, ranges));
   return sums;
+}
+
+SmallVector<int64_t> ContractSums::getDotSegments() {
+  if (op.getSums() || op.getLaneBytes() || !op.getStarts().empty() ||
+      op.getLevels().empty())
+    return {};
+  auto groups = getGroups();
+  ArrayRef<int64_t> last = groups.back();
+  if (op.getLevels()[last.front()] <= 2)
+    return {};
+  int64_t coefficient = op.getCoefficients()[last.front()];
+  for (ArrayRef<int64_t> group : ArrayRef(groups).drop_back()) {
+    if (op.getLevels()[group.front()] > 2 &&
+        getDotOrder(group.front()) != getDotOrder(last.front()))
+      return {};
+    if (coefficient == 0 ||
+        op.getCoefficients()[group.back()] % coefficient != 0)
+      return {};
+  }
+  return llvm::to_vector(last);
+}
+
+void ContractSums::forDotTiles(
+    int64_t rowsPerWord,
+    function_ref<SmallVector<Value>(const DotTile &, ArrayRef<LevelSums>)>
+        begin,
+    function_ref<void(const DotTile &, ValueRange)> finish) {
+  RowRange all{0, op.getNumRows()};
+  auto groups = getGroups();
+  ArrayRef<int64_t> last = groups.back();
+  SmallVector<LevelSums> others;
+  for (ArrayRef<int64_t> segments : ArrayRef(groups).drop_back())
+    others.push_back(op.getLevels()[segments.front()] <= 2
+                         ? sumBytes(segments, all, getDotOrder(last.front()))
+                         : sumDots(segments, all));
+  forDotTiles(last, all, rowsPerWord, [&](const DotTile &tile) {
+    finish(tile, sumDots(last, tile, /*start=*/Value(), begin(tile, others)));
+  });
 }
 
 int64_t sysmol::hetprec::getLargestSum(ArrayRef<int64_t> segments,
@@ -661,15 +720,16 @@ SmallVector<LevelSums> sysmol::hetprec::sumLevels(OpBuilder &b, ContractOp op,
   return ContractSums(b, op, scratch).run();
 }
 
-bool sysmol::hetprec::areDotsOnly(ContractOp op) {
-  return !op.getSums() && !op.getLaneBytes() && op.getStarts().empty() &&
-         !op.getLevels().empty() && op.getLevels().front() > 2 &&
-         llvm::all_equal(op.getLevels());
+SmallVector<int64_t> sysmol::hetprec::getDotSegments(ContractOp op) {
+  OpBuilder b(op);
+  LaneScratch unused;
+  return ContractSums(b, op, unused).getDotSegments();
 }
 
 void sysmol::hetprec::forDotTiles(
-    OpBuilder &b, ContractOp op, LaneScratch &scratch,
-    function_ref<SmallVector<Value>(const DotTile &)> begin,
+    OpBuilder &b, ContractOp op, LaneScratch &scratch, int64_t rowsPerWord,
+    function_ref<SmallVector<Value>(const DotTile &, ArrayRef<LevelSums>)>
+        begin,
     function_ref<void(const DotTile &, ValueRange)> finish) {
-  ContractSums(b, op, scratch).forDotTiles(begin, finish);
+  ContractSums(b, op, scratch).forDotTiles(rowsPerWord, begin, finish);
 }

@@ -60,15 +60,21 @@ struct DotTile {
   SumOrder order;   // wide: even lanes of a block first
 };
 
-/// Whether all sums of a `contract` can go from registers into the epilogue:
-/// those of level 4 and 8, for which nothing is added from memory.
-bool areDotsOnly(ContractOp op);
+/// The last group's segments, if its sums of level 4 or 8 can go from registers
+/// into the epilogue: every row reads them, and what comes from memory is a
+/// multiple of their coefficient. Empty if not.
+llvm::SmallVector<int64_t> getDotSegments(ContractOp op);
 
-/// Runs `finish` with the sums of every tile, `[row][quarter]`, that begin as
-/// what `begin` gives. Tiles have four rows or a multiple, but for the last.
+/// Runs `finish` with the sums of every tile of `getDotSegments`, `[row]
+/// [quarter]`, that begin as what `begin` gives; `others` are the sums of the
+/// other groups, in the tile's order. Tiles have a multiple of `rowsPerWord`
+/// rows, but for the last.
 void forDotTiles(
     mlir::OpBuilder &b, ContractOp op, LaneScratch &scratch,
-    llvm::function_ref<llvm::SmallVector<mlir::Value>(const DotTile &)> begin,
+    int64_t rowsPerWord,
+    llvm::function_ref<llvm::SmallVector<mlir::Value>(
+        const DotTile &, llvm::ArrayRef<LevelSums> others)>
+        begin,
     llvm::function_ref<void(const DotTile &, mlir::ValueRange)> finish);
 
 } // namespace sysmol::hetprec

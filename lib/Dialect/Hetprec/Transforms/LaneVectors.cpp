@@ -217,6 +217,29 @@ LanePair LaneVectors::countThresholds(LanePair values, Value thresholds,
   return codes;
 }
 
+Value LaneVectors::countThresholdsInTurn(Value values, Value thresholds,
+                                         Value row, int64_t level,
+                                         int64_t slot) {
+  int64_t count = cast<MemRefType>(thresholds.getType()).getDimSize(1);
+  int64_t lanes = cast<VectorType>(values.getType()).getDimSize(0);
+  VectorType codeType = VectorType::get({lanes}, b.getI8Type());
+  Value unit = splat(codeType, int8_t(1 << (level * slot)));
+  Value codes;
+  for (int64_t t = 0; t < count; ++t) {
+    Value threshold = broadcast(loadScalar(thresholds, row, index(t)), lanes);
+    Value above = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt,
+                                        values, threshold);
+    if (codes) {
+      // A masked addition where there are masks.
+      Value more = arith::AddIOp::create(b, loc, codes, unit);
+      codes = arith::SelectOp::create(b, loc, above, more, codes);
+    } else {
+      codes = arith::SelectOp::create(b, loc, above, unit, splat(codeType, 0));
+    }
+  }
+  return codes;
+}
+
 Value LaneVectors::scaleByRule(Value value, Value multiplier, Value offset,
                                Value row) {
   Value x = toReal(value);
@@ -301,6 +324,33 @@ Value LaneVectors::toCarrier(Value value, Value multiplier, Value row,
       b, loc, narrow, splat(cast<VectorType>(narrow.getType()), -32767));
 }
 
+Value LaneVectors::toSortedCarrier(Value value, Value multiplier, Value row,
+                                   bool inRange) {
+  if (!inRange)
+    return sort(toCarrier(value, multiplier, row, inRange));
+  Value x = toReal(value);
+  int64_t lanes = cast<VectorType>(x.getType()).getDimSize(0);
+  x = arith::MulFOp::create(b, loc, x,
+                            broadcast(loadScalar(multiplier, row), lanes));
+  Value rounded = LLVM::LrintOp::create(
+      b, loc, VectorType::get({lanes}, b.getI32Type()), x);
+  auto type = VectorType::get({lanes}, b.getI16Type());
+  Value narrow =
+      NarrowLanesOp::create(b, loc, type, slice(rounded, 0, lanes / 2),
+                            slice(rounded, lanes / 2, lanes / 2));
+  // The lowest value is one less than HP17's.
+  return arith::MaxSIOp::create(b, loc, narrow, splat(type, -32767));
+}
+
+Value LaneVectors::sort(Value x) {
+  SmallVector<int64_t> evenFirst;
+  for (int64_t first : {0, 1})
+    for (int64_t i = first; i < cast<VectorType>(x.getType()).getDimSize(0);
+         i += 2)
+      evenFirst.push_back(i);
+  return vector::ShuffleOp::create(b, loc, x, x, evenFirst);
+}
+
 void LaneVectors::transpose(MutableArrayRef<Value> rows) {
   int64_t count = rows.size();
   // Blocks off the diagonal change places: of 8 x 8, then 4 x 4 ...
@@ -359,6 +409,12 @@ void LaneVectors::storeWordsInTurn(Value words, Value mask, Value init,
 
 Value LaneVectors::interleave(LanePair pair) {
   return vector::InterleaveOp::create(b, loc, pair.even, pair.odd);
+}
+
+Value LaneVectors::slice(Value x, int64_t first, int64_t count) {
+  return vector::ExtractStridedSliceOp::create(
+      b, loc, x, ArrayRef<int64_t>{first}, ArrayRef<int64_t>{count},
+      ArrayRef<int64_t>{1});
 }
 
 Value LaneVectors::concatenate(Value x, Value y) {

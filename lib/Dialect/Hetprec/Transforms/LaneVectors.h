@@ -81,6 +81,14 @@ public:
   /// in slot `slot` of i16 lanes.
   LanePair countThresholds(LanePair values, mlir::Value thresholds,
                            mlir::Value row, int64_t level, mlir::Value slot);
+  /// The same of lanes in turn, in bytes.
+  mlir::Value countThresholdsInTurn(mlir::Value values, mlir::Value thresholds,
+                                    mlir::Value row, int64_t level,
+                                    int64_t slot);
+  /// `value * multiplier[row] + offset[row]` as reals: what the float rule
+  /// rounds, and HP18.
+  mlir::Value scaleByRule(mlir::Value value, mlir::Value multiplier,
+                          mlir::Value offset, mlir::Value row);
   /// HP15 by the float rule, 4 or 8 bits: what the lane's word holds, in 32
   /// bits (symmetric codes with 128 added).
   mlir::Value requantizeByRule(mlir::Value value, mlir::Value multiplier,
@@ -97,6 +105,12 @@ public:
   mlir::Value toCarrier(mlir::Value value, mlir::Value multiplier,
                         mlir::Value row, bool inRange);
 
+  /// The same of 32 lanes in turn, even ones first.
+  mlir::Value toSortedCarrier(mlir::Value value, mlir::Value multiplier,
+                              mlir::Value row, bool inRange);
+  /// Lanes in turn, even ones first.
+  mlir::Value sort(mlir::Value x);
+
   /// The columns of a square: as many registers as each has elements.
   void transpose(llvm::MutableArrayRef<mlir::Value> rows);
 
@@ -111,13 +125,12 @@ public:
                         mlir::Value word, mlir::Value lane);
   /// Even and odd lanes in turn.
   mlir::Value interleave(LanePair pair);
+  /// `count` lanes from `first` on.
+  mlir::Value slice(mlir::Value x, int64_t first, int64_t count);
   /// The lanes of both.
   mlir::Value concatenate(mlir::Value x, mlir::Value y);
 
 private:
-  /// What the float rule rounds.
-  mlir::Value scaleByRule(mlir::Value value, mlir::Value multiplier,
-                          mlir::Value offset, mlir::Value row);
   /// `slot * level`, as an integer of `width` bits.
   mlir::Value getShift(int64_t level, mlir::Value slot, int64_t width);
 

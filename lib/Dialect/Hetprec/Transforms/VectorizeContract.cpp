@@ -65,10 +65,22 @@ private:
   SmallVector<LanePair> addUp(ArrayRef<LevelSums> levels, Value row);
   void writeCodes(ArrayRef<LevelSums> levels);
   void writeJoinedCodes(ArrayRef<LevelSums> levels);
-  /// The same for sums that are in registers.
-  void writeDotCodes();
+  /// Whether sums of dot products go from registers into the epilogue.
+  bool areFinishedInRegisters();
+  void finishInRegisters();
+  /// Words of the rows from `row` of a tile on, of its lanes from quarter
+  /// `first` on; `getSums` gives a row's sums of two quarters.
+  void writeTileWords(const DotTile &tile, int64_t row, int64_t slots,
+                      function_ref<Value(int64_t, int64_t)> getSums);
+  /// A row's sums of two quarters from `first` on, by every other epilogue.
+  void writeTileRow(const DotTile &tile, int64_t row, int64_t first,
+                    Value sums);
   /// What is added to the sums of a tile, `[row][quarter]`.
   SmallVector<Value> makeTileBias(const DotTile &tile);
+  /// Where a wide plane has the even lanes of two quarters in turn.
+  Value getWideHalf(const DotTile &tile, int64_t first);
+  /// HP17: `carrier` onto what was there.
+  Value addCarrier(Value onto, Value carrier);
   void writeRow(Value row, int64_t block, LanePair sum);
 
   SmallVector<Value>
@@ -266,6 +278,15 @@ void ContractVectorizer::writeJoinedCodes(ArrayRef<LevelSums> levels) {
     writeWord(v.index(whole), rest);
 }
 
+Value ContractVectorizer::getWideHalf(const DotTile &tile, int64_t first) {
+  Value lane =
+      arith::AddIOp::create(b, loc, tile.lane, v.index(first * kLaneBlock / 4));
+  Value block = arith::AndIOp::create(b, loc, lane, v.index(~(kLaneBlock - 1)));
+  Value half = arith::AndIOp::create(b, loc, lane, v.index(kLaneBlock / 2));
+  half = arith::ShRUIOp::create(b, loc, half, v.index(1));
+  return arith::AddIOp::create(b, loc, block, half);
+}
+
 SmallVector<Value> ContractVectorizer::makeTileBias(const DotTile &tile) {
   constexpr int64_t quarter = kLaneBlock / 4;
   VectorType type = VectorType::get({quarter}, b.getI32Type());
@@ -280,21 +301,11 @@ SmallVector<Value> ContractVectorizer::makeTileBias(const DotTile &tile) {
       for (auto [i, lane] : llvm::enumerate(lanes))
         lane = load(tile.lane, i * quarter);
     } else {
-      // Half a block: even lanes and odd ones, which lie half a block apart.
-      Value block =
-          arith::AndIOp::create(b, loc, tile.lane, v.index(~(kLaneBlock - 1)));
-      Value half =
-          arith::AndIOp::create(b, loc, tile.lane, v.index(kLaneBlock / 2));
-      half = arith::ShRUIOp::create(b, loc, half, v.index(1));
-      block = arith::AddIOp::create(b, loc, block, half);
       for (int64_t i = 0; i < tile.quarters; i += 2) {
-        Value all =
-            v.interleave({load(block, i / 2 * quarter),
-                          load(block, kLaneBlock / 2 + i / 2 * quarter)});
+        Value even = getWideHalf(tile, i);
+        Value all = v.interleave({load(even, 0), load(even, kLaneBlock / 2)});
         for (int64_t j : {0, 1})
-          lanes[i + j] = vector::ExtractStridedSliceOp::create(
-              b, loc, all, ArrayRef<int64_t>{j * quarter},
-              ArrayRef<int64_t>{quarter}, ArrayRef<int64_t>{1});
+          lanes[i + j] = v.slice(all, j * quarter, quarter);
       }
     }
   }
@@ -318,58 +329,151 @@ SmallVector<Value> ContractVectorizer::makeTileBias(const DotTile &tile) {
   return bias;
 }
 
-void ContractVectorizer::writeDotCodes() {
+void ContractVectorizer::writeTileWords(
+    const DotTile &tile, int64_t row, int64_t slots,
+    function_ref<Value(int64_t, int64_t)> getSums) {
+  constexpr int64_t quarter = kLaneBlock / 4;
+  int64_t level = op.getOutLevel(), perWord = getChannelsPerWord(level);
+  // Words of 32 lanes.
+  auto makeWords = [&](int64_t first) {
+    SmallVector<Value, 8> codes;
+    for (int64_t slot = 0; slot < slots; ++slot) {
+      Value number = v.index(tile.firstRow + row + slot);
+      Value sums = getSums(row + slot, first);
+      codes.push_back(level > 2
+                          ? v.roundByRule(v.resize(sums, 32),
+                                          op.getMultiplier(), op.getOffset(),
+                                          number, level, op.getOutSigned())
+                          : v.countThresholdsInTurn(sums, op.getThresholds(),
+                                                    number, level, slot));
+    }
+    if (level > 2)
+      return v.joinCodes(codes, level);
+    Value words = codes.front();
+    for (Value code : ArrayRef(codes).drop_front())
+      words = arith::OrIOp::create(b, loc, words, code);
+    return words;
+  };
+  Value word = v.index((tile.firstRow + row) / perWord);
+  auto store = [&](Value words, int64_t first) {
+    Value lane =
+        arith::AddIOp::create(b, loc, tile.lane, v.index(first * quarter));
+    v.storeWordsInTurn(words, op.getMask(), op.getInit(), word, lane);
+  };
+  if (tile.order == SumOrder::Wide)
+    return store(v.interleave({makeWords(0), makeWords(2)}), 0);
+  for (int64_t first = 0; first < tile.quarters; first += 2)
+    store(makeWords(first), first);
+}
+
+void ContractVectorizer::writeTileRow(const DotTile &tile, int64_t row,
+                                      int64_t first, Value sums) {
+  constexpr int64_t quarter = kLaneBlock / 4, half = kLaneBlock / 2;
+  Value number = v.index(tile.firstRow + row);
+  // Even lanes and odd ones of a wide plane, which lie half a block apart.
+  Value even = getWideHalf(tile, first);
+  Value odd = arith::AddIOp::create(b, loc, even, v.index(half));
+  auto store = [&](Value sorted) {
+    for (auto [i, lane] : llvm::enumerate(ArrayRef{even, odd}))
+      v.storeVector(v.slice(sorted, i * quarter, quarter), op.getInit(), number,
+                    lane);
+  };
+  auto toCarrier = [&] {
+    return v.toSortedCarrier(sums, op.getMultiplier(), number, op.getInRange());
+  };
+  switch (op.getEpilogue()) {
+  case Epilogue::Accumulator:
+    return store(v.sort(v.resize(
+        sums,
+        cast<MemRefType>(op.getInit().getType()).getElementTypeBitWidth())));
+  case Epilogue::Real:
+    return store(v.sort(
+        v.scaleByRule(sums, op.getMultiplier(), op.getOffset(), number)));
+  case Epilogue::Carrier:
+    return store(toCarrier());
+  case Epilogue::CarrierAdd: {
+    Value onto =
+        v.concatenate(v.loadVector(op.getInit(), number, even, quarter),
+                      v.loadVector(op.getInit(), number, odd, quarter));
+    return store(addCarrier(onto, toCarrier()));
+  }
+  case Epilogue::Codes:
+    llvm_unreachable("codes are written a word at a time");
+  }
+}
+
+bool ContractVectorizer::areFinishedInRegisters() {
+  SmallVector<int64_t> segments = getDotSegments(op);
+  if (segments.empty() || op.getBiasRows() || !isRowBiasUniform())
+    return false;
+  bool inTurn = cast<MemRefType>(op.getLanes()[segments.front()].getType())
+                    .getElementTypeBitWidth() == 32;
+  // Even and odd lanes of nibbles are put in turn where words are.
+  if (!inTurn || op.getOutLevel() > 2)
+    return areJoined();
+  // Byte sums have even lanes and odd ones, as wide planes have: to put them in
+  // turn and back costs what is saved.
+  return op.getEpilogue() == Epilogue::Codes ||
+         segments.size() == op.getLevels().size();
+}
+
+void ContractVectorizer::finishInRegisters() {
   constexpr int64_t quarter = kLaneBlock / 4;
   VectorType type = VectorType::get({quarter}, b.getI32Type());
-  int64_t level = op.getOutLevel(), perWord = getChannelsPerWord(level);
-  int64_t coefficient = op.getCoefficients().front();
-  auto begin = [&](const DotTile &tile) {
+  bool isCodes = op.getEpilogue() == Epilogue::Codes;
+  int64_t perWord = isCodes ? getChannelsPerWord(op.getOutLevel()) : 1;
+  int64_t coefficient = op.getCoefficients()[getDotSegments(op).front()];
+  auto times = [&](Value x, int64_t factor) -> Value {
+    if (factor == 1)
+      return x;
+    return arith::MulIOp::create(b, loc, x, v.splat(type, factor));
+  };
+  auto begin = [&](const DotTile &tile, ArrayRef<LevelSums> others) {
+    SmallVector<Value> first(tile.numRows * tile.quarters, v.splat(type, 0));
     if (coefficient == 1)
-      return makeTileBias(tile);
-    return SmallVector<Value>(tile.numRows * tile.quarters, v.splat(type, 0));
+      first = makeTileBias(tile);
+    for (const LevelSums &sums : others)
+      for (auto [i, total] : llvm::enumerate(first)) {
+        Value lane = arith::AddIOp::create(
+            b, loc, tile.lane, v.index(i % tile.quarters * quarter));
+        Value part = v.loadVector(sums.memory,
+                                  v.index(tile.firstRow + i / tile.quarters),
+                                  lane, quarter);
+        if (part.getType() != type)
+          part = arith::ExtUIOp::create(b, loc, type, part);
+        total = arith::AddIOp::create(
+            b, loc, total, times(part, sums.coefficient / coefficient));
+      }
+    return first;
   };
   auto finish = [&](const DotTile &tile, ValueRange sums) {
-    SmallVector<Value> bias;
+    SmallVector<Value> totals(sums);
     if (coefficient != 1)
-      bias = makeTileBias(tile);
-    auto getCode = [&](int64_t r, int64_t i) {
-      Value sum = sums[r * tile.quarters + i];
-      if (coefficient != 1) {
-        sum = arith::MulIOp::create(b, loc, sum, v.splat(type, coefficient));
-        sum = arith::AddIOp::create(b, loc, sum, bias[r * tile.quarters + i]);
-      }
-      // Exact modulo 2^16.
-      if (op.getSumBits() == 16)
-        sum = v.resize(v.resize(sum, 16), 32);
-      return v.roundByRule(sum, op.getMultiplier(), op.getOffset(),
-                           v.index(tile.firstRow + r), level,
-                           op.getOutSigned());
+      for (auto [total, bias] : llvm::zip_equal(totals, makeTileBias(tile)))
+        total = arith::AddIOp::create(b, loc, times(total, coefficient), bias);
+    auto getSums = [&](int64_t row, int64_t i) {
+      Value both = v.concatenate(totals[row * tile.quarters + i],
+                                 totals[row * tile.quarters + i + 1]);
+      return v.resize(both, op.getSumBits()); // exact modulo 2^16
     };
-    for (int64_t r = 0; r < tile.numRows; r += perWord) {
-      int64_t slots = std::min(perWord, tile.numRows - r);
-      // Words of 32 lanes.
-      auto join = [&](int64_t i) {
-        SmallVector<Value, 4> codes;
-        for (int64_t slot = 0; slot < slots; ++slot)
-          codes.push_back(
-              v.concatenate(getCode(r + slot, i), getCode(r + slot, i + 1)));
-        return v.joinCodes(codes, level);
-      };
-      Value word = v.index((tile.firstRow + r) / perWord);
-      auto store = [&](Value words, int64_t i) {
-        Value lane =
-            arith::AddIOp::create(b, loc, tile.lane, v.index(i * quarter));
-        v.storeWordsInTurn(words, op.getMask(), op.getInit(), word, lane);
-      };
-      if (tile.order == SumOrder::Wide) {
-        store(v.interleave({join(0), join(2)}), 0);
+    for (int64_t row = 0; row < tile.numRows; row += perWord) {
+      if (isCodes) {
+        writeTileWords(tile, row, std::min(perWord, tile.numRows - row),
+                       getSums);
         continue;
       }
       for (int64_t i = 0; i < tile.quarters; i += 2)
-        store(join(i), i);
+        writeTileRow(tile, row, i, getSums(row, i));
     }
   };
-  forDotTiles(b, op, scratch, begin, finish);
+  forDotTiles(b, op, scratch, perWord, begin, finish);
+}
+
+Value ContractVectorizer::addCarrier(Value onto, Value carrier) {
+  auto type = cast<VectorType>(carrier.getType());
+  Value total = LLVM::SAddSat::create(b, loc, type, onto, carrier);
+  // HP17 is symmetric; the instruction's lowest value is one less.
+  return arith::MaxSIOp::create(b, loc, total, v.splat(type, -32767));
 }
 
 /// Every epilogue but `codes`.
@@ -384,12 +488,8 @@ void ContractVectorizer::writeRow(Value row, int64_t block, LanePair sum) {
     return store(sum.map([&](Value x) { return v.resize(x, bits); }));
   }
   case Epilogue::Real:
-    return store(sum.map([&](Value x) -> Value {
-      Value m =
-          v.broadcast(v.loadScalar(op.getMultiplier(), row), kLaneBlock / 2);
-      Value o = v.broadcast(v.loadScalar(op.getOffset(), row), kLaneBlock / 2);
-      Value scaled = arith::MulFOp::create(b, loc, v.toReal(x), m);
-      return arith::AddFOp::create(b, loc, scaled, o);
+    return store(sum.map([&](Value x) {
+      return v.scaleByRule(x, op.getMultiplier(), op.getOffset(), row);
     }));
   case Epilogue::Carrier:
     return store(sum.map([&](Value x) {
@@ -397,12 +497,9 @@ void ContractVectorizer::writeRow(Value row, int64_t block, LanePair sum) {
     }));
   case Epilogue::CarrierAdd: {
     LanePair base = v.loadPair(op.getInit(), row, block);
-    VectorType type = v.half(b.getI16Type());
-    auto addTo = [&](Value x, Value onto) -> Value {
-      Value carrier = v.toCarrier(x, op.getMultiplier(), row, op.getInRange());
-      Value total = LLVM::SAddSat::create(b, loc, type, onto, carrier);
-      // HP17 is symmetric; the instruction's lowest value is one less.
-      return arith::MaxSIOp::create(b, loc, total, v.splat(type, -32767));
+    auto addTo = [&](Value x, Value onto) {
+      return addCarrier(
+          onto, v.toCarrier(x, op.getMultiplier(), row, op.getInRange()));
     };
     return store({addTo(sum.even, base.even), addTo(sum.odd, base.odd)});
   }
@@ -413,8 +510,8 @@ void ContractVectorizer::writeRow(Value row, int64_t block, LanePair sum) {
 
 void ContractVectorizer::run() {
   scratch.reset();
-  if (areJoined() && areDotsOnly(op) && !op.getBiasRows() && isRowBiasUniform())
-    return writeDotCodes();
+  if (areFinishedInRegisters())
+    return finishInRegisters();
   SmallVector<LevelSums> levels;
   if (op.getSums())
     levels.push_back({0, op.getSums(), SumOrder::InTurn, 1});

@@ -524,3 +524,11 @@ func.func @join_word(%a: vector<16xi32>) {
   %w = hetprec.join_codes %a, %a, %a, %a level = 4 : vector<16xi32> -> vector<16xi32>
   return
 }
+
+// -----
+
+func.func @narrow_count(%a: vector<16xi32>) {
+  // expected-error @+1 {{needs an even number of lanes, twice as many narrowed}}
+  %w = hetprec.narrow_lanes %a, %a : vector<16xi32> -> vector<16xi16>
+  return
+}

@@ -136,16 +136,16 @@ func.func @codes(%a: memref<1x64xi8>, %w: memref<3x1xi8>, %t: memref<3x3xi16>, %
   return
 }
 
-// Eight rows of level 4 in bytes: half a block at a time, sums in 16 bits and in
-// the order of the lanes, of which 32 bits hold an even one and an odd one.
+// Eight rows of level 4 in bytes: half a block at a time, from registers to a
+// wide plane.
 // CHECK-LABEL: @nibbles_in_turn
-// CHECK: memref.view %{{.+}} to memref<8x64xi16>
+// CHECK-NOT: memref.view
 // CHECK: scf.for %{{.+}} = %c0 to %c2
 // CHECK-COUNT-16: hetprec.mac {{.+}} level = 8
 // CHECK-NOT: hetprec.mac
-// CHECK: scf.for
-// CHECK: arith.andi %{{.+}} : vector<16xi32>
-// CHECK: arith.shrui %{{.+}} : vector<16xi32>
+// CHECK: vector.shuffle {{.+}} [0, 2, 4, {{.+}}, 30, 1, 3, {{.+}}, 31]
+// CHECK-COUNT-16: vector.store {{.+}} : memref<8x64xi32>, vector<16xi32>
+// CHECK-NOT: vector.store
 func.func @nibbles_in_turn(%a: memref<1x64xi32>, %w: memref<8x1xi32>, %out: memref<8x64xi32>) {
   hetprec.contract accumulator lanes(%a : memref<1x64xi32>) rows(%w : memref<8x1xi32>) outs(%out : memref<8x64xi32>)
     {levels = array<i64: 4>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
@@ -389,8 +389,9 @@ func.func @alike(%a: memref<1x64xi8>, %b: memref<1x64xi8>, %u: memref<1x1xi8>, %
 // CHECK: %[[B:.+]] = memref.load %[[BIAS]][%c0]
 // CHECK: %[[FIRST:.+]] = vector.broadcast %[[B]] : i32 to vector<16xi32>
 // CHECK: %[[SUM:.+]] = hetprec.mac %[[FIRST]], %{{.+}}, %{{.+}} level = 8
-// CHECK: arith.sitofp %[[SUM]]
-// CHECK-COUNT-8: llvm.intr.lrint
+// CHECK: %[[BOTH:.+]] = vector.shuffle %[[SUM]],
+// CHECK: arith.sitofp %[[BOTH]] : vector<32xi32>
+// CHECK-COUNT-4: llvm.intr.lrint
 // CHECK: %[[WORDS:.+]] = hetprec.join_codes %{{.+}}, %{{.+}}, %{{.+}}, %{{.+}} level = 8 : vector<32xi32> -> vector<32xi32>
 // CHECK: %[[M:.+]] = vector.load %{{.+}}[%c0] : memref<64xi8>, vector<32xi8>
 // CHECK: %[[MASK:.+]] = arith.extsi %[[M]]
@@ -431,7 +432,8 @@ func.func @dots_with_lane_bias(%lb: memref<1x128xi32>, %a: memref<1x128xi32>, %w
 // CHECK: vector.load %[[LB]][%c0, %c48] : memref<1x64xi16>, vector<16xi16>
 // CHECK: %[[TWICE:.+]] = arith.muli %[[SUM]], %cst
 // CHECK: %[[ALL:.+]] = arith.addi %[[TWICE]],
-// CHECK: arith.trunci %[[ALL]] : vector<16xi32> to vector<16xi16>
+// CHECK: %[[BOTH:.+]] = vector.shuffle %[[ALL]],
+// CHECK: arith.trunci %[[BOTH]] : vector<32xi32> to vector<32xi16>
 // CHECK: arith.fptosi
 // CHECK-NOT: llvm.intr.lrint
 // CHECK: %[[EVEN:.+]] = hetprec.join_codes {{.+}} level = 4 : vector<32xi32> -> vector<32xi16>
@@ -443,9 +445,9 @@ func.func @nibbles_to_codes(%lb: memref<1x64xi16>, %a: memref<1x64xi16>, %w: mem
   return
 }
 
-// A level from bytes, even lanes first: all lanes are, and words put them in
-// turn. Codes of 8 bits with a sign have 128 added, and no -128.
-// CHECK-LABEL: @mixed_to_codes
+// Sums of bytes come with even lanes first, and words put them in turn. Codes of
+// 8 bits with a sign have 128 added, and no -128.
+// CHECK-LABEL: @bytes_to_words
 // CHECK: memref.alloca
 // CHECK: %[[ROUNDED:.+]] = llvm.intr.lrint
 // CHECK: %[[SYMMETRIC:.+]] = arith.maxsi %[[ROUNDED]]
@@ -453,9 +455,9 @@ func.func @nibbles_to_codes(%lb: memref<1x64xi16>, %a: memref<1x64xi16>, %w: mem
 // CHECK: %[[EVEN:.+]] = hetprec.join_codes
 // CHECK: %[[ODD:.+]] = hetprec.join_codes
 // CHECK: vector.interleave %[[EVEN]], %[[ODD]]
-func.func @mixed_to_codes(%a: memref<1x64xi8>, %a8: memref<1x64xi32>, %w: memref<4x1xi8>, %w8: memref<4x1xi32>, %m: memref<4xf32>, %o: memref<4xf32>, %mask: memref<64xi8>, %out: memref<1x64xi32>) {
-  hetprec.contract codes lanes(%a, %a8 : memref<1x64xi8>, memref<1x64xi32>) rows(%w, %w8 : memref<4x1xi8>, memref<4x1xi32>) multiplier(%m : memref<4xf32>) offset(%o : memref<4xf32>) mask(%mask : memref<64xi8>) outs(%out : memref<1x64xi32>)
-    {levels = array<i64: 1, 8>, coefficients = array<i64: 3, 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 8, out_signed = true, in_range}
+func.func @bytes_to_words(%a: memref<1x64xi8>, %w: memref<4x1xi8>, %m: memref<4xf32>, %o: memref<4xf32>, %mask: memref<64xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract codes lanes(%a : memref<1x64xi8>) rows(%w : memref<4x1xi8>) multiplier(%m : memref<4xf32>) offset(%o : memref<4xf32>) mask(%mask : memref<64xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 8, out_signed = true, in_range}
   return
 }
 
@@ -477,5 +479,63 @@ func.func @sums_to_codes(%s: memref<4x64xi32>, %m: memref<4xf32>, %o: memref<4xf
 func.func @out_of_range(%a: memref<1x64xi32>, %w: memref<4x1xi32>, %m: memref<4xf32>, %o: memref<4xf32>, %mask: memref<64xi8>, %out: memref<1x64xi32>) {
   hetprec.contract codes lanes(%a : memref<1x64xi32>) rows(%w : memref<4x1xi32>) multiplier(%m : memref<4xf32>) offset(%o : memref<4xf32>) mask(%mask : memref<64xi8>) outs(%out : memref<1x64xi32>)
     {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 8}
+  return
+}
+
+// Carriers of one level from registers: they are narrowed, even lanes first, and
+// added where a wide plane has them.
+// CHECK-LABEL: @dots_to_carrier
+// CHECK-NOT: memref.alloca
+// CHECK: hetprec.mac
+// CHECK: %[[EVEN:.+]] = vector.load %[[OUT:.+]][%c0, %c0] : memref<1x64xi16>, vector<16xi16>
+// CHECK: %[[ODD:.+]] = vector.load %[[OUT]][%c0, %c32]
+// CHECK: %[[ONTO:.+]] = vector.shuffle %[[EVEN]], %[[ODD]]
+// CHECK: llvm.intr.lrint
+// CHECK: %[[NARROW:.+]] = hetprec.narrow_lanes %{{.+}}, %{{.+}} : vector<16xi32> -> vector<32xi16>
+// CHECK: %[[CARRIER:.+]] = arith.maxsi %[[NARROW]]
+// CHECK: llvm.intr.sadd.sat(%[[ONTO]], %[[CARRIER]])
+// CHECK: vector.store %{{.+}}, %[[OUT]][%c0, %c0] : memref<1x64xi16>, vector<16xi16>
+// CHECK: vector.store %{{.+}}, %[[OUT]][%c0, %c32]
+// CHECK: hetprec.narrow_lanes
+// CHECK: vector.store %{{.+}}, %[[OUT]][%c0, %c16]
+// CHECK: vector.store %{{.+}}, %[[OUT]][%c0, %c48]
+func.func @dots_to_carrier(%a: memref<1x64xi32>, %w: memref<1x1xi32>, %m: memref<1xf32>, %out: memref<1x64xi16>) {
+  hetprec.contract carrier_add lanes(%a : memref<1x64xi32>) rows(%w : memref<1x1xi32>) multiplier(%m : memref<1xf32>) outs(%out : memref<1x64xi16>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, in_range}
+  return
+}
+
+// Byte sums come from memory in turn, and dot products begin as theirs times the
+// quotient of coefficients; thresholds count in bytes. Six rows, three a word.
+// CHECK-LABEL: @mixed_to_thresholds
+// CHECK: %[[SCRATCH:.+]] = memref.view
+// CHECK: %[[INTURN:.+]] = vector.interleave %{{.+}}, %{{.+}} : vector<32xi16> -> vector<64xi16>
+// CHECK: vector.store %[[INTURN]], %[[SCRATCH]][%c0, %c0]
+// CHECK: %[[PART:.+]] = vector.load %[[SCRATCH]][%c0, %{{.+}}] : memref<6x64xi16>, vector<16xi16>
+// CHECK: %[[WIDE:.+]] = arith.extui %[[PART]]
+// CHECK: %[[FIRST:.+]] = arith.muli %[[WIDE]], %[[TEN:.+]] : vector<16xi32>
+// CHECK: hetprec.mac %[[FIRST]], %{{.+}}, %{{.+}} level = 4
+// CHECK: %[[LOW:.+]] = arith.trunci %{{.+}} : vector<32xi32> to vector<32xi16>
+// CHECK: arith.cmpi sgt, %[[LOW]],
+// CHECK: arith.select %{{.+}}, %{{.+}}, %{{.+}} : vector<32xi1>, vector<32xi8>
+// CHECK: vector.store %{{.+}}, %{{.+}}[%c0, %{{.+}}] : memref<2x64xi8>, vector<32xi8>
+// CHECK: vector.store %{{.+}}, %{{.+}}[%c1, %{{.+}}] : memref<2x64xi8>, vector<32xi8>
+func.func @mixed_to_thresholds(%a: memref<1x64xi8>, %a4: memref<1x64xi32>, %w: memref<6x1xi8>, %w4: memref<6x1xi16>, %t: memref<6x3xi16>, %mask: memref<64xi8>, %out: memref<2x64xi8>) {
+  hetprec.contract codes lanes(%a, %a4 : memref<1x64xi8>, memref<1x64xi32>) rows(%w, %w4 : memref<6x1xi8>, memref<6x1xi16>) thresholds(%t : memref<6x3xi16>) mask(%mask : memref<64xi8>) outs(%out : memref<2x64xi8>)
+    {levels = array<i64: 1, 4>, coefficients = array<i64: 20, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 2, sum_bits = 16}
+  return
+}
+
+// A wide plane of mixed levels has even lanes and odd ones, as byte sums have. The
+// others' sums have 16 bits in turn: 32 bits hold an even lane and an odd one.
+// CHECK-LABEL: @mixed_to_carrier
+// CHECK-COUNT-2: memref.view %{{.+}} to memref<1x64xi16>
+// CHECK-NOT: vector.interleave
+// CHECK-NOT: hetprec.narrow_lanes
+// CHECK: arith.andi %{{.+}} : vector<16xi32>
+// CHECK: arith.shrui %{{.+}} : vector<16xi32>
+func.func @mixed_to_carrier(%a: memref<1x64xi8>, %a4: memref<1x64xi32>, %w: memref<1x1xi8>, %w4: memref<1x1xi16>, %m: memref<1xf32>, %out: memref<1x64xi16>) {
+  hetprec.contract carrier lanes(%a, %a4 : memref<1x64xi8>, memref<1x64xi32>) rows(%w, %w4 : memref<1x1xi8>, memref<1x1xi16>) multiplier(%m : memref<1xf32>) outs(%out : memref<1x64xi16>)
+    {levels = array<i64: 1, 4>, coefficients = array<i64: 20, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, in_range}
   return
 }

@@ -408,8 +408,8 @@ def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,
     AllTypesMatch<["acc", "result"]>]> {
   let summary = "multiply-accumulate of a register of packed codes with one word";
   let description = [{
-    The instruction of the paper, and with `join_codes` all that a target must
-    lower: each lane of `acc` grows by the dot product of the codes in that lane's word
+    The instruction of the paper, and with `join_codes` and `narrow_lanes` all that
+    a target must lower: each lane of `acc` grows by the dot product of the codes in that lane's word
     of `lanes` with those of `row` (word layouts: see `contract`).
 
     - level 1 and 2: `vector<64xi8>`, `row` i8, sums modulo 256 (the caller
@@ -460,6 +460,31 @@ def Hetprec_JoinCodesOp : Hetprec_Op<"join_codes", [Pure,
   let assemblyFormat = [{
     $slot0 `,` $slot1 `,` $slot2 `,` $slot3 `level` `=` $level attr-dict `:`
     type($slot0) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Hetprec_NarrowLanesOp : Hetprec_Op<"narrow_lanes", [Pure,
+    AllTypesMatch<["low", "high"]>]> {
+  let summary = "lanes in turn to 16 bits, saturated, even ones first";
+  let description = [{
+    What a wide plane of carrier holds of the lanes of `low` and those that follow,
+    of `high`. An op, because machines saturate where they narrow, in an order of
+    their own.
+
+    ```mlir
+    %w = hetprec.narrow_lanes %x, %y : vector<16xi32> -> vector<32xi16>
+    // is
+    %c = arith.minsi (arith.maxsi %x, -32768), 32767 // alike %d of %y
+    %t = arith.trunci %c : vector<16xi32> to vector<16xi16> // alike %u of %d
+    %w = vector.shuffle %t, %u [0, 2, ..., 30, 1, 3, ..., 31]
+    ```
+  }];
+  let arguments = (ins FixedVectorOfRankAndType<[1], [I32]>:$low,
+    FixedVectorOfRankAndType<[1], [I32]>:$high);
+  let results = (outs FixedVectorOfRankAndType<[1], [I16]>:$result);
+  let assemblyFormat = [{
+    $low `,` $high attr-dict `:` type($low) `->` type($result)
   }];
   let hasVerifier = 1;
 }
