@@ -408,13 +408,16 @@ bool ContractVectorizer::areFinishedInRegisters() {
     return false;
   bool inTurn = cast<MemRefType>(op.getLanes()[segments.front()].getType())
                     .getElementTypeBitWidth() == 32;
+  bool alone = segments.size() == op.getLevels().size();
+  // Dot products have 32 bits; what is added in 16 takes half the registers.
+  if (!alone && op.getSumBits() == 16)
+    return false;
   // Even and odd lanes of nibbles are put in turn where words are.
   if (!inTurn || op.getOutLevel() > 2)
     return areJoined();
   // Byte sums have even lanes and odd ones, as wide planes have: to put them in
   // turn and back costs what is saved.
-  return op.getEpilogue() == Epilogue::Codes ||
-         segments.size() == op.getLevels().size();
+  return alone || op.getEpilogue() == Epilogue::Codes;
 }
 
 void ContractVectorizer::finishInRegisters() {

@@ -515,13 +515,23 @@ func.func @dots_to_carrier(%a: memref<1x64xi32>, %w: memref<1x1xi32>, %m: memref
 // CHECK: %[[WIDE:.+]] = arith.extui %[[PART]]
 // CHECK: %[[FIRST:.+]] = arith.muli %[[WIDE]], %[[TEN:.+]] : vector<16xi32>
 // CHECK: hetprec.mac %[[FIRST]], %{{.+}}, %{{.+}} level = 4
-// CHECK: %[[LOW:.+]] = arith.trunci %{{.+}} : vector<32xi32> to vector<32xi16>
-// CHECK: arith.cmpi sgt, %[[LOW]],
+// CHECK: arith.cmpi sgt, %{{.+}}, %{{.+}} : vector<32xi32>
 // CHECK: arith.select %{{.+}}, %{{.+}}, %{{.+}} : vector<32xi1>, vector<32xi8>
 // CHECK: vector.store %{{.+}}, %{{.+}}[%c0, %{{.+}}] : memref<2x64xi8>, vector<32xi8>
 // CHECK: vector.store %{{.+}}, %{{.+}}[%c1, %{{.+}}] : memref<2x64xi8>, vector<32xi8>
-func.func @mixed_to_thresholds(%a: memref<1x64xi8>, %a4: memref<1x64xi32>, %w: memref<6x1xi8>, %w4: memref<6x1xi16>, %t: memref<6x3xi16>, %mask: memref<64xi8>, %out: memref<2x64xi8>) {
-  hetprec.contract codes lanes(%a, %a4 : memref<1x64xi8>, memref<1x64xi32>) rows(%w, %w4 : memref<6x1xi8>, memref<6x1xi16>) thresholds(%t : memref<6x3xi16>) mask(%mask : memref<64xi8>) outs(%out : memref<2x64xi8>)
+func.func @mixed_to_thresholds(%a: memref<1x64xi8>, %a4: memref<1x64xi32>, %w: memref<6x1xi8>, %w4: memref<6x1xi16>, %t: memref<6x3xi32>, %mask: memref<64xi8>, %out: memref<2x64xi8>) {
+  hetprec.contract codes lanes(%a, %a4 : memref<1x64xi8>, memref<1x64xi32>) rows(%w, %w4 : memref<6x1xi8>, memref<6x1xi16>) thresholds(%t : memref<6x3xi32>) mask(%mask : memref<64xi8>) outs(%out : memref<2x64xi8>)
+    {levels = array<i64: 1, 4>, coefficients = array<i64: 20, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 2}
+  return
+}
+
+// In 16 bits byte sums and dot products are added in memory's order, two lanes
+// in 32 bits.
+// CHECK-LABEL: @mixed_in_16_bits
+// CHECK-NOT: vector.interleave
+// CHECK: arith.cmpi sgt, %{{.+}}, %{{.+}} : vector<32xi16>
+func.func @mixed_in_16_bits(%a: memref<1x64xi8>, %a4: memref<1x64xi32>, %w: memref<3x1xi8>, %w4: memref<3x1xi16>, %t: memref<3x3xi16>, %mask: memref<64xi8>, %out: memref<1x64xi8>) {
+  hetprec.contract codes lanes(%a, %a4 : memref<1x64xi8>, memref<1x64xi32>) rows(%w, %w4 : memref<3x1xi8>, memref<3x1xi16>) thresholds(%t : memref<3x3xi16>) mask(%mask : memref<64xi8>) outs(%out : memref<1x64xi8>)
     {levels = array<i64: 1, 4>, coefficients = array<i64: 20, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 2, sum_bits = 16}
   return
 }
