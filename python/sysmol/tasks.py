@@ -89,8 +89,8 @@ class Task:
 
 
 def _short_cycle(elapsed: float, epochs: int) -> float:
-    """The one-cycle rate (Smith 2018) of 12 epochs, brought to 0 early over the last two epochs."""
-    progress = elapsed / 12
+    """The one-cycle rate (Smith 2018) of 12 epochs or more, brought to 0 early at the end."""
+    progress = elapsed / max(12, epochs)
     cycle = progress / 0.3 + 0.01 if progress < 0.3 else (1 - progress) / 0.7
     return min(cycle, (epochs - elapsed) / 2.8)
 
