@@ -63,6 +63,8 @@ private:
   LanePair addUp(ArrayRef<LevelSums> levels, Value row, int64_t block);
   /// All levels of a row, a pair for each block.
   SmallVector<LanePair> addUp(ArrayRef<LevelSums> levels, Value row);
+  /// Runs `body` with every word of codes and the number of its rows.
+  void forWords(function_ref<void(Value word, int64_t slots)> body);
   void writeCodes(ArrayRef<LevelSums> levels);
   void writeJoinedCodes(ArrayRef<LevelSums> levels);
   /// Whether sums of dot products go from registers into the epilogue.
@@ -173,6 +175,17 @@ SmallVector<LanePair> ContractVectorizer::addUp(ArrayRef<LevelSums> levels,
   return totals;
 }
 
+void ContractVectorizer::forWords(function_ref<void(Value, int64_t)> body) {
+  int64_t perWord = getChannelsPerWord(op.getOutLevel());
+  int64_t whole = op.getNumRows() / perWord;
+  repeat(0, whole, 1, {}, [&](Value word, ValueRange) {
+    body(word, perWord);
+    return SmallVector<Value>();
+  });
+  if (int64_t rest = op.getNumRows() % perWord)
+    body(v.index(whole), rest);
+}
+
 void ContractVectorizer::writeCodes(ArrayRef<LevelSums> levels) {
   int64_t level = op.getOutLevel(), perWord = getChannelsPerWord(level);
   Type wordType = b.getIntegerType(level <= 2 ? 16 : getWordBits(level));
@@ -218,13 +231,7 @@ void ContractVectorizer::writeCodes(ArrayRef<LevelSums> levels) {
       v.storeWords(pair, level, op.getMask(), op.getInit(), word, block);
     }
   };
-  int64_t whole = op.getNumRows() / perWord;
-  repeat(0, whole, 1, {}, [&](Value word, ValueRange) {
-    writeWord(word, perWord);
-    return SmallVector<Value>();
-  });
-  if (int64_t rest = op.getNumRows() % perWord)
-    writeWord(v.index(whole), rest);
+  forWords(writeWord);
 }
 
 /// A word's four codes at once. Lanes stay in turn where all sums are.
@@ -269,13 +276,7 @@ void ContractVectorizer::writeJoinedCodes(ArrayRef<LevelSums> levels) {
                            v.index(block * kLaneBlock + i * kLaneBlock / 2));
     }
   };
-  int64_t whole = op.getNumRows() / perWord;
-  repeat(0, whole, 1, {}, [&](Value word, ValueRange) {
-    writeWord(word, perWord);
-    return SmallVector<Value>();
-  });
-  if (int64_t rest = op.getNumRows() % perWord)
-    writeWord(v.index(whole), rest);
+  forWords(writeWord);
 }
 
 Value ContractVectorizer::getWideHalf(const DotTile &tile, int64_t first) {
