@@ -627,7 +627,7 @@ Examples:
 
 Run it again with the same options to resume a run that was cut off.
 It writes model.onnx, float.onnx, results.json and a log and a checkpoint of each
-stage to the folder.
+stage to the folder; with --stage float no model, with --stage noise neither.
 
 {EXIT_CODES}"""
 
@@ -773,9 +773,11 @@ def _train(options: argparse.Namespace, settings: Settings) -> None:
         twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     else:
         twin = train_float(splits, settings, options.out)
-    if last >= 1 and settings.uniform:
+    if last == 0:
+        export(twin.cpu(), options.out / "float.onnx", task.image_shape)
+    elif settings.uniform:
         model = uniform_start(twin, splits, settings)
-    elif last >= 1:
+    else:
         model = train_noise(twin, splits, settings, options.out)
     if last >= 2:
         model = train_finetune(model, twin, splits, settings, options.out)

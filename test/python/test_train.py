@@ -189,6 +189,10 @@ def test_a_trained_twin_is_taken_from_its_file(
     line = f"train --out {out} --batch 16 --no-bf16 --noise-epochs 1 --stage noise --twin "
     assert cli.main([*line.split(), str(tmp_path / "twin.onnx")]) == 0
     assert (out / "noise.csv").exists() and not (out / "float.csv").exists()
+    # The float stage alone leaves a twin.
+    line_float = f"train --out {tmp_path / 'f'} --batch 16 --float-epochs 1 --stage float"
+    assert cli.main(line_float.split()) == 0
+    load_float(PreResNet(1, (4, 4, 4)), tmp_path / "f" / "float.onnx")
     # Another twin is another run; so is another network another file.
     with torch.no_grad():
         next(twin.parameters()).add_(1)
