@@ -331,6 +331,10 @@ def _parser() -> argparse.ArgumentParser:
     add("bundle", type=Path, metavar="BUNDLE", help=".smol file")
     add("--target", metavar="NAME", help="default: the first that this CPU supports")
     add("--runs", type=positive, default=200, metavar="N", help="measured calls (default: 200)")
+    add(
+        "--threads", type=threads, default=1, metavar="N",
+        help="that share a call; predictions and ceilings are those of one (default: 1)",
+    )  # fmt: skip
     add("--json", action="store_true", help="print it for programs")
     add(
         "--forbid-fallback", action="store_true",

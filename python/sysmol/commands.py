@@ -131,10 +131,10 @@ def explain_(options: Any) -> int:
 
     bundle = inspect(options.bundle)
     measurable = any("profile" in code for code in bundle.metadata["code"])
-    found = explain(
-        load(options.bundle, options.target) if measurable or options.target else bundle,
-        options.runs,
-    )
+    if measurable or options.target:
+        found = explain(load(options.bundle, options.target, options.threads), options.runs)
+    else:
+        found = explain(bundle, options.runs)
     if options.json:
         print(json.dumps(as_json(found), indent=1))
     else:

@@ -160,7 +160,8 @@ def explain(bundle: Bundle | Model, runs: int = 200) -> Explanation:
     Parameters
     ----------
     bundle : Bundle or Model
-        A model is run where its code measures layers (compiled with ``profile=True``).
+        A model is run where its code measures layers (compiled with ``profile=True``), by its
+        :attr:`~sysmol.Model.threads`; predictions and ceilings are those of one.
     runs : int
         Calls that count.
     """
@@ -169,7 +170,7 @@ def explain(bundle: Bundle | Model, runs: int = 200) -> Explanation:
     times: dict[str, LayerTime] = {}
     cycles_per_second = table.cycles_per_second
     if isinstance(bundle, Model) and bundle.measures_layers:
-        with pinned():
+        with pinned(bundle.threads):
             times, cycles_per_second = _measure(bundle, runs)
     rows = []
     for layer in bundle.layers:

@@ -183,8 +183,11 @@ def test_explanations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert cli.main(["explain", str(plain), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["layers"]
     assert rows[0]["predicted_us"] > 0 and rows[0]["measured_us"] is None
-    assert cli.main(["explain", str(clocks), "--runs", "20", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    for threads in ("2", "1"):
+        line = ["explain", str(clocks), "--runs", "20", "--threads", threads, "--json"]
+        assert cli.main(line) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert all(row["measured_us"] > 0 for row in found["layers"])
     row = next(row for row in found["layers"] if row["name"] == LAYER)
     assert 0 < row["measured_us"] <= found["total_us"] and 0 < row["ceiling_share"] < 2
     assert row["levels"] == {"1": 10, "2": 5, "4": 1} and 0 < row["filled"] <= 1

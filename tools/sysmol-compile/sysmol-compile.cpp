@@ -83,7 +83,7 @@ int main(int argc, char **argv) {
   cl::opt<unsigned> grain(
       "grain",
       cl::desc("Least estimated cycles of a task that threads may share "
-               "(default 8000)"),
+               "(default 4000)"),
       cl::init(defaults.grain), cl::cat(category));
   cl::opt<bool> profile("profile",
                         cl::desc("Code that measures layers; see sysmol-run "

@@ -309,7 +309,7 @@ static Status timeRuns(const Model &M, const Options &O) {
   return timeThroughput(M, O);
 }
 
-/// Where the time of one image goes, on one pinned thread.
+/// Where the time of one image goes, on pinned threads that share it.
 static Status profileRuns(const Model &M, const Options &O) {
   auto Batch = makeBatch(M, O, 1);
   if (!Batch)
@@ -320,9 +320,13 @@ static Status profileRuns(const Model &M, const Options &O) {
   auto C = M.createContext();
   if (!C)
     return C.error();
+  auto T = Team::create(O.Threads, Placement::Pinned);
+  if (!T)
+    return T.error();
   cpu_set_t Before;
-  int Cpu = pinThread(/*Cpu=*/-1, Before);
-  auto P = profile(M, *C, Batch->inputViews(), Batch->outputViews(), O.Runs);
+  int Cpu = pinThread(T->callerCpu(), Before);
+  auto P =
+      profile(M, *C, Batch->inputViews(), Batch->outputViews(), O.Runs, &*T);
   double Cycles = measureCyclesPerSecond();
   if (Cpu >= 0)
     sched_setaffinity(0, sizeof(Before), &Before);
@@ -410,8 +414,8 @@ static int runTool(int Argc, char **Argv) {
                    "throughput"));
   Running.push_back(
       App.add_flag("--profile", O.Profile,
-                   "time of each layer of one image on one pinned thread; the "
-                   "bundle must be compiled with --profile"));
+                   "time of each layer of one image, on --threads pinned "
+                   "threads; the bundle must be compiled with --profile"));
   App.add_option("--runs", O.Runs,
                  "measured runs for --time and --profile (default 200)")
       ->type_name("N")

@@ -64,11 +64,11 @@ struct LLVMPhaseOptions : public mlir::PassPipelineOptions<LLVMPhaseOptions> {
           clEnumValN(MacLowering::AVX512, "avx512", "VBMI, VNNI, BITALG"))};
   Option<int64_t> grain{*this, "grain",
                         llvm::cl::desc("least estimated cycles of a task"),
-                        llvm::cl::init(8000)};
+                        llvm::cl::init(4000)};
   Option<int64_t> maxTasks{
       *this, "max-tasks",
       llvm::cl::desc("most tasks of one fork; 1: statements stay in order"),
-      llvm::cl::init(256)};
+      llvm::cl::init(64)};
 };
 
 struct GPUPhaseOptions : public mlir::PassPipelineOptions<GPUPhaseOptions> {

@@ -164,9 +164,6 @@ static constexpr struct {
        LLVMPhaseOptions options;
        options.mac = target.mac;
        options.grain = compile.grain;
-       // Clocks stand between statements that must not move.
-       if (compile.profile)
-         options.maxTasks = 1;
        buildLLVMPhase(pm, options);
      }},
 };

@@ -37,7 +37,7 @@ struct CompileOptions {
   /// Images a call; replaces the ONNX batch dimension.
   int64_t batch = 1;
   /// Least estimated cycles of a task that threads may share.
-  int64_t grain = 8000;
+  int64_t grain = 4000;
   /// Input/output pairs computed by the reference and stored for `verify`.
   unsigned goldenPairs = 2;
   /// Seed of the golden inputs.

@@ -122,9 +122,14 @@ static Accesses getAccesses(Operation *statement) {
     // A hint, which upstream gives no effects: it changes nothing.
     if (isa<memref::PrefetchOp>(op))
       return;
-    // An intrinsic on registers reaches no memory.
-    if (isa<LLVM::CallIntrinsicOp>(op) && !hasMemoryOperands(op))
-      return;
+    if (auto intrinsic = dyn_cast<LLVM::CallIntrinsicOp>(op)) {
+      // Nothing passes a clock (hetprec-profile-layers); other intrinsics on
+      // registers reach no memory.
+      if (intrinsic.getIntrin() == "llvm.readcyclecounter")
+        accesses.unknown = true;
+      if (!hasMemoryOperands(op))
+        return;
+    }
     auto interface = dyn_cast<MemoryEffectOpInterface>(op);
     if (!interface) {
       accesses.unknown = true;
@@ -216,18 +221,22 @@ static double estimateCycles(Operation *op) {
   return cycles;
 }
 
+/// As many as latency is usually divided among.
+static constexpr int64_t kManyThreads = 4;
+
 namespace {
-/// A statement, and how it is cut into tasks: chunks of the iterations of its
-/// outer loop, times chunks of those of the loop inside where one is not
-/// enough.
+/// A statement, and how it is cut into parts: a range of iterations of the
+/// major loop each, and where those are not enough also one of the minor loop.
 struct Statement {
   scf::ForOp outer, inner;
   Accesses accesses;
   double cycles = 0;
   int64_t level = 0;
-  int64_t outerChunk = 1, outerTasks = 1, innerChunk = 1, innerTasks = 1;
+  int64_t outerParts = 1, innerParts = 1; // powers of two
+  bool innerIsMajor = false;
+  int64_t firstTask = 0; // that has a part
 
-  int64_t getTasks() const { return outerTasks * innerTasks; }
+  int64_t getParts() const { return outerParts * innerParts; }
 };
 
 /// The parallel loop that is all of `loop`'s body, up to what costs nothing to
@@ -246,19 +255,30 @@ scf::ForOp findInner(scf::ForOp loop) {
   return inner;
 }
 
-/// Cuts a statement into about `wanted` tasks.
+/// Cuts a statement into at most `wanted` parts, a power of two.
+///
+/// A line that one core wrote and another read takes 5 ns to write again, ten
+/// times what it takes otherwise (measured on Zen 4), so threads should read
+/// what they wrote. Most statements have lanes inside: ranges of these come
+/// first, and windows leave them only at their borders. They are no shorter
+/// than that takes, for one thread has all of them. Where lanes are few, as in
+/// the last layers, loops over outputs do most of the work.
 void cut(Statement &s, int64_t wanted) {
-  int64_t outerTrips = *getTrips(s.outer);
-  s.outerChunk = std::max<int64_t>(1, outerTrips / wanted);
-  s.outerTasks = llvm::divideCeil(outerTrips, s.outerChunk);
+  auto floor = [](int64_t count) {
+    return int64_t(llvm::bit_floor(uint64_t(std::max<int64_t>(1, count))));
+  };
+  int64_t outerTrips = floor(*getTrips(s.outer)), innerTrips = 1;
   s.inner = findInner(s.outer);
-  if (!s.inner)
-    return;
-  int64_t innerTrips = *getTrips(s.inner);
-  int64_t parts = std::clamp<int64_t>(llvm::divideCeil(wanted, s.outerTasks), 1,
-                                      innerTrips);
-  s.innerChunk = llvm::divideCeil(innerTrips, parts);
-  s.innerTasks = llvm::divideCeil(innerTrips, s.innerChunk);
+  if (s.inner)
+    innerTrips = floor(*getTrips(s.inner));
+  s.innerIsMajor = innerTrips >= kManyThreads;
+  if (s.innerIsMajor) {
+    s.innerParts = std::min(wanted, kManyThreads);
+    s.outerParts = std::min(wanted / s.innerParts, outerTrips);
+  } else {
+    s.outerParts = std::min(wanted, outerTrips);
+    s.innerParts = std::min(wanted / s.outerParts, innerTrips);
+  }
 }
 
 //===----------------------------------------------------------------------===//
@@ -288,10 +308,10 @@ private:
   void assignLevels();
   /// Makes the functions of one level's tasks, or leaves it as it is.
   LogicalResult outline(ArrayRef<Statement *> level);
-  func::FuncOp makeBody(ArrayRef<Statement *> level);
+  func::FuncOp makeBody(ArrayRef<Statement *> level, int64_t tasks);
   func::FuncOp makeTask(func::FuncOp body);
-  /// Emits `[first, last)` of a loop's iterations as its bounds.
-  void setChunk(scf::ForOp loop, Value chunkIndex, int64_t chunk);
+  /// Gives a loop the bounds of one of its `parts`, alike up to an iteration.
+  void setPart(scf::ForOp loop, Value part, int64_t parts);
   Value cloneFree(Value value, IRMapping &mapping);
   void makeFrame();
   func::FuncOp makeSerialRuntime();
@@ -392,25 +412,25 @@ Value Outliner::cloneFree(Value value, IRMapping &mapping) {
   return mapping.lookup(value);
 }
 
-void Outliner::setChunk(scf::ForOp loop, Value chunkIndex, int64_t chunk) {
+void Outliner::setPart(scf::ForOp loop, Value part, int64_t parts) {
   int64_t trips = *getTrips(loop);
-  Value first = arith::MulIOp::create(b, loc, chunkIndex, index(chunk));
-  Value last = arith::AddIOp::create(b, loc, first, index(chunk));
-  if (trips % chunk != 0)
-    last = arith::MinUIOp::create(b, loc, last, index(trips));
-  auto toBound = [&](Value iteration) -> Value {
-    Value scaled = arith::MulIOp::create(b, loc, iteration, loop.getStep());
-    return arith::AddIOp::create(b, loc, scaled, loop.getLowerBound());
+  auto toBound = [&](Value number) -> Value {
+    Value scaled = arith::MulIOp::create(b, loc, number, index(trips));
+    Value first = arith::DivUIOp::create(b, loc, scaled, index(parts));
+    Value offset = arith::MulIOp::create(b, loc, first, loop.getStep());
+    return arith::AddIOp::create(b, loc, offset, loop.getLowerBound());
   };
   // The last bound may lie behind the loop's own by less than a step.
-  Value lower = toBound(first), upper = toBound(last);
+  Value lower = toBound(part);
+  Value upper = toBound(arith::AddIOp::create(b, loc, part, index(1)));
   loop.setUpperBound(upper);
   loop.setLowerBound(lower);
 }
 
 /// The function of a level's tasks, on the network's own arguments and the
-/// number of the task.
-func::FuncOp Outliner::makeBody(ArrayRef<Statement *> level) {
+/// number of the task. Every statement's parts are spread over all tasks, so
+/// that a thread's tasks, which follow each other, have the same share of each.
+func::FuncOp Outliner::makeBody(ArrayRef<Statement *> level, int64_t tasks) {
   SmallVector<Type> types;
   for (BlockArgument argument : network.getArguments())
     if (isa<MemRefType>(argument.getType()))
@@ -437,16 +457,15 @@ func::FuncOp Outliner::makeBody(ArrayRef<Statement *> level) {
   b.setInsertionPointToStart(entry);
   auto exit = func::ReturnOp::create(b, loc);
   Value task = body.getArgument(number);
-  int64_t first = 0;
   for (Statement *s : level) {
     b.setInsertionPoint(exit);
-    int64_t tasks = s->getTasks();
-    Value own = arith::SubIOp::create(b, loc, task, index(first));
-    first += tasks;
-    if (level.size() > 1) {
-      // Tasks before the first are huge when subtracted from.
-      Value isOurs = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
-                                           own, index(tasks));
+    int64_t tasksPerPart = tasks / s->getParts();
+    Value part = task;
+    if (tasksPerPart > 1) {
+      part = arith::DivUIOp::create(b, loc, task, index(tasksPerPart));
+      Value rest = arith::RemUIOp::create(b, loc, task, index(tasksPerPart));
+      Value isOurs = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
+                                           rest, index(s->firstTask));
       auto choice = scf::IfOp::create(b, loc, isOurs, /*withElse=*/false);
       b.setInsertionPoint(choice.thenBlock()->getTerminator());
     }
@@ -456,22 +475,24 @@ func::FuncOp Outliner::makeBody(ArrayRef<Statement *> level) {
     captured.insert(s->outer->operand_begin(), s->outer->operand_end());
     for (Value value : captured)
       cloneFree(value, mapping);
-    Value outerIndex = own, innerIndex;
-    if (s->innerTasks > 1) {
-      outerIndex = arith::DivUIOp::create(b, loc, own, index(s->innerTasks));
-      innerIndex = arith::RemUIOp::create(b, loc, own, index(s->innerTasks));
+    int64_t minorParts = s->innerIsMajor ? s->outerParts : s->innerParts;
+    Value major = part, minor;
+    if (minorParts > 1) {
+      major = arith::DivUIOp::create(b, loc, part, index(minorParts));
+      minor = arith::RemUIOp::create(b, loc, part, index(minorParts));
     }
     auto outer = cast<scf::ForOp>(b.clone(*s->outer, mapping));
-    auto inner = s->innerTasks > 1 ? findInner(outer) : scf::ForOp();
+    auto inner = s->innerParts > 1 ? findInner(outer) : scf::ForOp();
     b.setInsertionPoint(outer);
     if (inner) {
       // Its bounds are constants; those inside the loop come out of it.
       for (Value bound : {inner.getLowerBound(), inner.getStep()})
         if (Operation *op = bound.getDefiningOp(); op && outer->isAncestor(op))
           op->moveBefore(outer);
-      setChunk(inner, innerIndex, s->innerChunk);
+      setPart(inner, s->innerIsMajor ? major : minor, s->innerParts);
     }
-    setChunk(outer, outerIndex, s->outerChunk);
+    if (s->outerParts > 1)
+      setPart(outer, s->innerIsMajor ? minor : major, s->outerParts);
   }
   return body;
 }
@@ -510,17 +531,26 @@ LogicalResult Outliner::outline(ArrayRef<Statement *> level) {
   double cycles = 0;
   for (Statement *s : level)
     cycles += s->cycles;
-  // A fork costs a microsecond or so: not for less than two grains.
-  if (cycles < 2 * grain)
+  if (cycles < grain)
     return success();
-  int64_t tasks = 0;
+  int64_t most = llvm::bit_floor(uint64_t(maxTasks)), tasks = 1;
   for (Statement *s : level) {
-    cut(*s, std::clamp<int64_t>(std::llround(s->cycles / grain), 1, maxTasks));
-    tasks += s->getTasks();
+    // A small statement is also cut: each thread has its lines.
+    int64_t grains =
+        std::max<int64_t>(kManyThreads, std::llround(s->cycles / grain));
+    cut(*s, std::min(most, int64_t(llvm::bit_floor(uint64_t(grains)))));
+    tasks = std::max(tasks, s->getParts());
   }
+  SmallVector<Statement *> whole;
+  llvm::copy_if(level, std::back_inserter(whole),
+                [](Statement *s) { return s->getParts() == 1; });
+  tasks =
+      std::max(tasks, std::min(most, int64_t(llvm::bit_floor(whole.size()))));
   if (tasks < 2)
     return success();
-  func::FuncOp body = makeBody(level);
+  for (auto [i, s] : llvm::enumerate(whole))
+    s->firstTask = int64_t(i) * tasks / int64_t(whole.size());
+  func::FuncOp body = makeBody(level, tasks);
   func::FuncOp task = makeTask(body);
   numTasks += tasks;
   b.setInsertionPoint(level.front()->outer);

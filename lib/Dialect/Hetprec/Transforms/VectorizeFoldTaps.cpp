@@ -1,5 +1,6 @@
 //===- VectorizeFoldTaps.cpp - Taps side by side, 64 lanes at a time ------===//
 
+#include "LaneLoops.h"
 #include "LaneVectors.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -71,24 +72,22 @@ Value FoldVectorizer::getSlots(ArrayRef<Value> lanes, int64_t word,
 void FoldVectorizer::run() {
   int64_t words = cast<MemRefType>(op.getInit().getType()).getDimSize(0);
   ArrayRef<int64_t> taps = op.getTaps(), tapPhases = op.getTapPhases();
-  v.repeat(v.index(op.getLaneBegin()), int64_t(op.getLaneCount()) / kLaneBlock,
-           kLaneBlock, {}, [&](Value lane, ValueRange) {
-             SmallVector<Value> lanes;
-             for (auto [t, tap] : llvm::enumerate(taps))
-               lanes.push_back(v.loadVector(
-                   op.getInput(), v.index(tapPhases.empty() ? 0 : tapPhases[t]),
-                   arith::AddIOp::create(b, loc, lane, v.index(tap)),
-                   kLaneBlock));
-             for (int64_t word = 0; word < words; ++word) {
-               Value all;
-               for (int64_t tap = 0; tap < int64_t(taps.size()); ++tap)
-                 if (Value slots = getSlots(lanes, word, tap))
-                   all = all ? arith::OrIOp::create(b, loc, all, slots) : slots;
-               v.storeVector(vector::BitCastOp::create(b, loc, wordType, all),
-                             op.getInit(), v.index(word), lane);
-             }
-             return SmallVector<Value>();
-           });
+  OpBuilder::InsertionGuard guard(b);
+  Value block = openLoop(b, loc, 0, int64_t(op.getLaneCount()) / kLaneBlock);
+  Value lane = makeIndex(b, loc, {block}, {kLaneBlock}, op.getLaneBegin());
+  SmallVector<Value> lanes;
+  for (auto [t, tap] : llvm::enumerate(taps))
+    lanes.push_back(v.loadVector(
+        op.getInput(), v.index(tapPhases.empty() ? 0 : tapPhases[t]),
+        arith::AddIOp::create(b, loc, lane, v.index(tap)), kLaneBlock));
+  for (int64_t word = 0; word < words; ++word) {
+    Value all;
+    for (int64_t tap = 0; tap < int64_t(taps.size()); ++tap)
+      if (Value slots = getSlots(lanes, word, tap))
+        all = all ? arith::OrIOp::create(b, loc, all, slots) : slots;
+    v.storeVector(vector::BitCastOp::create(b, loc, wordType, all),
+                  op.getInit(), v.index(word), lane);
+  }
 }
 
 void sysmol::hetprec::vectorizeFoldTaps(OpBuilder &b, FoldTapsOp op) {

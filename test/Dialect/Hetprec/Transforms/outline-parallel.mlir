@@ -1,13 +1,13 @@
 // RUN: sysmol-opt %s --split-input-file --verify-diagnostics --hetprec-outline-parallel="grain=100" | FileCheck %s
-// RUN: sysmol-opt %s --split-input-file --verify-diagnostics --hetprec-outline-parallel | FileCheck %s --check-prefix=COARSE
+// RUN: sysmol-opt %s --split-input-file --verify-diagnostics --hetprec-outline-parallel="grain=40000" | FileCheck %s --check-prefix=COARSE
 // RUN: sysmol-opt %s --split-input-file --verify-diagnostics --hetprec-outline-parallel="grain=100 max-tasks=1" | FileCheck %s --check-prefix=INORDER
 
 // INORDER-LABEL: func.func @network(
 // INORDER-NOT: llvm.call
 // INORDER: return
 
-// Loops that touch different bytes are one set of tasks (8 of one, 10 of the
-// other); the one that reads what they write is another.
+// Loops that touch different bytes are one set of tasks, each with a part of
+// both; the one that reads what they write is another.
 
 // CHECK-LABEL: func.func @network(
 // CHECK-SAME: %[[W:.+]]: memref<4096xi8>, %[[A:.+]]: memref<8192xi8>, %[[RT:.+]]: !llvm.ptr, %[[IN:.+]]: memref<4096xi8>)
@@ -22,11 +22,11 @@
 // CHECK: else
 // CHECK: llvm.load %[[RT]]
 // CHECK-NOT: scf.for
-// CHECK: %[[TASKS0:.+]] = arith.constant 18 : i32
+// CHECK: %[[TASKS0:.+]] = arith.constant 8 : i32
 // CHECK: constant @network_task0
 // CHECK: llvm.call %[[PICK]]#1(%[[PICK]]#0, %[[TASKS0]], %{{.+}}, %[[FRAME]])
 // CHECK-NOT: scf.for
-// CHECK: %[[TASKS1:.+]] = arith.constant 12 : i32
+// CHECK: %[[TASKS1:.+]] = arith.constant 8 : i32
 // CHECK: constant @network_task1
 // CHECK: llvm.call %[[PICK]]#1(%[[PICK]]#0, %[[TASKS1]], %{{.+}}, %[[FRAME]])
 // CHECK-NOT: llvm.call
@@ -37,24 +37,32 @@
 // CHECK: scf.for
 // CHECK: llvm.call
 
-// Chunks of a loop whose inner loop is cut, as the outer runs but twice.
+// Four ranges of the loop inside, the same for both halves of the outer one:
+// what follows each other in memory comes first.
 // CHECK: func.func private @network_body1(
-// CHECK-SAME: memref<4096xi8> {llvm.noalias}, %{{.+}}: memref<8192xi8> {llvm.noalias}, %{{.+}}: memref<4096xi8> {llvm.noalias}, %{{.+}}: index
-// CHECK: arith.divui
-// CHECK: arith.remui
+// CHECK-SAME: memref<4096xi8> {llvm.noalias}, %{{.+}}: memref<8192xi8> {llvm.noalias}, %{{.+}}: memref<4096xi8> {llvm.noalias}, %[[T1:.+]]: index
+// CHECK: %[[MAJOR:.+]] = arith.divui %[[T1]], %{{.+}} : index
+// CHECK: %[[MINOR:.+]] = arith.remui %[[T1]], %{{.+}} : index
+// CHECK: %[[C400:.+]] = arith.constant 400 : index
+// CHECK: arith.muli %[[MAJOR]], %[[C400]]
+// CHECK: arith.muli %[[MINOR]],
 // CHECK: scf.for
 // CHECK: scf.for
 // CHECK: func.func private @network_task1(%[[F:.+]]: !llvm.ptr, %{{.+}}: i32)
 // CHECK: llvm.load
 // CHECK: call @network_body1
 
+// Every task has a part of each statement.
 // CHECK: func.func private @network_body0(
-// CHECK: arith.cmpi ult
-// CHECK: scf.if
+// CHECK-SAME: %[[T0:[a-z0-9]+]]: index)
+// CHECK-NOT: scf.if
+// CHECK: arith.muli %[[T0]],
 // CHECK: scf.for
-// CHECK: arith.cmpi ult
-// CHECK: scf.if
+// CHECK: memref.load
+// CHECK-NOT: scf.if
+// CHECK: arith.divui %[[T0]],
 // CHECK: scf.for
+// CHECK: memref.store
 
 // Too little for a fork.
 // COARSE-LABEL: func.func @network(
@@ -91,16 +99,19 @@ func.func @network(%weights: memref<4096xi8>, %arena: memref<8192xi8>, %in: memr
 
 // -----
 
-// What is no parallel loop is one task; a loop behind it that needs nothing of
-// it runs beside it. A prefetch is no need.
+// What is no parallel loop belongs to one task; a loop behind it that needs
+// nothing of it runs beside it. A prefetch is no need.
 
 // CHECK-LABEL: func.func @loose(
-// CHECK: %[[TASKS:.+]] = arith.constant 9 : i32
+// CHECK: %[[TASKS:.+]] = arith.constant 8 : i32
 // CHECK: llvm.call %{{.+}}(%{{.+}}, %[[TASKS]],
 // CHECK-NOT: llvm.call
 // CHECK: return
 // CHECK: func.func private @loose_body0(
-// CHECK: scf.if
+// CHECK-SAME: %[[TASK:[a-z0-9]+]]: index)
+// CHECK: %[[REST:.+]] = arith.remui %[[TASK]],
+// CHECK: %[[OURS:.+]] = arith.cmpi eq, %[[REST]], %{{.+}} : index
+// CHECK: scf.if %[[OURS]]
 // CHECK: memref.load
 // CHECK: arith.addi
 // CHECK: memref.store
@@ -145,6 +156,34 @@ func.func @scratch(%weights: memref<64xi8>, %arena: memref<8192xi8>) {
     memref.store %x, %own[%c0] : memref<64xi8>
     %y = memref.load %own[%c0] : memref<64xi8>
     memref.store %y, %arena[%i] : memref<8192xi8>
+  } {hetprec.parallel}
+  return
+}
+
+// -----
+
+// Nothing passes a clock: two loops that could run at the same time do not.
+
+// CHECK-LABEL: func.func @clock(
+// CHECK: llvm.call %{{.+}}#1(
+// CHECK: llvm.call_intrinsic "llvm.readcyclecounter"
+// CHECK: memref.store
+// CHECK: llvm.call %{{.+}}#1(
+// CHECK: return
+func.func @clock(%weights: memref<64xi8>, %arena: memref<8192xi8>, %times: memref<1xi64>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c4096 = arith.constant 4096 : index
+  %zero = arith.constant 0 : i8
+  %b = memref.view %arena[%c4096][] : memref<8192xi8> to memref<4096xi8>
+  %a = memref.view %arena[%c0][] : memref<8192xi8> to memref<4096xi8>
+  scf.for %i = %c0 to %c4096 step %c1 {
+    memref.store %zero, %a[%i] : memref<4096xi8>
+  } {hetprec.parallel}
+  %now = llvm.call_intrinsic "llvm.readcyclecounter"() : () -> i64
+  memref.store %now, %times[%c0] : memref<1xi64>
+  scf.for %i = %c0 to %c4096 step %c1 {
+    memref.store %zero, %b[%i] : memref<4096xi8>
   } {hetprec.parallel}
   return
 }

@@ -11,9 +11,11 @@
 // CHECK-DAG: %[[M2:.+]] = arith.constant dense<771> : vector<32xi16>
 // CHECK-DAG: %[[UP:.+]] = arith.constant dense<4> : vector<32xi16>
 // CHECK-DAG: %[[DOWN:.+]] = arith.constant dense<2> : vector<32xi16>
-// CHECK: scf.for %[[L:.+]] = %c6{{.*}} to %c134{{.*}} step %c64
+// CHECK: scf.for %[[I:.+]] = %c0{{.*}} to %c2{{.*}} step %c1
+// CHECK: %[[LANES:.+]] = arith.muli %[[I]], %c64
+// CHECK: %[[L:.+]] = arith.addi %[[LANES]], %c6
 // CHECK: %[[A:.+]] = vector.load %[[X]][%c0{{.*}}, %[[L]]]
-// CHECK: %[[AT:.+]] = arith.addi %[[L]], %c7
+// CHECK: %[[AT:.+]] = arith.addi %[[LANES]], %c13
 // CHECK: %[[B:.+]] = vector.load %[[X]][%c1{{.*}}, %[[AT]]]
 // CHECK: %[[A16:.+]] = vector.bitcast %[[A]] : vector<64xi8> to vector<32xi16>
 // CHECK: %[[FIRST:.+]] = arith.andi %[[A16]], %[[M0]]
@@ -26,6 +28,7 @@
 // CHECK: %[[DOWNED:.+]] = arith.shrui %[[B16]], %[[DOWN]]
 // CHECK: arith.andi %[[DOWNED]], %[[M2]]
 // CHECK: vector.store %{{.+}}, %[[OUT]][%c1{{.*}}, %[[L]]]
+// CHECK: hetprec.parallel
 func.func @two_bits(%x: memref<2x192xi8>, %out: memref<2x192xi8>) {
   hetprec.fold_taps %x : memref<2x192xi8> outs(%out : memref<2x192xi8>)
     {level = 2, channels = array<i64: 2, 2>, taps = array<i64: 0, 7>, tap_phases = array<i64: 0, 1>, lane_begin = 6, lane_count = 128}

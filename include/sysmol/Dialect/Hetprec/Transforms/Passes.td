@@ -285,12 +285,15 @@ def OutlineParallelPass
   let description = [{
     Runs on loops over memrefs, when weights and arena are arguments already.
     Loops that may run in any order (`scf.parallel`, `scf.for` marked
-    `hetprec.parallel`) are cut into tasks of about `grain` estimated cycles;
+    `hetprec.parallel`) are cut into parts of about `grain` estimated cycles;
     their number depends on the network alone, so that code and results are the
     same for any number of threads. Which loops may run at the same time follows
     from the bytes of the arguments that each reads and writes: statements get
     levels, and those of one level are one set of tasks, with a barrier behind
-    it. A level of less than two grains stays as it is: a fork would cost more.
+    it. The parts of each statement are spread over all tasks: a thread, which
+    takes tasks that follow each other, has the same share of each statement, and
+    mostly reads what it wrote. A level of less than a grain stays as it is.
+    Nothing moves past a clock (`llvm.readcyclecounter`).
 
     The function gets one more argument (behind the arena): null, or a pointer to
 
@@ -319,9 +322,9 @@ def OutlineParallelPass
     ```
   }];
   let options = [
-    Option<"grain", "grain", "int64_t", "8000",
+    Option<"grain", "grain", "int64_t", "4000",
            "least estimated cycles of a task">,
-    Option<"maxTasks", "max-tasks", "int64_t", "256",
+    Option<"maxTasks", "max-tasks", "int64_t", "64",
            "most tasks made of one loop nest; 1: statements stay in order">];
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect",
