@@ -127,7 +127,8 @@ def networks(pairs: Sequence[tuple[Path, Path]], runs: int = 2000) -> dict[str, 
     Returns
     -------
     dict
-        ``suite``, ``environment`` and ``rows``, ready for JSON.
+        ``suite``, ``environment`` and ``rows``, ready for JSON; in a row also the bytes of the
+        weights with their scales and tables, as stored and as float32.
     """
     from sysmol import data
 
@@ -144,7 +145,8 @@ def networks(pairs: Sequence[tuple[Path, Path]], runs: int = 2000) -> dict[str, 
             quantize_int8(twin, int8, images.images)
             measured = latencies(model, twin, int8, image, runs)
         name = f"{model.name}, {'x'.join(map(str, shape))}, 1 thread, {model.target}"
-        found += rows(name, measured)
+        sizes = {"weight_bytes": model.sizes.weights, "float_bytes": model.sizes.floats}
+        found += [row | sizes for row in rows(name, measured)]
     return {
         "suite": "networks",
         "environment": environment(),

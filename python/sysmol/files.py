@@ -124,13 +124,16 @@ def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -
 
 @contextlib.contextmanager
 def folder(path: Path) -> Iterator[None]:
-    """Make a folder to work in; it goes again if the work fails and has left nothing in it."""
-    made = not path.exists()
+    """Make a folder to work in; it goes again if the work fails and has left nothing in it.
+
+    So do the folders above it that it was the first in.
+    """
+    made = [p for p in (path, *path.parents) if not p.exists()]
     path.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException:
-        if made:
-            with contextlib.suppress(OSError):  # not empty
-                path.rmdir()
+        with contextlib.suppress(OSError):  # not empty
+            for p in made:
+                p.rmdir()
         raise

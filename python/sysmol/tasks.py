@@ -88,17 +88,15 @@ class Task:
     recipe: Recipe
 
 
-def _short_cycle(elapsed: float, epochs: int) -> float:
-    """The one-cycle rate (Smith 2018) of 12 epochs or more, brought to 0 early at the end."""
-    progress = elapsed / max(12, epochs)
-    cycle = progress / 0.3 + 0.01 if progress < 0.3 else (1 - progress) / 0.7
-    return min(cycle, (epochs - elapsed) / 2.8)
-
-
 def _cycle(elapsed: float, epochs: int) -> float:
     """The one-cycle rate (Smith 2018) of ``epochs``: linear up for 30 %, then linear to 0."""
     progress = elapsed / epochs
     return progress / 0.3 + 0.01 if progress < 0.3 else (1 - progress) / 0.7
+
+
+def _short_cycle(elapsed: float, epochs: int) -> float:
+    """That of 12 epochs or more, brought to 0 early at the end."""
+    return min(_cycle(elapsed, max(12, epochs)), (epochs - elapsed) / 2.8)
 
 
 def _preresnet20() -> nn.Module:

@@ -794,9 +794,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with files.folder(options.out):
         _train(options, settings)
     return 0
-
-
-if __name__ == "__main__":
-    from sysmol.cli import main as command
-
-    sys.exit(command(["train", *sys.argv[1:]]))

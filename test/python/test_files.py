@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sysmol import SysmolError
+from sysmol import SysmolError, files
 from sysmol.errors import ResourceLimit
 from sysmol.files import write, write_all, write_json, write_text
 
@@ -91,3 +91,14 @@ def test_whatever_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         write(tmp_path / "a", lambda part: 1 // 0)
     assert listing(tmp_path) == []
+
+
+def test_a_refused_folder_leaves_none_behind(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="refused"), files.folder(tmp_path / "a" / "b" / "c"):
+        raise ValueError("refused")
+    assert listing(tmp_path) == []
+    (tmp_path / "a").mkdir()
+    with pytest.raises(ValueError, match="refused"), files.folder(tmp_path / "a" / "b" / "c"):
+        (tmp_path / "a" / "b" / "log").write_text("kept")
+        raise ValueError("refused")
+    assert listing(tmp_path / "a") == ["b"] and listing(tmp_path / "a" / "b") == ["log"]

@@ -101,6 +101,21 @@ func.func @join8(%a: vector<16xi32>, %b: vector<16xi32>, %c: vector<16xi32>, %d:
   return %w : vector<16xi32>
 }
 
+// More words than a register has: one after the other, in order.
+// CHECK-LABEL: @join8_twice
+// CHECK-COUNT-4: vector.extract_strided_slice %{{.+}} {offsets = [0], sizes = [16], strides = [1]}
+// CHECK-COUNT-2: llvm.x86.avx512.packssdw.512
+// CHECK: %[[FIRST:.+]] = llvm.call_intrinsic "llvm.x86.avx512.packuswb.512"
+// CHECK-COUNT-4: vector.extract_strided_slice %{{.+}} {offsets = [16], sizes = [16], strides = [1]}
+// CHECK-COUNT-2: llvm.x86.avx512.packssdw.512
+// CHECK: llvm.call_intrinsic "llvm.x86.avx512.packuswb.512"
+// CHECK-NOT: arith.trunci
+// CHECK: return
+func.func @join8_twice(%a: vector<32xi32>, %b: vector<32xi32>, %c: vector<32xi32>, %d: vector<32xi32>) -> vector<32xi32> {
+  %w = hetprec.join_codes %a, %b, %c, %d level = 8 : vector<32xi32> -> vector<32xi32>
+  return %w : vector<32xi32>
+}
+
 // Two registers' nibbles to one register of 16-bit words, four lanes of each in
 // turn, which are put in order.
 // CHECK-LABEL: @join4

@@ -1,4 +1,4 @@
-//===- HetprecToVector.h - The generic lowering of mac ----------*- C++ -*-===//
+//===- HetprecToVector.h - Ops on registers, for any target -----*- C++ -*-===//
 
 #ifndef SYSMOL_CONVERSION_HETPRECTOVECTOR_HETPRECTOVECTOR_H
 #define SYSMOL_CONVERSION_HETPRECTOVECTOR_HETPRECTOVECTOR_H
@@ -11,8 +11,8 @@ namespace sysmol {
 #define GEN_PASS_DECL_CONVERTHETPRECTOVECTORPASS
 #include "sysmol/Conversion/Passes.h.inc"
 
-/// Lowers `hetprec.mac` and `hetprec.join_codes` with ops that all targets
-/// have.
+/// Lowers `hetprec.mac`, `hetprec.join_codes` and `hetprec.narrow_lanes` with
+/// ops that all targets have.
 void populateHetprecToVectorPatterns(mlir::RewritePatternSet &patterns,
                                      mlir::PatternBenefit benefit = 1);
 

@@ -41,11 +41,6 @@ int64_t sysmol::hetprec::getWordBits(int64_t level) {
 HETPREC_PACKED_OP_EFFECTS(ContractOp)
 HETPREC_PACKED_OP_EFFECTS(ContractOutputsOp)
 HETPREC_PACKED_OP_EFFECTS(RequantizeLanesOp)
-HETPREC_PACKED_OP_EFFECTS(PackLanesOp)
-HETPREC_PACKED_OP_EFFECTS(UnpackLanesOp)
-HETPREC_PACKED_OP_EFFECTS(SplitPhasesOp)
-HETPREC_PACKED_OP_EFFECTS(SpreadLanesOp)
-HETPREC_PACKED_OP_EFFECTS(FoldTapsOp)
 
 /// Words, and lanes counted from `lane_begin` on (the tiling driver takes an
 /// iteration domain to begin at 0).
@@ -292,8 +287,10 @@ LogicalResult ContractOp::verify() {
       return emitOpError("rows and lanes differ in their groups");
   }
   int64_t begin = getLaneBegin(), count = getLaneCount();
-  if (count % kLaneBlock != 0)
-    return emitOpError("lane_count must be a multiple of 64");
+  if (count < kLaneBlock || count % kLaneBlock != 0)
+    return emitOpError("lane_count must be a positive multiple of 64");
+  if (numRows == 0)
+    return emitOpError("needs rows");
   constexpr int64_t most = int64_t(1) << 40; // sums of these do not overflow
   auto isFar = [](int64_t lane) { return lane > most || lane < -most; };
   if (isFar(begin) || isFar(count) || isFar(getOrigin()) ||
@@ -446,8 +443,8 @@ LogicalResult ContractOutputsOp::verify() {
       getDim(getInit(), 0) != getNumTiles() * getTileOutputs())
     return emitOpError("init must have a row of i32 for each output of a tile");
   int64_t begin = getLaneBegin(), count = getLaneCount();
-  if (count % kLaneBlock != 0)
-    return emitOpError("lane_count must be a multiple of 64");
+  if (count < kLaneBlock || count % kLaneBlock != 0)
+    return emitOpError("lane_count must be a positive multiple of 64");
   if (int64_t(getUsedLanes()) < 1 || int64_t(getUsedLanes()) > count)
     return emitOpError("used_lanes must be in [1, lane_count]");
   if (LanesAttr layout = getLayoutAttr();
@@ -585,128 +582,6 @@ LogicalResult RequantizeLanesOp::getResultTilePosition(
     SmallVector<OpFoldResult> &resultSizes) {
   setTilePosition(b, getLoc(), getLaneBegin(), offsets, sizes, resultOffsets,
                   resultSizes);
-  return success();
-}
-
-//===----------------------------------------------------------------------===//
-// PackLanesOp
-//===----------------------------------------------------------------------===//
-
-LogicalResult PackLanesOp::verify() {
-  auto input = cast<ShapedType>(getInput().getType());
-  bool isReal = isa<FloatType>(input.getElementType());
-  if (getMultiplier().has_value() != (isReal && getLevel() != 0))
-    return emitOpError("needs a multiplier for codes of reals, and only there");
-  if (isReal && getLevel() != 0 && input.getRank() != 4)
-    return emitOpError("packs codes of reals [N, C, H, W]");
-  ArrayRef<int64_t> strides = getStrides(), pads = getPads(),
-                    phases = getPhases();
-  if (phases.empty() && strides.empty() && pads.empty())
-    return success();
-  if (phases.empty() || strides.size() != 2 || pads.size() != 2 ||
-      input.getRank() != 4 || getLevel() == 0)
-    return emitOpError("needs phases, two strides and two pads together, and "
-                       "codes [N, C, H, W]");
-  auto outside = [](int64_t low) {
-    return [low](int64_t v) { return v < low || v > INT32_MAX; };
-  };
-  if (llvm::any_of(strides, outside(1)) || llvm::any_of(pads, outside(0)))
-    return emitOpError("needs positive strides, and pads in [0, 2^31)");
-  if (llvm::any_of(phases, [&](int64_t phase) {
-        return phase < 0 || phase >= strides[0] * strides[1];
-      }))
-    return emitOpError("needs phases of its strides");
-  return success();
-}
-
-//===----------------------------------------------------------------------===//
-// SpreadLanesOp
-//===----------------------------------------------------------------------===//
-
-LogicalResult SpreadLanesOp::verify() {
-  if (failed(verifyLevel(*this, getLevel())))
-    return failure();
-  int64_t channels = getChannels(), first = getFirst();
-  int64_t slots = getChannelsPerWord(getLevel());
-  auto input = cast<ShapedType>(getInput().getType());
-  auto init = cast<ShapedType>(getInit().getType());
-  if (input.getElementTypeBitWidth() != getWordBits(getLevel()) ||
-      init.getElementTypeBitWidth() != 8)
-    return emitOpError("spreads the words of its level to bytes");
-  if (!input.hasStaticShape() || !init.hasStaticShape() ||
-      input.getRank() != 2 || init.getRank() != 2)
-    return emitOpError("needs planes of known sizes");
-  if (channels < 1 || first < 0 ||
-      input.getDimSize(0) != int64_t(llvm::divideCeil(channels, slots)))
-    return emitOpError("needs the words of its channels");
-  bool splits = !getRowPhases().empty();
-  if (splits != getFrom().has_value() || splits != getTo().has_value() ||
-      (splits ? getPads().size() != 2 : !getPads().empty()))
-    return emitOpError("needs row_phases, two pads, from and to together");
-  int64_t stride = getStride();
-  if (stride < 1 || (!splits && stride != 1) ||
-      llvm::any_of(getPads(), [](int64_t p) { return p < 0 || p > INT32_MAX; }))
-    return emitOpError(
-        "needs a positive stride, 1 without row_phases, and pads "
-        "in [0, 2^31)");
-  if (llvm::any_of(getRowPhases(),
-                   [&](int64_t row) { return row < 0 || row >= stride; }))
-    return emitOpError("needs row_phases in [0, stride)");
-  int64_t phases = getNumPhases();
-  if (init.getDimSize(0) % phases != 0 ||
-      channels > init.getDimSize(0) / phases ||
-      first > init.getDimSize(0) / phases - channels)
-    return emitOpError("needs a plane for each channel in each phase");
-  if (splits && (getFrom()->getSize() > input.getDimSize(1) ||
-                 getTo()->getSize() != init.getDimSize(1) ||
-                 getFrom()->getImages() != getTo()->getImages()))
-    return emitOpError("needs planes of its layouts, of as many images");
-  if (!splits && (input.getDimSize(1) != init.getDimSize(1) ||
-                  init.getDimSize(1) % kLaneBlock != 0))
-    return emitOpError("needs the same lanes on both sides, in blocks of 64");
-  return success();
-}
-
-//===----------------------------------------------------------------------===//
-// FoldTapsOp
-//===----------------------------------------------------------------------===//
-
-LogicalResult FoldTapsOp::verify() {
-  if (failed(verifyLevel(*this, getLevel())))
-    return failure();
-  auto input = cast<ShapedType>(getInput().getType());
-  auto init = cast<ShapedType>(getInit().getType());
-  int64_t bits = getWordBits(getLevel());
-  if (input.getElementTypeBitWidth() != bits ||
-      init.getElementTypeBitWidth() != bits)
-    return emitOpError("folds the words of its level");
-  if (!input.hasStaticShape() || !init.hasStaticShape() ||
-      input.getRank() != 2 || init.getRank() != 2)
-    return emitOpError("needs planes of known sizes");
-  int64_t perWord = getChannelsPerWord(getLevel()), slots = 0;
-  for (int64_t channels : getChannels()) {
-    if (channels < 1 || channels > perWord)
-      return emitOpError() << "folds 1 to " << perWord << " channels of a word";
-    slots += channels;
-  }
-  ArrayRef<int64_t> taps = getTaps(), tapPhases = getTapPhases();
-  constexpr int64_t most = int64_t(1) << 40; // sums of these do not overflow
-  if (taps.empty() || taps.size() != getChannels().size() ||
-      llvm::any_of(taps, [](int64_t t) { return t < 0 || t > most; }))
-    return emitOpError("needs taps, in [0, 2^40], and channels for each");
-  if (!tapPhases.empty() && (tapPhases.size() != taps.size() ||
-                             llvm::any_of(tapPhases, [&](int64_t phase) {
-                               return phase < 0 || phase >= input.getDimSize(0);
-                             })))
-    return emitOpError("needs one tap_phases entry for each tap, a plane");
-  if (init.getDimSize(0) != int64_t(llvm::divideCeil(slots, perWord)))
-    return emitOpError("needs as many words as the taps of its channels fill");
-  int64_t begin = getLaneBegin(), count = getLaneCount();
-  if (begin < 0 || begin > most || count < 1 || count > most ||
-      count % kLaneBlock != 0 || begin + count > init.getDimSize(1) ||
-      begin + count + *llvm::max_element(taps) > input.getDimSize(1))
-    return emitOpError("reads and writes blocks of 64 lanes that the planes "
-                       "have");
   return success();
 }
 

@@ -209,6 +209,15 @@ struct VectorizeLanesPass
         op->emitOpError("must be on memrefs to be vectorized; bufferize first");
         return WalkResult::interrupt();
       }
+      // A tile's operands begin with its own lanes.
+      if (auto contract = dyn_cast<ContractOp>(op);
+          contract &&
+          (contract.getLaneBegin() != 0 || contract.getOrigin() != 0 ||
+           ShapedType::isDynamic(contract.getNumRows()))) {
+        op->emitOpError("must be a tile of known rows whose lane_begin and "
+                        "origin are 0; run hetprec-tile-lanes first");
+        return WalkResult::interrupt();
+      }
       ops.push_back(op);
       return WalkResult::advance();
     });

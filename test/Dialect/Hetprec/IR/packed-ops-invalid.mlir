@@ -19,7 +19,7 @@ func.func @planes(%a: tensor<1x64xi8>, %w: tensor<7x1xi8>, %init: tensor<8x64xi3
 // -----
 
 func.func @blocks(%a: tensor<1x64xi8>, %w: tensor<7x1xi8>, %init: tensor<7x64xi32>) -> tensor<7x64xi32> {
-  // expected-error @+1 {{lane_count must be a multiple of 64}}
+  // expected-error @+1 {{lane_count must be a positive multiple of 64}}
   %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<7x1xi8>) outs(%init : tensor<7x64xi32>)
     {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 32} -> tensor<7x64xi32>
   return %r : tensor<7x64xi32>
@@ -64,7 +64,7 @@ func.func @output_rows(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<6
 // -----
 
 func.func @output_lanes(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
-  // expected-error @+1 {{lane_count must be a multiple of 64}}
+  // expected-error @+1 {{lane_count must be a positive multiple of 64}}
   %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<64x64xi32>)
     {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 32, used_lanes = 4, tile_blocks = 1} -> tensor<64x64xi32>
   return %r : tensor<64x64xi32>
@@ -199,119 +199,6 @@ func.func @bytes_of_words(%a: tensor<1x64xi8>, %w: tensor<1x1xi32>, %init: tenso
 
 // -----
 
-func.func @spread_words(%a: tensor<1x64xi16>, %init: tensor<4x64xi8>) -> tensor<4x64xi8> {
-  // expected-error @+1 {{spreads the words of its level to bytes}}
-  %r = hetprec.spread_lanes %a : tensor<1x64xi16> outs(%init : tensor<4x64xi8>) {level = 8, first = 0, channels = 4} -> tensor<4x64xi8>
-  return %r : tensor<4x64xi8>
-}
-
-// -----
-
-func.func @spread_phases(%a: tensor<3x64xi8>, %init: tensor<8x64xi8>) -> tensor<8x64xi8> {
-  // expected-error @+1 {{needs the words of its channels}}
-  %r = hetprec.spread_lanes %a : tensor<3x64xi8> outs(%init : tensor<8x64xi8>) {level = 2, first = 0, channels = 4} -> tensor<8x64xi8>
-  return %r : tensor<8x64xi8>
-}
-
-// -----
-
-func.func @spread_layouts(%a: tensor<2x64xi8>, %init: tensor<8x64xi8>) -> tensor<8x64xi8> {
-  // expected-error @+1 {{needs row_phases, two pads, from and to together}}
-  %r = hetprec.spread_lanes %a : tensor<2x64xi8> outs(%init : tensor<8x64xi8>) {level = 2, first = 0, channels = 4, row_phases = array<i64: 0, 1>, stride = 2, pads = array<i64: 0, 0>} -> tensor<8x64xi8>
-  return %r : tensor<8x64xi8>
-}
-
-// -----
-
-func.func @spread_stride(%a: tensor<2x64xi8>, %init: tensor<4x64xi8>) -> tensor<4x64xi8> {
-  // expected-error @+1 {{needs a positive stride, 1 without row_phases, and pads in [0, 2^31)}}
-  %r = hetprec.spread_lanes %a : tensor<2x64xi8> outs(%init : tensor<4x64xi8>) {level = 2, first = 0, channels = 4, stride = 2} -> tensor<4x64xi8>
-  return %r : tensor<4x64xi8>
-}
-
-// -----
-
-#eight = #hetprec.lanes<1 x 8 x 8, row_stride = 8, image_stride = 64, base = 0, size = 64>
-#four = #hetprec.lanes<1 x 4 x 8, row_stride = 8, image_stride = 32, base = 0, size = 64>
-func.func @spread_rows(%a: tensor<2x64xi8>, %init: tensor<8x64xi8>) -> tensor<8x64xi8> {
-  // expected-error @+1 {{needs row_phases in [0, stride)}}
-  %r = hetprec.spread_lanes %a : tensor<2x64xi8> outs(%init : tensor<8x64xi8>) {level = 2, first = 0, channels = 4, row_phases = array<i64: 0, 2>, stride = 2, pads = array<i64: 0, 0>, from = #eight, to = #four} -> tensor<8x64xi8>
-  return %r : tensor<8x64xi8>
-}
-
-// -----
-
-#eight = #hetprec.lanes<1 x 8 x 8, row_stride = 8, image_stride = 64, base = 0, size = 64>
-#four = #hetprec.lanes<1 x 4 x 8, row_stride = 8, image_stride = 32, base = 0, size = 128>
-func.func @spread_sizes(%a: tensor<2x64xi8>, %init: tensor<8x64xi8>) -> tensor<8x64xi8> {
-  // expected-error @+1 {{needs planes of its layouts, of as many images}}
-  %r = hetprec.spread_lanes %a : tensor<2x64xi8> outs(%init : tensor<8x64xi8>) {level = 2, first = 0, channels = 4, row_phases = array<i64: 0, 1>, stride = 2, pads = array<i64: 0, 0>, from = #eight, to = #four} -> tensor<8x64xi8>
-  return %r : tensor<8x64xi8>
-}
-
-// -----
-
-#eight = #hetprec.lanes<1 x 8 x 8, row_stride = 8, image_stride = 64, base = 0, size = 64>
-func.func @pack_reals(%a: tensor<1x4x8x8xf32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
-  // expected-error @+1 {{needs a multiplier for codes of reals, and only there}}
-  %r = hetprec.pack_lanes %a : tensor<1x4x8x8xf32> outs(%init : tensor<1x64xi32>) {level = 8, channels = array<i64: 0, 1, 2, 3>, layout = #eight} -> tensor<1x64xi32>
-  return %r : tensor<1x64xi32>
-}
-
-// -----
-
-#rows = #hetprec.lanes<8 x 1 x 1, row_stride = 1, image_stride = 1, base = 0, size = 64>
-func.func @pack_real_rows(%a: tensor<8x4xf32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
-  // expected-error @+1 {{packs codes of reals [N, C, H, W]}}
-  %r = hetprec.pack_lanes %a : tensor<8x4xf32> outs(%init : tensor<1x64xi32>) {level = 8, channels = array<i64: 0, 1, 2, 3>, layout = #rows, multiplier = 1.0 : f32} -> tensor<1x64xi32>
-  return %r : tensor<1x64xi32>
-}
-
-// -----
-
-#eight = #hetprec.lanes<1 x 8 x 8, row_stride = 8, image_stride = 64, base = 0, size = 64>
-func.func @pack_phases(%a: tensor<1x4x8x8xi8>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
-  // expected-error @+1 {{needs phases, two strides and two pads together, and codes [N, C, H, W]}}
-  %r = hetprec.pack_lanes %a : tensor<1x4x8x8xi8> outs(%init : tensor<1x64xi32>) {level = 8, channels = array<i64: 0, 1, 2, 3>, layout = #eight, phases = array<i64: 0>} -> tensor<1x64xi32>
-  return %r : tensor<1x64xi32>
-}
-
-// -----
-
-#eight = #hetprec.lanes<1 x 8 x 8, row_stride = 8, image_stride = 64, base = 0, size = 64>
-func.func @pack_strides(%a: tensor<1x4x8x8xi8>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
-  // expected-error @+1 {{needs positive strides, and pads in [0, 2^31)}}
-  %r = hetprec.pack_lanes %a : tensor<1x4x8x8xi8> outs(%init : tensor<1x64xi32>) {level = 8, channels = array<i64: 0, 1, 2, 3>, layout = #eight, phases = array<i64: 0>, strides = array<i64: 1, 0>, pads = array<i64: 0, 0>} -> tensor<1x64xi32>
-  return %r : tensor<1x64xi32>
-}
-
-// -----
-
-#eight = #hetprec.lanes<1 x 8 x 8, row_stride = 8, image_stride = 64, base = 0, size = 64>
-func.func @pack_far_phase(%a: tensor<1x4x8x8xi8>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
-  // expected-error @+1 {{needs phases of its strides}}
-  %r = hetprec.pack_lanes %a : tensor<1x4x8x8xi8> outs(%init : tensor<1x64xi32>) {level = 8, channels = array<i64: 0, 1, 2, 3>, layout = #eight, phases = array<i64: 2>, strides = array<i64: 2, 1>, pads = array<i64: 0, 0>} -> tensor<1x64xi32>
-  return %r : tensor<1x64xi32>
-}
-
-// -----
-
-func.func @spread_planes(%a: tensor<2x64xi8>, %init: tensor<4x64xi8>) -> tensor<4x64xi8> {
-  // expected-error @+1 {{needs a plane for each channel in each phase}}
-  %r = hetprec.spread_lanes %a : tensor<2x64xi8> outs(%init : tensor<4x64xi8>) {level = 2, first = 1, channels = 4} -> tensor<4x64xi8>
-  return %r : tensor<4x64xi8>
-}
-
-// -----
-
-func.func @spread_lanes(%a: tensor<2x64xi8>, %init: tensor<4x128xi8>) -> tensor<4x128xi8> {
-  // expected-error @+1 {{needs the same lanes on both sides, in blocks of 64}}
-  %r = hetprec.spread_lanes %a : tensor<2x64xi8> outs(%init : tensor<4x128xi8>) {level = 2, first = 0, channels = 4} -> tensor<4x128xi8>
-  return %r : tensor<4x128xi8>
-}
-
-// -----
-
 func.func @tap_bytes(%a: tensor<1x67xi8>, %w: tensor<1x1xi32>, %init: tensor<1x64xi32>) -> tensor<1x64xi32> {
   // expected-error @+1 {{needs tap_bytes in [1, 4], one for each tap, with lane_bytes only}}
   %r = hetprec.contract accumulator lanes(%a : tensor<1x67xi8>) rows(%w : tensor<1x1xi32>) outs(%init : tensor<1x64xi32>)
@@ -344,78 +231,6 @@ func.func @far_lanes(%a: tensor<1x256xi8>, %w: tensor<1x1xi32>, %init: tensor<1x
   %r = hetprec.contract accumulator lanes(%a : tensor<1x256xi8>) rows(%w : tensor<1x1xi32>) outs(%init : tensor<1x64xi32>)
     {levels = array<i64: 8>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 4611686018427387904, lane_bytes = 4, tap_bytes = array<i64: 4>, lane_begin = 0, lane_count = 64} -> tensor<1x64xi32>
   return %r : tensor<1x64xi32>
-}
-
-// -----
-
-func.func @spread_far(%a: tensor<1x64xi8>, %init: tensor<4x64xi8>) -> tensor<4x64xi8> {
-  // expected-error @+1 {{needs a plane for each channel in each phase}}
-  %r = hetprec.spread_lanes %a : tensor<1x64xi8> outs(%init : tensor<4x64xi8>) {level = 1, first = 9223372036854775807, channels = 1} -> tensor<4x64xi8>
-  return %r : tensor<4x64xi8>
-}
-
-// -----
-
-func.func @spread_unknown(%a: memref<1x?xi8>, %init: memref<4x?xi8>) {
-  // expected-error @+1 {{needs planes of known sizes}}
-  hetprec.spread_lanes %a : memref<1x?xi8> outs(%init : memref<4x?xi8>) {level = 1, first = 0, channels = 4}
-  return
-}
-
-// -----
-
-func.func @fold_words(%a: tensor<1x128xi16>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
-  // expected-error @+1 {{folds the words of its level}}
-  %r = hetprec.fold_taps %a : tensor<1x128xi16> outs(%init : tensor<1x128xi8>) {level = 2, channels = array<i64: 1, 1>, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
-  return %r : tensor<1x128xi8>
-}
-
-// -----
-
-func.func @fold_channels(%a: tensor<1x128xi8>, %init: tensor<3x128xi8>) -> tensor<3x128xi8> {
-  // expected-error @+1 {{folds 1 to 3 channels of a word}}
-  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<3x128xi8>) {level = 2, channels = array<i64: 4, 4>, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<3x128xi8>
-  return %r : tensor<3x128xi8>
-}
-
-// -----
-
-func.func @fold_size(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
-  // expected-error @+1 {{needs as many words as the taps of its channels fill}}
-  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = array<i64: 2, 2>, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
-  return %r : tensor<1x128xi8>
-}
-
-// -----
-
-func.func @fold_phases(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
-  // expected-error @+1 {{needs one tap_phases entry for each tap, a plane}}
-  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = array<i64: 1, 1>, taps = array<i64: 0, 1>, tap_phases = array<i64: 0, 1>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
-  return %r : tensor<1x128xi8>
-}
-
-// -----
-
-func.func @fold_lanes(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
-  // expected-error @+1 {{reads and writes blocks of 64 lanes that the planes have}}
-  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = array<i64: 1, 1>, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 128} -> tensor<1x128xi8>
-  return %r : tensor<1x128xi8>
-}
-
-// -----
-
-func.func @fold_far(%a: tensor<1x128xi8>, %init: tensor<1x128xi8>) -> tensor<1x128xi8> {
-  // expected-error @+1 {{needs taps, in [0, 2^40], and channels for each}}
-  %r = hetprec.fold_taps %a : tensor<1x128xi8> outs(%init : tensor<1x128xi8>) {level = 2, channels = array<i64: 1, 1>, taps = array<i64: 0, 9223372036854775807>, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
-  return %r : tensor<1x128xi8>
-}
-
-// -----
-
-func.func @fold_unknown(%a: memref<1x?xi8>, %init: memref<1x128xi8>) {
-  // expected-error @+1 {{needs planes of known sizes}}
-  hetprec.fold_taps %a : memref<1x?xi8> outs(%init : memref<1x128xi8>) {level = 2, channels = array<i64: 1, 1>, taps = array<i64: 0, 1>, lane_begin = 0, lane_count = 64}
-  return
 }
 
 // -----
@@ -531,4 +346,22 @@ func.func @narrow_count(%a: vector<16xi32>) {
   // expected-error @+1 {{needs an even number of lanes, twice as many narrowed}}
   %w = hetprec.narrow_lanes %a, %a : vector<16xi32> -> vector<16xi16>
   return
+}
+
+// -----
+
+func.func @no_rows(%a: tensor<1x64xi8>, %w: tensor<0x1xi8>, %init: tensor<0x64xi32>) -> tensor<0x64xi32> {
+  // expected-error @+1 {{needs rows}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<0x1xi8>) outs(%init : tensor<0x64xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<0x64xi32>
+  return %r : tensor<0x64xi32>
+}
+
+// -----
+
+func.func @no_lanes(%a: tensor<1x64xi8>, %w: tensor<7x1xi8>, %init: tensor<7x64xi32>) -> tensor<7x64xi32> {
+  // expected-error @+1 {{lane_count must be a positive multiple of 64}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<7x1xi8>) outs(%init : tensor<7x64xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 0} -> tensor<7x64xi32>
+  return %r : tensor<7x64xi32>
 }

@@ -1,6 +1,7 @@
 // RUN: sysmol-opt %s --hetprec-vectorize-lanes --canonicalize --cse --split-input-file --verify-diagnostics | FileCheck %s
 
 #lanes = #hetprec.lanes<2 x 4 x 3, row_stride = 4, image_stride = 20, base = 64, size = 128>
+#rows = #hetprec.lanes<2 x 1 x 1, row_stride = 1, image_stride = 1, base = 64, size = 128>
 
 // The symmetric level is stored with 128 added.
 // CHECK-LABEL: @unpack_signed
@@ -35,7 +36,7 @@ func.func @unpack_wide(%p: memref<1x128xf32>, %x: memref<2x1x4x3xf32>) {
 // CHECK: memref.store
 func.func @pack_wide(%x: memref<2x1xi32>, %p: memref<1x128xi32>) {
   hetprec.pack_lanes %x : memref<2x1xi32> outs(%p : memref<1x128xi32>)
-    {channels = array<i64: 0>, is_signed = true, layout = #lanes, level = 0 : i64}
+    {channels = array<i64: 0>, is_signed = true, layout = #rows, level = 0 : i64}
   return
 }
 

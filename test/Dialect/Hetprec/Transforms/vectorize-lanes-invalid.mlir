@@ -1,0 +1,17 @@
+// RUN: sysmol-opt %s --hetprec-vectorize-lanes --split-input-file --verify-diagnostics
+
+func.func @rows(%a: memref<1x64xi8>, %w: memref<?x1xi8>, %out: memref<?x64xi32>) {
+  // expected-error @+1 {{must be a tile of known rows whose lane_begin and origin are 0; run hetprec-tile-lanes first}}
+  hetprec.contract accumulator lanes(%a : memref<1x64xi8>) rows(%w : memref<?x1xi8>) outs(%out : memref<?x64xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
+  return
+}
+
+// -----
+
+func.func @lanes(%a: memref<1x192xi8>, %w: memref<4x1xi8>, %out: memref<4x192xi32>) {
+  // expected-error @+1 {{must be a tile of known rows whose lane_begin and origin are 0; run hetprec-tile-lanes first}}
+  hetprec.contract accumulator lanes(%a : memref<1x192xi8>) rows(%w : memref<4x1xi8>) outs(%out : memref<4x192xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 64, lane_count = 64}
+  return
+}
