@@ -101,7 +101,6 @@ private:
                    int64_t rowsPerWord,
                    function_ref<void(const DotTile &)> body);
   /// The order in which a level's dot products come.
-  SumOrder getDotOrder(int64_t segment);
   SmallVector<Value> sumDots(ArrayRef<int64_t> segments, const DotTile &tile,
                              Value start, ValueRange totals);
 
@@ -479,14 +478,14 @@ static bool areBytes(Value words) {
   return cast<MemRefType>(words.getType()).getElementTypeBitWidth() == 32;
 }
 
-SumOrder ContractSums::getDotOrder(int64_t segment) {
+SumOrder sysmol::hetprec::getDotOrder(ContractOp op, int64_t segment) {
   return areBytes(op.getLanes()[segment]) ? SumOrder::InTurn : SumOrder::Wide;
 }
 
 void ContractSums::forDotTiles(ArrayRef<int64_t> segments, RowRange range,
                                int64_t rowsPerWord,
                                function_ref<void(const DotTile &)> body) {
-  SumOrder order = getDotOrder(segments.front());
+  SumOrder order = getDotOrder(op, segments.front());
   bool inTurn = order == SumOrder::InTurn;
   // All rows for half a block where they fit; nibbles come a block at a time.
   int64_t quarters = inTurn && range.count > kDotSumsAtOnce / 4 ? 2 : 4;
@@ -520,9 +519,7 @@ LevelSums ContractSums::sumDots(ArrayRef<int64_t> segments,
   LevelSums sums{first,
                  scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
                               b.getIntegerType(bits)),
-                 areBytes(op.getLanes()[first]) ? SumOrder::InTurn
-                                                : SumOrder::Wide,
-                 op.getCoefficients()[first]};
+                 getDotOrder(op, first), op.getCoefficients()[first]};
   VectorType type = VectorType::get({quarter}, b.getI32Type());
   for (RowRange range : ranges)
     whereRead(first, range, sums.memory, [&](Value start) {
@@ -645,7 +642,7 @@ SmallVector<int64_t> ContractSums::getDotSegments() {
   int64_t coefficient = op.getCoefficients()[last.front()];
   for (ArrayRef<int64_t> group : ArrayRef(groups).drop_back()) {
     if (op.getLevels()[group.front()] > 2 &&
-        getDotOrder(group.front()) != getDotOrder(last.front()))
+        getDotOrder(op, group.front()) != getDotOrder(op, last.front()))
       return {};
     if (coefficient == 0 ||
         op.getCoefficients()[group.back()] % coefficient != 0)
@@ -664,9 +661,10 @@ void ContractSums::forDotTiles(
   ArrayRef<int64_t> last = groups.back();
   SmallVector<LevelSums> others;
   for (ArrayRef<int64_t> segments : ArrayRef(groups).drop_back())
-    others.push_back(op.getLevels()[segments.front()] <= 2
-                         ? sumBytes(segments, all, getDotOrder(last.front()))
-                         : sumDots(segments, all));
+    others.push_back(
+        op.getLevels()[segments.front()] <= 2
+            ? sumBytes(segments, all, getDotOrder(op, last.front()))
+            : sumDots(segments, all));
   forDotTiles(last, all, rowsPerWord, [&](const DotTile &tile) {
     finish(tile, sumDots(last, tile, /*start=*/Value(), begin(tile, others)));
   });

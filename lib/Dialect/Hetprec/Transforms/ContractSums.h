@@ -60,6 +60,9 @@ struct DotTile {
   SumOrder order;   // wide: even lanes of a block first
 };
 
+/// The order of the sums of level 4 or 8 that a segment gives.
+SumOrder getDotOrder(ContractOp op, int64_t segment);
+
 /// The last group's segments, if its sums of level 4 or 8 can go from registers
 /// into the epilogue: every row reads them, and what comes from memory is a
 /// multiple of their coefficient. Empty if not.

@@ -407,8 +407,7 @@ bool ContractVectorizer::areFinishedInRegisters() {
   SmallVector<int64_t> segments = getDotSegments(op);
   if (segments.empty() || op.getBiasRows() || !isRowBiasUniform())
     return false;
-  bool inTurn = cast<MemRefType>(op.getLanes()[segments.front()].getType())
-                    .getElementTypeBitWidth() == 32;
+  bool inTurn = getDotOrder(op, segments.front()) == SumOrder::InTurn;
   bool alone = segments.size() == op.getLevels().size();
   // Dot products have 32 bits; what is added in 16 takes half the registers.
   if (!alone && op.getSumBits() == 16)
