@@ -36,10 +36,12 @@ static LogicalResult verifyPhases(Operation *op, ArrayRef<int64_t> strides,
 }
 
 /// What pack_lanes and unpack_lanes say of `outside`, [N, C, H, W] or [N, C],
-/// and of `planes` of words (level 0: of sums), `phases` of each.
+/// and of `planes` of words (level 0: of sums), one in each of `phases`, or in
+/// none.
 static LogicalResult verifyPlanes(Operation *op, Value outside, Value planes,
                                   int64_t level, ArrayRef<int64_t> channels,
-                                  LanesAttr layout, int64_t phases) {
+                                  LanesAttr layout,
+                                  ArrayRef<int64_t> phases = {}) {
   if (level != 0 && failed(verifyLevel(op, level)))
     return failure();
   auto image = cast<ShapedType>(outside.getType());
@@ -60,12 +62,13 @@ static LogicalResult verifyPlanes(Operation *op, Value outside, Value planes,
         return channel < least || channel >= image.getDimSize(1);
       }))
     return op->emitOpError("needs a channel for each slot of its words");
-  if (words.getDimSize(0) != int64_t(channels.size()) / slots * phases ||
+  int64_t perChannel = std::max<int64_t>(1, phases.size());
+  if (words.getDimSize(0) != int64_t(channels.size()) / slots * perChannel ||
       words.getDimSize(1) != layout.getSize())
     return op->emitOpError("needs planes of its channels and layout");
   bool isImage = image.getRank() == 4;
   if (layout.getImages() != image.getDimSize(0) ||
-      (phases == 1 &&
+      (phases.empty() &&
        (layout.getHeight() != (isImage ? image.getDimSize(2) : 1) ||
         layout.getWidth() != (isImage ? image.getDimSize(3) : 1))))
     return op->emitOpError("needs a layout of as many images and pixels");
@@ -87,8 +90,7 @@ LogicalResult PackLanesOp::verify() {
       return failure();
   }
   if (failed(verifyPlanes(*this, getInput(), getInit(), getLevel(),
-                          getChannels(), getLayout(),
-                          splits ? int64_t(phases.size()) : 1)))
+                          getChannels(), getLayout(), phases)))
     return failure();
   if (getLevel() != 0 && !input.getElementType().isInteger(8) &&
       !(input.getElementType().isF32() && input.getRank() == 4))
@@ -102,7 +104,7 @@ LogicalResult UnpackLanesOp::verify() {
       !getElementTypeOrSelf(getInit().getType()).isInteger(8))
     return emitOpError("unpacks codes of 8 bits");
   return verifyPlanes(*this, getInit(), getInput(), getLevel(), getChannels(),
-                      getLayout(), /*phases=*/1);
+                      getLayout());
 }
 
 //===----------------------------------------------------------------------===//
