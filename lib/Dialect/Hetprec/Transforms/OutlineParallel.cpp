@@ -260,9 +260,9 @@ scf::ForOp findInner(scf::ForOp loop) {
 /// A line that one core wrote and another read takes 5 ns to write again, ten
 /// times what it takes otherwise (measured on Zen 4), so threads should read
 /// what they wrote. Most statements have lanes inside: ranges of these come
-/// first, and windows leave them only at their borders. They are no shorter
-/// than that takes, for one thread has all of them. Where lanes are few, as in
-/// the last layers, loops over outputs do most of the work.
+/// first, and windows leave them only at their borders. They are few, for what
+/// a row begins with is done for each. Where lanes are few, as in the last
+/// layers, loops over outputs do most of the work.
 void cut(Statement &s, int64_t wanted) {
   auto floor = [](int64_t count) {
     return int64_t(llvm::bit_floor(uint64_t(std::max<int64_t>(1, count))));
@@ -273,7 +273,7 @@ void cut(Statement &s, int64_t wanted) {
     innerTrips = floor(*getTrips(s.inner));
   s.innerIsMajor = innerTrips >= kManyThreads;
   if (s.innerIsMajor) {
-    s.innerParts = std::min(wanted, kManyThreads);
+    s.innerParts = std::clamp<int64_t>(wanted / 16, 2, kManyThreads);
     s.outerParts = std::min(wanted / s.innerParts, outerTrips);
   } else {
     s.outerParts = std::min(wanted, outerTrips);
@@ -531,7 +531,8 @@ LogicalResult Outliner::outline(ArrayRef<Statement *> level) {
   double cycles = 0;
   for (Statement *s : level)
     cycles += s->cycles;
-  if (cycles < grain)
+  // Below some 2 us both threads take as long as one.
+  if (cycles < 2 * grain)
     return success();
   int64_t most = llvm::bit_floor(uint64_t(maxTasks)), tasks = 1;
   for (Statement *s : level) {

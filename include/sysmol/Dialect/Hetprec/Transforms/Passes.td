@@ -292,7 +292,7 @@ def OutlineParallelPass
     levels, and those of one level are one set of tasks, with a barrier behind
     it. The parts of each statement are spread over all tasks: a thread, which
     takes tasks that follow each other, has the same share of each statement, and
-    mostly reads what it wrote. A level of less than a grain stays as it is.
+    mostly reads what it wrote. A level of less than two grains stays as it is.
     Nothing moves past a clock (`llvm.readcyclecounter`).
 
     The function gets one more argument (behind the arena): null, or a pointer to
