@@ -26,7 +26,7 @@
 // CHECK: constant @network_task0
 // CHECK: llvm.call %[[PICK]]#1(%[[PICK]]#0, %[[TASKS0]], %{{.+}}, %[[FRAME]])
 // CHECK-NOT: scf.for
-// CHECK: %[[TASKS1:.+]] = arith.constant 8 : i32
+// CHECK: %[[TASKS1:.+]] = arith.constant 4 : i32
 // CHECK: constant @network_task1
 // CHECK: llvm.call %[[PICK]]#1(%[[PICK]]#0, %[[TASKS1]], %{{.+}}, %[[FRAME]])
 // CHECK-NOT: llvm.call
@@ -37,8 +37,8 @@
 // CHECK: scf.for
 // CHECK: llvm.call
 
-// Four ranges of the loop inside, the same for both halves of the outer one:
-// what follows each other in memory comes first.
+// Two ranges of the loop inside, each for both halves of the outer one: what
+// follows each other in memory comes first.
 // CHECK: func.func private @network_body1(
 // CHECK-SAME: memref<4096xi8> {llvm.noalias}, %{{.+}}: memref<8192xi8> {llvm.noalias}, %{{.+}}: memref<4096xi8> {llvm.noalias}, %[[T1:.+]]: index
 // CHECK: %[[MAJOR:.+]] = arith.divui %[[T1]], %{{.+}} : index
@@ -52,15 +52,18 @@
 // CHECK: llvm.load
 // CHECK: call @network_body1
 
-// Every task has a part of each statement.
+// Every task has a part of the first statement, every second one of the other.
 // CHECK: func.func private @network_body0(
 // CHECK-SAME: %[[T0:[a-z0-9]+]]: index)
 // CHECK-NOT: scf.if
 // CHECK: arith.muli %[[T0]],
 // CHECK: scf.for
 // CHECK: memref.load
-// CHECK-NOT: scf.if
-// CHECK: arith.divui %[[T0]],
+// CHECK: %[[PART:.+]] = arith.divui %[[T0]],
+// CHECK: arith.remui %[[T0]],
+// CHECK: scf.if
+// CHECK: arith.divui %[[PART]],
+// CHECK: arith.remui %[[PART]],
 // CHECK: scf.for
 // CHECK: memref.store
 
