@@ -132,7 +132,8 @@ def explain_(options: Any) -> int:
     bundle = inspect(options.bundle)
     measurable = any("profile" in code for code in bundle.metadata["code"])
     if measurable or options.target:
-        found = explain(load(options.bundle, options.target, options.threads), options.runs)
+        model = load(options.bundle, options.target, options.threads, pinned=options.threads > 1)
+        found = explain(model, options.runs)
     else:
         found = explain(bundle, options.runs)
     if options.json:
