@@ -327,6 +327,9 @@ sysmol::compileFile(const std::string &input, const std::string &output,
                      FailureKind::Usage);
   if (options.batch < 1)
     return makeError("the batch is at least one image", FailureKind::Usage);
+  if (options.grain < 1)
+    return makeError("the grain is at least one cycle; 4000 is the default",
+                     FailureKind::Usage);
   llvm::SmallString<128> header(output);
   llvm::sys::path::replace_extension(header, ".h");
   if (options.emit == EmitKind::Object && header.str() == output)
