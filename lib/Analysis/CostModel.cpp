@@ -5,9 +5,11 @@
 #include "mlir/IR/Matchers.h"
 #include "sysmol/Analysis/LaneGroups.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+#include "sysmol/Dialect/Hetprec/IR/WinogradTiles.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/JSON.h"
 #include <array>
+#include <cmath>
 #include <optional>
 
 using namespace mlir;
@@ -271,6 +273,24 @@ static OpCost predictContractOutputs(ContractOutputsOp op,
   return cost;
 }
 
+static OpCost predictWinograd(WinogradContractOp op, const CostTable &table) {
+  OpCost cost;
+  WinogradTiles tiles = *WinogradTiles::get(op.getLayout());
+  double outputs =
+      double(cast<ShapedType>(op.getInit().getType()).getDimSize(0));
+  double registers = outputs * double(tiles.getNumRegisters());
+  double words = double(op.getNumWords());
+  cost.macs = registers * words * WinogradTiles::kPositions *
+              WinogradTiles::kRegister * double(getChannelsPerWord(4));
+  cost.products = cost.cycles = cost.macs / at(table.macsPerCycle, 8);
+  // By the instructions on Zen 4: see choose-lanes.
+  double slowness = 64 / at(table.macsPerCycle, 8);
+  constexpr double sumCycles = 48, weightCycles = 48;
+  cost.cycles += slowness * (registers * sumCycles +
+                             outputs * std::ceil(words / 16) * weightCycles);
+  return cost;
+}
+
 OpCost sysmol::predictCost(Operation *op, const CostTable &table) {
   if (auto contract = dyn_cast<ContractOp>(op))
     return predictContract(contract, table);
@@ -278,12 +298,23 @@ OpCost sysmol::predictCost(Operation *op, const CostTable &table) {
     return predictGemv(gemv, table);
   if (auto sums = dyn_cast<ContractOutputsOp>(op))
     return predictContractOutputs(sums, table);
+  if (auto winograd = dyn_cast<WinogradContractOp>(op))
+    return predictWinograd(winograd, table);
   OpCost cost;
   if (auto requantize = dyn_cast<RequantizeLanesOp>(op)) {
     double slots = double(
         cast<ShapedType>(requantize.getChannels().getType()).getNumElements());
     cost.cycles = slots * double(requantize.getLaneCount()) / kLaneBlock *
                   at(table.epilogueCycles, requantize.getOutLevel());
+  } else if (auto input = dyn_cast<WinogradInputOp>(op)) {
+    // Instructions of a word of 16 patches, two a cycle.
+    WinogradTiles tiles = *WinogradTiles::get(input.getLayout());
+    double patches =
+        double(tiles.getNumRows() *
+               llvm::divideCeil(tiles.columns, WinogradTiles::kRegister));
+    double words =
+        double(cast<ShapedType>(input.getInput().getType()).getDimSize(0));
+    cost.cycles = words * patches * 60 * 64 / at(table.macsPerCycle, 8);
   } else if (isa<SplitPhasesOp>(op)) {
     // Rows are short and begin anywhere: about eight bytes a cycle, measured.
     cost.cycles = getBytes(op->getOperand(1).getType()) / 8;

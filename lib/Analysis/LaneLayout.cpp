@@ -4,6 +4,7 @@
 
 #include "sysmol/Analysis/ByteLanes.h"
 #include "sysmol/Analysis/ByteStream.h"
+#include "sysmol/Dialect/Hetprec/IR/WinogradTiles.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -70,6 +71,16 @@ static bool isLaneValue(Value value) {
 }
 
 static const void *nodeOf(Value value) { return value.getAsOpaquePointer(); }
+
+/// What tiles read, as a window: patches of the last row of tiles, all columns
+/// of which are read from its first pixel on.
+static std::array<int64_t, 7> getPatch(Operation *op, const Window &w) {
+  ImageShape shape(op->getResult(0));
+  int64_t columns =
+      WinogradTiles::getReadColumns(llvm::divideCeil(shape.width, 2));
+  constexpr int64_t patch = WinogradTiles::kPatch;
+  return {w.pads[0], w.pads[1], patch, patch, 1, 1, columns - patch};
+}
 
 LaneLayout::LaneLayout(FunctionOpInterface function)
     : context(function.getContext()) {
@@ -143,9 +154,12 @@ LaneLayout::LaneLayout(FunctionOpInterface function)
     if (!w.isStrided()) {
       addImage(nodeOf(op->getOperand(0)), shape.images, shape.height,
                shape.width, w.pads);
-      classOf(nodeOf(op->getOperand(0)))
-          .windows.push_back({w.pads[0], w.pads[1], w.kernel[0], w.kernel[1],
-                              w.dilations[0], w.dilations[1], reach});
+      Class &c = classOf(nodeOf(op->getOperand(0)));
+      c.windows.push_back({w.pads[0], w.pads[1], w.kernel[0], w.kernel[1],
+                           w.dilations[0], w.dilations[1], reach});
+      auto role = op->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
+      if (role && role.getValue() == LaneRole::Tiles)
+        c.windows.push_back(getPatch(op, w));
       return;
     }
     // The padding is inside the phases.

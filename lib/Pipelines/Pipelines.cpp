@@ -91,8 +91,12 @@ void sysmol::buildLoopsPhase(OpPassManager &pm,
   addContract(pm, Phase::Loops);
 }
 
-void sysmol::buildVectorsPhase(OpPassManager &pm) {
-  pm.addNestedPass<func::FuncOp>(createVectorizeLanesPass());
+void sysmol::buildVectorsPhase(OpPassManager &pm,
+                               const VectorsPhaseOptions &options) {
+  VectorizeLanesPassOptions vectors;
+  vectors.byteSums = options.byteSums;
+  vectors.dotSums = options.dotSums;
+  pm.addNestedPass<func::FuncOp>(createVectorizeLanesPass(vectors));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   addContract(pm, Phase::Vectors);
@@ -111,6 +115,8 @@ void sysmol::buildLLVMPhase(OpPassManager &pm,
   // The product table belongs to the code, so it is made behind the outlining.
   if (options.mac == MacLowering::AVX512)
     pm.addPass(createConvertHetprecToX86Pass());
+  else if (options.mac == MacLowering::AVX2)
+    pm.addPass(createConvertHetprecToAVX2Pass());
   else
     pm.addPass(createConvertHetprecToVectorPass());
   pm.addPass(createLowerAffinePass());
@@ -163,7 +169,7 @@ void sysmol::buildHetprecToLLVM(OpPassManager &pm,
   buildPlanPhase(pm, PlanPhaseOptions());
   buildPackedPhase(pm);
   buildLoopsPhase(pm, LoopsPhaseOptions());
-  buildVectorsPhase(pm);
+  buildVectorsPhase(pm, VectorsPhaseOptions());
   buildLLVMPhase(pm, options);
 }
 
@@ -178,9 +184,9 @@ void sysmol::registerPipelines() {
   PassPipelineRegistration<LoopsPhaseOptions>(
       "hetprec-packed-to-loops", "Packed to loops: tiles on memrefs",
       buildLoopsPhase);
-  PassPipelineRegistration<>("hetprec-loops-to-vectors",
-                             "Loops to vectors and hetprec.mac",
-                             buildVectorsPhase);
+  PassPipelineRegistration<VectorsPhaseOptions>(
+      "hetprec-loops-to-vectors", "Loops to vectors and hetprec.mac",
+      buildVectorsPhase);
   PassPipelineRegistration<LLVMPhaseOptions>(
       "hetprec-vectors-to-llvm", "Vectors to the LLVM dialect", buildLLVMPhase);
   PassPipelineRegistration<LLVMPhaseOptions>(

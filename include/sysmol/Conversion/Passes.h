@@ -3,6 +3,7 @@
 #ifndef SYSMOL_CONVERSION_PASSES_H
 #define SYSMOL_CONVERSION_PASSES_H
 
+#include "sysmol/Conversion/HetprecToAVX2/HetprecToAVX2.h"
 #include "sysmol/Conversion/HetprecToGPU/HetprecToGPU.h"
 #include "sysmol/Conversion/HetprecToVector/HetprecToVector.h"
 #include "sysmol/Conversion/HetprecToX86/HetprecToX86.h"

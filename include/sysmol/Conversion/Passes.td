@@ -44,6 +44,34 @@ def ConvertHetprecToX86Pass : Pass<"convert-hetprec-to-x86", "::mlir::ModuleOp">
     "::mlir::memref::MemRefDialect", "::mlir::vector::VectorDialect"];
 }
 
+def ConvertHetprecToAVX2Pass : Pass<"convert-hetprec-to-avx2", "::mlir::ModuleOp"> {
+  let summary = "mac to AVX2";
+  let description = [{
+    Registers of lanes are two of 256 bits. Levels 1 and 2 take two VPSHUFB for
+    each: the low nibbles of 32 lanes choose from the products of the row's word
+    with all nibbles, the bits above them from those of its upper bits. A table of
+    32 bytes for each word (8 and 2 KiB) has both.
+
+    Level 8 takes two VPMADDWD of bytes widened to 16 bits; where the products of
+    pairs are known to be small (`pair_bound`), VPMADDUBSW of the bytes
+    themselves, and one VPMADDWD by ones for as many macs of a chain as 16 bits
+    hold. What is left is lowered as by `convert-hetprec-to-vector`.
+
+    ```mlir
+    %s = hetprec.mac %acc, %a, %w level = 2 : vector<64xi8>, i8
+    ```
+    becomes, for each half,
+    ```mlir
+    %n = arith.andi %h, dense<15>
+    %p = llvm.call_intrinsic "llvm.x86.avx2.pshuf.b"(%low, %n)
+    ```
+    and the same for the upper bits, both added to the half of `%acc`.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::vector::VectorDialect"];
+}
+
 def ConvertHetprecToGPUPass : Pass<"convert-hetprec-to-gpu", "::mlir::ModuleOp"> {
   let summary = "plan-phase products to kernels of gpu and nvvm ops";
   let description = [{

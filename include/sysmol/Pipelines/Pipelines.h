@@ -18,6 +18,7 @@ namespace sysmol {
 /// How `hetprec.mac` is lowered.
 enum class MacLowering {
   Generic, ///< arith, math and vector
+  AVX2,    ///< AVX2
   AVX512,  ///< VBMI, VNNI, BITALG
 };
 
@@ -55,12 +56,25 @@ struct LoopsPhaseOptions : public mlir::PassPipelineOptions<LoopsPhaseOptions> {
                        llvm::cl::init(false)};
 };
 
+struct VectorsPhaseOptions
+    : public mlir::PassPipelineOptions<VectorsPhaseOptions> {
+  Option<int64_t> byteSums{
+      *this, "byte-sums",
+      llvm::cl::desc("registers of 64 sums of levels 1 and 2 kept at once"),
+      llvm::cl::init(8)};
+  Option<int64_t> dotSums{
+      *this, "dot-sums",
+      llvm::cl::desc("registers of 16 sums of levels 4 and 8 kept at once"),
+      llvm::cl::init(16)};
+};
+
 struct LLVMPhaseOptions : public mlir::PassPipelineOptions<LLVMPhaseOptions> {
   Option<MacLowering> mac{
       *this, "mac", llvm::cl::desc("lowering of hetprec.mac"),
       llvm::cl::init(MacLowering::Generic),
       llvm::cl::values(
           clEnumValN(MacLowering::Generic, "generic", "any target"),
+          clEnumValN(MacLowering::AVX2, "avx2", "AVX2"),
           clEnumValN(MacLowering::AVX512, "avx512", "VBMI, VNNI, BITALG"))};
   Option<int64_t> grain{*this, "grain",
                         llvm::cl::desc("least estimated cycles of a task"),
@@ -104,7 +118,8 @@ void buildPackedPhase(mlir::OpPassManager &pm);
 /// Packed to loops: tiles on memrefs.
 void buildLoopsPhase(mlir::OpPassManager &pm, const LoopsPhaseOptions &options);
 /// Loops to vectors: `mac` is all that is left of the dialect.
-void buildVectorsPhase(mlir::OpPassManager &pm);
+void buildVectorsPhase(mlir::OpPassManager &pm,
+                       const VectorsPhaseOptions &options);
 /// Vectors to the LLVM dialect: no allocation, weights and arena as arguments.
 void buildLLVMPhase(mlir::OpPassManager &pm, const LLVMPhaseOptions &options);
 /// Products to kernels of gpu and nvvm ops.

@@ -152,12 +152,17 @@ static constexpr struct {
        LoopsPhaseOptions options;
        options.laneBlocks = target.laneBlocks;
        options.rowTile = target.rowTile;
-       options.spreadNibbles = target.mac == MacLowering::AVX512;
+       options.spreadNibbles = target.mac != MacLowering::Generic;
        options.profile = compile.profile;
        buildLoopsPhase(pm, options);
      }},
-    {"vectors", [](OpPassManager &pm, const NativeTarget &,
-                   const CompileOptions &) { buildVectorsPhase(pm); }},
+    {"vectors",
+     [](OpPassManager &pm, const NativeTarget &target, const CompileOptions &) {
+       VectorsPhaseOptions options;
+       options.byteSums = target.byteSums;
+       options.dotSums = target.dotSums;
+       buildVectorsPhase(pm, options);
+     }},
     {"llvm",
      [](OpPassManager &pm, const NativeTarget &target,
         const CompileOptions &compile) {

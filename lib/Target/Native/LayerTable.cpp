@@ -71,6 +71,8 @@ static std::string getStrategy(Operation *op, const NativeTarget &target) {
   auto reason = op->getAttrOfType<StringAttr>(kLanesReasonAttrName);
   if (role && role.getValue() == LaneRole::Outputs && reason)
     strategy += "; lanes are outputs: " + reason.str();
+  if (role && role.getValue() == LaneRole::Tiles && reason)
+    strategy += "; Winograd F(2x2, 3x3): " + reason.str();
   return strategy;
 }
 
@@ -145,11 +147,13 @@ void sysmol::addLayerBytes(func::FuncOp function,
     auto contract = dyn_cast<ContractOp>(op);
     auto gemv = dyn_cast<GemvOp>(op);
     auto sums = dyn_cast<ContractOutputsOp>(op);
+    auto winograd = dyn_cast<WinogradContractOp>(op);
     for (Value operand : op->getOperands()) {
       bool isWeights =
           (contract && llvm::is_contained(contract.getRows(), operand)) ||
           (gemv && operand == gemv.getWeights()) ||
-          (sums && operand == sums.getWeights());
+          (sums && operand == sums.getWeights()) ||
+          (winograd && operand == winograd.getRows());
       (isWeights ? layer->WeightBytes : layer->TableBytes) +=
           constantBytes(operand);
     }

@@ -326,9 +326,12 @@ compileKernel(const Kernel &kernel, MLIRContext &context,
     LoopsPhaseOptions loops;
     loops.laneBlocks = target.laneBlocks;
     loops.rowTile = target.rowTile;
-    loops.spreadNibbles = target.mac == MacLowering::AVX512;
+    loops.spreadNibbles = target.mac != MacLowering::Generic;
     buildLoopsPhase(pm, loops);
-    buildVectorsPhase(pm);
+    VectorsPhaseOptions vectors;
+    vectors.byteSums = target.byteSums;
+    vectors.dotSums = target.dotSums;
+    buildVectorsPhase(pm, vectors);
   }
   LLVMPhaseOptions options;
   options.mac = target.mac;

@@ -758,6 +758,10 @@ def networks(name: str) -> dict[str, str]:
         from folds import folds
 
         return folds()
+    if name == "tiles":
+        from tiles import tiles
+
+        return tiles()
     sets = (
         conv,
         conv_shapes,

@@ -29,6 +29,8 @@ struct NativeTarget {
   MacLowering mac;
   int64_t laneBlocks; ///< blocks of 64 lanes in a tile: what its registers hold
   int64_t rowTile;    ///< rows of a tile of all its blocks
+  int64_t byteSums;   ///< registers of sums kept at once: see vectorize-lanes
+  int64_t dotSums;    ///< the same of levels 4 and 8
 };
 
 /// All targets, best first.

@@ -62,5 +62,9 @@ void sysmol::hetprec::registerBufferizableOpInterfaceExternalModels(
     GemvOp::attachInterface<LaneOpInterface<GemvOp>>(*context);
     PackRowsOp::attachInterface<LaneOpInterface<PackRowsOp>>(*context);
     SumRowsOp::attachInterface<LaneOpInterface<SumRowsOp>>(*context);
+    WinogradInputOp::attachInterface<LaneOpInterface<WinogradInputOp>>(
+        *context);
+    WinogradContractOp::attachInterface<LaneOpInterface<WinogradContractOp>>(
+        *context);
   });
 }

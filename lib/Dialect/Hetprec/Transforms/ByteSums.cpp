@@ -101,7 +101,8 @@ SmallVector<Value> ByteSummer::sum(Value start) {
                   sum = MacOp::create(
                       b, loc, type, sum,
                       vector::BitCastOp::create(b, loc, type, bytes), weights,
-                      /*level=*/8);
+                      /*level=*/8, /*signed_lanes=*/false,
+                      /*pair_bound=*/IntegerAttr());
                 }
               }
               return sums;

@@ -1,4 +1,4 @@
-//===- ChooseLanes.cpp - Pixels or outputs as lanes -----------------------===//
+//===- ChooseLanes.cpp - Pixels, outputs or tiles as lanes ----------------===//
 //
 // Linear in the number of ops.
 //
@@ -12,7 +12,9 @@
 #include "sysmol/Analysis/LaneGroups.h"
 #include "sysmol/Analysis/LaneLayout.h"
 #include "sysmol/Analysis/TapFold.h"
+#include "sysmol/Dialect/Hetprec/IR/WinogradTiles.h"
 #include "llvm/Support/MathExtras.h"
+#include <cmath>
 
 namespace sysmol::hetprec {
 #define GEN_PASS_DEF_CHOOSELANESPASS
@@ -73,6 +75,28 @@ struct RegisterCosts {
     for (int8_t level : channels.getLevels())
       sum += double(TapFold::countWords(op, level)) * cycles.at(level);
     return role == LaneRole::Outputs ? sum + turn : sum;
+  }
+
+  /// What the window `op` takes by tiles.
+  double getTiles(Operation *op, const WinogradTiles &tiles) const {
+    // Cycles on Zen 4, by its instructions: of a register's sums at all 16
+    // positions and their way to the pixels, of a word of 16 patches, and of 16
+    // words of an output's weights.
+    constexpr double sumCycles = 48, patchCycles = 60, weightCycles = 48;
+    constexpr double byteCycles = 4; // of a word of a block of lanes, there
+    auto filter = cast<RankedTensorType>(op->getOperand(1).getType());
+    auto words = double(llvm::divideCeil(filter.getDimSize(1), 4));
+    auto outputs =
+        double(llvm::alignTo(filter.getDimSize(0), WinogradTiles::kOutputs));
+    double registers = double(tiles.getNumRegisters());
+    double patches =
+        double(tiles.getNumRows() *
+               llvm::divideCeil(tiles.columns, WinogradTiles::kRegister));
+    double slowness = pixels.several.at(8) / byteCycles;
+    double products = WinogradTiles::kPositions * words;
+    return slowness * (outputs * registers * (products + sumCycles) +
+                       words * patches * patchCycles +
+                       outputs * std::ceil(words / 16) * weightCycles);
   }
 };
 } // namespace
@@ -158,9 +182,20 @@ struct ChooseLanesPass
                  " outputs would be padded to " +
                  std::to_string(blocks * kLaneBlock);
       }
+      if (!isMatrixProduct(op) && WinogradTiles::getObstacle(op).empty()) {
+        auto tiles = WinogradTiles::get(layouts.getLayout(op->getResult(0)));
+        double others = role == LaneRole::Outputs
+                            ? double(outputRegisters) * outputCost
+                            : double(pixelRegisters) * pixelCost;
+        if (tiles && costs->getTiles(op, *tiles) * kMargin < others) {
+          role = LaneRole::Tiles;
+          reason = "16 products where the window has 36";
+        }
+      }
       op->setAttr(kLanesAttrName, LaneRoleAttr::get(&getContext(), role));
       op->setAttr(kLanesReasonAttrName, StringAttr::get(&getContext(), reason));
       numOutputs += role == LaneRole::Outputs;
+      numTiles += role == LaneRole::Tiles;
     });
   }
 };

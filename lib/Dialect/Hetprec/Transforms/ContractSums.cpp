@@ -19,11 +19,6 @@ int64_t getMacsPerByte(int64_t level) { return 255 / getLargestProduct(level); }
 /// Words of one row and block that a loop body unrolls where a window has one
 /// tap.
 constexpr int64_t kUnrolledWords = 3;
-/// Byte sums that are in registers at once, each with two totals.
-constexpr int64_t kByteSumsAtOnce = 8;
-/// Sums of level 4 and 8 that are in registers at once; a register holds a
-/// quarter of a block.
-constexpr int64_t kDotSumsAtOnce = 16;
 
 class ContractSums {
 public:
@@ -250,7 +245,8 @@ void ContractSums::macColumns(int64_t segment, RowRange rows,
       for (int64_t block = 0; block < blocks; ++block) {
         Value &acc = bytes[r * blocks + block];
         acc = MacOp::create(b, loc, acc.getType(), acc, column.lanes[block],
-                            word, level);
+                            word, level, /*signed_lanes=*/false,
+                            /*pair_bound=*/IntegerAttr());
       }
     }
   }
@@ -307,7 +303,7 @@ LevelSums ContractSums::sumBytes(ArrayRef<int64_t> segments,
   Value memory = scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
                               b.getIntegerType(wide ? 32 : 16));
   LevelSums sums{first, memory, order, op.getCoefficients()[segments.back()]};
-  int64_t most = std::max<int64_t>(1, kByteSumsAtOnce / blocks);
+  int64_t most = std::max<int64_t>(1, scratch.limits.bytes / blocks);
   for (RowRange range : ranges) {
     // Parts of equal size: 6 rows are 3 and 3, not 4 and 2.
     int64_t parts = llvm::divideCeil(range.count, most);
@@ -488,10 +484,10 @@ void ContractSums::forDotTiles(ArrayRef<int64_t> segments, RowRange range,
   SumOrder order = getDotOrder(op, segments.front());
   bool inTurn = order == SumOrder::InTurn;
   // All rows for half a block where they fit; nibbles come a block at a time.
-  int64_t quarters = inTurn && range.count > kDotSumsAtOnce / 4 ? 2 : 4;
-  int64_t atOnce = kDotSumsAtOnce / quarters;
+  int64_t quarters = inTurn && range.count > scratch.limits.dots / 4 ? 2 : 4;
+  int64_t atOnce = scratch.limits.dots / quarters;
   if (rowsPerWord > atOnce) { // eight codes of 1 bit
-    quarters = kDotSumsAtOnce / rowsPerWord;
+    quarters = scratch.limits.dots / rowsPerWord;
     atOnce = rowsPerWord;
   }
   atOnce -= atOnce % rowsPerWord;
@@ -575,7 +571,11 @@ SmallVector<Value> ContractSums::sumDots(ArrayRef<int64_t> segments,
                     ValueRange args) {
     const SegmentWindow &window = windows[segment];
     Value rowWords = op.getRows()[segment];
-    int64_t rowLevel = areBytes(rowWords) ? 8 : op.getLevels()[segment];
+    int64_t level = op.getLevels()[segment];
+    int64_t rowLevel = areBytes(rowWords) ? 8 : level;
+    IntegerAttr pairBound;
+    if (rowLevel != level)
+      pairBound = b.getI64IntegerAttr(kNibblePairBound);
     SmallVector<Value> accs(args);
     prefetchRows(segment, rows, getColumn(windowRow, 0));
     for (int64_t tap = 0; tap < window.rows.taps; ++tap) {
@@ -588,7 +588,8 @@ SmallVector<Value> ContractSums::sumDots(ArrayRef<int64_t> segments,
         Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
         for (int64_t i = 0; i < quarters; ++i) {
           Value &acc = accs[quarters * r + i];
-          acc = MacOp::create(b, loc, type, acc, registers[i], row, rowLevel);
+          acc = MacOp::create(b, loc, type, acc, registers[i], row, rowLevel,
+                              /*signed_lanes=*/false, pairBound);
         }
       }
     }
@@ -720,7 +721,7 @@ SmallVector<LevelSums> sysmol::hetprec::sumLevels(OpBuilder &b, ContractOp op,
 
 SmallVector<int64_t> sysmol::hetprec::getDotSegments(ContractOp op) {
   OpBuilder b(op);
-  LaneScratch unused;
+  LaneScratch unused({});
   return ContractSums(b, op, unused).getDotSegments();
 }
 

@@ -165,13 +165,26 @@ struct SegmentWindow {
   }
 };
 
+/// Two products of 4-bit codes: `pair_bound` of what was spread to bytes.
+inline constexpr int64_t kNibblePairBound = 2 * 15 * 15;
+
 /// Most that a byte grows by one mac of level 1 or 2.
 inline int64_t getLargestProduct(int64_t level) { return level == 1 ? 8 : 27; }
+
+/// Sums that a target's registers hold at once, beside what is added to them.
+struct SumLimits {
+  int64_t bytes = 8; ///< registers of 64, of levels 1 and 2
+  int64_t dots = 16; ///< registers of 16, of levels 4 and 8
+};
 
 /// Memory of a function (or of a parallel loop's body) for the sums of one tile
 /// at a time: on the stack, so that every thread has its own.
 class LaneScratch {
 public:
+  explicit LaneScratch(SumLimits limits) : limits(limits) {}
+
+  const SumLimits limits;
+
   /// Begins the next tile.
   void reset() { used = 0; }
   /// `rows x lanes` elements that belong to the tile.
@@ -208,6 +221,9 @@ void lowerSumRows(mlir::OpBuilder &b, SumRowsOp op);
 void lowerSplitPhases(mlir::OpBuilder &b, SplitPhasesOp op);
 void lowerSpreadLanes(mlir::OpBuilder &b, SpreadLanesOp op);
 void vectorizeFoldTaps(mlir::OpBuilder &b, FoldTapsOp op);
+void vectorizeWinogradInput(mlir::OpBuilder &b, WinogradInputOp op);
+void vectorizeWinogradContract(mlir::OpBuilder &b, WinogradContractOp op,
+                               LaneScratch &scratch);
 
 } // namespace sysmol::hetprec
 

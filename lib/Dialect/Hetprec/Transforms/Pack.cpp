@@ -42,6 +42,12 @@ static bool isGemv(Operation *dot) {
          isOnePixel(dot->getOperand(0));
 }
 
+/// Whether the lanes of `dot` are tiles: windows are read whole.
+static bool hasTiles(Operation *dot) {
+  auto role = dot->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
+  return role && role.getValue() == LaneRole::Tiles;
+}
+
 static bool isDot(Operation *op) {
   return isa_and_present<Conv2DOp, MatmulOp, SumPool2DOp>(op);
 }
@@ -71,7 +77,7 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
   PackedCodes read = *input;
   if (std::optional<ByteLanes> bytes = ByteLanes::get(dot.op)) {
     read = spreadChannels(dot, *bytes, read);
-  } else {
+  } else if (!hasTiles(dot.op)) {
     read = separateFolded(dot, read);
     if (dot.window.isStrided())
       read = splitPhases(dot, read, dot.window.getPhases(),

@@ -74,9 +74,9 @@ ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
     codes.assign(dot.filter->value_begin<int8_t>(),
                  dot.filter->value_end<int8_t>());
 
-  auto role = dot.op->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
-  outputsAreLanes = role && role.getValue() == LaneRole::Outputs &&
-                    dot.filter && dot.groups == 1;
+  auto lanes = dot.op->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
+  role = lanes && dot.filter && dot.groups == 1 ? lanes.getValue()
+                                                : LaneRole::Pixels;
   stream = ByteStream::get(dot.op);
   byteLanes = ByteLanes::get(dot.op);
   findTaps();
@@ -273,7 +273,7 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
                                                      ArrayRef<bool> negated) {
   RowTables tables;
   tables.rowBias = makeRowBias(rows, negated);
-  if (outputsAreLanes)
+  if (areSumsApart())
     return tables; // see makeSums
   for (auto [s, numWords] : llvm::zip_equal(input.segments, wordCounts)) {
     int64_t perWord = getChannelsPerWord(s.level), numTaps = getNumTaps(s);
@@ -425,9 +425,11 @@ Value ContractBuilder::makeLaneBias() {
     if (dot.groups > 1)
       starts.push_back(makeIntTable(b, loc, {dot.groups}, begin, 32));
     biasLevels.push_back(s.level);
+    // Tiles' products are with `code - 8`, of which 1 is left, not -15.
+    int64_t left = role == LaneRole::Tiles ? 1 : 1 - (1 << s.level);
     biasCoefficients.push_back(
-        -getProductCount(encoding.getGrid(), s.level, finest) *
-        ((1 << s.level) - 1) * (input.isSigned() ? 2 : 1));
+        getProductCount(encoding.getGrid(), s.level, finest) * left *
+        (input.isSigned() ? 2 : 1));
   }
   // Sums are exact modulo 2^16 where the final value fits (HP12).
   int64_t bits = bound <= 32767 && !input.isSigned() ? 16 : 32;
@@ -458,7 +460,7 @@ ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
   // Sums of bytes have 32 bits, as reals need them; thresholds need fewer.
   bool inPlace = byteLanes && !thresholds;
   int64_t bits = bound <= 32767 && !input.isSigned() && !inPlace ? 16 : 32;
-  if (outputsAreLanes)
+  if (areSumsApart())
     return ContractOp::create(
         b, loc, TypeRange{init.getType()}, /*lanes=*/ValueRange(),
         /*rows=*/ValueRange(), /*starts=*/ValueRange(), laneBias,
@@ -502,7 +504,7 @@ static ArrayRef<int64_t> dropEmptySlots(ArrayRef<int64_t> rows) {
 
 void ContractBuilder::prepareCodes(ArrayRef<Segment> segments,
                                    ArrayRef<float> multiplier) {
-  if (!outputsAreLanes)
+  if (!areSumsApart())
     return;
   SmallVector<int64_t> rows;
   SmallVector<bool> negated;
@@ -564,7 +566,7 @@ Value ContractBuilder::makePlanes(Epilogue epilogue, ArrayRef<float> multiplier,
                                   ? llvm::to_vector(llvm::seq(dot.outputs))
                                   : llvm::to_vector(channels);
   SmallVector<bool> negated(rows.size(), false);
-  if (outputsAreLanes)
+  if (areSumsApart())
     makeSums(rows, negated);
   RowTables tables = makeRows(rows, negated);
   auto table = [&](ArrayRef<float> values) {

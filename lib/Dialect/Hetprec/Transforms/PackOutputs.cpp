@@ -53,6 +53,15 @@ Value ContractBuilder::makeOutputWeights(ArrayRef<int64_t> rows,
 }
 
 void ContractBuilder::makeSums(ArrayRef<int64_t> rows, ArrayRef<bool> negated) {
+  if (role == LaneRole::Tiles)
+    makeTileSums(rows, negated);
+  else
+    makeOutputSums(rows, negated);
+  sumsTaken = 0;
+}
+
+void ContractBuilder::makeOutputSums(ArrayRef<int64_t> rows,
+                                     ArrayRef<bool> negated) {
   SmallVector<Value> lanes;
   for (const Segment &s : input.segments)
     lanes.push_back(s.plane);
@@ -64,7 +73,6 @@ void ContractBuilder::makeSums(ArrayRef<int64_t> rows, ArrayRef<bool> negated) {
   int64_t restBlocks = numRows > whole * tileRows ? 1 : 0;
   int64_t allRows = whole * tileRows + restBlocks * kLaneBlock;
   sums = tensor::EmptyOp::create(b, loc, {allRows, size}, b.getI32Type());
-  sumsTaken = 0;
   auto makePart = [&](int64_t first, int64_t tiles, int64_t tileBlocks) {
     int64_t count = tiles * tileBlocks * kLaneBlock;
     int64_t given = std::min(count, numRows - first);

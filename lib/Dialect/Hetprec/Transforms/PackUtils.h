@@ -164,8 +164,13 @@ private:
   ContractOp create(const RowTables &tables, int64_t numRows, Epilogue epilogue,
                     mlir::Value thresholds, mlir::Value multiplier,
                     mlir::Value offset, mlir::Value mask, mlir::Value init);
-  /// Where outputs are lanes: the sums of `rows`, for `takeSums`.
+  /// Whether sums are made by ops of their own.
+  bool areSumsApart() const { return role != LaneRole::Pixels; }
+  /// Where they are: the sums of `rows`, for `takeSums`.
   void makeSums(llvm::ArrayRef<int64_t> rows, llvm::ArrayRef<bool> negated);
+  void makeOutputSums(llvm::ArrayRef<int64_t> rows,
+                      llvm::ArrayRef<bool> negated);
+  void makeTileSums(llvm::ArrayRef<int64_t> rows, llvm::ArrayRef<bool> negated);
   /// Those of the next `count` rows.
   mlir::Value takeSums(int64_t count);
   /// The weights of `rows`, and of as many more as fill the tiles.
@@ -187,7 +192,7 @@ private:
   int64_t origin, phases, bound;
   std::vector<int8_t> codes;
   mlir::Value laneBias;
-  bool outputsAreLanes;
+  LaneRole role;
   mlir::Value sums; // [rows, lanes], of which `sumsTaken` rows are used up
   int64_t sumsTaken = 0;
 };

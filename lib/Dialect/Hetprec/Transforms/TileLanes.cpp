@@ -110,7 +110,8 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
     IRRewriter rewriter(&getContext());
     SmallVector<TilingInterface> ops;
     getOperation().walk([&](TilingInterface op) {
-      if (isa<ContractOp, ContractOutputsOp, RequantizeLanesOp, GemvOp>(op))
+      if (isa<ContractOp, ContractOutputsOp, RequantizeLanesOp, GemvOp,
+              WinogradContractOp>(op))
         ops.push_back(op);
     });
     for (size_t i = 0; i < ops.size(); ++i) {
@@ -131,8 +132,12 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
       scf::SCFTilingOptions options;
       auto gemv = dyn_cast<GemvOp>(op.getOperation());
       auto sums = dyn_cast<ContractOutputsOp>(op.getOperation());
-      if (gemv || sums) {
-        if ((gemv ? gemv.getNumTiles() : sums.getNumTiles()) == 1)
+      auto winograd = dyn_cast<WinogradContractOp>(op.getOperation());
+      if (gemv || sums || winograd) {
+        int64_t tiles = gemv   ? gemv.getNumTiles()
+                        : sums ? sums.getNumTiles()
+                               : winograd.getNumTiles();
+        if (tiles == 1)
           continue;
         options.setTileSizes({rewriter.getIndexAttr(1)});
       } else {

@@ -15,8 +15,6 @@ using namespace sysmol::hetprec;
 
 namespace {
 
-/// Byte sums in registers at once, each with two totals.
-constexpr int64_t kByteSums = 8;
 /// Registers of 16 outputs whose level-4 and level-8 sums are kept at once, for
 /// each lane: more lanes read weights fewer times.
 constexpr int64_t kDotRegisters = 2;
@@ -30,7 +28,8 @@ constexpr int64_t kSquare = sysmol::LaneGroups::kSquare;
 class OutputsVectorizer {
 public:
   OutputsVectorizer(OpBuilder &b, ContractOutputsOp op, LaneScratch &scratch)
-      : b(b), op(op), loc(op.getLoc()), v(b, loc), blocks(op.getTileBlocks()),
+      : b(b), op(op), loc(op.getLoc()), v(b, loc), limits(scratch.limits),
+        blocks(op.getTileBlocks()),
         groups(LaneGroups::get(op.getLayoutAttr(), op.getUsedLanes(),
                                op.getLaneCount())) {
     int64_t base = 0;
@@ -59,8 +58,9 @@ private:
   void sumSquare(Value lane, Value group);
   /// Of a group of segments, of `count` lanes.
   void sumBytes(ArrayRef<int64_t> segments, int64_t count);
-  /// Of `kDotRegisters` registers from `firstRegister` on.
-  void sumDots(ArrayRef<int64_t> segments, int64_t firstRegister);
+  /// Of `kDotRegisters` registers from `firstRegister` on, of `count` lanes.
+  void sumDots(ArrayRef<int64_t> segments, int64_t count,
+               int64_t firstRegister);
   /// The totals with a segment's bytes, which are widened before they overflow.
   SmallVector<Value> addBytes(int64_t segment, int64_t count,
                               ValueRange totals);
@@ -111,6 +111,7 @@ private:
   ContractOutputsOp op;
   Location loc;
   LaneVectors v;
+  SumLimits limits;
   int64_t blocks;
   LaneGroups groups;
   SmallVector<SegmentWindow, 6> windows; // of each segment
@@ -198,7 +199,9 @@ SmallVector<Value> OutputsVectorizer::addBytes(int64_t segment, int64_t count,
       Value word = loadWord(segment, place, lane);
       for (int64_t block = 0; block < blocks; ++block) {
         Value &sum = bytes[lane * blocks + block];
-        sum = MacOp::create(b, loc, byteType, sum, weights[block], word, level);
+        sum = MacOp::create(b, loc, byteType, sum, weights[block], word, level,
+                            /*signed_lanes=*/false,
+                            /*pair_bound=*/IntegerAttr());
       }
     }
   };
@@ -289,13 +292,16 @@ void OutputsVectorizer::sumBytes(ArrayRef<int64_t> segments, int64_t count) {
 // Levels 4 and 8: four bytes a 32-bit lane
 //===----------------------------------------------------------------------===//
 
-void OutputsVectorizer::sumDots(ArrayRef<int64_t> segments,
+void OutputsVectorizer::sumDots(ArrayRef<int64_t> segments, int64_t count,
                                 int64_t firstRegister) {
   constexpr int64_t lanes = kLaneBlock / 4, perBlock = 4;
   int64_t level = op.getLevels()[segments.front()];
   VectorType type = VectorType::get({lanes}, b.getI32Type());
   bool isSpread = cast<MemRefType>(op.getLanes()[segments.front()].getType())
                       .getElementTypeBitWidth() == 32;
+  IntegerAttr pairBound;
+  if (isSpread && level == 4)
+    pairBound = b.getI64IntegerAttr(kNibblePairBound);
   int64_t block = firstRegister / perBlock, inBlock = firstRegister % perBlock;
   // 64 bytes are one register of outputs, or of nibbles two.
   auto loadOutputs = [&](int64_t segment, Value column) {
@@ -323,18 +329,19 @@ void OutputsVectorizer::sumDots(ArrayRef<int64_t> segments,
       Place place = getTap(segment, row, tap);
       SmallVector<Value, kDotRegisters> registers =
           loadOutputs(segment, place.column);
-      for (int64_t lane = 0; lane < groups.lanes; ++lane) {
+      for (int64_t lane = 0; lane < count; ++lane) {
         Value word = loadWord(segment, place, lane);
         for (int64_t i = 0; i < kDotRegisters; ++i) {
           Value &acc = accs[kDotRegisters * lane + i];
           acc = MacOp::create(b, loc, type, acc, registers[i], word,
-                              isSpread ? 8 : level, /*signed_lanes=*/isSpread);
+                              isSpread ? 8 : level, /*signed_lanes=*/isSpread,
+                              pairBound);
         }
       }
     }
     return accs;
   };
-  SmallVector<Value> accs(kDotRegisters * groups.lanes, v.splat(type, 0));
+  SmallVector<Value> accs(kDotRegisters * count, v.splat(type, 0));
   for (int64_t segment : segments)
     accs = repeat(
         0, getNumPlanes(segment), 1, accs, [&](Value word, ValueRange args) {
@@ -355,29 +362,30 @@ void OutputsVectorizer::sumDots(ArrayRef<int64_t> segments,
 void OutputsVectorizer::sumLanes() {
   for (ArrayRef<int64_t> segments : groupSegments(
            op.getLevels(), op.getCoefficients(), columns, /*most=*/65535)) {
-    if (op.getLevels()[segments.front()] <= 2) {
-      // Parts of nearly equal size.
-      int64_t parts = llvm::divideCeil(groups.lanes, kByteSums / blocks);
-      int64_t count = llvm::divideCeil(groups.lanes, parts);
-      Value lane = firstLane, row = firstRow;
-      auto sumPart = [&](Value i, int64_t lanes) {
-        firstLane = add(lane, i);
-        firstRow = add(row, i);
-        sumBytes(segments, lanes);
-      };
-      int64_t whole = groups.lanes / count;
-      repeat(0, whole, count, {}, [&](Value i, ValueRange) {
-        sumPart(i, count);
-        return SmallVector<Value>();
-      });
-      if (int64_t rest = groups.lanes % count)
-        sumPart(v.index(whole * count), rest);
-      firstLane = lane;
-      firstRow = row;
-    } else {
-      for (int64_t i = 0; i < 4 * blocks; i += kDotRegisters)
-        sumDots(segments, i);
-    }
+    bool areBytes = op.getLevels()[segments.front()] <= 2;
+    // Parts of nearly equal size.
+    int64_t most =
+        areBytes ? limits.bytes / blocks : limits.dots / kDotRegisters;
+    int64_t parts = llvm::divideCeil(groups.lanes, std::max<int64_t>(1, most));
+    int64_t count = llvm::divideCeil(groups.lanes, parts);
+    Value lane = firstLane, row = firstRow;
+    auto sumPart = [&](Value i, int64_t lanes) {
+      firstLane = add(lane, i);
+      firstRow = add(row, i);
+      if (areBytes)
+        return sumBytes(segments, lanes);
+      for (int64_t first = 0; first < 4 * blocks; first += kDotRegisters)
+        sumDots(segments, lanes, first);
+    };
+    int64_t whole = groups.lanes / count;
+    repeat(0, whole, count, {}, [&](Value i, ValueRange) {
+      sumPart(i, count);
+      return SmallVector<Value>();
+    });
+    if (int64_t rest = groups.lanes % count)
+      sumPart(v.index(whole * count), rest);
+    firstLane = lane;
+    firstRow = row;
   }
 }
 

@@ -65,7 +65,7 @@ private:
   Value mac(Value sum, Value lanes, Value word, int64_t level,
             bool isSigned = false) {
     return MacOp::create(b, loc, sum.getType(), sum, lanes, word, level,
-                         isSigned);
+                         isSigned, /*pair_bound=*/IntegerAttr());
   }
   /// Entries of a table for 32 outputs from `lane` of the tile on.
   Value loadTable(Value table, int64_t lane) {
@@ -659,7 +659,8 @@ void sysmol::hetprec::lowerSumRows(OpBuilder &b, SumRowsOp op) {
                       vector::BitCastOp::create(b, loc, quarter, bytes);
                   return MacOp::create(b, loc, quarter, sum, lanes,
                                        scalar(0x01010101), /*level=*/8,
-                                       /*signed_lanes=*/false);
+                                       /*signed_lanes=*/false,
+                                       /*pair_bound=*/IntegerAttr());
                 });
       Value sum =
           vector::ReductionOp::create(b, loc, vector::CombiningKind::ADD, sums);

@@ -196,14 +196,20 @@ void sysmol::hetprec::lowerUnpackLanes(OpBuilder &b, UnpackLanesOp op) {
 namespace {
 struct VectorizeLanesPass
     : sysmol::hetprec::impl::VectorizeLanesPassBase<VectorizeLanesPass> {
+  using VectorizeLanesPassBase::VectorizeLanesPassBase;
+
   void runOnOperation() override {
     OpBuilder b(&getContext());
-    LaneScratch scratch;
+    if (byteSums < 1 || dotSums < 4) {
+      getOperation().emitError("byte-sums must be at least 1, dot-sums 4");
+      return signalPassFailure();
+    }
+    LaneScratch scratch({byteSums, dotSums});
     SmallVector<Operation *> ops;
     WalkResult walk = getOperation().walk([&](Operation *op) {
       if (!isa<ContractOp, ContractOutputsOp, RequantizeLanesOp, PackLanesOp,
                UnpackLanesOp, SplitPhasesOp, SpreadLanesOp, FoldTapsOp, GemvOp,
-               PackRowsOp, SumRowsOp>(op))
+               PackRowsOp, SumRowsOp, WinogradInputOp, WinogradContractOp>(op))
         return WalkResult::advance();
       if (op->getNumResults() != 0) {
         op->emitOpError("must be on memrefs to be vectorized; bufferize first");
@@ -237,7 +243,10 @@ struct VectorizeLanesPass
           .Case<FoldTapsOp>([&](auto o) { vectorizeFoldTaps(b, o); })
           .Case<GemvOp>([&](auto o) { vectorizeGemv(b, o); })
           .Case<PackRowsOp>([&](auto o) { lowerPackRows(b, o); })
-          .Case<SumRowsOp>([&](auto o) { lowerSumRows(b, o); });
+          .Case<SumRowsOp>([&](auto o) { lowerSumRows(b, o); })
+          .Case<WinogradInputOp>([&](auto o) { vectorizeWinogradInput(b, o); })
+          .Case<WinogradContractOp>(
+              [&](auto o) { vectorizeWinogradContract(b, o, scratch); });
     scratch.finish();
   }
 };

@@ -4,6 +4,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
+#include "sysmol/Dialect/Hetprec/IR/WinogradTiles.h"
 #include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -18,7 +19,7 @@ using namespace sysmol::hetprec;
 static bool isLaneOp(Operation *op) {
   return isa<ContractOp, ContractOutputsOp, RequantizeLanesOp, PackLanesOp,
              UnpackLanesOp, SplitPhasesOp, SpreadLanesOp, FoldTapsOp, GemvOp,
-             PackRowsOp, SumRowsOp>(op);
+             PackRowsOp, SumRowsOp, WinogradInputOp, WinogradContractOp>(op);
 }
 
 static bool isModelOp(Operation *op) {
@@ -162,6 +163,10 @@ static LogicalResult verifyPlan(Operation *op) {
       (!conv || conv.getGroups() != 1))
     return op->emitOpError("contract of phase plan: only ungrouped products "
                            "have outputs as lanes");
+  if (role && role.getValue() == LaneRole::Tiles)
+    if (StringRef obstacle = WinogradTiles::getObstacle(op); !obstacle.empty())
+      return op->emitOpError("contract of phase plan: has no tiles as lanes: ")
+             << obstacle;
   return success();
 }
 
@@ -186,7 +191,9 @@ static LogicalResult verifyLoops(Operation *op) {
                            "two blocks of lanes");
   auto gemv = dyn_cast<GemvOp>(op);
   auto sums = dyn_cast<ContractOutputsOp>(op);
-  if ((gemv && gemv.getNumTiles() > 1) || (sums && sums.getNumTiles() > 1))
+  auto winograd = dyn_cast<WinogradContractOp>(op);
+  if ((gemv && gemv.getNumTiles() > 1) || (sums && sums.getNumTiles() > 1) ||
+      (winograd && winograd.getNumTiles() > 1))
     return op->emitOpError("contract of phase loops: must be tiled to one tile "
                            "of outputs");
   return success();

@@ -84,3 +84,27 @@ func.func @small_images(%x: tensor<1x320x7x7xi8, #a320>, %y: tensor<1x8x7x7xi8, 
   %s = hetprec.conv_2d %y, %w pads = [1, 1, 1, 1] : tensor<1x8x7x7xi8, #a>, tensor<128x8x3x3xi8, #w> -> tensor<1x128x7x7xi32>
   return %r, %s : tensor<1x128x7x7xi32>, tensor<1x128x7x7xi32>
 }
+
+// 16 products for 36, where words are many enough for what is transformed; not
+// with other levels beside, nor windows of other kinds.
+// CHECK-LABEL: @tiles
+// CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<tiles>, hetprec.lanes_reason = "16 products where the window has 36"}
+// CHECK: hetprec.conv_2d {{.*}} strides = [2, 2] {{.*}}{hetprec.lanes = #hetprec.lane_role<pixels>
+// CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<pixels>
+// CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<pixels>
+#a4 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [4 x 64]>
+#w4 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [4 x 64]>
+#a24 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2, 4 x 63]>
+#w24 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2, 4 x 63]>
+#few = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [4 x 4]>
+#wfew = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [4 x 4]>
+func.func @tiles(%x: tensor<1x64x56x56xi8, #a4>, %y: tensor<1x64x56x56xi8, #a24>, %z: tensor<1x4x56x56xi8, #few>) -> (tensor<1x64x56x56xi32>, tensor<1x64x28x28xi32>, tensor<1x64x56x56xi32>, tensor<1x64x56x56xi32>) {
+  %v = arith.constant dense<1> : tensor<64x64x3x3xi8, #w4>
+  %w = arith.constant dense<1> : tensor<64x64x3x3xi8, #w24>
+  %u = arith.constant dense<1> : tensor<64x4x3x3xi8, #wfew>
+  %r = hetprec.conv_2d %x, %v pads = [1, 1, 1, 1] : tensor<1x64x56x56xi8, #a4>, tensor<64x64x3x3xi8, #w4> -> tensor<1x64x56x56xi32>
+  %s = hetprec.conv_2d %x, %v strides = [2, 2] pads = [1, 1, 1, 1] : tensor<1x64x56x56xi8, #a4>, tensor<64x64x3x3xi8, #w4> -> tensor<1x64x28x28xi32>
+  %t = hetprec.conv_2d %y, %w pads = [1, 1, 1, 1] : tensor<1x64x56x56xi8, #a24>, tensor<64x64x3x3xi8, #w24> -> tensor<1x64x56x56xi32>
+  %q = hetprec.conv_2d %z, %u pads = [1, 1, 1, 1] : tensor<1x4x56x56xi8, #few>, tensor<64x4x3x3xi8, #wfew> -> tensor<1x64x56x56xi32>
+  return %r, %s, %t, %q : tensor<1x64x56x56xi32>, tensor<1x64x28x28xi32>, tensor<1x64x56x56xi32>, tensor<1x64x56x56xi32>
+}

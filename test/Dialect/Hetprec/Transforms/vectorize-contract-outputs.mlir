@@ -47,7 +47,7 @@ func.func @bits(%a: memref<3x192xi8>, %w: memref<1x192xi8>, %out: memref<64x192x
 // CHECK: arith.shrui %{{.+}}, %[[FOUR]]
 // CHECK: arith.andi %{{.+}}, %[[LOW]]
 // CHECK: memref.load %[[B]]
-// CHECK: hetprec.mac {{.+}} level = 8 {signed_lanes}
+// CHECK: hetprec.mac {{.+}} level = 8 {pair_bound = 450 : i64, signed_lanes}
 // CHECK: %[[BEFORE:.+]] = vector.load %[[SUMS:.+]][%{{.+}}, %c0] : memref<16x128xi32>, vector<16xi32>
 // CHECK: arith.addi %{{.+}}, %[[BEFORE]]
 func.func @two_segments(%a: memref<1x128xi8>, %b: memref<1x128xi32>, %w: memref<1x384xi8>, %out: memref<128x128xi32>) {

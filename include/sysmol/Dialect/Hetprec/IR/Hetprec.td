@@ -7,5 +7,6 @@ include "sysmol/Dialect/Hetprec/IR/HetprecOps.td"
 include "sysmol/Dialect/Hetprec/IR/HetprecLayoutOps.td"
 include "sysmol/Dialect/Hetprec/IR/HetprecPackedOps.td"
 include "sysmol/Dialect/Hetprec/IR/HetprecRowOps.td"
+include "sysmol/Dialect/Hetprec/IR/HetprecWinogradOps.td"
 
 #endif

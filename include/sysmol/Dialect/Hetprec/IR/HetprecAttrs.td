@@ -30,7 +30,8 @@ def Hetprec_EpilogueEnum : I32EnumAttr<"Epilogue",
 def Hetprec_LaneRoleEnum : I32EnumAttr<"LaneRole",
     "what the lanes of a dot product's registers are", [
     I32EnumAttrCase<"Pixels", 0, "pixels">,
-    I32EnumAttrCase<"Outputs", 1, "outputs">]> {
+    I32EnumAttrCase<"Outputs", 1, "outputs">,
+    I32EnumAttrCase<"Tiles", 2, "tiles">]> {
   let cppNamespace = "::sysmol::hetprec";
   let genSpecializedAttr = 0;
 }

@@ -276,7 +276,10 @@ def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,
       nibble i of `row`, i16 (spreading nibbles to bytes takes two
       instructions when it swaps the middle ones; rows are packed to match);
     - with `signed_lanes` (level 8), the bytes of `lanes` are the signed ones and
-      those of `row` the unsigned ones.
+      those of `row` the unsigned ones;
+    - `pair_bound` (level 8): the products of two bytes that share 16 bits are
+      known to sum to no more than that, either sign; machines that multiply bytes
+      to 16 bits may then add several such sums before they widen them.
 
     ```mlir
     %s1 = hetprec.mac %s0, %a, %w level = 2 : vector<64xi8>, i8
@@ -284,7 +287,7 @@ def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,
   }];
   let arguments = (ins AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$acc,
     AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$lanes, AnyTypeOf<[I8, I16, I32]>:$row,
-    I64Attr:$level, UnitAttr:$signed_lanes);
+    I64Attr:$level, UnitAttr:$signed_lanes, OptionalAttr<I64Attr>:$pair_bound);
   let results = (outs AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$result);
   let assemblyFormat = [{
     $acc `,` $lanes `,` $row `level` `=` $level attr-dict `:` type($acc) `,`

@@ -51,6 +51,12 @@ def ChooseLanesPass : Pass<"hetprec-choose-lanes", "::mlir::func::FuncOp"> {
     pixels, whose weights are read less often. The cycles of words are those of
     the compiler's cost table: built in for Zen 4, or measured (`sysmol tune`).
 
+    An ungrouped 3x3 `conv_2d` of neighbouring pixels, all of whose channels have 4
+    bits, may have tiles of 2x2 pixels as lanes (`winograd_contract`), 16
+    products a channel instead of 36. It has them where that, with the cycles
+    of level 8 and what transforming input, weights and sums takes, is at least
+    5 % cheaper than the others.
+
     ```mlir
     %acc = hetprec.matmul %x, %w : ... -> tensor<1x1000xi32>
     ```
@@ -75,7 +81,8 @@ def ChooseLanesPass : Pass<"hetprec-choose-lanes", "::mlir::func::FuncOp"> {
     Option<"turnCycles", "turn-cycles", "double", /*default=*/"48",
       "cycles of turning a register of sums of outputs round into planes">];
   let statistics = [
-    Statistic<"numOutputs", "outputs", "Dot products with outputs as lanes">];
+    Statistic<"numOutputs", "outputs", "Dot products with outputs as lanes">,
+    Statistic<"numTiles", "tiles", "Windows with tiles of pixels as lanes">];
 }
 
 def VerifyPhasePass : Pass<"hetprec-verify-phase", "::mlir::func::FuncOp"> {
@@ -225,6 +232,11 @@ def VectorizeLanesPass : Pass<"hetprec-vectorize-lanes", "::mlir::func::FuncOp">
     `memref.alloca` of the function, or of a parallel loop's body), so that each
     has all registers; the epilogue is a loop over the rows that adds them up.
   }];
+  let options = [
+    Option<"byteSums", "byte-sums", "int64_t", /*default=*/"8",
+      "registers of 64 sums of levels 1 and 2 that are kept at once">,
+    Option<"dotSums", "dot-sums", "int64_t", /*default=*/"16",
+      "registers of 16 sums of levels 4 and 8 that are kept at once">];
   let dependentDialects = ["::mlir::scf::SCFDialect",
     "::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect",
     "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",

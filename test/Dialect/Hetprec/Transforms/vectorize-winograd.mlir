@@ -1,0 +1,57 @@
+// Tiles of 2x2 pixels as vectors and macs.
+// RUN: sysmol-opt %s --pass-pipeline='builtin.module(func.func(hetprec-vectorize-lanes),canonicalize,cse)' | FileCheck %s
+// RUN: sysmol-opt %s --pass-pipeline='builtin.module(func.func(hetprec-vectorize-lanes{dot-sums=4}),canonicalize,cse)' | FileCheck %s --check-prefix=FEW
+
+#layout = #hetprec.lanes<1 x 7 x 7, row_stride = 8, image_stride = 64, base = 64, size = 192>
+
+// A word after the other; rows of tiles in order, as one's last register goes on
+// into the next one. Pairs of pixels come as 32 bits. Of the 16 places, 15 get
+// 32, the other one none.
+// CHECK-LABEL: @input
+// CHECK: scf.for {{.+}} to %c2
+// CHECK: scf.for {{.+}} to %c4
+// CHECK-COUNT-8: vector.load %arg0{{.+}} : memref<2x192xi16>, vector<32xi16>
+// CHECK-COUNT-16: vector.store {{.+}} : memref<32x48xi32>, vector<16xi32>
+// CHECK-NOT: vector.store
+// CHECK: }
+// CHECK: } {hetprec.parallel}
+func.func @input(%x: memref<2x192xi16>, %u: memref<32x48xi32>) {
+  hetprec.winograd_input %x : memref<2x192xi16> outs(%u : memref<32x48xi32>) {pads = array<i64: 1, 1>, layout = #layout}
+  return
+}
+
+// The weights of eight outputs first, two words at a time: 9 registers become 16.
+// 16 tiles are one register, with eight outputs 8 sums: rows 1 and 2 of the
+// positions, then rows 0 and 3, each at columns 1, 2, 0 and 3. The seventh row of
+// pixels is the last, so the last tiles have one row of pixels.
+// CHECK-LABEL: @contract
+// CHECK: scf.for {{.+}} to %c8
+// CHECK-COUNT-9: vector.load %arg1{{.+}} : memref<8x18xi16>, vector<2xi16>
+// CHECK-COUNT-16: vector.store {{.+}}, vector<2xi32>
+// CHECK: scf.for {{.+}} to %c2 step %c1
+// CHECK: memref.load %arg2
+// CHECK-COUNT-64: hetprec.mac {{.+}} level = 8 {pair_bound = 8928 : i64} : vector<16xi32>, vector<16xi32>, i32
+// CHECK: scf.for {{.+}} to %c2 step %c1
+// CHECK-NOT: memref.load %arg2
+// CHECK-COUNT-64: hetprec.mac
+// CHECK-NOT: hetprec.mac
+// CHECK: scf.for {{.+}} to %c4
+// CHECK: arith.shrsi {{.+}} : vector<4xi32>
+// CHECK: vector.interleave
+// CHECK: vector.store {{.+}} : memref<8x192xi32>, vector<8xi32>
+// CHECK: %[[INSIDE:.+]] = arith.cmpi ult, {{.+}}, %c3
+// CHECK: scf.if %[[INSIDE]]
+// CHECK: vector.store {{.+}} : memref<8x192xi32>, vector<8xi32>
+
+// Four sums at a time.
+// FEW-LABEL: @contract
+// FEW: scf.for {{.+}} to %c8 step %c4
+// FEW: scf.for {{.+}} to %c2 step %c1
+// FEW-COUNT-32: hetprec.mac
+// FEW: scf.for {{.+}} to %c2 step %c1
+// FEW-COUNT-32: hetprec.mac
+// FEW-NOT: hetprec.mac
+func.func @contract(%u: memref<32x48xi32>, %w: memref<8x18xi16>, %c: memref<8x4xi32>, %s: memref<8x192xi32>) {
+  hetprec.winograd_contract lanes(%u : memref<32x48xi32>) rows(%w : memref<8x18xi16>) seeds(%c : memref<8x4xi32>) outs(%s : memref<8x192xi32>) {coefficient = 2, layout = #layout}
+  return
+}
