@@ -129,12 +129,16 @@ def explain_(options: Any) -> int:
     from sysmol.runtime import inspect, load
     from sysmol.tables import console, explain_table
 
+    if options.forbid_fallback and options.threads > 1:
+        raise UsageError("--forbid-fallback compares with one thread's times: leave --threads out")
     bundle = inspect(options.bundle)
     measurable = any("profile" in code for code in bundle.metadata["code"])
     if measurable or options.target:
         model = load(options.bundle, options.target, options.threads, pinned=options.threads > 1)
         found = explain(model, options.runs)
     else:
+        if options.threads > 1:
+            raise UsageError("--threads is of measured layers: compile the bundle with --profile")
         found = explain(bundle, options.runs)
     if options.json:
         print(json.dumps(as_json(found), indent=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,7 +171,8 @@ def explain(bundle: Bundle | Model, runs: int = 200) -> Explanation:
     times: dict[str, LayerTime] = {}
     cycles_per_second = table.cycles_per_second
     if isinstance(bundle, Model) and bundle.measures_layers:
-        with pinned(bundle.threads):
+        # The helpers of several threads are pinned already, and leave the caller a CPU.
+        with pinned() if bundle.threads == 1 else nullcontext():
             times, cycles_per_second = _measure(bundle, runs)
     rows = []
     for layer in bundle.layers:

@@ -82,7 +82,7 @@ int main(int argc, char **argv) {
                          cl::init(0), cl::cat(category));
   cl::opt<unsigned> grain(
       "grain",
-      cl::desc("Least estimated cycles of a task that threads may share "
+      cl::desc("Estimated cycles, about, of a task that threads may share "
                "(default 4000)"),
       cl::init(defaults.grain), cl::cat(category));
   cl::opt<bool> profile("profile",

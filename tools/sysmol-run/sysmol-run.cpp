@@ -333,6 +333,9 @@ static Status profileRuns(const Model &M, const Options &O) {
   if (!P)
     return P.error();
   printProfile(std::cout, M.metadata(), *P, Cycles);
+  if (O.Threads > 1)
+    std::cout << "by " << O.Threads << " threads, "
+              << (T->callerCpu() >= 0 ? "pinned" : "not pinned") << "\n";
   return {};
 }
 

@@ -77,7 +77,7 @@ struct LLVMPhaseOptions : public mlir::PassPipelineOptions<LLVMPhaseOptions> {
           clEnumValN(MacLowering::AVX2, "avx2", "AVX2"),
           clEnumValN(MacLowering::AVX512, "avx512", "VBMI, VNNI, BITALG"))};
   Option<int64_t> grain{*this, "grain",
-                        llvm::cl::desc("least estimated cycles of a task"),
+                        llvm::cl::desc("estimated cycles of a task, about"),
                         llvm::cl::init(4000)};
   Option<int64_t> maxTasks{
       *this, "max-tasks",

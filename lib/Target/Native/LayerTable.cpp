@@ -42,9 +42,23 @@ static ChannelsAttr getLayerChannels(Operation *op) {
                                            : op->getOperand(0).getType());
 }
 
+/// The instructions, or the form, that products of `level` have. `isDot`: they
+/// are multiplied, whatever their level; `isSmall`: 16 bits hold several.
+static StringRef getProducts(MacLowering mac, int64_t level, bool isDot,
+                             bool isSmall) {
+  switch (mac) {
+  case MacLowering::AVX512:
+    return isDot ? "VPDPBUSD" : level == 1 ? "VPOPCNTB" : "VPERMB table";
+  case MacLowering::AVX2:
+    return !isDot ? "VPSHUFB tables" : isSmall ? "VPMADDUBSW" : "VPMADDWD";
+  case MacLowering::Generic:
+    return isDot ? "bytes" : level == 1 ? "popcount" : "fields";
+  }
+  llvm_unreachable("unknown lowering");
+}
+
 /// How each level present is computed.
 static std::string getStrategy(Operation *op, const NativeTarget &target) {
-  bool isAVX512 = target.mac == MacLowering::AVX512;
   bool isOfBytes = ByteLanes::get(op).has_value();
   constexpr StringLiteral ofBytes = "a plane of bytes for each channel";
   if (isa<SumPool2DOp>(op))
@@ -58,12 +72,8 @@ static std::string getStrategy(Operation *op, const NativeTarget &target) {
       strategy += level <= 2 ? "thresholds" : "float rule";
       continue;
     }
-    if (level == 1 && !isOfBytes)
-      strategy += isAVX512 ? "VPOPCNTB" : "popcount";
-    else if (level == 2 && !isOfBytes)
-      strategy += isAVX512 ? "VPERMB table" : "fields";
-    else
-      strategy += isAVX512 ? "VPDPBUSD" : "bytes";
+    strategy += getProducts(target.mac, level, level > 2 || isOfBytes,
+                            level == 4 && !isOfBytes);
   }
   if (isOfBytes)
     strategy += "; " + ofBytes.str();

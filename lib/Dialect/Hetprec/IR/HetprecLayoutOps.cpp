@@ -50,11 +50,16 @@ static LogicalResult verifyPlanes(Operation *op, Value outside, Value planes,
       (image.getRank() != 4 && image.getRank() != 2) || words.getRank() != 2)
     return op->emitOpError("needs [N, C, H, W] or [N, C], and planes, of known "
                            "sizes");
-  if (level == 0 ? image.getElementType() != words.getElementType()
-                 : words.getElementTypeBitWidth() != getWordBits(level) ||
-                       !words.getElementType().isInteger())
-    return op->emitOpError(level == 0 ? "level 0 keeps the type of its elements"
-                                      : "has planes of the words of its level");
+  Type word = words.getElementType();
+  if (level != 0 && !word.isInteger(getWordBits(level)))
+    return op->emitOpError("has planes of the words of its level");
+  if (level == 0 && image.getElementType() != word)
+    return op->emitOpError("level 0 keeps the type of its elements");
+  if (level == 0 && !word.isInteger(16) && !word.isInteger(32) && !word.isF32())
+    return op->emitOpError("level 0 has planes of i16, i32 or f32");
+  // Even lanes of a block come first: half a block has no place.
+  if (level == 0 && layout.getSize() % kLaneBlock != 0)
+    return op->emitOpError("wide planes have whole blocks of 64 lanes");
   int64_t slots = level == 0 ? 1 : getChannelsPerWord(level);
   int64_t least = level == 0 ? 0 : -1;
   if (channels.empty() || int64_t(channels.size()) % slots != 0 ||
@@ -194,7 +199,7 @@ LogicalResult FoldTapsOp::verify() {
       init.getElementTypeBitWidth() != bits)
     return emitOpError("folds the words of its level");
   if (!input.hasStaticShape() || !init.hasStaticShape() ||
-      input.getRank() != 2 || init.getRank() != 2)
+      input.getRank() != 2 || init.getRank() != 2 || input.getDimSize(0) < 1)
     return emitOpError("needs planes of known sizes");
   int64_t perWord = getChannelsPerWord(getLevel()), slots = 0;
   for (int64_t channels : getChannels()) {

@@ -297,8 +297,7 @@ LogicalResult ContractOp::verify() {
       llvm::any_of(getTaps(), isFar))
     return emitOpError("lanes are counted to 2^40");
   int64_t written = getDim(getInit(), 1);
-  if (begin < 0 || count < 0 ||
-      (!ShapedType::isDynamic(written) && begin + count > written))
+  if (begin < 0 || (!ShapedType::isDynamic(written) && begin + count > written))
     return emitOpError("writes lanes that the init does not have");
   if (laneBytes) {
     int64_t first = (begin + int64_t(getOrigin())) * laneBytes;
@@ -308,6 +307,15 @@ LogicalResult ContractOp::verify() {
         llvm::any_of(
             getLanes(), [&](Value lanes) { return last > getDim(lanes, 1); }))
       return emitOpError("reads bytes that the planes do not have");
+  } else if (!getSums()) {
+    int64_t first = begin + int64_t(getOrigin());
+    for (auto [s, lanes] : llvm::enumerate(getLanes())) {
+      int64_t tap = isFolded(s) ? 0 : *llvm::max_element(getTaps());
+      int64_t size = getDim(lanes, 1);
+      if (first < 0 ||
+          (!ShapedType::isDynamic(size) && first + count + tap > size))
+        return emitOpError("reads lanes that the planes do not have");
+    }
   }
   bool isCodes = getEpilogue() == Epilogue::Codes;
   if (isCodes) {
@@ -535,8 +543,16 @@ LogicalResult RequantizeLanesOp::verify() {
   if (getDim(getInit(), 0) * getChannelsPerWord(getOutLevel()) !=
       getDim(getChannels(), 0))
     return emitOpError("channels must fill the words of the init");
-  if (getLaneCount() % kLaneBlock != 0)
-    return emitOpError("lane_count must be a multiple of 64");
+  int64_t begin = getLaneBegin(), count = getLaneCount();
+  if (count < kLaneBlock || count % kLaneBlock != 0)
+    return emitOpError("lane_count must be a positive multiple of 64");
+  constexpr int64_t most = int64_t(1) << 40; // sums of these do not overflow
+  if (begin < 0 || begin > most || count > most ||
+      llvm::any_of(ValueRange{getPlanes(), getInit()}, [&](Value planes) {
+        int64_t size = getDim(planes, 1);
+        return !ShapedType::isDynamic(size) && begin + count > size;
+      }))
+    return emitOpError("reads or writes lanes that the planes do not have");
   return success();
 }
 

@@ -95,7 +95,6 @@ private:
   void forDotTiles(ArrayRef<int64_t> segments, RowRange range,
                    int64_t rowsPerWord,
                    function_ref<void(const DotTile &)> body);
-  /// The order in which a level's dot products come.
   SmallVector<Value> sumDots(ArrayRef<int64_t> segments, const DotTile &tile,
                              Value start, ValueRange totals);
 

@@ -94,7 +94,9 @@ static void addAccess(Value memory, bool isWrite, Accesses &accesses) {
                         llvm::divideCeil(type.getElementTypeBitWidth(), 8);
     }
   }
-  if (auto base = dyn_cast<BlockArgument>(memory)) {
+  // Of the network: what a loop carries may be any of them.
+  auto base = dyn_cast<BlockArgument>(memory);
+  if (base && isa<func::FuncOp>(base.getOwner()->getParentOp())) {
     Access access{base, begin, end, isWrite};
     if (!llvm::is_contained(accesses.list, access))
       accesses.list.push_back(access);
@@ -275,6 +277,9 @@ void cut(Statement &s, int64_t wanted) {
   if (s.innerIsMajor) {
     s.innerParts = std::clamp<int64_t>(wanted / 16, 2, kManyThreads);
     s.outerParts = std::min(wanted / s.innerParts, outerTrips);
+    // Few outputs leave more of them to the lanes.
+    s.innerParts =
+        std::max(s.innerParts, std::min(wanted / s.outerParts, innerTrips));
   } else {
     s.outerParts = std::min(wanted, outerTrips);
     s.innerParts = std::min(wanted / s.outerParts, innerTrips);
@@ -692,8 +697,9 @@ struct OutlineParallelPass
   using OutlineParallelPassBase::OutlineParallelPassBase;
 
   void runOnOperation() override {
-    if (grain < 1 || maxTasks < 1) {
-      getOperation().emitError("grain and max-tasks must be at least 1");
+    if (grain < 1 || maxTasks < 1 || maxTasks > INT32_MAX) {
+      getOperation().emitError(
+          "grain and max-tasks must be at least 1, max-tasks below 2^31");
       return signalPassFailure();
     }
     SmallVector<func::FuncOp> networks;

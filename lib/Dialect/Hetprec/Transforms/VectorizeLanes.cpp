@@ -224,6 +224,12 @@ struct VectorizeLanesPass
                         "origin are 0; run hetprec-tile-lanes first");
         return WalkResult::interrupt();
       }
+      if (auto requantize = dyn_cast<RequantizeLanesOp>(op);
+          requantize && requantize.getLaneBegin() != 0) {
+        op->emitOpError("must be a tile whose lane_begin is 0; run "
+                        "hetprec-tile-lanes first");
+        return WalkResult::interrupt();
+      }
       ops.push_back(op);
       return WalkResult::advance();
     });

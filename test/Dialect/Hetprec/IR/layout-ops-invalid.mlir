@@ -349,3 +349,39 @@ func.func @split_layouts(%a: tensor<1x64xi8>, %init: tensor<1x128xi8>) -> tensor
   %r = hetprec.split_phases %a : tensor<1x64xi8> outs(%init : tensor<1x128xi8>) {strides = array<i64: 2, 2>, pads = array<i64: 0, 0>, phases = array<i64: 0>, from = #eight, to = #four} -> tensor<1x128xi8>
   return %r : tensor<1x128xi8>
 }
+
+// -----
+
+// Words of a type that has no bits.
+func.func @index_planes(%p: tensor<2x64xindex>, %o: tensor<3x16xi8>) -> tensor<3x16xi8> {
+  // expected-error @+1 {{has planes of the words of its level}}
+  %r = hetprec.unpack_lanes %p : tensor<2x64xindex> outs(%o : tensor<3x16xi8>) {level = 1, channels = array<i64: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>, layout = #hetprec.lanes<3 x 1 x 1, row_stride = 1, image_stride = 1, base = 0, size = 64>} -> tensor<3x16xi8>
+  return %r : tensor<3x16xi8>
+}
+
+// -----
+
+// Wide planes of such a type.
+func.func @complex_planes(%p: tensor<1x64xcomplex<f32>>, %o: tensor<1x1xcomplex<f32>>) -> tensor<1x1xcomplex<f32>> {
+  // expected-error @+1 {{level 0 has planes of i16, i32 or f32}}
+  %r = hetprec.unpack_lanes %p : tensor<1x64xcomplex<f32>> outs(%o : tensor<1x1xcomplex<f32>>) {level = 0, channels = array<i64: 0>, layout = #hetprec.lanes<1 x 1 x 1, row_stride = 1, image_stride = 1, base = 0, size = 64>} -> tensor<1x1xcomplex<f32>>
+  return %r : tensor<1x1xcomplex<f32>>
+}
+
+// -----
+
+// Lane 1 of a wide plane is behind 32 even ones.
+func.func @part_of_a_block(%x: tensor<1x1x1x2xi32>, %p: tensor<1x2xi32>) -> tensor<1x2xi32> {
+  // expected-error @+1 {{wide planes have whole blocks of 64 lanes}}
+  %r = hetprec.pack_lanes %x : tensor<1x1x1x2xi32> outs(%p : tensor<1x2xi32>) {level = 0, channels = array<i64: 0>, layout = #hetprec.lanes<1 x 1 x 2, row_stride = 2, image_stride = 2, base = 0, size = 2>} -> tensor<1x2xi32>
+  return %r : tensor<1x2xi32>
+}
+
+// -----
+
+// No plane to fold.
+func.func @fold_nothing(%x: tensor<0x192xi8>, %i: tensor<3x192xi8>) -> tensor<3x192xi8> {
+  // expected-error @+1 {{needs planes of known sizes}}
+  %f = hetprec.fold_taps %x : tensor<0x192xi8> outs(%i : tensor<3x192xi8>) {level = 2, channels = array<i64: 1, 1, 1, 1, 1, 1, 1, 1, 1>, taps = array<i64: 0, 1, 2, 8, 9, 10, 16, 17, 18>, lane_begin = 55, lane_count = 64} -> tensor<3x192xi8>
+  return %f : tensor<3x192xi8>
+}

@@ -365,3 +365,39 @@ func.func @no_lanes(%a: tensor<1x64xi8>, %w: tensor<7x1xi8>, %init: tensor<7x64x
     {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 0} -> tensor<7x64xi32>
   return %r : tensor<7x64xi32>
 }
+
+// -----
+
+// A tap a million lanes on.
+func.func @contract_reads(%a: tensor<1x64xi8>, %w: tensor<8x1xi8>, %init: tensor<8x64xi32>) -> tensor<8x64xi32> {
+  // expected-error @+1 {{reads lanes that the planes do not have}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<8x1xi8>) outs(%init : tensor<8x64xi32>) {levels = array<i64: 2>, coefficients = array<i64: 1>, taps = array<i64: 1000000>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<8x64xi32>
+  return %r : tensor<8x64xi32>
+}
+
+// -----
+
+// Lanes in front of the planes.
+func.func @contract_reads_before(%a: tensor<1x64xi8>, %w: tensor<8x1xi8>, %init: tensor<8x64xi32>) -> tensor<8x64xi32> {
+  // expected-error @+1 {{reads lanes that the planes do not have}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<8x1xi8>) outs(%init : tensor<8x64xi32>) {levels = array<i64: 2>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = -1, lane_begin = 0, lane_count = 64} -> tensor<8x64xi32>
+  return %r : tensor<8x64xi32>
+}
+
+// -----
+
+// No lanes.
+func.func @requantize_nothing(%p: tensor<3x64xi32>, %c: tensor<3xi16>, %t: tensor<3x3xi32>, %s: tensor<3xi32>, %m: tensor<64xi8>, %i: tensor<1x64xi8>) -> tensor<1x64xi8> {
+  // expected-error @+1 {{lane_count must be a positive multiple of 64}}
+  %r = hetprec.requantize_lanes %p channels(%c : tensor<3xi16>) thresholds(%t : tensor<3x3xi32>) signs(%s : tensor<3xi32>) mask(%m : tensor<64xi8>) outs(%i : tensor<1x64xi8>) {out_level = 2, lane_begin = 0, lane_count = 0} : tensor<3x64xi32> -> tensor<1x64xi8>
+  return %r : tensor<1x64xi8>
+}
+
+// -----
+
+// Ten blocks of one.
+func.func @requantize_beyond(%p: tensor<3x64xi32>, %c: tensor<3xi16>, %t: tensor<3x3xi32>, %s: tensor<3xi32>, %m: tensor<64xi8>, %i: tensor<1x64xi8>) -> tensor<1x64xi8> {
+  // expected-error @+1 {{reads or writes lanes that the planes do not have}}
+  %r = hetprec.requantize_lanes %p channels(%c : tensor<3xi16>) thresholds(%t : tensor<3x3xi32>) signs(%s : tensor<3xi32>) mask(%m : tensor<64xi8>) outs(%i : tensor<1x64xi8>) {out_level = 2, lane_begin = 0, lane_count = 640} : tensor<3x64xi32> -> tensor<1x64xi8>
+  return %r : tensor<1x64xi8>
+}

@@ -26,7 +26,7 @@
 // CHECK: constant @network_task0
 // CHECK: llvm.call %[[PICK]]#1(%[[PICK]]#0, %[[TASKS0]], %{{.+}}, %[[FRAME]])
 // CHECK-NOT: scf.for
-// CHECK: %[[TASKS1:.+]] = arith.constant 4 : i32
+// CHECK: %[[TASKS1:.+]] = arith.constant 8 : i32
 // CHECK: constant @network_task1
 // CHECK: llvm.call %[[PICK]]#1(%[[PICK]]#0, %[[TASKS1]], %{{.+}}, %[[FRAME]])
 // CHECK-NOT: llvm.call
@@ -37,7 +37,7 @@
 // CHECK: scf.for
 // CHECK: llvm.call
 
-// Two ranges of the loop inside, each for both halves of the outer one: what
+// Four ranges of the loop inside, each for both halves of the outer one: what
 // follows each other in memory comes first.
 // CHECK: func.func private @network_body1(
 // CHECK-SAME: memref<4096xi8> {llvm.noalias}, %{{.+}}: memref<8192xi8> {llvm.noalias}, %{{.+}}: memref<4096xi8> {llvm.noalias}, %[[T1:.+]]: index
@@ -90,7 +90,7 @@ func.func @network(%weights: memref<4096xi8>, %arena: memref<8192xi8>, %in: memr
       memref.store %x, %a[%i, %j] : memref<8x512xi8>
     }
   } {hetprec.parallel}
-  scf.parallel (%i, %j) = (%c0, %c0) to (%c2, %c400) step (%c1, %c1) {
+  scf.parallel (%i, %j) = (%c0, %c0) to (%c2, %c2) step (%c1, %c1) {
     memref.store %zero, %b[%i, %j] : memref<2x400xi8>
   }
   scf.parallel (%i, %j) = (%c0, %c0) to (%c2, %c400) step (%c1, %c1) {
@@ -206,6 +206,31 @@ func.func @serial(%weights: memref<64xi8>, %arena: memref<8192xi8>) {
   %x = memref.load %weights[%c1] : memref<64xi8>
   scf.for %i = %c0 to %c8192 step %c1 {
     memref.store %x, %arena[%i] : memref<8192xi8>
+  } {hetprec.parallel}
+  return
+}
+
+// -----
+
+// What a loop carries may be any of the arguments: the second loop, which reads
+// what the first one writes through it, waits for it.
+// CHECK-LABEL: func.func @carried
+// CHECK: llvm.call
+// CHECK: llvm.call
+func.func @carried(%weights: memref<64xi8>, %arena: memref<64xi8>, %x: memref<8192xi8>, %o: memref<8192xi8>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c8192 = arith.constant 8192 : index
+  scf.for %i = %c0 to %c8192 step %c1 {
+    %r = scf.for %j = %c0 to %c1 step %c1 iter_args(%m = %o) -> memref<8192xi8> {
+      %v = memref.load %x[%i] : memref<8192xi8>
+      memref.store %v, %m[%i] : memref<8192xi8>
+      scf.yield %m : memref<8192xi8>
+    }
+  } {hetprec.parallel}
+  scf.for %i = %c0 to %c8192 step %c1 {
+    %v = memref.load %o[%i] : memref<8192xi8>
+    memref.store %v, %x[%i] : memref<8192xi8>
   } {hetprec.parallel}
   return
 }

@@ -15,3 +15,11 @@ func.func @lanes(%a: memref<1x192xi8>, %w: memref<4x1xi8>, %out: memref<4x192xi3
     {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 64, lane_count = 64}
   return
 }
+
+// -----
+
+func.func @requantize(%p: memref<3x128xi32>, %c: memref<3xi16>, %t: memref<3x3xi32>, %s: memref<3xi32>, %m: memref<128xi8>, %i: memref<1x128xi8>) {
+  // expected-error @+1 {{must be a tile whose lane_begin is 0; run hetprec-tile-lanes first}}
+  hetprec.requantize_lanes %p channels(%c : memref<3xi16>) thresholds(%t : memref<3x3xi32>) signs(%s : memref<3xi32>) mask(%m : memref<128xi8>) outs(%i : memref<1x128xi8>) {out_level = 2, lane_begin = 64, lane_count = 64} : memref<3x128xi32>
+  return
+}

@@ -335,7 +335,7 @@ def OutlineParallelPass
   }];
   let options = [
     Option<"grain", "grain", "int64_t", "4000",
-           "least estimated cycles of a task">,
+           "estimated cycles of a task, about; a loop is cut into four at least">,
     Option<"maxTasks", "max-tasks", "int64_t", "64",
            "most tasks made of one loop nest; 1: statements stay in order">];
   let dependentDialects = ["::mlir::arith::ArithDialect",
