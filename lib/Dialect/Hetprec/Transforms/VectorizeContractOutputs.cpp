@@ -18,6 +18,8 @@ namespace {
 /// Registers of 16 outputs whose level-4 and level-8 sums are kept at once, for
 /// each lane: more lanes read weights fewer times.
 constexpr int64_t kDotRegisters = 2;
+/// Lanes of levels 1 and 2 that share what is loaded of the weights.
+constexpr int64_t kLanesAtOnce = 4;
 /// Words that a loop body unrolls where a window has one tap.
 constexpr int64_t kUnrolledWords = 3;
 /// Rows and columns of the squares that sums are turned round in.
@@ -51,18 +53,22 @@ private:
   struct Place {
     Value plane, lane, column;
   };
+  /// Blocks of outputs that are summed together.
+  struct BlockRange {
+    int64_t first, count;
+  };
 
   void sumLanes();
   /// One square of lanes, which has the groups of its row from the `group`-th
   /// on.
   void sumSquare(Value lane, Value group);
-  /// Of a group of segments, of `count` lanes.
-  void sumBytes(ArrayRef<int64_t> segments, int64_t count);
+  /// Of a group of segments, of `count` lanes and some blocks of outputs.
+  void sumBytes(ArrayRef<int64_t> segments, int64_t count, BlockRange range);
   /// Of `kDotRegisters` registers from `firstRegister` on, of `count` lanes.
   void sumDots(ArrayRef<int64_t> segments, int64_t count,
                int64_t firstRegister);
   /// The totals with a segment's bytes, which are widened before they overflow.
-  SmallVector<Value> addBytes(int64_t segment, int64_t count,
+  SmallVector<Value> addBytes(int64_t segment, int64_t count, BlockRange range,
                               ValueRange totals);
   SmallVector<Value> widen(ValueRange bytes, ValueRange totals);
   void turn(Value lane);
@@ -184,21 +190,23 @@ SmallVector<Value> OutputsVectorizer::widen(ValueRange bytes, ValueRange args) {
 }
 
 SmallVector<Value> OutputsVectorizer::addBytes(int64_t segment, int64_t count,
+                                               BlockRange range,
                                                ValueRange args) {
   int64_t level = op.getLevels()[segment], numTaps = op.getNumTaps(segment);
   int64_t numWords = getNumPlanes(segment);
   int64_t limit = 255 / getLargestProduct(level);
   const WindowRows &window = windows[segment].rows;
   VectorType byteType = VectorType::get({kLaneBlock}, b.getI8Type());
-  SmallVector<Value> zeroBytes(count * blocks, v.splat(byteType, 0));
+  SmallVector<Value> zeroBytes(count * range.count, v.splat(byteType, 0));
   auto macPlace = [&](const Place &place, SmallVector<Value> &bytes) {
     SmallVector<Value> weights;
-    for (int64_t block = 0; block < blocks; ++block)
-      weights.push_back(loadWeights(getByte(segment, place.column, block, 0)));
+    for (int64_t block = 0; block < range.count; ++block)
+      weights.push_back(
+          loadWeights(getByte(segment, place.column, range.first + block, 0)));
     for (int64_t lane = 0; lane < count; ++lane) {
       Value word = loadWord(segment, place, lane);
-      for (int64_t block = 0; block < blocks; ++block) {
-        Value &sum = bytes[lane * blocks + block];
+      for (int64_t block = 0; block < range.count; ++block) {
+        Value &sum = bytes[lane * range.count + block];
         sum = MacOp::create(b, loc, byteType, sum, weights[block], word, level,
                             /*signed_lanes=*/false,
                             /*pair_bound=*/IntegerAttr());
@@ -255,13 +263,14 @@ SmallVector<Value> OutputsVectorizer::addBytes(int64_t segment, int64_t count,
   return totals;
 }
 
-void OutputsVectorizer::sumBytes(ArrayRef<int64_t> segments, int64_t count) {
+void OutputsVectorizer::sumBytes(ArrayRef<int64_t> segments, int64_t count,
+                                 BlockRange range) {
   // 16 bits hold the sum, unless K is large.
   bool isWide = getLargestSum(segments, op.getLevels(), op.getCoefficients(),
                               columns) > 65535;
   VectorType shortType = v.half(b.getI16Type());
   VectorType intType = v.half(b.getI32Type());
-  int64_t numSums = count * blocks;
+  int64_t numSums = count * range.count;
   SmallVector<Value> totals(2 * numSums,
                             v.splat(isWide ? intType : shortType, 0));
   for (auto [i, segment] : llvm::enumerate(segments)) {
@@ -271,7 +280,7 @@ void OutputsVectorizer::sumBytes(ArrayRef<int64_t> segments, int64_t count) {
       for (Value &total : totals)
         total = arith::MulIOp::create(
             b, loc, total, v.splat(cast<VectorType>(total.getType()), ratio));
-    totals = addBytes(segment, count, totals);
+    totals = addBytes(segment, count, range, totals);
   }
   for (int64_t i = 0; i < numSums; ++i) {
     Value even = totals[2 * i], odd = totals[2 * i + 1];
@@ -282,9 +291,10 @@ void OutputsVectorizer::sumBytes(ArrayRef<int64_t> segments, int64_t count) {
       even = arith::ExtUIOp::create(b, loc, intType, even);
       odd = arith::ExtUIOp::create(b, loc, intType, odd);
     }
-    int64_t output = i % blocks * kLaneBlock;
-    addPart(segments, i / blocks, output, even);
-    addPart(segments, i / blocks, output + kLaneBlock / 2, odd);
+    int64_t lane = i / range.count;
+    int64_t output = (range.first + i % range.count) * kLaneBlock;
+    addPart(segments, lane, output, even);
+    addPart(segments, lane, output + kLaneBlock / 2, odd);
   }
 }
 
@@ -363,17 +373,21 @@ void OutputsVectorizer::sumLanes() {
   for (ArrayRef<int64_t> segments : groupSegments(
            op.getLevels(), op.getCoefficients(), columns, /*most=*/65535)) {
     bool areBytes = op.getLevels()[segments.front()] <= 2;
+    // Few registers hold one block for as many lanes as share its words.
+    int64_t blocksAtOnce = limits.bytes < kLanesAtOnce * blocks ? 1 : blocks;
     // Parts of nearly equal size.
     int64_t most =
-        areBytes ? limits.bytes / blocks : limits.dots / kDotRegisters;
+        areBytes ? limits.bytes / blocksAtOnce : limits.dots / kDotRegisters;
     int64_t parts = llvm::divideCeil(groups.lanes, std::max<int64_t>(1, most));
     int64_t count = llvm::divideCeil(groups.lanes, parts);
     Value lane = firstLane, row = firstRow;
     auto sumPart = [&](Value i, int64_t lanes) {
       firstLane = add(lane, i);
       firstRow = add(row, i);
+      for (int64_t block = 0; areBytes && block < blocks; block += blocksAtOnce)
+        sumBytes(segments, lanes, {block, blocksAtOnce});
       if (areBytes)
-        return sumBytes(segments, lanes);
+        return;
       for (int64_t first = 0; first < 4 * blocks; first += kDotRegisters)
         sumDots(segments, lanes, first);
     };
