@@ -5,11 +5,9 @@
 #include "mlir/IR/Matchers.h"
 #include "sysmol/Analysis/LaneGroups.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
-#include "sysmol/Dialect/Hetprec/IR/WinogradTiles.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/JSON.h"
 #include <array>
-#include <cmath>
 #include <optional>
 
 using namespace mlir;
@@ -288,21 +286,36 @@ static OpCost predictContractOutputs(ContractOutputsOp op,
   return cost;
 }
 
+TileCosts sysmol::predictTiles(const WinogradTiles &tiles, int64_t words,
+                               int64_t outputs, double wordCycles) {
+  // Cycles by the instructions on Zen 4: of a register's sums at all places and
+  // their way to the pixels, of a word of 16 patches, and of 16 words of an
+  // output's weights; a word of level 4 takes `zen4` there.
+  constexpr double sumCycles = 48, patchCycles = 60, weightCycles = 48;
+  constexpr double zen4 = 4.17;
+  double slowness = wordCycles / zen4;
+  auto rows = double(llvm::alignTo(outputs, WinogradTiles::kOutputs));
+  double registers = rows * double(tiles.getNumRegisters());
+  auto patches = double(
+      tiles.getNumRows() *
+      int64_t(llvm::divideCeil(tiles.columns, WinogradTiles::kRegister)));
+  return {slowness * registers * double(WinogradTiles::kPositions * words),
+          slowness * registers * sumCycles,
+          slowness * rows * double(llvm::divideCeil(words, 16)) * weightCycles,
+          slowness * patches * double(words) * patchCycles};
+}
+
 static OpCost predictWinograd(WinogradContractOp op, const CostTable &table) {
-  OpCost cost;
   WinogradTiles tiles = *WinogradTiles::get(op.getLayout());
-  double outputs =
-      double(cast<ShapedType>(op.getInit().getType()).getDimSize(0));
-  double registers = outputs * double(tiles.getNumRegisters());
-  double words = double(op.getNumWords());
-  cost.macs = registers * words * WinogradTiles::kPositions *
-              WinogradTiles::kRegister * double(getChannelsPerWord(4));
-  cost.products = cost.cycles = cost.macs / at(table.macsPerCycle, 8);
-  // By the instructions on Zen 4: see choose-lanes.
-  double slowness = 64 / at(table.macsPerCycle, 8);
-  constexpr double sumCycles = 48, weightCycles = 48;
-  cost.cycles += slowness * (registers * sumCycles +
-                             outputs * std::ceil(words / 16) * weightCycles);
+  int64_t outputs = cast<ShapedType>(op.getInit().getType()).getDimSize(0);
+  TileCosts costs =
+      predictTiles(tiles, op.getNumWords(), outputs, at(table.pixelCycles, 4));
+  OpCost cost;
+  cost.macs = double(outputs * tiles.getNumRegisters() * op.getNumWords() *
+                     WinogradTiles::kPositions * WinogradTiles::kRegister *
+                     getChannelsPerWord(4));
+  cost.products = costs.products;
+  cost.cycles = costs.products + costs.sums + costs.weights;
   return cost;
 }
 
@@ -322,14 +335,10 @@ OpCost sysmol::predictCost(Operation *op, const CostTable &table) {
     cost.cycles = slots * double(requantize.getLaneCount()) / kLaneBlock *
                   at(table.epilogueCycles, requantize.getOutLevel());
   } else if (auto input = dyn_cast<WinogradInputOp>(op)) {
-    // Instructions of a word of 16 patches, two a cycle.
-    WinogradTiles tiles = *WinogradTiles::get(input.getLayout());
-    double patches =
-        double(tiles.getNumRows() *
-               llvm::divideCeil(tiles.columns, WinogradTiles::kRegister));
-    double words =
-        double(cast<ShapedType>(input.getInput().getType()).getDimSize(0));
-    cost.cycles = words * patches * 60 * 64 / at(table.macsPerCycle, 8);
+    int64_t words = cast<ShapedType>(input.getInput().getType()).getDimSize(0);
+    cost.cycles = predictTiles(*WinogradTiles::get(input.getLayout()), words,
+                               /*outputs=*/0, at(table.pixelCycles, 4))
+                      .patches;
   } else if (isa<SplitPhasesOp>(op)) {
     // Rows are short and begin anywhere: about eight bytes a cycle, measured.
     cost.cycles = getBytes(op->getOperand(1).getType()) / 8;

@@ -35,6 +35,7 @@ from sysmol.files import write_csv, write_json
 from sysmol.fleet import Batches, Goal, Images, Kind, Run, cosine
 from sysmol.layers import ChannelPrecision
 from sysmol.models import PreResNet, preresnet20
+from sysmol.onednn import avoid_fault
 from sysmol.prepare import (
     calibrate,
     calibrate_carrier,
@@ -604,6 +605,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.given = given
     clock = _Clock(options.seconds)
     device = torch.device(options.device)
+    if device.type == "cpu":
+        avoid_fault()
     try:
         if device.type == "cuda" and not torch.cuda.is_available():
             raise SysmolError("no CUDA device is here; --device cpu runs the same plan, slowly")

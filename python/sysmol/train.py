@@ -41,6 +41,7 @@ from sysmol.errors import SysmolError
 from sysmol.export import export
 from sysmol.layers import ActivationQuant, ChannelPrecision, QuantLayer
 from sysmol.models import load_float
+from sysmol.onednn import avoid_fault
 from sysmol.patterns import PATTERN_SETS
 from sysmol.prepare import (
     calibrate,
@@ -790,6 +791,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """``sysmol train``; raises what :func:`sysmol.cli.main` turns into a line and a status."""
     options = parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
+    avoid_fault()
     settings = _settings(options)
     with files.folder(options.out):
         _train(options, settings)

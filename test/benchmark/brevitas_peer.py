@@ -39,6 +39,7 @@ from sysmol.arguments import Parser, factor, natural, positive, seed, threads
 from sysmol.budget import Budget, Unit
 from sysmol.errors import SysmolError
 from sysmol.models import load_float
+from sysmol.onednn import avoid_fault
 from sysmol.tasks import FASHION_MNIST
 from sysmol.train import Settings, Split, accuracy, distilled_stage, load_splits
 
@@ -169,6 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = top.parse_args(arguments)
         torch.set_num_threads(options.threads)
+        avoid_fault()
         torch.manual_seed(options.seed)
         settings = _settings(options)
         options.out.mkdir(parents=True, exist_ok=True)

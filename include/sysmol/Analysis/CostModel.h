@@ -11,6 +11,7 @@
 #define SYSMOL_ANALYSIS_COSTMODEL_H
 
 #include "mlir/IR/Operation.h"
+#include "sysmol/Dialect/Hetprec/IR/WinogradTiles.h"
 #include "llvm/Support/Error.h"
 #include <cstdint>
 #include <map>
@@ -60,6 +61,20 @@ struct OpCost {
   double macs = 0;
   OpCost &operator+=(const OpCost &other);
 };
+
+/// Cycles of a 3x3 window by tiles.
+struct TileCosts {
+  double products; ///< of the bytes of 16 places
+  double sums;     ///< around them, and to the pixels
+  double weights;  ///< transforming them
+  double patches;  ///< transforming the input
+  double getTotal() const { return products + sums + weights + patches; }
+};
+
+/// Of `words` words of channels and `outputs` outputs, where a word of level 4
+/// takes `wordCycles` for a register of 64 pixels.
+TileCosts predictTiles(const hetprec::WinogradTiles &tiles, int64_t words,
+                       int64_t outputs, double wordCycles);
 
 /// Cost of an op of the packed phase on tensors; nothing for ops that the model
 /// does not know.

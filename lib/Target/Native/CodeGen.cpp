@@ -49,7 +49,7 @@ const std::vector<NativeTarget> &sysmol::getNativeTargetTable() {
        /*laneBlocks=*/1,
        /*rowTile=*/1,
        /*byteSums=*/8,
-       /*dotSums=*/16},
+       /*dotSums=*/4},
   };
   return table;
 }

@@ -606,6 +606,8 @@ LogicalResult RequantizeLanesOp::getResultTilePosition(
 //===----------------------------------------------------------------------===//
 
 LogicalResult MacOp::verify() {
+  if (getPairBound() && (getLevel() != 8 || int64_t(*getPairBound()) < 0))
+    return emitOpError("pair_bound is of level 8, and not negative");
   if (failed(verifyLevel(*this, getLevel())))
     return failure();
   if (getAcc().getType() != getLanes().getType())

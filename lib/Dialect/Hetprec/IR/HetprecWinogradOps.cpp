@@ -99,6 +99,9 @@ LogicalResult WinogradContractOp::verify() {
     return emitOpError() << "lanes are 16 planes of i32 for each word, of "
                          << tiles->getPlaneLanes() << " lanes, found "
                          << getLanes().getType();
+  if (words > WinogradTiles::kMostWords)
+    return emitOpError() << "has at most " << WinogradTiles::kMostWords
+                         << " words of channels";
   if (rows % WinogradTiles::kOutputs != 0 ||
       !isTable(getInit(), rows, layout.getSize(), 32))
     return emitOpError("init must be planes of i32, a multiple of 8, laid out "

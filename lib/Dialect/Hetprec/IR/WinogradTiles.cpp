@@ -36,12 +36,11 @@ StringRef WinogradTiles::getObstacle(Operation *op) {
       !llvm::all_of(conv.getStrides(), isOne) ||
       !llvm::all_of(conv.getDilations(), isOne))
     return "no 3x3 window of neighbours";
-  // Sums are at most four times those of the window: 4 * 15 * 8 * 9 a channel.
-  // The limit is that of the weights of eight outputs, which are kept at hand.
-  constexpr int64_t kMostChannels = 2048;
   RankedTensorType input = conv.getInput().getType();
-  if (input.getDimSize(1) > kMostChannels)
-    return "more than 2048 channels";
+  if (input.getDimSize(1) > kMostWords * getChannelsPerWord(4))
+    return "more than 512 channels";
+  if (conv.getType().getDimSize(3) > kMostTiles * kSide)
+    return "rows of more than 512 pixels";
   ChannelsAttr channels = getChannels(input);
   if (!channels || channels.getLevels() != SmallVector<int8_t>{4})
     return "channels of other levels than 4";

@@ -12,9 +12,7 @@
 #include "sysmol/Analysis/LaneGroups.h"
 #include "sysmol/Analysis/LaneLayout.h"
 #include "sysmol/Analysis/TapFold.h"
-#include "sysmol/Dialect/Hetprec/IR/WinogradTiles.h"
 #include "llvm/Support/MathExtras.h"
-#include <cmath>
 
 namespace sysmol::hetprec {
 #define GEN_PASS_DEF_CHOOSELANESPASS
@@ -75,28 +73,6 @@ struct RegisterCosts {
     for (int8_t level : channels.getLevels())
       sum += double(TapFold::countWords(op, level)) * cycles.at(level);
     return role == LaneRole::Outputs ? sum + turn : sum;
-  }
-
-  /// What the window `op` takes by tiles.
-  double getTiles(Operation *op, const WinogradTiles &tiles) const {
-    // Cycles on Zen 4, by its instructions: of a register's sums at all 16
-    // positions and their way to the pixels, of a word of 16 patches, and of 16
-    // words of an output's weights.
-    constexpr double sumCycles = 48, patchCycles = 60, weightCycles = 48;
-    constexpr double byteCycles = 4; // of a word of a block of lanes, there
-    auto filter = cast<RankedTensorType>(op->getOperand(1).getType());
-    auto words = double(llvm::divideCeil(filter.getDimSize(1), 4));
-    auto outputs =
-        double(llvm::alignTo(filter.getDimSize(0), WinogradTiles::kOutputs));
-    double registers = double(tiles.getNumRegisters());
-    double patches =
-        double(tiles.getNumRows() *
-               llvm::divideCeil(tiles.columns, WinogradTiles::kRegister));
-    double slowness = pixels.several.at(8) / byteCycles;
-    double products = WinogradTiles::kPositions * words;
-    return slowness * (outputs * registers * (products + sumCycles) +
-                       words * patches * patchCycles +
-                       outputs * std::ceil(words / 16) * weightCycles);
   }
 };
 } // namespace
@@ -164,7 +140,7 @@ struct ChooseLanesPass
             LaneGroups::get(layout, layout.getUsedLanes(), lanes).getNumLanes();
         pixelBlocks = lanes / kLaneBlock;
         pixelCost = costs->get(op, LaneRole::Pixels, pixelBlocks);
-        outputCost = costs->get(op, LaneRole::Outputs, blocks) * kMargin;
+        outputCost = costs->get(op, LaneRole::Outputs, blocks);
       }
       int64_t pixelRegisters = outputs * pixelBlocks;
       int64_t outputRegisters = pixels * blocks;
@@ -172,10 +148,11 @@ struct ChooseLanesPass
                            " registers of outputs, " +
                            std::to_string(pixelRegisters) +
                            (isMatrixProduct(op) ? " of rows" : " of pixels");
-      LaneRole role = double(outputRegisters) * outputCost <
-                              double(pixelRegisters) * pixelCost
-                          ? LaneRole::Outputs
-                          : LaneRole::Pixels;
+      double ofPixels = double(pixelRegisters) * pixelCost;
+      double ofOutputs = double(outputRegisters) * outputCost;
+      double margin = isMatrixProduct(op) ? 1 : kMargin;
+      LaneRole role =
+          ofOutputs * margin < ofPixels ? LaneRole::Outputs : LaneRole::Pixels;
       if (role == LaneRole::Outputs && 2 * blocks * kLaneBlock > 3 * outputs) {
         role = LaneRole::Pixels;
         reason = "weights of " + std::to_string(outputs) +
@@ -183,11 +160,14 @@ struct ChooseLanesPass
                  std::to_string(blocks * kLaneBlock);
       }
       if (!isMatrixProduct(op) && WinogradTiles::getObstacle(op).empty()) {
-        auto tiles = WinogradTiles::get(layouts.getLayout(op->getResult(0)));
-        double others = role == LaneRole::Outputs
-                            ? double(outputRegisters) * outputCost
-                            : double(pixelRegisters) * pixelCost;
-        if (tiles && costs->getTiles(op, *tiles) * kMargin < others) {
+        auto tiles = *WinogradTiles::get(layouts.getLayout(op->getResult(0)));
+        auto filter = cast<RankedTensorType>(op->getOperand(1).getType());
+        int64_t words = llvm::divideCeil(filter.getDimSize(1), 4);
+        double ofTiles =
+            predictTiles(tiles, words, outputs, costs->pixels.several.at(4))
+                .getTotal();
+        if (ofTiles * kMargin <
+            (role == LaneRole::Outputs ? ofOutputs : ofPixels)) {
           role = LaneRole::Tiles;
           reason = "16 products where the window has 36";
         }

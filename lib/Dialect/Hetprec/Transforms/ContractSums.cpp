@@ -486,7 +486,7 @@ void ContractSums::forDotTiles(ArrayRef<int64_t> segments, RowRange range,
   int64_t quarters = inTurn && range.count > scratch.limits.dots / 4 ? 2 : 4;
   int64_t atOnce = scratch.limits.dots / quarters;
   if (rowsPerWord > atOnce) { // eight codes of 1 bit
-    quarters = scratch.limits.dots / rowsPerWord;
+    quarters = 2;
     atOnce = rowsPerWord;
   }
   atOnce -= atOnce % rowsPerWord;

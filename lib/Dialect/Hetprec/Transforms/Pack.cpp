@@ -8,6 +8,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "sysmol/Analysis/Thresholds.h"
+#include "sysmol/Dialect/Hetprec/IR/WinogradTiles.h"
 #include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -72,6 +73,12 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
   FailureOr<PackedCodes> input = getCodes(dot.op, dot.getInput());
   if (failed(input))
     return failure();
+  if (hasTiles(dot.op))
+    if (StringRef obstacle = WinogradTiles::getObstacle(dot.op);
+        !obstacle.empty()) {
+      dot.op->emitOpError("has no tiles as lanes: ") << obstacle;
+      return failure();
+    }
   Value result = dot.op->getResult(0);
   ++numContracts;
   PackedCodes read = *input;

@@ -407,10 +407,10 @@ bool ContractVectorizer::areFinishedInRegisters() {
   SmallVector<int64_t> segments = getDotSegments(op);
   if (segments.empty() || op.getBiasRows() || !isRowBiasUniform())
     return false;
-  // The rows of a word come together, two registers of each.
-  if (scratch.limits.dots < 2 * op.getRowsPerWord())
-    return false;
   bool inTurn = getDotOrder(op, segments.front()) == SumOrder::InTurn;
+  // The rows of a word come together, two registers of each; of nibbles, four.
+  if (scratch.limits.dots < (inTurn ? 2 : 4) * op.getRowsPerWord())
+    return false;
   bool alone = segments.size() == op.getLevels().size();
   // Dot products have 32 bits; what is added in 16 takes half the registers.
   if (!alone && op.getSumBits() == 16)

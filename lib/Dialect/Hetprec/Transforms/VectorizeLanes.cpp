@@ -230,6 +230,15 @@ struct VectorizeLanesPass
                         "hetprec-tile-lanes first");
         return WalkResult::interrupt();
       }
+      auto isTile = llvm::TypeSwitch<Operation *, bool>(op)
+                        .Case<ContractOutputsOp, GemvOp, WinogradContractOp>(
+                            [](auto tiles) { return tiles.getNumTiles() == 1; })
+                        .Default(true);
+      if (!isTile) {
+        op->emitOpError("must be one tile of outputs; run hetprec-tile-lanes "
+                        "first");
+        return WalkResult::interrupt();
+      }
       ops.push_back(op);
       return WalkResult::advance();
     });

@@ -1,6 +1,6 @@
 //===- VectorizeWinograd.cpp - Tiles of 3x3 windows, as macs --------------===//
 //
-// The input's patches are transformed once a layer, the weights of eight
+// The input's patches are transformed first, the weights of eight
 // outputs before their products. 16 products of each word are then around 16
 // additions of registers of sums, which go to their pixels a few rows of tiles
 // at a time.

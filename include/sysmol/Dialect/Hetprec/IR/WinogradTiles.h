@@ -28,6 +28,10 @@ struct WinogradTiles {
   /// Sums of tiles of an output that wait for their place among the pixels.
   static constexpr int64_t kMostTiles = 256;
 
+  /// Words of channels: a thread's stack has the weights of `kOutputs` outputs,
+  /// 64 KiB of them, and 32 KiB of sums.
+  static constexpr int64_t kMostWords = 128;
+
   int64_t images, rows, columns; // of tiles, in an image
   /// Rows of tiles (of all images, one behind the other) that are summed
   /// before their sums go to their pixels: those that leave the fewest

@@ -53,9 +53,9 @@ def ChooseLanesPass : Pass<"hetprec-choose-lanes", "::mlir::func::FuncOp"> {
 
     An ungrouped 3x3 `conv_2d` of neighbouring pixels, all of whose channels have 4
     bits, may have tiles of 2x2 pixels as lanes (`winograd_contract`), 16
-    products a channel instead of 36. It has them where that, with the cycles
-    of level 8 and what transforming input, weights and sums takes, is at least
-    5 % cheaper than the others.
+    products a channel instead of 36. It has them where that, with what
+    transforming input, weights and sums takes, is at least 5 % cheaper than
+    what was chosen of the others.
 
     ```mlir
     %acc = hetprec.matmul %x, %w : ... -> tensor<1x1000xi32>
