@@ -9,6 +9,7 @@ HP18). It is the reference that compiled code meets.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,11 @@ _ACCUMULATOR_MAX = 2**31 - 1
 _EXACT_FLOAT32 = 2**24
 _WEIGHT_TOLERANCE = 1e-3  # HP23, in steps
 _CARRIER_BITS = 16
+
+
+def _exact() -> AbstractContextManager[None]:
+    """Without NNPACK, which transforms 3x3 windows in floats: sums of integers are exact."""
+    return torch.backends.nnpack.flags(enabled=False)
 
 
 @dataclass(frozen=True)
@@ -415,7 +421,8 @@ class IntegerNetwork:
         def run(arrays: dict[str, Any]) -> Int64:
             q = level_values(arrays[codes.source], codes.grid, bits).astype(scaled.dtype)
             x = functional.pad(torch.from_numpy(q), border)
-            acc = functional.conv2d(x, matrix, None, strides, 0, dilations, groups)
+            with _exact():
+                acc = functional.conv2d(x, matrix, None, strides, 0, dilations, groups)
             return np.asarray(acc.to(torch.int64).numpy())
 
         self._accumulator(node, (out, *sizes), unit_, self._bias(node, out), run)
@@ -543,7 +550,8 @@ class IntegerNetwork:
 
         def run(arrays: dict[str, Any]) -> Int64:
             x = functional.pad(torch.from_numpy(arrays[codes.source].astype(np.float64)), border)
-            acc = functional.conv2d(x, ones, None, strides, groups=codes.channels)
+            with _exact():
+                acc = functional.conv2d(x, ones, None, strides, groups=codes.channels)
             return np.asarray(acc.to(torch.int64).numpy())
 
         taps = kernel[0] * kernel[1]

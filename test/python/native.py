@@ -10,6 +10,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,14 @@ needs_native = pytest.mark.skipif(
     not importlib.util.find_spec("sysmol._sysmol_compiler"),
     reason="the native modules are not built (tools/dev/build)",
 )
+
+
+def targets_here(names: Iterable[str]) -> list[str]:
+    """Those whose code this CPU can run, in their order."""
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    flags = set(next(line for line in cpuinfo.splitlines() if line.startswith("flags")).split())
+    needed = {"x86-64-avx512": "avx512_vnni", "x86-64-avx2": "avx2"}
+    return [name for name in names if {needed.get(name, "fpu")} <= flags]
 
 
 def factors(grid: Grid, bits: tuple[int, ...]) -> npt.NDArray[np.int64]:

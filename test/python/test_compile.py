@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from native import needs_native, python
+from native import needs_native, python, targets_here
 
 import sysmol
 from sysmol import InputRefused, UsageError
@@ -154,7 +154,7 @@ def test_models_in_memory(tmp_path: Path) -> None:
     sysmol.export(prepared, tmp_path / "net.onnx", (1, 6, 6))
     wanted = sysmol.IntegerNetwork.from_onnx(tmp_path / "net.onnx").run(x.numpy())
     # The network itself, its ONNX model, its file; one image a call and four.
-    one_target = sysmol.targets()[:1]
+    one_target = targets_here(sysmol.targets())[:1]
     for model in (prepared, onnx.load(tmp_path / "net.onnx"), tmp_path / "net.onnx"):
         for batch in (1, 4):
             report = sysmol.compile(

@@ -168,7 +168,8 @@ private:
   /// of the first of its two seeds; the outer rows have none.
   void sumRow(const Group &group, Value row, Value seed, Value line);
   /// Adds the products at one position to `sums`.
-  Sums addProducts(const Group &group, Value row, int64_t column, Sums sums);
+  Sums addProducts(const Group &group, Value row, int64_t column,
+                   const Sums &sums);
   /// What the sums at a position begin with.
   Sums makeSums(const Group &group, Value seed);
   /// Where the sums of a pixel of the tiles are.
@@ -283,7 +284,7 @@ void WinogradVectorizer::transformWeights() {
 WinogradVectorizer::Sums WinogradVectorizer::addProducts(const Group &group,
                                                          Value row,
                                                          int64_t column,
-                                                         Sums sums) {
+                                                         const Sums &sums) {
   Value first = times(add(times(row, kPatch), column), words);
   // A few words at a time, where that leaves none.
   int64_t unrolled = words % 4 == 0 ? 4 : words % 2 == 0 ? 2 : 1;

@@ -401,3 +401,20 @@ func.func @requantize_beyond(%p: tensor<3x64xi32>, %c: tensor<3xi16>, %t: tensor
   %r = hetprec.requantize_lanes %p channels(%c : tensor<3xi16>) thresholds(%t : tensor<3x3xi32>) signs(%s : tensor<3xi32>) mask(%m : tensor<64xi8>) outs(%i : tensor<1x64xi8>) {out_level = 2, lane_begin = 0, lane_count = 640} : tensor<3x64xi32> -> tensor<1x64xi8>
   return %r : tensor<1x64xi8>
 }
+
+// -----
+
+// A bound of products of another level, and one below 0.
+func.func @pair_bound_level(%acc: vector<64xi8>, %a: vector<64xi8>, %w: i8) -> vector<64xi8> {
+  // expected-error @+1 {{pair_bound is of level 8, and not negative}}
+  %s = hetprec.mac %acc, %a, %w level = 2 {pair_bound = 5 : i64} : vector<64xi8>, vector<64xi8>, i8
+  return %s : vector<64xi8>
+}
+
+// -----
+
+func.func @pair_bound_negative(%acc: vector<8xi32>, %a: vector<8xi32>, %w: i32) -> vector<8xi32> {
+  // expected-error @+1 {{pair_bound is of level 8, and not negative}}
+  %s = hetprec.mac %acc, %a, %w level = 8 {pair_bound = -30000 : i64} : vector<8xi32>, vector<8xi32>, i32
+  return %s : vector<8xi32>
+}

@@ -169,3 +169,12 @@ func.func @behind_sums(%u: tensor<32x48xi32>, %w: tensor<16x18xi16>, %c: tensor<
   %0 = hetprec.winograd_contract lanes(%u : tensor<32x48xi32>) rows(%w : tensor<16x18xi16>) seeds(%c : tensor<16x4xi32>) outs(%s : tensor<16x128xi32>) {coefficient = 2, layout = #hetprec.lanes<1 x 7 x 7, row_stride = 7, image_stride = 49, base = 79, size = 128>} -> tensor<16x128xi32>
   return %0 : tensor<16x128xi32>
 }
+
+// -----
+
+// Weights of 129 words would fill a thread's stack.
+func.func @many_words(%u: tensor<2064x48xi32>, %w: tensor<8x1161xi16>, %c: tensor<8x4xi32>, %s: tensor<8x192xi32>) -> tensor<8x192xi32> {
+  // expected-error @+1 {{has at most 128 words of channels}}
+  %0 = hetprec.winograd_contract lanes(%u : tensor<2064x48xi32>) rows(%w : tensor<8x1161xi16>) seeds(%c : tensor<8x4xi32>) outs(%s : tensor<8x192xi32>) {coefficient = 2, layout = #hetprec.lanes<1 x 7 x 7, row_stride = 8, image_stride = 64, base = 64, size = 192>} -> tensor<8x192xi32>
+  return %0 : tensor<8x192xi32>
+}

@@ -45,3 +45,15 @@ func.func @rows(%x: tensor<3x2xi8, #act>) -> tensor<3x2xi8, #act> {
   %s = hetprec.permute %x axis = 0 permutation = [1, 0, 2] : tensor<3x2xi8, #act> to tensor<3x2xi8, #act>
   return %s : tensor<3x2xi8, #act>
 }
+
+// -----
+
+// Tiles are of 3x3 windows.
+#t5 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [4 x 4]>
+#u5 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [4 x 4]>
+func.func @tiles_of_5x5(%x: tensor<1x4x8x8xi8, #t5>) -> tensor<1x8x8x8xi32> {
+  %w = arith.constant dense<1> : tensor<8x4x5x5xi8, #u5>
+  // expected-error @+1 {{has no tiles as lanes: no 3x3 window of neighbours}}
+  %r = hetprec.conv_2d %x, %w pads = [2, 2, 2, 2] {hetprec.lanes = #hetprec.lane_role<tiles>} : tensor<1x4x8x8xi8, #t5>, tensor<8x4x5x5xi8, #u5> -> tensor<1x8x8x8xi32>
+  return %r : tensor<1x8x8x8xi32>
+}

@@ -65,3 +65,14 @@ func.func @lanes_of_groups(%x: tensor<1x2x1x1xi8, #gx>) -> tensor<1x2x1x1xi32> {
   %acc = hetprec.conv_2d %x, %w groups = 2 {hetprec.lanes = #hetprec.lane_role<outputs>} : tensor<1x2x1x1xi8, #gx>, tensor<2x1x1x1xi8, #gw> -> tensor<1x2x1x1xi32>
   return %acc : tensor<1x2x1x1xi32>
 }
+
+// -----
+
+#tp = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [4 x 4]>
+#up = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [4 x 4]>
+func.func @wide_tiles(%x: tensor<1x4x4x600xi8, #tp>) -> tensor<1x8x4x600xi32> {
+  %w = arith.constant dense<1> : tensor<8x4x3x3xi8, #up>
+  // expected-error @+1 {{contract of phase plan: has no tiles as lanes: rows of more than 512 pixels}}
+  %r = hetprec.conv_2d %x, %w pads = [1, 1, 1, 1] {hetprec.lanes = #hetprec.lane_role<tiles>} : tensor<1x4x4x600xi8, #tp>, tensor<8x4x3x3xi8, #up> -> tensor<1x8x4x600xi32>
+  return %r : tensor<1x8x4x600xi32>
+}
