@@ -12,7 +12,12 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["avoid_fault"]
+__all__ = ["avoid_fault", "multiplies_bf16"]
+
+
+def multiplies_bf16(device: str) -> bool:
+    """Whether ``device`` has instructions for bfloat16: a CPU without is slower by it."""
+    return device != "cpu" or bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def avoid_fault() -> bool:

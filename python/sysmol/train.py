@@ -41,7 +41,7 @@ from sysmol.errors import SysmolError
 from sysmol.export import export
 from sysmol.layers import ActivationQuant, ChannelPrecision, QuantLayer
 from sysmol.models import load_float
-from sysmol.onednn import avoid_fault
+from sysmol.onednn import avoid_fault, multiplies_bf16
 from sysmol.patterns import PATTERN_SETS
 from sysmol.prepare import (
     calibrate,
@@ -710,7 +710,7 @@ def parser() -> argparse.ArgumentParser:
         help="promote channels to these at the end of phase 1; default: none",
     )
     top.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
-    top.add_argument("--no-bf16", action="store_true", help="convolve in binary32, not bfloat16")
+    top.add_argument("--no-bf16", action="store_true", help="binary32 even where bfloat16 is fast")
     top.add_argument("--limit", type=natural, default=0, help="use so many samples only; 0: all")
     return top
 
@@ -758,7 +758,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         options.patterns,
         options.uniform,
         options.device,
-        not options.no_bf16,
+        not options.no_bf16 and multiplies_bf16(options.device),
         options.limit,
         _hash(options.twin) if options.twin is not None else "",
         options.task,
