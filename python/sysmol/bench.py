@@ -188,14 +188,14 @@ def run_suites(
         ``rows``: each of our cases against each peer, with ``case, ours_ms, peer, peer_ms, ratio,
         mac_per_cycle, ceiling_share`` and more.
     """
-    from sysmol.compile import targets
     from sysmol.costs import cost_table
     from sysmol.suites import gemv, kernels
     from sysmol.suites import networks as networks_suite
+    from sysmol.suites.ours import best_target
     from sysmol.suites.settings import Settings
 
     runners = {"networks": networks_suite.run, "gemv": gemv.run, "kernels": kernels.run}
-    table = cost_table(targets()[0])
+    table = cost_table(best_target())
     settings = Settings(table, threads, frozenset(peers), filter, scale)
     found: list[dict[str, Any]] = []
     for suite in suites:

@@ -108,6 +108,15 @@ static Value call(OpBuilder &b, Location loc, StringRef name, VectorType type,
       .getResult(0);
 }
 
+/// `sum` with what an instruction makes of two pairs of operands.
+static Value addCalls(OpBuilder &b, Location loc, StringRef name, Value sum,
+                      ArrayRef<std::pair<Value, Value>> operands) {
+  auto type = cast<VectorType>(sum.getType());
+  for (auto [x, y] : operands)
+    sum = arith::AddIOp::create(b, loc, sum, call(b, loc, name, type, x, y));
+  return sum;
+}
+
 namespace {
 
 /// Levels 1 and 2: two lookups, one for the low nibbles of 32 lanes, one for
@@ -155,12 +164,9 @@ struct LowerTableMac : OpRewritePattern<MacOp> {
       pairs =
           arith::AndIOp::create(b, loc, pairs, splat(b, loc, shorts, above));
       Value others = vector::BitCastOp::create(b, loc, bytes, pairs);
-      constexpr StringLiteral lookUp = "llvm.x86.avx2.pshuf.b";
-      Value sum = getPart(b, loc, op.getAcc(), i, kRegisterBytes);
-      sum = arith::AddIOp::create(b, loc, sum,
-                                  call(b, loc, lookUp, bytes, low, nibbles));
-      sums.push_back(arith::AddIOp::create(
-          b, loc, sum, call(b, loc, lookUp, bytes, high, others)));
+      sums.push_back(addCalls(b, loc, "llvm.x86.avx2.pshuf.b",
+                              getPart(b, loc, op.getAcc(), i, kRegisterBytes),
+                              {{low, nibbles}, {high, others}}));
     }
     rewriter.replaceOp(op, joinParts(b, loc, type, sums));
     return success();
@@ -261,12 +267,9 @@ struct LowerByteMac : OpRewritePattern<MacOp> {
     for (int64_t i = 0; i < type.getNumElements() / words; ++i) {
       auto [even, odd] =
           widen(getPart(b, loc, op.getLanes(), i, words), op.getSignedLanes());
-      constexpr StringLiteral multiply = "llvm.x86.avx2.pmadd.wd";
-      Value sum = getPart(b, loc, op.getAcc(), i, words);
-      sum = arith::AddIOp::create(b, loc, sum,
-                                  call(b, loc, multiply, ints, even, evenRow));
-      sums.push_back(arith::AddIOp::create(
-          b, loc, sum, call(b, loc, multiply, ints, odd, oddRow)));
+      sums.push_back(addCalls(b, loc, "llvm.x86.avx2.pmadd.wd",
+                              getPart(b, loc, op.getAcc(), i, words),
+                              {{even, evenRow}, {odd, oddRow}}));
     }
     rewriter.replaceOp(op, joinParts(b, loc, type, sums));
     return success();
