@@ -8,10 +8,10 @@ that sums hit ties), the smallest and nearly the largest; offsets are halves.
 import math
 import random
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
+import emulate
 from graphs import Graph
 from networks import Bits, Network, Value
 
@@ -90,19 +90,17 @@ def main() -> int:
             file = place / f"{seed}-{i}.bin"
             file.write_bytes(content(argument, random.Random(f"{seed} {i}")))
             inputs += ["--input", str(file)]
-        for command in (
-            [compile_, str(source), f"--target={target}", "--golden=0", "-o", str(bundle)],
-            [run, str(bundle), *inputs, "--reference", str(source)],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                failures += 1
-                print(f"{seed}: {done.stdout}{done.stderr}")
-                break
-        else:
-            if "equal to the reference" not in done.stdout:
-                failures += 1
-                print(f"{seed}: {done.stdout}")
+        options = ["--golden=0"]
+        try:
+            emulate.run(compile_, source, f"--target={target}", *options, "-o", bundle)
+            if target == emulate.TARGET and not emulate.has_avx512():
+                emulate.emulate(source, options, bundle, compile_)
+            said = emulate.run(run, bundle, *inputs, "--reference", source)
+            if "equal to the reference" not in said:
+                raise RuntimeError(said)
+        except RuntimeError as error:
+            failures += 1
+            print(f"{seed}: {error}")
         bundle.unlink(missing_ok=True)
     return 1 if failures else 0
 
