@@ -47,12 +47,54 @@ class Case:
         )
 
 
+@dataclass(frozen=True)
+class Conv:
+    """A layer of ResNet-18 of the given channels: 3x3 and its requantization."""
+
+    name: str
+    images: int
+    size: int
+    segments: tuple[tuple[int, int], ...]
+    stride: int = 1
+    options: str = ""
+    arch: str = "sm_90"
+
+    def source(self) -> str:
+        """The layer as the compiler reads it."""
+        bits = ", ".join(f"{level} x {channels}" for level, channels in self.segments)
+        c = sum(channels for _, channels in self.segments)
+        out = (self.size - 1) // self.stride + 1
+        x, w = f"tensor<{self.images}x{c}x{self.size}x{self.size}xi8, #a>", f"tensor<{c}x{c}x3x3"
+        shape, w = f"tensor<{self.images}x{c}x{out}x{out}x", f"{w}xi8, #w>"
+        return (
+            f"#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [{bits}]>\n"
+            f"#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [{bits}]>\n"
+            f"func.func @kernel(%x: {x}, %w: {w}) -> {shape}i8, #a> {{\n"
+            f"  %acc = hetprec.conv_2d %x, %w strides = [{self.stride}, {self.stride}] "
+            f"pads = [1, 1, 1, 1] : {x}, {w} -> {shape}i32>\n"
+            "  %q = hetprec.requantize %acc multiplier = [0.5] offset = [0.0] "
+            f": {shape}i32> to {shape}i8, #a>\n"
+            f"  return %q : {shape}i8, #a>\n}}\n"
+        )
+
+
+def _channels(count: int) -> dict[str, tuple[tuple[int, int], ...]]:
+    """Mixes of a layer's channels: 60/35/5 % of 1/2/4 bits, in whole words and not, and uniform."""
+    one, two = round(0.6 * count), round(0.35 * count)
+    return {
+        "60_35_5": ((1, one), (2, two), (4, count - one - two)),
+        "50_50": ((1, count // 2), (2, count // 2)),
+        "2bit": ((2, count),),
+        "4bit": ((4, count),),
+    }
+
+
 def _mixes(k: int) -> dict[str, tuple[tuple[int, int], ...]]:
     """Mixes of the goals: 2 bits, and 1.5 bits on average."""
     return {"2bit": ((2, k),), "1.5bit": ((1, k // 2), (2, k // 2))}
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[Case | Conv]:
     """Checks, then goals, then what explains them."""
     mix = ((1, 1100), (2, 1500), (4, 600))
     yield Case("00_check_gemv", 3, 40, mix, "kernel=gemv")
@@ -62,6 +104,7 @@ def cases() -> Iterator[Case]:
             f"00_check_wgmma_{level}bit", 128, 128, ((level, 2048),), "kernel=gemm warpgroups=1"
         )
     yield Case("00_check_wgmma_mix", 130, 256, mix, "kernel=gemm warpgroups=1")
+    yield Conv("00_check_conv", 2, 11, ((1, 40), (2, 30), (4, 20)))
     for n, k in ((16384, 16384), (8192, 28672)):
         for name, segments in _mixes(k).items():
             for variant in ("8 8 1024", "4 8 1024", "4 16 512", "8 4 2048"):
@@ -82,6 +125,9 @@ def cases() -> Iterator[Case]:
             yield Case(
                 f"20_gemm_8192_{name}{suffix}", 8192, 8192, segments, f"kernel=gemm{options}"
             )
+    for count, size in ((64, 56), (128, 28), (256, 14), (512, 7)):
+        for name, segments in _channels(count).items():
+            yield Conv(f"25_conv_{count}x{size}x{size}_b256_{name}", 256, size, segments)
     for m in (2, 4, 8):
         yield Case(f"30_gemv_16384_2bit_m{m}", m, 16384, ((2, 16384),), "kernel=gemv")
 

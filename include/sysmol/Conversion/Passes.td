@@ -76,11 +76,11 @@ def ConvertHetprecToGPUPass : Pass<"convert-hetprec-to-gpu", "::mlir::ModuleOp">
   let summary = "plan-phase products to kernels of gpu and nvvm ops";
   let description = [{
     Every function becomes a `gpu.func` of bare memrefs in `gpu.module
-    @kernels`. A function is one `hetprec.matmul` of sorted channels with
-    levels 1, 2 and 4, both operands arguments, and at most a `to_real` behind
-    it. Levels 1 and 2 are products of bit planes by `mma.m16n8k256.b1
+    @kernels`. A function is one `hetprec.matmul` or `hetprec.conv_2d` of
+    sorted channels, both operands arguments, and at most a `to_real`, or
+    behind a convolution a `requantize`, that reads it. Levels 1 and 2 are products of bit planes by `mma.m16n8k256.b1
     and.popc`, a pair of planes (i, j) counting `2^(i+j)`; level 4 spreads
-    nibbles to bytes for `mma.m16n8k32.u8`. The sums of the activations' codes,
+    nibbles to bytes for `mma.m16n8k32.u8`, level 8 is signed bytes. The sums of the activations' codes,
     which turn codes into level values, are one more MMA with a fragment of
     ones.
 
@@ -88,6 +88,9 @@ def ConvertHetprecToGPUPass : Pass<"convert-hetprec-to-gpu", "::mlir::ModuleOp">
     segments share one set of accumulators, multiplied by the ratio of product
     counts between them. The sums of the activations' codes come from a small
     kernel in front of it.
+
+    A convolution is a `gemm` whose activations are copied from their windows;
+    `requantize` packs codes into pixels as the next convolution reads them.
 
     A `gemv` streams the weights once, 16 bytes a lane, in the order of its
     fragments. The attribute `hetprec.launch` of a kernel says how to launch it

@@ -2,11 +2,16 @@
 //
 // Weights lie as the operands of tensor-core instructions, so that 16 bytes a
 // lane are its A fragment of one `mma.m16n8k256.b1` (levels 1 and 2, one bit
-// plane each) or of two `mma.m16n8k32.u8` (level 4, nibbles). The inner
-// dimension of an MMA may be permuted as one likes if both operands agree;
-// here lane (g, t) = (lane / 4, lane % 4) owns the neighbouring words 2t and
-// 2t + 1 of a step of eight 32-bit words. So activations keep their natural
+// plane each), of two `mma.m16n8k32.u8` (level 4, nibbles) or of one (level 8).
+// The inner dimension of an MMA may be permuted as one likes if both operands
+// agree; here lane (g, t) = (lane / 4, lane % 4) owns the neighbouring words 2t
+// and 2t + 1 of a step of eight 32-bit words. So activations keep their natural
 // order, and a lane's B fragment is one 8-byte load.
+//
+// Of a convolution the inner dimension is taps times channels: each tap has
+// whole words of every plane, padded with code 0. Activations lie pixel by
+// pixel, a pixel's words of one plane side by side, so that a tap's words of a
+// step are copied in few pieces (`copyWords`) from wherever the window is.
 //
 //===----------------------------------------------------------------------===//
 
@@ -15,6 +20,7 @@
 
 #include "mlir/IR/BuiltinAttributes.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+#include <optional>
 
 namespace sysmol {
 
@@ -40,14 +46,31 @@ enum class FragmentOrder {
   Warpgroup,
 };
 
+/// Which pixels a convolution's products read.
+struct Window {
+  int64_t images, height, width, outHeight, outWidth;
+  int64_t taps[2], strides[2], pads[2], dilations[2]; ///< [y, x]; top, left
+
+  static Window get(hetprec::Conv2DOp op);
+  int64_t getNumTaps() const { return taps[0] * taps[1]; }
+  int64_t getNumPixels() const { return images * height * width; }
+  int64_t getNumOutputPixels() const { return images * outHeight * outWidth; }
+};
+
 /// The channels of one precision.
 struct FragmentSegment {
   int8_t level;
   int64_t channels;
   /// Steps of eight words a plane: channels padded with code 0 to whole steps.
   int64_t steps;
-  /// First 32-bit word in the buffer of weights and of activations.
+  /// First 32-bit word in the buffer of weights and of activations (with a
+  /// window: of a pixel).
   int64_t weightBase, activationBase;
+  /// With a window: words of one plane and tap, and how many are copied at
+  /// once.
+  int64_t tapWords, copyWords;
+  /// Of pixels: channels in front of the segment.
+  int64_t firstChannel;
   /// Staged: first stage, and their number.
   int64_t firstStage, stages;
   /// What one code product counts in the accumulator (HP11).
@@ -56,27 +79,60 @@ struct FragmentSegment {
   /// Bit planes kept apart: levels 1 and 2 only.
   int64_t getNumPlanes() const { return level == 2 ? 2 : 1; }
   /// Bits of one code inside a word.
-  int64_t getFieldBits() const { return level == 4 ? 4 : 1; }
+  int64_t getFieldBits() const { return level <= 2 ? 1 : level; }
+  /// Products of codes are turned into those of level values by sums of codes:
+  /// not of level 8, whose codes are the values.
+  bool hasSums() const { return level < 8; }
+  /// Words of one plane of so many channels.
+  int64_t getWords(int64_t count) const {
+    return llvm::divideCeil(count * getFieldBits(), 32);
+  }
+  /// Channels in the first piece of a segment of pixels.
+  int64_t getFirstPiece() const {
+    return std::min(channels, kBlockRows - firstChannel % kBlockRows);
+  }
   int64_t getChannelsPerStep() const {
     return kStepWords * 32 / getFieldBits();
   }
 };
 
+/// Pixels of a tensor: the words of one, and where its segments are in it. A
+/// kernel's block of `kBlockRows` rows writes their channels into words of its
+/// own, so a segment's channels are in pieces, each in whole words.
+struct PixelLayout {
+  llvm::SmallVector<FragmentSegment, 3> segments;
+  int64_t words;
+
+  /// Of sorted encodings.
+  static PixelLayout get(hetprec::ChannelsAttr channels);
+};
+
+/// Pieces of a segment of pixels: channels, and the index of the first one's
+/// code among those that a plane has room for.
+mlir::ArrayAttr describePieces(mlir::Builder &b,
+                               const FragmentSegment &segment);
+
 /// A product `[batch, k] x [rows, k]` and where its codes lie.
 struct FragmentLayout {
   FragmentOrder order;
   hetprec::Grid grid;
+  /// With a window the batch is the output pixels, and k the channels.
   int64_t batch, rows, k;
+  std::optional<Window> window;
+  int64_t pixelWords; ///< with a window: 32-bit words of a pixel
   /// `rows` and `batch` padded to whole tiles of the kernel.
   int64_t paddedRows, paddedBatch;
   llvm::SmallVector<FragmentSegment, 3> segments;
   int64_t weightWords, activationWords;
   int64_t stages; ///< of all segments; 0 unless staged
 
-  /// Of sorted encodings with levels 1, 2 and 4.
+  /// Of sorted encodings.
   static FragmentLayout get(FragmentOrder order,
                             hetprec::ChannelsAttr activations, int64_t batch,
                             int64_t rows);
+  /// The same of a convolution, staged.
+  static FragmentLayout get(hetprec::ChannelsAttr activations,
+                            const Window &window, int64_t rows);
   /// Mid-rise activations leave over a number a row (see FragmentLayout.cpp).
   bool hasRowBias() const { return grid == hetprec::Grid::Midrise; }
   /// Bit positions of every code, as the launch description gives them.

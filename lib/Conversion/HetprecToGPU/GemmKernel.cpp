@@ -7,12 +7,16 @@
 // product counts in between, so that one set of accumulators serves all. Level
 // 2 has three while it lasts, for the plane pairs that count 1, 2 and 4; level
 // 4 has two, for low nibbles and for high ones, which count 16 times where one
-// operand is not shifted.
+// operand is not shifted. Level 8 is of signed bytes.
+//
+// A convolution is the same product: its activations come into the stages from
+// wherever their windows are in the image (WindowCopies.h).
 //
 //===----------------------------------------------------------------------===//
 
 #include "GemmKernel.h"
 
+#include "WindowCopies.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -37,8 +41,15 @@ int64_t sysmol::getGemmGridSize(const FragmentLayout &layout) {
   return layout.paddedRows / kBlockRows * (layout.paddedBatch / kBlockColumns);
 }
 
-int64_t sysmol::getGemmSharedBytes(const GemmOptions &options) {
-  return options.stages * kSlotWords * 4;
+static int64_t getSharedWords(const FragmentLayout &layout,
+                              const GemmOptions &options) {
+  return options.stages * kSlotWords +
+         (layout.window ? WindowCopies::kTableWords : 0);
+}
+
+int64_t sysmol::getGemmSharedBytes(const FragmentLayout &layout,
+                                   const GemmOptions &options) {
+  return getSharedWords(layout, options) * 4;
 }
 
 namespace {
@@ -48,11 +59,21 @@ class Gemm {
 public:
   Gemm(KernelBuilder &k, const FragmentLayout &layout,
        const GemmOptions &options, const KernelArguments &args);
-  void emit(KernelResult result);
+  void emit(KernelResult result, const PackedLayout *packed);
 
 private:
   /// Copies stage `stage` (the last one, if there is none) into its slot.
   Value copyStage(Value stage);
+  /// 16 bytes, past L1: each is read once a block.
+  Value copyFour(Value from, Value at, Value to);
+  void copyActivations(Value stage, Value slot, SmallVectorImpl<Value> &tokens);
+  /// Calls `emit` with each of a thread's accumulators, `factor` times the sums
+  /// of products of codes and corrected, and its row and column in the block.
+  void forEachResult(
+      ValueRange totals, int64_t factor,
+      llvm::function_ref<void(Value acc, Value row, Value column)> emit);
+  void storeCodes(const PackedLayout &packed, ValueRange totals,
+                  int64_t factor);
   /// `sums` behind one stage of `segment`, whose slot begins at word `slot`.
   SmallVector<Value> sumStage(const FragmentSegment &segment, ValueRange sums,
                               Value slot);
@@ -60,7 +81,7 @@ private:
   SmallVector<Value> loadB(Value slot, int64_t columnTile, int64_t step);
   /// Sets of accumulators that a level sums at the same time.
   static int64_t getNumSets(int8_t level) {
-    return level == 1 ? 1 : level == 2 ? 3 : 2;
+    return level == 2 ? 3 : level == 4 ? 2 : 1;
   }
 
   /// The same by wgmma, at levels 1 and 2.
@@ -74,7 +95,8 @@ private:
   /// A warp's tile: 64 x 32, or 16 x 128 as a warpgroup's MMA has it.
   int64_t rowTiles, columnTiles;
   Value thread, rowBlock, columnBlock, warpRow, warpColumn, group, place, lane;
-  Value shared;
+  Value shared, rawShared;
+  std::optional<WindowCopies> windows;
 };
 
 } // namespace
@@ -100,11 +122,19 @@ Gemm::Gemm(KernelBuilder &k, const FragmentLayout &layout,
                                           gpu::AddressSpace::Workgroup);
   auto bytes = MemRefType::get({ShapedType::kDynamic}, k.b.getI8Type(),
                                AffineMap(), space);
-  auto words = MemRefType::get({options.stages * kSlotWords}, k.b.getI32Type(),
-                               AffineMap(), space);
-  Value raw = gpu::DynamicSharedMemoryOp::create(k.b, k.loc, bytes);
-  shared =
-      memref::ViewOp::create(k.b, k.loc, words, raw, k.index(0), ValueRange());
+  auto words = MemRefType::get({getSharedWords(layout, options)},
+                               k.b.getI32Type(), AffineMap(), space);
+  rawShared = gpu::DynamicSharedMemoryOp::create(k.b, k.loc, bytes);
+  shared = memref::ViewOp::create(k.b, k.loc, words, rawShared, k.index(0),
+                                  ValueRange());
+  if (layout.window)
+    windows.emplace(k, layout, args, shared, options.stages * kSlotWords);
+}
+
+Value Gemm::copyFour(Value from, Value at, Value to) {
+  return nvgpu::DeviceAsyncCopyOp::create(
+      k.b, k.loc, shared, to, from, at, llvm::APInt(64, 4),
+      /*srcElements=*/Value(), k.b.getUnitAttr());
 }
 
 Value Gemm::copyStage(Value stage) {
@@ -112,40 +142,43 @@ Value Gemm::copyStage(Value stage) {
   Value slot = k.mul(k.rem(stage, options.stages), kSlotWords);
   Value real = k.min(stage, layout.stages - 1);
   SmallVector<Value> tokens;
-  auto copy = [&](Value from, Value at, Value to) {
-    // 16 bytes, past L1: each is read once a block.
-    tokens.push_back(nvgpu::DeviceAsyncCopyOp::create(
-        k.b, k.loc, shared, to, from, at, llvm::APInt(64, 4),
-        /*srcElements=*/Value(), k.b.getUnitAttr()));
-  };
   Value weights =
       k.add(k.mul(k.add(k.mul(rowBlock, layout.stages), real), kStageWords),
             k.mul(thread, 4));
   Value to = k.add(slot, k.mul(thread, 4));
   for (int64_t at = 0; at < kStageWords; at += kGemmThreads * 4)
-    copy(args.weights, k.add(weights, at), k.add(to, at));
+    tokens.push_back(copyFour(args.weights, k.add(weights, at), k.add(to, at)));
+  copyActivations(real, slot, tokens);
+  return nvgpu::DeviceAsyncCreateGroupOp::create(
+      k.b, k.loc, nvgpu::DeviceAsyncTokenType::get(k.b.getContext()), tokens);
+}
 
+void Gemm::copyActivations(Value stage, Value slot,
+                           SmallVectorImpl<Value> &tokens) {
   // Eight threads a column of a stage: four steps of two halves.
-  constexpr int64_t columnWords = kStageSteps * kStepWords;
-  Value unit = k.rem(thread, 8), first = k.div(thread, 8);
-  Value column = k.add(k.mul(columnBlock, kBlockColumns), first);
-  Value activations =
-      k.add(k.mul(k.add(k.mul(column, layout.stages), real), columnWords),
-            k.mul(unit, 4));
+  constexpr int64_t units = WindowCopies::kUnits;
+  constexpr int64_t columnsApart = kGemmThreads / units;
+  Value unit = k.rem(thread, units), first = k.div(thread, units);
   // Words between neighbouring columns, and between halves.
   int64_t columnStride = options.warpgroups ? 4 : kStepWords;
   int64_t halfStride = options.warpgroups ? kHalfStride : 4;
-  to = k.add(k.add(slot, kStageWords),
-             k.add(k.mul(k.div(unit, 2), kStepStride),
-                   k.add(k.mul(first, columnStride),
-                         k.mul(k.rem(unit, 2), halfStride))));
-  for (int64_t columns = 0; columns < kBlockColumns;
-       columns += kGemmThreads / 8)
-    copy(args.activations,
-         k.add(activations, columns * layout.stages * columnWords),
-         k.add(to, columns * columnStride));
-  return nvgpu::DeviceAsyncCreateGroupOp::create(
-      k.b, k.loc, nvgpu::DeviceAsyncTokenType::get(k.b.getContext()), tokens);
+  Value to = k.add(k.add(slot, kStageWords),
+                   k.add(k.mul(k.div(unit, 2), kStepStride),
+                         k.add(k.mul(first, columnStride),
+                               k.mul(k.rem(unit, 2), halfStride))));
+  if (windows)
+    return windows->copy(thread, stage, to, columnsApart,
+                         columnsApart * columnStride);
+  constexpr int64_t columnWords = kStageSteps * kStepWords;
+  Value column = k.add(k.mul(columnBlock, kBlockColumns), first);
+  Value activations =
+      k.add(k.mul(k.add(k.mul(column, layout.stages), stage), columnWords),
+            k.mul(unit, 4));
+  for (int64_t columns = 0; columns < kBlockColumns; columns += columnsApart)
+    tokens.push_back(
+        copyFour(args.activations,
+                 k.add(activations, columns * layout.stages * columnWords),
+                 k.add(to, columns * columnStride)));
 }
 
 SmallVector<Value> Gemm::loadA(Value slot, int64_t rowTile, int64_t step) {
@@ -180,7 +213,9 @@ SmallVector<Value> Gemm::sumStage(const FragmentSegment &segment,
                         ValueRange b, bool bytes) {
     auto at = result.begin() + 4 * (set * kTiles + row * columnTiles + column);
     SmallVector<Value> c(at, at + 4);
-    llvm::copy(bytes ? k.byteMMA(a, b, c) : k.mma(segment.level, a, b, c), at);
+    llvm::copy(bytes ? k.byteMMA(a, b, c)
+                     : k.mma(layout.grid, segment.level, a, b, c),
+               at);
   };
   auto mask = [&](ValueRange words, int64_t bits) {
     SmallVector<Value> masked;
@@ -284,17 +319,25 @@ SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
   return result;
 }
 
-void Gemm::emit(KernelResult result) {
+void Gemm::emit(KernelResult result, const PackedLayout *packed) {
+  if (windows) {
+    windows->prepare(thread, columnBlock);
+    gpu::BarrierOp::create(k.b, k.loc);
+  }
   // All but one slot are filled in advance.
   Value token;
   for (int64_t stage = 0; stage < options.stages - 1; ++stage)
     token = copyStage(k.index(stage));
 
   SmallVector<Value> totals(4 * kTiles, k.i32(0));
-  int64_t count = 0;
+  // What turns sums of products of codes into those of values; level 8, the
+  // last, has them already.
+  int64_t count = 0, factor = layout.hasRowBias() ? 4 : 2;
   for (const FragmentSegment &segment : layout.segments) {
     int64_t ratio = count == 0 ? 1 : count / segment.productCount;
     count = segment.productCount;
+    if (!segment.hasSums())
+      ratio *= std::exchange(factor, 1);
     SmallVector<Value> sums;
     for (Value total : totals)
       sums.push_back(k.mul(total, ratio));
@@ -334,42 +377,90 @@ void Gemm::emit(KernelResult result) {
     }
   }
 
+  if (windows) {
+    windows->sumPixels(thread);
+    gpu::BarrierOp::create(k.b, k.loc);
+  }
+  if (packed)
+    return storeCodes(*packed, totals, factor);
+  bool isWhole =
+      layout.rows == layout.paddedRows && layout.batch == layout.paddedBatch;
+  forEachResult(totals, factor, [&](Value acc, Value row, Value column) {
+    Value n = k.add(k.mul(rowBlock, kBlockRows), row);
+    Value batch = k.add(k.mul(columnBlock, kBlockColumns), column);
+    auto store = [&] { k.store(layout, args, result, acc, batch, n); };
+    if (isWhole)
+      return store();
+    Value valid = arith::AndIOp::create(k.b, k.loc, k.less(n, layout.rows),
+                                        k.less(batch, layout.batch));
+    scf::IfOp::create(k.b, k.loc, valid, [&](OpBuilder &, Location) {
+      store();
+      scf::YieldOp::create(k.b, k.loc);
+    });
+  });
+}
+
+void Gemm::forEachResult(
+    ValueRange totals, int64_t factor,
+    llvm::function_ref<void(Value acc, Value row, Value column)> emit) {
   // Lane (g, t) holds rows g and g + 8, columns 2t and 2t + 1 of each tile.
-  int64_t factor = layout.hasRowBias() ? 4 : 2;
-  for (int64_t column = 0; column < columnTiles; ++column)
+  for (int64_t columnTile = 0; columnTile < columnTiles; ++columnTile)
     for (int64_t q = 0; q < 2; ++q) {
-      Value batch =
-          k.add(k.add(k.mul(columnBlock, kBlockColumns),
-                      k.mul(warpColumn, columnTiles * kFragmentColumns)),
-                k.add(k.mul(place, 2), column * kFragmentColumns + q));
-      Value correction = memref::LoadOp::create(k.b, k.loc, args.sums, batch);
-      for (int64_t row = 0; row < rowTiles; ++row)
+      Value column =
+          k.add(k.add(k.mul(warpColumn, columnTiles * kFragmentColumns),
+                      k.mul(place, 2)),
+                columnTile * kFragmentColumns + q);
+      Value sum = windows
+                      ? windows->getSum(column)
+                      : memref::LoadOp::create(
+                            k.b, k.loc, args.sums,
+                            k.add(k.mul(columnBlock, kBlockColumns), column))
+                            .getResult();
+      for (int64_t rowTile = 0; rowTile < rowTiles; ++rowTile)
         for (int64_t half = 0; half < 2; ++half) {
-          Value n = k.add(k.add(k.mul(rowBlock, kBlockRows),
-                                k.mul(warpRow, rowTiles * kFragmentRows)),
-                          k.add(group, row * kFragmentRows + 8 * half));
-          Value total = totals[4 * (row * columnTiles + column) + 2 * half + q];
-          Value acc = k.sub(k.mul(total, factor), correction);
-          auto store = [&] { k.store(layout, args, result, acc, batch, n); };
-          if (layout.rows == layout.paddedRows &&
-              layout.batch == layout.paddedBatch) {
-            store();
-            continue;
-          }
-          Value valid = arith::AndIOp::create(
-              k.b, k.loc, k.less(n, layout.rows), k.less(batch, layout.batch));
-          scf::IfOp::create(k.b, k.loc, valid, [&](OpBuilder &, Location) {
-            store();
-            scf::YieldOp::create(k.b, k.loc);
-          });
+          int64_t index =
+              4 * (rowTile * columnTiles + columnTile) + 2 * half + q;
+          emit(k.sub(k.mul(totals[index], factor), sum),
+               k.add(k.add(k.mul(warpRow, rowTiles * kFragmentRows), group),
+                     rowTile * kFragmentRows + 8 * half),
+               column);
         }
     }
 }
 
+void Gemm::storeCodes(const PackedLayout &packed, ValueRange totals,
+                      int64_t factor) {
+  PackedResults results(k, packed, args, rowBlock, columnBlock);
+  // Codes lie where stages were: nobody reads or fills those any more.
+  nvgpu::DeviceAsyncWaitOp::create(
+      k.b, k.loc,
+      nvgpu::DeviceAsyncCreateGroupOp::create(
+          k.b, k.loc, nvgpu::DeviceAsyncTokenType::get(k.b.getContext()),
+          ValueRange()),
+      k.b.getI32IntegerAttr(0));
+  gpu::BarrierOp::create(k.b, k.loc);
+  auto space = gpu::AddressSpaceAttr::get(k.b.getContext(),
+                                          gpu::AddressSpace::Workgroup);
+  auto type = MemRefType::get({kBlockColumns * PackedResults::kColumnBytes},
+                              k.b.getI8Type(), AffineMap(), space);
+  Value bytes = memref::ViewOp::create(k.b, k.loc, type, rawShared, k.index(0),
+                                       ValueRange());
+  forEachResult(totals, factor, [&](Value acc, Value row, Value column) {
+    Value n = k.add(k.mul(rowBlock, kBlockRows), row);
+    Value code = results.requantize(acc, n);
+    code = arith::TruncIOp::create(k.b, k.loc, k.b.getI8Type(), code);
+    memref::StoreOp::create(
+        k.b, k.loc, code, bytes,
+        k.add(k.mul(column, PackedResults::kColumnBytes), results.getPlace(n)));
+  });
+  gpu::BarrierOp::create(k.b, k.loc);
+  results.store(thread, kGemmThreads, shared, layout.batch);
+}
+
 void sysmol::emitGemm(KernelBuilder &k, const FragmentLayout &layout,
                       const GemmOptions &options, const KernelArguments &args,
-                      KernelResult result) {
-  Gemm(k, layout, options, args).emit(result);
+                      KernelResult result, const PackedLayout *packed) {
+  Gemm(k, layout, options, args).emit(result, packed);
 }
 
 //===----------------------------------------------------------------------===//
@@ -378,16 +469,6 @@ void sysmol::emitGemm(KernelBuilder &k, const FragmentLayout &layout,
 
 int64_t sysmol::getSumsGridSize(const FragmentLayout &layout) {
   return llvm::divideCeil(layout.paddedBatch, kSumRows);
-}
-
-/// Sum of the codes in one word; all words of `plane` count `2^plane`.
-static Value sumWord(KernelBuilder &k, int8_t level, Value word) {
-  if (level <= 2)
-    return math::CtPopOp::create(k.b, k.loc, word);
-  // Bytes of two nibbles each, at most 30; the product's top byte is their sum.
-  Value bytes = k.add(k.bitAnd(word, 0x0f0f0f0f),
-                      k.bitAnd(k.shiftRight(word, 4), 0x0f0f0f0f));
-  return k.shiftRight(k.mul(bytes, 0x01010101), 24);
 }
 
 void sysmol::emitSums(KernelBuilder &k, const FragmentLayout &layout,
@@ -402,6 +483,8 @@ void sysmol::emitSums(KernelBuilder &k, const FragmentLayout &layout,
   Value start = k.mul(row, layout.stages * units * 4);
   Value total = k.i32(0);
   for (const FragmentSegment &segment : layout.segments) {
+    if (!segment.hasSums())
+      continue;
     int64_t first = segment.firstStage * units;
     auto loop = scf::ForOp::create(
         k.b, k.loc, k.add(lane, first), k.index(first + segment.stages * units),
@@ -410,7 +493,7 @@ void sysmol::emitSums(KernelBuilder &k, const FragmentLayout &layout,
           Value sum = sums.front();
           for (Value word :
                k.load(args.activations, k.add(start, k.mul(unit, 4)), 4))
-            sum = k.add(sum, sumWord(k, segment.level, word));
+            sum = k.add(sum, k.sumCodes(segment.level, word));
           scf::YieldOp::create(k.b, k.loc, sum);
         });
     Value sum = loop.getResult(0);

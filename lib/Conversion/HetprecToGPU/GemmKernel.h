@@ -3,15 +3,15 @@
 #ifndef SYSMOL_CONVERSION_HETPRECTOGPU_GEMMKERNEL_H
 #define SYSMOL_CONVERSION_HETPRECTOGPU_GEMMKERNEL_H
 
-#include "KernelBuilder.h"
+#include "PackedResults.h"
 
 namespace sysmol {
 
 inline constexpr int64_t kGemmThreads = 256;
 /// Rows of activations whose sums one block computes: one a warp.
 inline constexpr int64_t kSumRows = 8;
-/// Most 4-bit channels: the products of high nibbles count 16 times and must
-/// stay below 2^31.
+/// Most 4-bit channels, times taps: the products of high nibbles count 16 times
+/// and must stay below 2^31.
 inline constexpr int64_t kMaxGemmNibbles = (int64_t(1) << 31) / (16 * 225);
 
 struct GemmOptions {
@@ -20,10 +20,12 @@ struct GemmOptions {
 };
 
 int64_t getGemmGridSize(const FragmentLayout &layout);
-int64_t getGemmSharedBytes(const GemmOptions &options);
+int64_t getGemmSharedBytes(const FragmentLayout &layout,
+                           const GemmOptions &options);
+/// `packed` is that of codes, or null.
 void emitGemm(KernelBuilder &k, const FragmentLayout &layout,
               const GemmOptions &options, const KernelArguments &args,
-              KernelResult result);
+              KernelResult result, const PackedLayout *packed);
 
 /// Writes to `args.sums` what every row of activations takes from its
 /// accumulators (the `A` of `KernelBuilder::correct`, of all segments).

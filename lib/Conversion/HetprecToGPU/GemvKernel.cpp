@@ -94,13 +94,14 @@ SmallVector<Value> Gemv::sumSteps(const FragmentSegment &segment,
   }
   SmallVector<Value> result(sums);
   SmallVector<Value> ones = k.ones(segment.level);
+  int64_t products = segment.hasSums() ? planes + 1 : planes;
   for (int64_t u = 0; u < count; ++u)
     for (int64_t tile = 0; tile < tiles; ++tile)
       // The last of these sums is that of the activations alone.
-      for (int64_t plane = 0; plane <= planes; ++plane) {
+      for (int64_t plane = 0; plane < products; ++plane) {
         auto place = result.begin() + 4 * (tile * (planes + 1) + plane);
         SmallVector<Value> c(place, place + 4);
-        llvm::copy(k.mma(segment.level,
+        llvm::copy(k.mma(layout.grid, segment.level,
                          plane < planes ? a[u * planes + plane] : ones,
                          b[u * tiles + tile], c),
                    place);

@@ -4,6 +4,7 @@
 
 #include "GemmKernel.h"
 #include "GemvKernel.h"
+#include "WindowCopies.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -26,8 +27,20 @@ namespace {
 
 /// What one function asks for.
 struct Product {
-  MatmulOp matmul;
-  ToRealOp toReal; ///< null: accumulators
+  Operation *op = nullptr; ///< matmul or conv_2d
+  ToRealOp toReal;
+  RequantizeOp requantize; ///< of both at most one; none: accumulators
+
+  Value getActivations() const { return op->getOperand(0); }
+  Value getWeights() const { return op->getOperand(1); }
+  ChannelsAttr getChannels() const {
+    return hetprec::getChannels(getActivations().getType());
+  }
+  KernelResult getResult() const {
+    return toReal       ? KernelResult::Real
+           : requantize ? KernelResult::Codes
+                        : KernelResult::Accumulator;
+  }
 };
 
 /// A buffer of the kernel, in the order of its arguments.
@@ -50,45 +63,78 @@ private:
 
 } // namespace
 
+/// Refuses channels that no kernel multiplies or packs.
+static LogicalResult checkChannels(Operation *op, ChannelsAttr channels) {
+  if (!channels.isSegmented())
+    return op->emitOpError(
+        "must have channels sorted by precision; run hetprec-to-plan");
+  return success();
+}
+
+/// Refuses windows that no kernel has.
+static LogicalResult checkWindow(Conv2DOp conv) {
+  if (conv.getGroups() != 1)
+    return conv.emitOpError()
+           << "has " << conv.getGroups() << " groups; a GPU kernel has one";
+  ChannelsAttr channels = getChannels(conv.getInput().getType());
+  bool isPadded = llvm::any_of(conv.getPads(), [](int64_t p) { return p; });
+  if (isPadded && channels.getGrid() == Grid::Midrise &&
+      channels.getLevels().front() < 8)
+    return conv.emitOpError("pads activations of the mid-rise grid below 8 "
+                            "bits, which has no zero; a GPU kernel pads the "
+                            "unsigned grid and the symmetric level");
+  return success();
+}
+
 /// The product of `function`, or an error that names what is in its way.
 static FailureOr<Product> matchProduct(func::FuncOp function) {
   Product product;
   if (!function.getBody().hasOneBlock())
     return function.emitOpError("must be one block to become a kernel");
-  for (Operation &op : function.getBody().front()) {
-    if (auto matmul = dyn_cast<MatmulOp>(op)) {
-      if (product.matmul)
+  Operation *last = nullptr;
+  for (Operation &op : function.getBody().front().without_terminator()) {
+    if (isa<MatmulOp, Conv2DOp>(op)) {
+      if (product.op)
         return op.emitOpError("is a second product; a kernel is one product");
-      product.matmul = matmul;
-    } else if (auto toReal = dyn_cast<ToRealOp>(op)) {
-      product.toReal = toReal;
-    } else if (!isa<func::ReturnOp>(op)) {
-      return op.emitOpError("has no GPU kernel; allowed are hetprec.matmul and "
-                            "hetprec.to_real");
+      product.op = &op;
+    } else if (isa<ToRealOp, RequantizeOp>(op)) {
+      if (!product.op || last != product.op ||
+          op.getOperand(0) != product.op->getResult(0))
+        return op.emitOpError("must read the product's result");
+      product.toReal = dyn_cast<ToRealOp>(op);
+      product.requantize = dyn_cast<RequantizeOp>(op);
+    } else {
+      return op.emitOpError("has no GPU kernel; allowed are hetprec.matmul, "
+                            "hetprec.conv_2d, hetprec.to_real and "
+                            "hetprec.requantize");
     }
+    last = &op;
   }
-  if (!product.matmul)
-    return function.emitOpError("has no hetprec.matmul to make a kernel of");
-  Value result = product.matmul.getResult();
-  if (product.toReal) {
-    if (product.toReal.getInput() != result)
-      return product.toReal.emitOpError("must read the product's result");
-    result = product.toReal.getResult();
-  }
+  if (!product.op)
+    return function.emitOpError(
+        "has no hetprec.matmul or hetprec.conv_2d to make a kernel of");
   auto returned = cast<func::ReturnOp>(function.getBody().front().back());
-  if (returned.getNumOperands() != 1 || returned.getOperand(0) != result)
+  if (returned.getNumOperands() != 1 ||
+      returned.getOperand(0) != last->getResult(0))
     return returned.emitOpError("must return the last result, and only that");
-  for (Value operand : product.matmul.getOperands()) {
+  for (Value operand : product.op->getOperands()) {
     if (!isa<BlockArgument>(operand))
-      return product.matmul.emitOpError(
+      return product.op->emitOpError(
           "must read arguments of the function on a GPU");
-    ChannelsAttr channels = getChannels(operand.getType());
-    if (!channels.isSegmented())
-      return product.matmul.emitOpError(
-          "must have channels sorted by precision; run hetprec-to-plan");
-    if (channels.getFinestLevel() > 4)
-      return product.matmul.emitOpError("has an 8-bit level, which has no GPU "
-                                        "kernel; allowed are 1, 2 and 4");
+    if (failed(checkChannels(product.op, getChannels(operand.getType()))))
+      return failure();
+  }
+  auto conv = dyn_cast<Conv2DOp>(product.op);
+  if (conv && failed(checkWindow(conv)))
+    return failure();
+  if (product.requantize) {
+    if (!conv)
+      return product.requantize.emitOpError(
+          "has a GPU kernel behind hetprec.conv_2d only");
+    if (failed(checkChannels(
+            product.requantize,
+            getChannels(product.requantize.getResult().getType()))))
+      return failure();
   }
   return product;
 }
@@ -133,13 +179,40 @@ static StringRef stringifyOrder(FragmentOrder order) {
   llvm_unreachable("unknown order");
 }
 
+static StringRef stringifyResult(KernelResult result) {
+  switch (result) {
+  case KernelResult::Accumulator:
+    return "i32";
+  case KernelResult::Real:
+    return "f32";
+  case KernelResult::Codes:
+    return "codes";
+  }
+  llvm_unreachable("unknown result");
+}
+
+static DictionaryAttr describeWindow(Builder &b, const Window &window) {
+  auto pair = [&](const int64_t (&values)[2]) {
+    return b.getI64ArrayAttr(values);
+  };
+  return b.getDictionaryAttr({entry(b, "images", window.images),
+                              entry(b, "height", window.height),
+                              entry(b, "width", window.width),
+                              entry(b, "out_height", window.outHeight),
+                              entry(b, "out_width", window.outWidth),
+                              entry(b, "taps", pair(window.taps)),
+                              entry(b, "strides", pair(window.strides)),
+                              entry(b, "pads", pair(window.pads)),
+                              entry(b, "dilations", pair(window.dilations))});
+}
+
 /// `hetprec.launch`, as Target/NVVM prints it.
 static DictionaryAttr describeLaunches(const FragmentLayout &layout,
                                        ArrayRef<Launch> launches,
                                        KernelResult result,
+                                       const PackedLayout *packed,
                                        MLIRContext *context) {
   Builder b(context);
-  bool isReal = result == KernelResult::Real;
   NamedAttrList buffers;
   SmallVector<Attribute> launchList;
   for (const Launch &launch : launches) {
@@ -150,8 +223,8 @@ static DictionaryAttr describeLaunches(const FragmentLayout &layout,
           entry(b, "bytes",
                 buffer.size * buffer.element.getIntOrFloatBitWidth() / 8));
       fields.append(entry(b, "role", buffer.role));
-      if (buffer.role == "output") {
-        fields.append(entry(b, "element", isReal ? "f32" : "i32"));
+      if (buffer.role == "output" && !packed) {
+        fields.append(entry(b, "element", stringifyResult(result)));
         fields.append(
             entry(b, "shape", b.getI64ArrayAttr({layout.batch, layout.rows})));
         fields.append(entry(b, "strides", b.getI64ArrayAttr({layout.rows, 1})));
@@ -166,18 +239,27 @@ static DictionaryAttr describeLaunches(const FragmentLayout &layout,
          entry(b, "shared_bytes", launch.sharedBytes),
          entry(b, "arguments", b.getArrayAttr(arguments))}));
   }
-  DictionaryAttr operation = b.getDictionaryAttr(
-      {entry(b, "kind", "gemm"), entry(b, "m", layout.batch),
-       entry(b, "n", layout.rows), entry(b, "k", layout.k),
-       entry(b, "activation_grid", stringifyGrid(layout.grid)),
-       entry(b, "weight_grid", "midrise"),
-       entry(b, "result", isReal ? "f32" : "i32"),
-       entry(b, "strategy", stringifyOrder(layout.order)),
-       entry(b, "segments", layout.describeSegments(context))});
+  NamedAttrList operation(ArrayRef<NamedAttribute>{
+      entry(b, "kind", layout.window ? "conv" : "gemm"),
+      entry(b, "m", layout.batch), entry(b, "n", layout.rows),
+      entry(b, "k", layout.k),
+      entry(b, "activation_grid", stringifyGrid(layout.grid)),
+      entry(b, "weight_grid", "midrise"),
+      entry(b, "result", stringifyResult(result)),
+      entry(b, "strategy",
+            layout.window ? "conv" : stringifyOrder(layout.order)),
+      entry(b, "segments", layout.describeSegments(context))});
+  if (layout.window)
+    operation.append(entry(b, "window", describeWindow(b, *layout.window)));
+  if (packed) {
+    operation.append(entry(b, "output_grid", stringifyGrid(packed->grid)));
+    operation.append(
+        entry(b, "outputs", packed->describe(context, layout.batch)));
+  }
   return b.getDictionaryAttr(
       {entry(b, "launches", b.getArrayAttr(launchList)),
        entry(b, "buffers", buffers.getDictionary(context)),
-       entry(b, "operation", operation)});
+       entry(b, "operation", operation.getDictionary(context))});
 }
 
 /// An empty kernel for `launch`, the builder inside it, and its arguments.
@@ -214,35 +296,67 @@ createKernel(OpBuilder &b, Location loc, const Launch &launch,
   return {kernel, args};
 }
 
+/// Where the codes of `product` lie for the kernel that is asked for.
+static FailureOr<FragmentLayout>
+chooseLayout(const Product &product, GPUKernelKind kernel, bool warpgroups) {
+  Operation *op = product.op;
+  ChannelsAttr channels = product.getChannels();
+  int64_t rows = cast<ShapedType>(product.getWeights().getType()).getDimSize(0);
+  auto conv = dyn_cast<Conv2DOp>(op);
+  int64_t batch =
+      cast<ShapedType>(product.getActivations().getType()).getDimSize(0);
+  bool isGemm = conv || kernel == GPUKernelKind::Gemm ||
+                (kernel == GPUKernelKind::Auto && batch > kMaxGemvBatch);
+  if (conv && kernel == GPUKernelKind::Gemv)
+    return op->emitOpError("is a convolution, which has no gemv");
+  if (conv && warpgroups)
+    return op->emitOpError("is a convolution, which has no kernel by wgmma");
+  if (!isGemm && batch > kMaxGemvBatch)
+    return op->emitOpError()
+           << "has " << batch << " rows of activations; gemv takes at most "
+           << kMaxGemvBatch;
+  int64_t taps = conv ? Window::get(conv).getNumTaps() : 1;
+  if (isGemm && channels.getNumChannels(4) * taps > kMaxGemmNibbles)
+    return op->emitOpError()
+           << "has " << channels.getNumChannels(4) * taps
+           << " channels of 4 bits, times taps; gemm takes at most "
+           << kMaxGemmNibbles;
+  if (!conv)
+    return FragmentLayout::get(!isGemm      ? FragmentOrder::Streamed
+                               : warpgroups ? FragmentOrder::Warpgroup
+                                            : FragmentOrder::Staged,
+                               channels, batch, rows);
+  FragmentLayout layout =
+      FragmentLayout::get(channels, Window::get(conv), rows);
+  // Where a pixel is, is computed in 32 bits.
+  if (layout.activationWords > INT32_MAX || layout.paddedBatch > INT32_MAX)
+    return op->emitOpError("has activations of more than 2^31 words");
+  return layout;
+}
+
 LogicalResult ConvertHetprecToGPU::convert(func::FuncOp function,
                                            gpu::GPUModuleOp kernels) {
   FailureOr<Product> product = matchProduct(function);
   if (failed(product))
     return failure();
-  MatmulOp matmul = product->matmul;
-  ChannelsAttr channels = getChannels(matmul.getLhs().getType());
-  int64_t batch = matmul.getLhs().getType().getDimSize(0);
-  int64_t rows = matmul.getRhs().getType().getDimSize(0);
-  bool isGemm = kernel == GPUKernelKind::Gemm ||
-                (kernel == GPUKernelKind::Auto && batch > kMaxGemvBatch);
-  if (!isGemm && batch > kMaxGemvBatch)
-    return matmul.emitOpError()
-           << "has " << batch << " rows of activations; gemv takes at most "
-           << kMaxGemvBatch;
-  if (isGemm && channels.getNumChannels(4) > kMaxGemmNibbles)
-    return matmul.emitOpError()
-           << "has " << channels.getNumChannels(4)
-           << " channels of 4 bits; gemm takes at most " << kMaxGemmNibbles;
-  KernelResult result =
-      product->toReal ? KernelResult::Real : KernelResult::Accumulator;
-  FragmentLayout layout =
-      FragmentLayout::get(!isGemm      ? FragmentOrder::Streamed
-                          : warpgroups ? FragmentOrder::Warpgroup
-                                       : FragmentOrder::Staged,
-                          channels, batch, rows);
+  KernelResult result = product->getResult();
+  std::optional<PackedLayout> packedLayout;
+  if (product->requantize)
+    packedLayout = PackedLayout::get(
+        getChannels(product->requantize.getResult().getType()));
+  const PackedLayout *packed = packedLayout ? &*packedLayout : nullptr;
+  FailureOr<FragmentLayout> chosen = chooseLayout(*product, kernel, warpgroups);
+  if (failed(chosen))
+    return failure();
+  const FragmentLayout &layout = *chosen;
+  bool isGemm = layout.order != FragmentOrder::Streamed;
+  // A block computes codes of all its rows, and writes those that are there.
+  int64_t rows = packed ? layout.paddedRows : layout.rows;
+  int64_t numSums =
+      layout.window ? layout.window->getNumPixels() : layout.paddedBatch;
 
   OpBuilder b = OpBuilder::atBlockEnd(kernels.getBody());
-  Location loc = matmul.getLoc();
+  Location loc = product->op->getLoc();
   Type i32 = b.getI32Type(), f32 = b.getF32Type();
   std::string name = function.getName().str();
   Buffer activations = {"activations", i32, layout.activationWords,
@@ -253,36 +367,42 @@ LogicalResult ConvertHetprecToGPU::convert(func::FuncOp function,
   if (layout.hasRowBias())
     main.arguments.push_back({"row_bias", i32, rows, "row_bias", true});
   if (isGemm)
-    main.arguments.push_back(
-        {"sums", i32, layout.paddedBatch, "scratch", true});
-  if (product->toReal) {
+    main.arguments.push_back({"sums", i32, numSums, "scratch", true});
+  if (result != KernelResult::Accumulator) {
     main.arguments.push_back({"multiplier", f32, rows, "multiplier", true});
     main.arguments.push_back({"offset", f32, rows, "offset", true});
   }
   main.arguments.push_back(
-      {"output", product->toReal ? f32 : i32, batch * rows, "output", false});
+      {"output", product->toReal ? f32 : i32,
+       layout.batch * (packed ? packed->pixel.words : rows), "output", false});
 
   SmallVector<Launch> launches;
   gpu::GPUFuncOp mainKernel;
   if (isGemm) {
-    Launch sums = {
-        name + "_sums", getSumsGridSize(layout), 32 * kSumRows, 0, {}};
-    sums.arguments = {activations,
-                      {"sums", i32, layout.paddedBatch, "scratch", false}};
+    Launch sums = {name + "_sums",
+                   layout.window ? getPixelSumsGridSize(layout)
+                                 : getSumsGridSize(layout),
+                   layout.window ? kPixelSumThreads : 32 * kSumRows,
+                   0,
+                   {}};
+    sums.arguments = {activations, {"sums", i32, numSums, "scratch", false}};
     launches.push_back(sums);
     auto [sumsKernel, sumsArgs] = createKernel(b, loc, sums, {});
     KernelBuilder sumsBuilder(b, loc);
-    emitSums(sumsBuilder, layout, sumsArgs);
+    if (layout.window)
+      emitPixelSums(sumsBuilder, layout, sumsArgs);
+    else
+      emitSums(sumsBuilder, layout, sumsArgs);
     gpu::ReturnOp::create(b, loc);
     b.setInsertionPointAfter(sumsKernel);
 
     GemmOptions gemm{stages, warpgroups};
     main.gridSize = getGemmGridSize(layout);
     main.blockSize = kGemmThreads;
-    main.sharedBytes = getGemmSharedBytes(gemm);
+    main.sharedBytes = getGemmSharedBytes(layout, gemm);
     auto [kernelFunc, args] = createKernel(b, loc, main, {});
     KernelBuilder k(b, loc);
-    emitGemm(k, layout, gemm, args, result);
+    emitGemm(k, layout, gemm, args, result, packed);
     mainKernel = kernelFunc;
   } else {
     GemvOptions gemv{warps, unroll};
@@ -304,8 +424,8 @@ LogicalResult ConvertHetprecToGPU::convert(func::FuncOp function,
   }
   gpu::ReturnOp::create(b, loc);
   launches.push_back(main);
-  mainKernel->setAttr(
-      kLaunchAttr, describeLaunches(layout, launches, result, &getContext()));
+  mainKernel->setAttr(kLaunchAttr, describeLaunches(layout, launches, result,
+                                                    packed, &getContext()));
   function.erase();
   return success();
 }

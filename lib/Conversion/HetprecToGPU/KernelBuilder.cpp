@@ -4,6 +4,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -60,6 +61,18 @@ Value KernelBuilder::less(Value lhs, int64_t rhs) {
                                constantLike(*this, lhs, rhs));
 }
 
+Value KernelBuilder::select(Value condition, Value then, Value otherwise) {
+  return arith::SelectOp::create(b, loc, condition, then, otherwise);
+}
+
+Value KernelBuilder::toI32(Value value) {
+  return arith::IndexCastOp::create(b, loc, b.getI32Type(), value);
+}
+
+Value KernelBuilder::toIndex(Value value) {
+  return arith::IndexCastOp::create(b, loc, b.getIndexType(), value);
+}
+
 SmallVector<Value> KernelBuilder::load(Value buffer, Value at, int64_t words) {
   auto type = VectorType::get(words, b.getI32Type());
   Value all = vector::LoadOp::create(b, loc, type, buffer, at,
@@ -73,14 +86,13 @@ SmallVector<Value> KernelBuilder::load(Value buffer, Value at, int64_t words) {
 
 static SmallVector<Value> emitMMA(OpBuilder &b, Location loc, ValueRange a,
                                   ValueRange operandB, ValueRange c, int64_t k,
-                                  NVVM::MMATypes type,
+                                  std::array<NVVM::MMATypes, 2> types,
                                   std::optional<NVVM::MMAB1Op> op,
                                   std::optional<NVVM::MMAIntOverflow> wrap) {
   SmallVector<Type> words(4, b.getI32Type());
   auto result = LLVM::LLVMStructType::getLiteral(b.getContext(), words);
   std::array<NVVM::MMALayout, 2> layouts = {NVVM::MMALayout::row,
                                             NVVM::MMALayout::col};
-  std::array<NVVM::MMATypes, 2> types = {type, type};
   std::array<int64_t, 3> shape = {kFragmentRows, kFragmentColumns, k};
   Value all = NVVM::MmaOp::create(b, loc, result, a, operandB, c, shape, op,
                                   wrap, types, layouts);
@@ -92,15 +104,23 @@ static SmallVector<Value> emitMMA(OpBuilder &b, Location loc, ValueRange a,
 
 SmallVector<Value> KernelBuilder::byteMMA(ValueRange a, ValueRange operandB,
                                           ValueRange c) {
-  return emitMMA(b, loc, a, operandB, c, /*k=*/32, NVVM::MMATypes::u8,
-                 std::nullopt, NVVM::MMAIntOverflow::wrapped);
+  return emitMMA(b, loc, a, operandB, c, /*k=*/32,
+                 {NVVM::MMATypes::u8, NVVM::MMATypes::u8}, std::nullopt,
+                 NVVM::MMAIntOverflow::wrapped);
 }
 
-SmallVector<Value> KernelBuilder::mma(int8_t level, ValueRange a,
+SmallVector<Value> KernelBuilder::mma(Grid grid, int8_t level, ValueRange a,
                                       ValueRange operandB, ValueRange c) {
+  if (level == 8) // weights are symmetric, and so are mid-rise activations
+    return emitMMA(b, loc, a, operandB, c, /*k=*/32,
+                   {NVVM::MMATypes::s8, grid == Grid::Midrise
+                                            ? NVVM::MMATypes::s8
+                                            : NVVM::MMATypes::u8},
+                   std::nullopt, NVVM::MMAIntOverflow::wrapped);
   // XOR is emulated from sm_90 on; AND is native everywhere.
   if (level <= 2)
-    return emitMMA(b, loc, a, operandB, c, /*k=*/256, NVVM::MMATypes::b1,
+    return emitMMA(b, loc, a, operandB, c, /*k=*/256,
+                   {NVVM::MMATypes::b1, NVVM::MMATypes::b1},
                    NVVM::MMAB1Op::and_popc, std::nullopt);
   auto nibbles = [&](ValueRange words, bool high) {
     SmallVector<Value> bytes;
@@ -122,6 +142,22 @@ Value KernelBuilder::shiftRight(Value lhs, int64_t rhs) {
   return arith::ShRUIOp::create(b, loc, lhs, constantLike(*this, lhs, rhs));
 }
 
+Value KernelBuilder::shiftLeft(Value lhs, int64_t rhs) {
+  return rhs == 0
+             ? lhs
+             : arith::ShLIOp::create(b, loc, lhs, constantLike(*this, lhs, rhs))
+                   .getResult();
+}
+
+Value KernelBuilder::sumCodes(int8_t level, Value word) {
+  if (level <= 2)
+    return math::CtPopOp::create(b, loc, word);
+  // Bytes of two nibbles each, at most 30; the product's top byte is their sum.
+  Value bytes =
+      add(bitAnd(word, 0x0f0f0f0f), bitAnd(shiftRight(word, 4), 0x0f0f0f0f));
+  return shiftRight(mul(bytes, 0x01010101), 24);
+}
+
 SmallVector<Value> KernelBuilder::ones(int8_t level) {
   Value word = i32(level == 4 ? 0x11111111 : -1);
   return SmallVector<Value>(4, word);
@@ -129,6 +165,8 @@ SmallVector<Value> KernelBuilder::ones(int8_t level) {
 
 Value KernelBuilder::correct(Grid grid, const FragmentSegment &segment,
                              Value products, Value sums) {
+  if (!segment.hasSums())
+    return mul(products, segment.productCount);
   // sum a (2k + 1 - 2^p) = 2 sum a k - (2^p - 1) sum a; mid-rise activations
   // 2a + 1 - 2^p double both and leave over a number a row, the row bias.
   int64_t factor = grid == Grid::Midrise ? 2 : 1;
@@ -137,19 +175,22 @@ Value KernelBuilder::correct(Grid grid, const FragmentSegment &segment,
              mul(sums, count * ((1 << segment.level) - 1)));
 }
 
+Value KernelBuilder::scale(const KernelArguments &args, Value acc, Value row) {
+  // One rounding an operation: no contraction.
+  Value real = arith::SIToFPOp::create(b, loc, b.getF32Type(), acc);
+  Value m = memref::LoadOp::create(b, loc, args.multiplier, row);
+  Value o = memref::LoadOp::create(b, loc, args.offset, row);
+  return arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, real, m),
+                               o);
+}
+
 void KernelBuilder::store(const FragmentLayout &layout,
                           const KernelArguments &args, KernelResult result,
                           Value acc, Value batch, Value row) {
   if (args.rowBias)
     acc = add(acc, memref::LoadOp::create(b, loc, args.rowBias, row));
-  if (result == KernelResult::Real) {
-    // HP18, one rounding an operation: no contraction.
-    Value real = arith::SIToFPOp::create(b, loc, b.getF32Type(), acc);
-    Value m = memref::LoadOp::create(b, loc, args.multiplier, row);
-    Value o = memref::LoadOp::create(b, loc, args.offset, row);
-    acc = arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, real, m),
-                                o);
-  }
+  if (result == KernelResult::Real)
+    acc = scale(args, acc, row);
   memref::StoreOp::create(b, loc, acc, args.output,
                           add(mul(batch, layout.rows), row));
 }

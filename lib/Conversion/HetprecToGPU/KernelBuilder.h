@@ -1,5 +1,4 @@
-//===- KernelBuilder.h - Short names for what kernels are made of *- C++
-//-*-===//
+//===- KernelBuilder.h - Short names of a kernel's parts --------*- C++ -*-===//
 
 #ifndef SYSMOL_CONVERSION_HETPRECTOGPU_KERNELBUILDER_H
 #define SYSMOL_CONVERSION_HETPRECTOGPU_KERNELBUILDER_H
@@ -13,12 +12,14 @@ namespace sysmol {
 enum class KernelResult {
   Accumulator, ///< i32
   Real,        ///< f32 (HP18)
+  Codes,       ///< words of pixels (HP15), see PackedResults.h
 };
 
 /// Arguments of a kernel, all memrefs in global memory; null where not used.
 struct KernelArguments {
   mlir::Value weights, activations, rowBias, multiplier, offset, output;
-  /// Of a gemm: what every row of activations takes from its accumulators.
+  /// Of a gemm: what every row of activations, or every pixel, takes from its
+  /// accumulators.
   mlir::Value sums;
 };
 
@@ -40,25 +41,40 @@ public:
   mlir::Value rem(mlir::Value lhs, int64_t rhs);
   mlir::Value min(mlir::Value lhs, int64_t rhs);
   mlir::Value less(mlir::Value lhs, int64_t rhs);
+  mlir::Value select(mlir::Value condition, mlir::Value then,
+                     mlir::Value otherwise);
+  /// Between index and i32; signed.
+  mlir::Value toI32(mlir::Value value);
+  mlir::Value toIndex(mlir::Value value);
 
   /// `words` neighbouring words, one aligned instruction.
   llvm::SmallVector<mlir::Value> load(mlir::Value buffer, mlir::Value at,
                                       int64_t words);
-  /// `C + A x B` of one inner step at `level`: one b1 MMA, or two u8 MMAs of
-  /// the nibbles. Four words of A, two of B, four of C.
-  llvm::SmallVector<mlir::Value> mma(int8_t level, mlir::ValueRange a,
-                                     mlir::ValueRange b, mlir::ValueRange c);
-  /// The same of bytes.
+  /// `C + A x B` of one inner step at `level`: one b1 MMA, two u8 MMAs of the
+  /// nibbles, or one s8 MMA, whose B is of `grid`. Four words of A, two of B,
+  /// four of C.
+  llvm::SmallVector<mlir::Value> mma(hetprec::Grid grid, int8_t level,
+                                     mlir::ValueRange a, mlir::ValueRange b,
+                                     mlir::ValueRange c);
+  /// The same of bytes below 128.
   llvm::SmallVector<mlir::Value> byteMMA(mlir::ValueRange a, mlir::ValueRange b,
                                          mlir::ValueRange c);
   mlir::Value bitAnd(mlir::Value lhs, int64_t rhs);
   mlir::Value shiftRight(mlir::Value lhs, int64_t rhs);
+  mlir::Value shiftLeft(mlir::Value lhs, int64_t rhs);
+  /// Sum of the codes in one word; of a plane, the number of its bits.
+  mlir::Value sumCodes(int8_t level, mlir::Value word);
   /// The A operand whose codes are all 1: its product is the sum of B's codes.
+  /// Of levels whose weights need that sum (`FragmentSegment::hasSums`).
   llvm::SmallVector<mlir::Value> ones(int8_t level);
-  /// `c (alpha S - beta A)`: a segment's part of the accumulator, from the sum
-  /// `S` of products of codes and the sum `A` of activation codes.
+  /// `c (alpha S - beta A)`, of level 8 `c S`: a segment's part of the
+  /// accumulator, from the sum `S` of products of codes and the sum `A` of
+  /// activation codes.
   mlir::Value correct(hetprec::Grid grid, const FragmentSegment &segment,
                       mlir::Value products, mlir::Value sums);
+  /// HP18 of an accumulator of the row.
+  mlir::Value scale(const KernelArguments &args, mlir::Value acc,
+                    mlir::Value row);
   /// Adds the row's bias, applies the result's rule and stores at
   /// `[batch, row]`.
   void store(const FragmentLayout &layout, const KernelArguments &args,

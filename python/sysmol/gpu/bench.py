@@ -45,7 +45,7 @@ def _groups(paths: Sequence[Path]) -> tuple[list[list[str]], list[dict[str, Any]
         except SysmolError as error:
             bad.append({"path": str(path), "name": path.stem, "error": str(error)})
             continue
-        key = (operation.kind, operation.m, operation.n, operation.k)
+        key = (operation.kind, operation.m, operation.n, operation.k, operation.window)
         groups.setdefault(key, []).append(str(path))
     return list(groups.values()), bad
 

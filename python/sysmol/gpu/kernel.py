@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ import numpy as np
 
 from sysmol.errors import InputRefused
 
-__all__ = ["Buffer", "Digits", "Kernel", "Launch", "Layout", "Operation", "Segment", "read"]
+__all__ = [
+    "Buffer", "Digits", "Kernel", "Launch", "Layout", "Operation", "Output", "Segment", "Window",
+    "read",
+]  # fmt: skip
 
 #: Digits of an index, least significant first: (size, stride in bits).
 Digits = tuple[tuple[int, int], ...]
@@ -66,6 +69,12 @@ class Layout:
     b: Digits
 
 
+def _places(channels: int, pieces: Digits) -> tuple[int, ...]:
+    if not pieces:
+        return tuple(range(channels))
+    return tuple(first + i for count, first in pieces for i in range(count))
+
+
 @dataclass(frozen=True)
 class Segment:
     """Contiguous channels of one precision."""
@@ -76,11 +85,58 @@ class Segment:
     multiplier: int
     weights: Layout
     activations: Layout
+    #: Of a convolution: the weights' ``k`` of channel c and tap t is ``t * tap_channels + c``.
+    tap_channels: int = 0
+    #: Of a convolution: runs of channels, and the layouts' index of each one's first channel.
+    pieces: Digits = ()
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The layouts' index of every channel."""
+        return _places(self.channels, self.pieces)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which pixels an output pixel of a convolution reads; pairs are (y, x), pads top and left.
+
+    Rows of activations are pixels, image by image and line by line, and so is ``m``.
+    """
+
+    images: int
+    height: int
+    width: int
+    out_height: int
+    out_width: int
+    taps: tuple[int, int]
+    strides: tuple[int, int]
+    pads: tuple[int, int]
+    dilations: tuple[int, int]
+
+    @property
+    def pixels(self) -> int:
+        """Of all images."""
+        return self.images * self.height * self.width
+
+
+@dataclass(frozen=True)
+class Output:
+    """Channels of codes of one precision; ``pieces`` as in `Segment`."""
+
+    channels: int
+    bits: int
+    codes: Layout
+    pieces: Digits = ()
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The layout's index of every channel."""
+        return _places(self.channels, self.pieces)
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What is computed: ``output[m][n]``, the sum over all channels."""
+    """What is computed: ``output[m][n]``, the sum over all channels (and taps)."""
 
     kind: str
     m: int
@@ -92,6 +148,15 @@ class Operation:
     segments: tuple[Segment, ...]
     #: Which of the compiler's kernels computes it; for models of time.
     strategy: str = ""
+    window: Window | None = None
+    #: Where codes go, and their grid; empty for numbers.
+    outputs: tuple[Output, ...] = ()
+    output_grid: str = ""
+
+    @property
+    def taps(self) -> int:
+        """Products of a channel."""
+        return self.window.taps[0] * self.window.taps[1] if self.window else 1
 
     @property
     def weight_bits(self) -> float:
@@ -201,41 +266,107 @@ class _Reader:
         return layout
 
     def segment(
-        self, table: Mapping[str, Any], m: int, n: int, buffers: Mapping[str, Buffer]
+        self, table: Mapping[str, Any], m: int, n: int, taps: int, buffers: Mapping[str, Buffer]
     ) -> Segment:
         channels = self.positive(table, "channels")
         weight_bits = self.positive(table, "weight_bits")
         activation_bits = self.positive(table, "activation_bits")
         weights = self.get(table, "weights", dict)
         activations = self.get(table, "activations", dict)
+        tap_channels = self.positive(table, "tap_channels") if "tap_channels" in table else 0
+        pieces = self.pieces(table, channels)
+        last = max(_places(channels, pieces)) + 1
+        inner = (taps - 1) * tap_channels + last
         return Segment(
             channels,
             weight_bits,
             activation_bits,
             self.get(table, "multiplier", int),
-            self.layout(weights, "n", n, channels, weight_bits, buffers),
-            self.layout(activations, "m", m, channels, activation_bits, buffers),
+            self.layout(weights, "n", n, inner, weight_bits, buffers),
+            self.layout(activations, "m", m, last, activation_bits, buffers),
+            tap_channels,
+            pieces,
         )
 
-    def operation(self, table: Mapping[str, Any], buffers: Mapping[str, Buffer]) -> Operation:
-        kind = self.one_of(table, "kind", ("gemm",))
-        m, n, k = (self.positive(table, key) for key in ("m", "n", "k"))
-        segments = tuple(
-            self.segment(entry, m, n, buffers) for entry in self.get(table, "segments", list)
+    def pieces(self, table: Mapping[str, Any], channels: int) -> Digits:
+        """Pairs [channels, first index]; none where channels lie one after the other."""
+        if "pieces" not in table:
+            return ()
+        found = []
+        for pair in self.get(table, "pieces", list):
+            if len(pair) != 2 or not all(isinstance(x, int) and x >= 0 for x in pair):
+                raise self.refuse(f"'pieces' must hold pairs [channels, first], got {pair}")
+            found.append((pair[0], pair[1]))
+        if sum(count for count, _ in found) != channels:
+            raise self.refuse(f"'pieces' do not add up to {channels} channels")
+        return tuple(found)
+
+    def pair(self, table: Mapping[str, Any], key: str, least: int) -> tuple[int, int]:
+        values = self.numbers(table, key)
+        if len(values) != 2 or min(values) < least:
+            raise self.refuse(f"'{key}' must be two numbers of at least {least}, got {values}")
+        return values[0], values[1]
+
+    def window(self, table: Mapping[str, Any], m: int) -> Window:
+        sizes = ("images", "height", "width", "out_height", "out_width")
+        images, height, width, out_height, out_width = (self.positive(table, k) for k in sizes)
+        window = Window(
+            images,
+            height,
+            width,
+            out_height,
+            out_width,
+            self.pair(table, "taps", 1),
+            self.pair(table, "strides", 1),
+            self.pair(table, "pads", 0),
+            self.pair(table, "dilations", 1),
         )
-        if sum(segment.channels for segment in segments) != k:
-            raise self.refuse(f"the channels of the segments do not add up to k = {k}")
-        return Operation(
+        if window.images * window.out_height * window.out_width != m:
+            raise self.refuse(f"the window's output pixels do not add up to m = {m}")
+        return window
+
+    def output(self, table: Mapping[str, Any], m: int, buffers: Mapping[str, Buffer]) -> Output:
+        channels, bits = self.positive(table, "channels"), self.positive(table, "bits")
+        pieces = self.pieces(table, channels)
+        last = max(_places(channels, pieces)) + 1
+        codes = self.layout(self.get(table, "codes", dict), "m", m, last, bits, buffers)
+        return Output(channels, bits, codes, pieces)
+
+    def operation(self, table: Mapping[str, Any], buffers: Mapping[str, Buffer]) -> Operation:
+        kind = self.one_of(table, "kind", ("gemm", "conv"))
+        m, n, k = (self.positive(table, key) for key in ("m", "n", "k"))
+        window = self.window(self.get(table, "window", dict), m) if kind == "conv" else None
+        result = self.one_of(table, "result", RESULTS)
+        outputs: tuple[Output, ...] = ()
+        if result == "codes":
+            parts = self.get(table, "outputs", list)
+            outputs = tuple(self.output(part, m, buffers) for part in parts)
+            if sum(part.channels for part in outputs) != n:
+                raise self.refuse(f"the channels of the outputs do not add up to n = {n}")
+        operation = Operation(
             kind,
             m,
             n,
             k,
             self.one_of(table, "activation_grid", GRIDS),
             self.one_of(table, "weight_grid", GRIDS),
-            self.one_of(table, "result", RESULTS),
-            segments,
+            result,
+            (),
             str(table.get("strategy", "")),
+            window,
+            outputs,
+            self.one_of(table, "output_grid", GRIDS) if outputs else "",
         )
+        pixels = window.pixels if window else m
+        segments = tuple(
+            self.segment(entry, pixels, n, operation.taps, buffers)
+            for entry in self.get(table, "segments", list)
+        )
+        if sum(segment.channels for segment in segments) != k:
+            raise self.refuse(f"the channels of the segments do not add up to k = {k}")
+        if window and not all(segment.tap_channels for segment in segments):
+            raise self.refuse("a segment of a convolution lacks 'tap_channels'")
+        return replace(operation, segments=segments)
 
     def buffer(self, name: str, table: Mapping[str, Any]) -> Buffer:
         size = self.get(table, "bytes", int)

@@ -106,17 +106,17 @@ class _Work:
 
 def _gemv(segment: Segment, m: int, work: _Work) -> None:
     rows, channels = _extent(segment.weights.row), _extent(segment.weights.k)
-    if segment.weight_bits == 4:  # the products, and the sums of activations as one more
-        work.sync_bytes += 2 * rows * 8 * channels
+    if segment.weight_bits >= 4:  # of 4 bits also the sums of activations, as one more product
+        work.sync_bytes += (2 if segment.weight_bits == 4 else 1) * rows * 8 * channels
         return
     planes = segment.weight_bits
     tiles = 2 if planes == 2 and m > 4 else 1
     work.sync_bits += (planes + 1) * tiles * rows * 8 * channels
 
 
-def _gemm(segment: Segment, by_group: bool, work: _Work) -> None:
-    rows, columns = _extent(segment.weights.row), _extent(segment.activations.row)
-    channels = _extent(segment.weights.k)
+def _gemm(segment: Segment, columns: int, by_group: bool, work: _Work) -> None:
+    rows = _extent(segment.weights.row)
+    channels = _extent(segment.weights.k)  # of a convolution times taps
     bits = segment.weight_bits
     products = rows * columns * channels
     # Blocks of 128 x 128 copy both operands; 1/8 byte a bit.
@@ -127,12 +127,12 @@ def _gemm(segment: Segment, by_group: bool, work: _Work) -> None:
     # where a warpgroup's MMA reads the columns once for its 64 rows, at level 2 for each plane.
     if not by_group:
         reads = 8 * (64 + 32)
-    elif bits == 4:
+    elif bits >= 4:
         reads = 8 * (16 + 128)
     else:
         reads = 128 + 2 * bits * 128
     work.shared += 2 * stored + blocks * channels * bits / 8 * reads
-    if bits == 4:
+    if bits >= 4:
         work.sync_bytes += products
     elif by_group:
         work.group_bits += bits**2 * products
@@ -160,20 +160,21 @@ def predict(kernel: Kernel, card: Card) -> Prediction:
         The description does not say which strategy the kernel has.
     """
     operation = kernel.operation
-    if operation.strategy not in ("gemv", "gemm", "gemm_warpgroup"):
+    known = ("gemv", "gemm", "gemm_warpgroup", "conv")
+    if operation.strategy not in known:
         raise InputRefused(
-            f"{kernel.path}: 'strategy' is '{operation.strategy}'; "
-            "known are gemv, gemm, gemm_warpgroup"
+            f"{kernel.path}: 'strategy' is '{operation.strategy}'; known are {', '.join(known)}"
         )
     by_group = operation.strategy == "gemm_warpgroup"
     if by_group and not card.is_hopper:
         raise InputRefused(f"{kernel.path}: {card.name} has no wgmma")
     work = _Work()
+    columns = -(-operation.m // 128) * 128
     for segment in operation.segments:
         if operation.strategy == "gemv":
             _gemv(segment, operation.m, work)
         else:
-            _gemm(segment, by_group, work)
+            _gemm(segment, columns, by_group, work)
     main = kernel.launches[-1]
     # Blocks come in rounds; the last one may be short.
     rounds = math.prod(main.grid) / card.multiprocessors
@@ -192,9 +193,10 @@ def predict(kernel: Kernel, card: Card) -> Prediction:
         "shared": work.shared * lost / (_SHARED_BYTES_PER_CYCLE * cycle),
     }
     bound = max(terms, key=lambda name: terms[name])
-    m, n, k = operation.m, operation.n, operation.k
+    m, n, k = operation.m, operation.n, operation.k * operation.taps
+    inputs = operation.window.pixels * operation.k if operation.window else m * k
     fp16 = max(
-        2 * (n * k + m * k + m * n) / (card.memory * _MEMORY_PART),
+        2 * (n * k + inputs + m * n) / (card.memory * _MEMORY_PART),
         m * n * k / (card.fp16 * cycle * _TENSOR_PART),
     )
     micro = {name: value * 1e6 for name, value in terms.items()}

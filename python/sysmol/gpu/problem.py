@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 
 from sysmol.errors import InputRefused
-from sysmol.gpu.kernel import Buffer, Digits, Kernel, Layout, Operation, Segment
+from sysmol.gpu.kernel import Digits, Kernel, Layout, Operation, Output, Segment
 
-__all__ = ["Problem", "compare", "make", "pack"]
+__all__ = ["Problem", "compare", "make", "pack", "unpack", "view"]
 
 Tensor = torch.Tensor
 
@@ -30,9 +30,8 @@ class Problem:
     expected: Tensor
 
 
-def _positions(digits: Digits, extent: int, device: torch.device) -> Tensor:
+def _positions(digits: Digits, index: Tensor) -> Tensor:
     """What each index of a dimension adds to a bit's address."""
-    index = torch.arange(extent, device=device)
     total = torch.zeros_like(index)
     for size, stride in digits:
         total += (index % size) * stride
@@ -40,7 +39,13 @@ def _positions(digits: Digits, extent: int, device: torch.device) -> Tensor:
     return total
 
 
-def pack(codes: Tensor, bits: int, layout: Layout, into: Tensor) -> None:
+def pack(
+    codes: Tensor,
+    bits: int,
+    layout: Layout,
+    into: Tensor,
+    places: Tensor | None = None,
+) -> None:
     """Spread codes over single bits.
 
     Parameters
@@ -53,13 +58,17 @@ def pack(codes: Tensor, bits: int, layout: Layout, into: Tensor) -> None:
         Where they go.
     into : Tensor
         uint8, one element a bit of the buffer; only the codes' bits are written.
+    places : Tensor, optional
+        The layout's index of every channel, if they are not one after the other.
     """
-    rows, channels = codes.shape
-    row = _positions(layout.row, rows, codes.device) + layout.base
-    k = _positions(layout.k, channels, codes.device)
-    b = _positions(layout.b, bits, codes.device)
-    step = max(1, _CHUNK // channels)
-    for start in range(0, rows, step):
+    device = codes.device
+    row = _positions(layout.row, torch.arange(codes.shape[0], device=device)) + layout.base
+    k = _positions(
+        layout.k, torch.arange(codes.shape[1], device=device) if places is None else places
+    )
+    b = _positions(layout.b, torch.arange(bits, device=device))
+    step = max(1, _CHUNK // codes.shape[1])
+    for start in range(0, codes.shape[0], step):
         part = codes[start : start + step]
         place = row[start : start + step, None] + k[None, :]
         for bit in range(bits):
@@ -102,10 +111,51 @@ def _random_codes(
 
 def _row_bias(segment: Segment, weights: Tensor) -> Tensor:
     """What the unsigned products of a mid-rise segment lack: (2a - q)(2w - q) - 4aw + 2qa."""
+    if segment.weight_bits == 8:  # symmetric: its codes are the values
+        return torch.zeros(len(weights), dtype=torch.int64, device=weights.device)
     q = 2**segment.weight_bits - 1
     total: Tensor = 2 * q * weights.to(torch.int64).sum(1)
-    bias: Tensor = (segment.channels * q * q - total) * segment.multiplier
+    bias: Tensor = (weights.shape[1] * q * q - total) * segment.multiplier
     return bias
+
+
+def _sums(operation: Operation, a: Tensor, w: Tensor) -> Tensor:
+    """Sums of products [m, n] of values: of pixels [pixels, channels], or of plain rows.
+
+    ``w`` is [n, taps * channels], tap by tap.
+    """
+    window = operation.window
+    if window is None:
+        return a @ w.T
+    image = a.view(window.images, window.height, window.width, -1).permute(0, 3, 1, 2)
+    filters = w.view(operation.n, *window.taps, -1).permute(0, 3, 1, 2)
+    ends = [
+        (out - 1) * stride + (taps - 1) * dilation + 1 - size - pad
+        for out, stride, taps, dilation, size, pad in zip(
+            (window.out_height, window.out_width), window.strides, window.taps, window.dilations,
+            (window.height, window.width), window.pads, strict=True,
+        )
+    ]  # fmt: skip
+    # Absent taps are zeros on the unsigned grid (HP13).
+    image = torch.nn.functional.pad(image, (window.pads[1], ends[1], window.pads[0], ends[0]))
+    sums = torch.nn.functional.conv2d(
+        image, filters, stride=window.strides, dilation=window.dilations
+    )
+    return sums.permute(0, 2, 3, 1).reshape(operation.m, operation.n)
+
+
+def _requantized(operation: Operation, real: Tensor) -> Tensor:
+    """Codes by HP15, ``real`` being scaled accumulators."""
+    bits = torch.cat(
+        [torch.full((part.channels,), part.bits, device=real.device) for part in operation.outputs]
+    )
+    top = (2**bits - 1).to(torch.float32)
+    if operation.output_grid == "unsigned":
+        codes = real.round().clamp(min=0).minimum(top)
+    else:
+        codes = (real.floor() + 2 ** (bits - 1)).clamp(min=0).minimum(top)
+        codes = torch.where(bits == 8, real.round().clamp(-127, 127), codes)
+    return codes.to(torch.int16).to(torch.uint8)
 
 
 def _epilogue(
@@ -115,31 +165,21 @@ def _epilogue(
     operation, device = kernel.operation, sums.device
     if operation.result == "i32":
         return sums
-    if operation.result == "f32":
-        real = sums.to(torch.float32)
-        for role, apply in (("multiplier", torch.mul), ("offset", torch.add)):
-            buffer = kernel.of_role(role)
-            if buffer is None:
-                continue
-            table = torch.rand(operation.n, generator=generator, dtype=torch.float32, device=device)
-            inputs[buffer.name] = table.view(torch.uint8)
-            real = apply(real, table)
-        return real
-    buffer = kernel.of_role("thresholds")
-    if buffer is None:
-        raise InputRefused(f"{kernel.path}: codes need a buffer of the role 'thresholds'")
-    levels = buffer.bytes // 4 // operation.n
-    spread = max(int(sums.abs().max()), 1)
-    table = torch.randint(
-        -spread, spread, (operation.n, levels), generator=generator, dtype=torch.int32,
-        device=device,
-    )  # fmt: skip
-    table = table.sort(1).values
-    inputs[buffer.name] = table.contiguous().view(torch.uint8).view(-1)
-    codes = torch.zeros(sums.shape, dtype=torch.uint8, device=device)
-    for level in range(levels):
-        codes += (sums > table[:, level]).to(torch.uint8)
-    return codes
+    scales = {"multiplier": 1.0, "offset": 1.0}
+    if operation.outputs:  # codes of all sizes, not the ends only
+        scales["multiplier"] = 16.0 / max(int(sums.abs().max()), 1)
+    real = sums.to(torch.float32)
+    for role, apply in (("multiplier", torch.mul), ("offset", torch.add)):
+        buffer = kernel.of_role(role)
+        if buffer is None:
+            continue
+        # A block's table may have rows behind the last.
+        table = torch.zeros(buffer.bytes // 4, dtype=torch.float32, device=device)
+        drawn = torch.rand(operation.n, generator=generator, dtype=torch.float32, device=device)
+        table[: operation.n] = drawn * scales[role]
+        inputs[buffer.name] = table.view(torch.uint8)
+        real = apply(real, table[: operation.n])
+    return _requantized(operation, real) if operation.outputs else real
 
 
 def make(kernel: Kernel, seed: int, device: str | torch.device = "cpu") -> Problem:
@@ -172,42 +212,63 @@ def make(kernel: Kernel, seed: int, device: str | torch.device = "cpu") -> Probl
     # Below 2^53 all sums are exact in float64, whose products GPUs compute fast.
     sums = torch.zeros(operation.m, operation.n, dtype=torch.float64, device=device)
     bias = torch.zeros(operation.n, dtype=torch.int64, device=device)
+    taps = torch.arange(operation.taps, device=device)
     for segment in operation.segments:
         w = _random_codes(
-            operation.n, segment.channels, segment.weight_bits, operation.weight_grid, generator
-        )
-        a = _random_codes(
-            operation.m, segment.channels, segment.activation_bits, operation.activation_grid,
-            generator,
+            operation.n, operation.taps * segment.channels, segment.weight_bits,
+            operation.weight_grid, generator,
         )  # fmt: skip
-        pack(w, segment.weight_bits, segment.weights, room(segment.weights))
-        pack(a, segment.activation_bits, segment.activations, room(segment.activations))
-        product = (
-            _values(a, segment.activation_bits, operation.activation_grid)
-            @ _values(w, segment.weight_bits, operation.weight_grid).T
+        a = _random_codes(
+            operation.window.pixels if operation.window else operation.m, segment.channels,
+            segment.activation_bits, operation.activation_grid, generator,
+        )  # fmt: skip
+        places = torch.tensor(segment.places, device=device)
+        inner = (taps[:, None] * segment.tap_channels + places).flatten()
+        pack(w, segment.weight_bits, segment.weights, room(segment.weights), inner)
+        pack(a, segment.activation_bits, segment.activations, room(segment.activations), places)
+        sums += segment.multiplier * _sums(
+            operation,
+            _values(a, segment.activation_bits, operation.activation_grid),
+            _values(w, segment.weight_bits, operation.weight_grid),
         )
-        sums += segment.multiplier * product
         bias += _row_bias(segment, w)
 
     inputs = {name: _to_bytes(values) for name, values in bits.items()}
     buffer = kernel.of_role("row_bias")
     if buffer is not None:
-        inputs[buffer.name] = bias.to(torch.int32).view(torch.uint8)
+        table = torch.zeros(buffer.bytes // 4, dtype=torch.int32, device=device)
+        table[: operation.n] = bias.to(torch.int32)
+        inputs[buffer.name] = table.view(torch.uint8)
     accumulators = sums.to(torch.int64).to(torch.int32)
     return Problem(inputs, _epilogue(kernel, accumulators, inputs, generator))
 
 
-def view(buffer: Buffer, memory: Tensor) -> Tensor:
-    """The elements of an output in its shape, from its bytes."""
+def view(kernel: Kernel, memory: Tensor) -> Tensor:
+    """The results [m, n] from the output's bytes."""
+    operation, buffer = kernel.operation, kernel.output
+    if operation.outputs:
+        return torch.cat([unpack(memory, operation.m, part) for part in operation.outputs], 1)
     if buffer.element not in _DTYPES:
         raise InputRefused(f"output '{buffer.name}' has elements '{buffer.element}'")
     elements = memory.view(_DTYPES[buffer.element])
     return elements.as_strided(buffer.shape, buffer.strides)
 
 
+def unpack(memory: Tensor, rows: int, part: Output) -> Tensor:
+    """The codes [rows, channels] of one precision, uint8, from a buffer's bytes."""
+    device, layout = memory.device, part.codes
+    row = _positions(layout.row, torch.arange(rows, device=device)) + layout.base
+    place = row[:, None] + _positions(layout.k, torch.tensor(part.places, device=device))
+    codes = torch.zeros(place.shape, dtype=torch.uint8, device=device)
+    for bit, offset in enumerate(_positions(layout.b, torch.arange(part.bits, device=device))):
+        at = place + offset
+        codes |= ((memory.view(torch.uint8)[at // 8] >> (at % 8).to(torch.uint8)) & 1) << bit
+    return codes
+
+
 def compare(kernel: Kernel, problem: Problem, memory: Tensor) -> str | None:
     """Compare the output's bytes, every element bit for bit; gives the first difference or None."""
-    found = view(kernel.output, memory)
+    found = view(kernel, memory)
     expected = problem.expected
     if kernel.operation.result == "f32":
         found, expected = found.view(torch.int32), expected.view(torch.int32)
@@ -218,7 +279,7 @@ def compare(kernel: Kernel, problem: Problem, memory: Tensor) -> str | None:
     if not count:
         return None
     at = tuple(int(i) for i in wrong.nonzero()[0])
-    shown = view(kernel.output, memory)[at].item()
+    shown = view(kernel, memory)[at].item()
     return (
         f"{count} of {found.numel()} outputs differ, first at {list(at)}: "
         f"{shown}, must be {problem.expected[at].item()}"

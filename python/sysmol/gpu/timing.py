@@ -14,7 +14,7 @@ import torch
 
 from sysmol.errors import SysmolError
 from sysmol.gpu.device import Device, Function, Launch
-from sysmol.gpu.kernel import Kernel
+from sysmol.gpu.kernel import Kernel, Operation
 
 __all__ = [
     "Bound",
@@ -143,6 +143,33 @@ def copies_for(size: int, l2_bytes: int) -> int:
     return max(2, -(-4 * l2_bytes // max(size, 1)) + 1) if size < 4 * l2_bytes else 2
 
 
+def _rotated(size: int, l2_bytes: int, make: Callable[[], Tensor]) -> list[Tensor]:
+    count = min(copies_for(size, l2_bytes), 16)
+    first = make()
+    return [first, *(first.clone() for _ in range(count - 1))]
+
+
+def peers_of(operation: Operation, l2_bytes: int) -> dict[str, list[Call]]:
+    """What PyTorch offers for the same operation: `peers`, or ``fp16`` of a convolution (cuDNN)."""
+    window = operation.window
+    if window is None:
+        return peers(operation.m, operation.n, operation.k, l2_bytes)
+    layout: Any = {"device": "cuda", "dtype": torch.float16}
+    image = torch.randn(window.images, operation.k, window.height, window.width, **layout)
+    image = image.to(memory_format=torch.channels_last)
+    filters = torch.randn(operation.n, operation.k, *window.taps, **layout)
+    filters = (filters / (operation.k * operation.taps) ** 0.5).to(
+        memory_format=torch.channels_last
+    )
+    torch.backends.cudnn.benchmark = True
+    convolve = partial(
+        torch.nn.functional.conv2d, image, stride=window.strides, padding=window.pads,
+        dilation=window.dilations,
+    )  # fmt: skip
+    copies = _rotated(2 * filters.numel(), l2_bytes, lambda: filters)
+    return {"fp16": [partial(convolve, weight=copy) for copy in copies]}
+
+
 def peers(m: int, n: int, k: int, l2_bytes: int) -> dict[str, list[Call]]:
     """What PyTorch (cuBLAS) offers for the same product, over rotated weights.
 
@@ -153,9 +180,7 @@ def peers(m: int, n: int, k: int, l2_bytes: int) -> dict[str, list[Call]]:
     """
 
     def rotated(size: int, make: Callable[[], Tensor]) -> list[Tensor]:
-        count = min(copies_for(size, l2_bytes), 16)
-        first = make()
-        return [first, *(first.clone() for _ in range(count - 1))]
+        return _rotated(size, l2_bytes, make)
 
     found: dict[str, list[Call]] = {}
     a = torch.randn(m, k, device="cuda", dtype=torch.float16)

@@ -176,6 +176,7 @@ def _row(kernel: kernels.Kernel) -> dict[str, Any]:
         "m": operation.m,
         "n": operation.n,
         "k": operation.k,
+        "window": asdict(operation.window) if operation.window else None,
         "weight_bits": operation.weight_bits,
         "segments": [
             [s.channels, s.weight_bits, s.activation_bits] for s in operation.segments
@@ -221,7 +222,7 @@ def _group(device: Device, paths: Sequence[str], rounds: int) -> None:
         return
     first = next(iter(bound.values())).kernel.operation
     _say("timing", paths=list(rows))
-    cases = _working(timing.peers(first.m, first.n, first.k, l2_bytes))
+    cases = _working(timing.peers_of(first, l2_bytes))
     names = list(cases)
     for path, ready in bound.items():
         cases[path] = ready.rotated(l2_bytes)

@@ -22,12 +22,55 @@ func.func @unsorted(%x: tensor<1x2xi8, #a>, %w: tensor<4x2xi8, #w>) -> tensor<1x
 
 // -----
 
-#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [8]>
-#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [8]>
-func.func @bytes(%x: tensor<1x1xi8, #a>, %w: tensor<4x1xi8, #w>) -> tensor<1x4xi32> {
-  // expected-error @+1 {{has an 8-bit level, which has no GPU kernel; allowed are 1, 2 and 4}}
-  %acc = hetprec.matmul %x, %w : tensor<1x1xi8, #a>, tensor<4x1xi8, #w> -> tensor<1x4xi32>
-  return %acc : tensor<1x4xi32>
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2]>
+func.func @no_gemv(%x: tensor<1x1x5x5xi8, #a>, %w: tensor<4x1x3x3xi8, #w>) -> tensor<1x4x3x3xi32> {
+  // expected-error @+1 {{is a convolution, which has no gemv}}
+  %acc = hetprec.conv_2d %x, %w : tensor<1x1x5x5xi8, #a>, tensor<4x1x3x3xi8, #w> -> tensor<1x4x3x3xi32>
+  return %acc : tensor<1x4x3x3xi32>
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 4]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2 x 4], groups = 2>
+func.func @groups(%x: tensor<1x4x5x5xi8, #a>, %w: tensor<4x2x3x3xi8, #w>) -> tensor<1x4x3x3xi32> {
+  // expected-error @+1 {{has 2 groups; a GPU kernel has one}}
+  %acc = hetprec.conv_2d %x, %w groups = 2 : tensor<1x4x5x5xi8, #a>, tensor<4x2x3x3xi8, #w> -> tensor<1x4x3x3xi32>
+  return %acc : tensor<1x4x3x3xi32>
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2, 8]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2, 8]>
+func.func @padded(%x: tensor<1x2x5x5xi8, #a>, %w: tensor<4x2x3x3xi8, #w>) -> tensor<1x4x5x5xi32> {
+  // expected-error @+1 {{pads activations of the mid-rise grid below 8 bits, which has no zero}}
+  %acc = hetprec.conv_2d %x, %w pads = [1, 1, 1, 1] : tensor<1x2x5x5xi8, #a>, tensor<4x2x3x3xi8, #w> -> tensor<1x4x5x5xi32>
+  return %acc : tensor<1x4x5x5xi32>
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 8]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2 x 8]>
+func.func @packed(%x: tensor<1x8xi8, #a>, %w: tensor<8x8xi8, #w>) -> tensor<1x8xi8, #a> {
+  %acc = hetprec.matmul %x, %w : tensor<1x8xi8, #a>, tensor<8x8xi8, #w> -> tensor<1x8xi32>
+  // expected-error @+1 {{has a GPU kernel behind hetprec.conv_2d only}}
+  %q = hetprec.requantize %acc multiplier = [0.5] offset = [0.0] : tensor<1x8xi32> to tensor<1x8xi8, #a>
+  return %q : tensor<1x8xi8, #a>
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 8]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2 x 8]>
+func.func @twice(%x: tensor<1x8xi8, #a>, %w: tensor<8x8xi8, #w>) -> tensor<1x8xf32> {
+  %acc = hetprec.matmul %x, %w : tensor<1x8xi8, #a>, tensor<8x8xi8, #w> -> tensor<1x8xi32>
+  %y = hetprec.to_real %acc multiplier = [0.5] offset = [0.0] : tensor<1x8xi32> to tensor<1x8xf32>
+  // expected-error @+1 {{must read the product's result}}
+  %z = hetprec.to_real %acc multiplier = [0.5] offset = [0.0] : tensor<1x8xi32> to tensor<1x8xf32>
+  return %z : tensor<1x8xf32>
 }
 
 // -----
@@ -35,7 +78,7 @@ func.func @bytes(%x: tensor<1x1xi8, #a>, %w: tensor<4x1xi8, #w>) -> tensor<1x4xi
 #a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2]>
 #w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2]>
 func.func @constant(%x: tensor<1x1xi8, #a>) -> tensor<1x4xi32> {
-  // expected-error @+1 {{'arith.constant' op has no GPU kernel; allowed are hetprec.matmul and hetprec.to_real}}
+  // expected-error @+1 {{'arith.constant' op has no GPU kernel; allowed are hetprec.matmul, hetprec.conv_2d, hetprec.to_real and hetprec.requantize}}
   %w = arith.constant dense<1> : tensor<4x1xi8, #w>
   %acc = hetprec.matmul %x, %w : tensor<1x1xi8, #a>, tensor<4x1xi8, #w> -> tensor<1x4xi32>
   return %acc : tensor<1x4xi32>
@@ -44,7 +87,7 @@ func.func @constant(%x: tensor<1x1xi8, #a>) -> tensor<1x4xi32> {
 // -----
 
 #a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2]>
-// expected-error @+1 {{has no hetprec.matmul to make a kernel of}}
+// expected-error @+1 {{has no hetprec.matmul or hetprec.conv_2d to make a kernel of}}
 func.func @nothing(%x: tensor<1x1xi8, #a>) -> tensor<1x1xi8, #a> {
   return %x : tensor<1x1xi8, #a>
 }

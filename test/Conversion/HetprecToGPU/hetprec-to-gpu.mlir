@@ -65,3 +65,37 @@ func.func @nibbles(%x: tensor<8x100xi8, #a2>, %w: tensor<20x100xi8, #w2>) -> ten
   %y = hetprec.to_real %acc multiplier = [0.5] offset = [1.0] : tensor<8x20xi32> to tensor<8x20xf32>
   return %y : tensor<8x20xf32>
 }
+
+// A convolution: where the windows of a block's 128 pixels begin lies behind
+// the stages; a tap outside the image is copied as zeros. 20 channels are one
+// word of a tap, copied alone. Two codes of output channels share no group.
+// GEMM-LABEL: gpu.func @window_sums
+// GEMM-SAME: memref<196xi32
+// GEMM: math.ctpop
+// GEMM-LABEL: gpu.func @window(
+// GEMM-SAME: shared_bytes = 101248
+// GEMM-SAME: kind = "conv"
+// GEMM-SAME: outputs = [{bits = 1
+// GEMM-SAME: pieces = {{\[\[}}40, 0]]
+// GEMM-SAME: pieces = {{\[\[}}88, 0], [12, 96]]
+// GEMM-SAME: pads = [1, 1]
+// GEMM: vector.store %{{.+}} {alignment = 16 : i64}
+// GEMM: gpu.barrier
+// GEMM: arith.divui %{{.+}}, %c3_i32
+// GEMM: %[[PIECE:.+]] = arith.select %{{.+}}, %c1, %c0
+// GEMM: nvgpu.device_async_copy {{.+}}, {{.+}}, 1, %[[PIECE]]
+// GEMM: nvvm.mma.sync {{.+}}k = 256
+// The sums of a window's pixels, then codes by way of bytes.
+// GEMM: memref.load %{{.+}} : memref<49xi32, #gpu.address_space<global>>
+// GEMM: arith.fptosi
+// GEMM: memref.store %{{.+}} : memref<25088xi8, #gpu.address_space<workgroup>>
+// GEMM: gpu.barrier
+// GEMM: arith.muli %{{.+}}, %c270549120_i32
+#a3 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 20]>
+#w3 = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [1 x 20]>
+#o3 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 40, 2 x 100]>
+func.func @window(%x: tensor<1x20x7x7xi8, #a3>, %w: tensor<140x20x3x3xi8, #w3>) -> tensor<1x140x7x7xi8, #o3> {
+  %acc = hetprec.conv_2d %x, %w pads = [1, 1, 1, 1] : tensor<1x20x7x7xi8, #a3>, tensor<140x20x3x3xi8, #w3> -> tensor<1x140x7x7xi32>
+  %q = hetprec.requantize %acc multiplier = [0.5] offset = [0.0] : tensor<1x140x7x7xi32> to tensor<1x140x7x7xi8, #o3>
+  return %q : tensor<1x140x7x7xi8, #o3>
+}

@@ -10,8 +10,13 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from exact_conv import Conv
+
+MIX, TWO = ((1, 38), (2, 22), (4, 4)), ((2, 256),)
 # Name, rows of activations, rows of weights, segments, options, and the least number of each
 # MMA in the kernel's code. Loops count once: the numbers are those of an unrolled body.
 KERNELS = [
@@ -21,6 +26,15 @@ KERNELS = [
     ("gemm", 256, 256, "2 x 8192", "", {"BMMA": 128}),
     ("gemm", 256, 256, "4 x 8192", "", {"IMMA": 128}),
     ("gemm", 8192, 8192, "1 x 2048, 4 x 2048", "", {"BMMA": 64, "IMMA": 128}),
+]
+# Convolutions, and the same.
+CONVS = [
+    (Conv((256, 56, 56), MIX, "unsigned", MIX, "unsigned"), {"BMMA": 64, "IMMA": 128}),
+    (Conv((256, 14, 14), TWO, "unsigned", TWO, "unsigned"), {"BMMA": 128}),
+    (
+        Conv((256, 224, 224), ((8, 3),), "midrise", MIX, "unsigned", (7, 7), (2, 2), (3,) * 4),
+        {"IMMA": 64},
+    ),
 ]
 ARCHITECTURES = ["sm_80", "sm_89", "sm_90"]
 WARPGROUPS = [
@@ -44,40 +58,61 @@ func.func @kernel(%x: {x}, %w: {w}) -> {out} {{
 """
 
 
+@dataclass(frozen=True)
+class Case:
+    """A kernel, and the least number of each MMA in its code."""
+
+    arch: str
+    name: str
+    source: str
+    options: str
+    least: dict[str, int]
+
+
+def cases() -> Iterator[Case]:
+    """Every kernel for every architecture, and those by warpgroups for theirs."""
+    each = [(arch, *kernel) for kernel in KERNELS for arch in ARCHITECTURES]
+    each += [("sm_90a", *kernel) for kernel in WARPGROUPS]
+    for arch, kind, batch, rows, segments, options, least in each:
+        name = f"{kind} {batch}x{rows} [{segments}] {options}"
+        yield Case(arch, name, source(batch, rows, segments), f"kernel={kind} {options}", least)
+    for conv, least in CONVS:
+        for arch in ARCHITECTURES:
+            yield Case(arch, f"conv {conv}", conv.source(), conv.options, least)
+
+
 def main() -> int:
     ptxas, folder, sysmol_compile = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     nvdisasm = Path(ptxas).with_name("nvdisasm")
     wrong = 0
-    cases = [(arch, *kernel) for kernel in KERNELS for arch in ARCHITECTURES]
-    cases += [("sm_90a", *kernel) for kernel in WARPGROUPS]
-    for number, (arch, kind, batch, rows, segments, options, least) in enumerate(cases):
+    for number, case in enumerate(cases()):
         model, ptx, cubin = (folder / f"{number}.{end}" for end in ("mlir", "ptx", "cubin"))
-        model.write_text(source(batch, rows, segments))
+        model.write_text(case.source)
         subprocess.run(
             [
-                *(sysmol_compile, model, f"--target={arch}", "--emit=asm", "-o", ptx),
-                f"--kernel-options=kernel={kind} {options}",
+                *(sysmol_compile, model, f"--target={case.arch}", "--emit=asm", "-o", ptx),
+                f"--kernel-options={case.options}",
             ],
             check=True,
         )
         log = subprocess.run(
-            [ptxas, "-v", f"-arch={arch}", ptx, "-o", cubin],
+            [ptxas, "-v", f"-arch={case.arch}", ptx, "-o", cubin],
             check=True,
             capture_output=True,
             text=True,
         ).stderr
         spills = sum(map(int, re.findall(r"(\d+) bytes spill stores", log)))
         registers = max(map(int, re.findall(r"Used (\d+) registers", log)))
-        line = f"{arch} {kind} {batch}x{rows} [{segments}] {options}: registers {registers}, "
+        line = f"{case.arch} {case.name}: registers {registers}, "
         if nvdisasm.exists():
             code = subprocess.run(
                 [nvdisasm, "-c", cubin], check=True, capture_output=True, text=True
             ).stdout
             counts = Counter(re.findall(r"\b(BMMA|IMMA|BGMMA)\.", code))
             line += ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) + ", "
-            few = {name for name in least if counts[name] < least[name]}
+            few = {name for name, least in case.least.items() if counts[name] < least}
             if few:
-                line += f"TOO FEW {sorted(few)} of {least}, "
+                line += f"TOO FEW {sorted(few)} of {case.least}, "
                 wrong += 1
         wrong += spills != 0
         print(line + f"spills {spills}")

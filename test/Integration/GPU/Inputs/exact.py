@@ -26,7 +26,7 @@ import torch
 from sysmol import grids
 from sysmol.gpu import emulate, kernel, problem
 
-LEVELS = (1, 2, 4)
+LEVELS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -115,21 +115,25 @@ def codes(
     return (every[place].astype(np.int64) << np.arange(bits)).sum(2)
 
 
+def values(found: npt.NDArray[np.int64], grid: str, level: int) -> npt.NDArray[np.int64]:
+    """Level values of codes as they lie; those of the symmetric level are signed bytes."""
+    if level == 8 and grid == "midrise":
+        found = found - 256 * (found > 127)
+    return grids.level_values(found, grids.Grid(grid), level)
+
+
 def law(
     described: kernel.Kernel, inputs: dict[str, npt.NDArray[np.uint8]], case: Case
 ) -> npt.NDArray[Any]:
     """HP11 and HP18 on the codes of the buffers."""
-    grid = grids.Grid(case.grid)
-    counts = grids.counts(grid, [level for level, _ in case.segments])
+    counts = grids.counts(grids.Grid(case.grid), [level for level, _ in case.segments])
     acc = np.zeros((case.m, case.n), np.int64)
     for segment, (level, channels), count in zip(
         described.operation.segments, case.segments, counts, strict=True
     ):
         x = codes(segment.activations, case.m, channels, level, inputs["activations"])
         w = codes(segment.weights, case.n, channels, level, inputs["weights"])
-        acc += count * (
-            grids.level_values(x, grid, level) @ grids.level_values(w, grids.Grid.MIDRISE, level).T
-        )
+        acc += count * (values(x, case.grid, level) @ values(w, "midrise", level).T)
     assert np.abs(acc).max() < 2**31
     if case.result == "i32":
         return acc.astype(np.int32)
@@ -151,7 +155,7 @@ def check(case: Case, stem: Path, compiler: str, seed: int) -> str:
     memory, _ = emulate.emulate(described, drawn, schedule_seed=seed)
     inputs = {name: bits.numpy() for name, bits in drawn.inputs.items()}
     wanted = law(described, inputs, case)
-    found = problem.view(described.output, memory).view(torch.int32).numpy()
+    found = problem.view(described, memory).view(torch.int32).numpy()
     wrong = np.argwhere(found != wanted)
     if len(wrong):
         at = tuple(wrong[0])
