@@ -158,8 +158,12 @@ LaneLayout::LaneLayout(FunctionOpInterface function)
       c.windows.push_back({w.pads[0], w.pads[1], w.kernel[0], w.kernel[1],
                            w.dilations[0], w.dilations[1], reach});
       auto role = op->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
-      if (role && role.getValue() == LaneRole::Tiles)
+      if (role && role.getValue() == LaneRole::Tiles) {
         c.windows.push_back(getPatch(op, w));
+        // The last tile of an odd row writes one pixel behind it, however much
+        // padding it reads.
+        c.windows.push_back({0, 0, 1, 1, 1, 1, /*reach=*/1});
+      }
       return;
     }
     // The padding is inside the phases.

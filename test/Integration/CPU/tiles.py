@@ -19,6 +19,8 @@ def tiles() -> dict[str, str]:
         (68, 33, (1, 5, 66), (0, 1, 2, 1), "unsigned", (1,)),
         (130, 72, (1, 28, 28), pad, "midrise", (2, 4)),
         (64, 24, (1, 3, 300), pad, "unsigned", (4,)),
+        # All lanes are pixels, and the last tile writes one pixel more.
+        (32, 16, (1, 58, 25), (4, 4, 4, 4), "unsigned", (4,)),
     ]
     files = {}
     for i, (channels, outputs, (n, h, w), pads, grid, levels) in enumerate(cases):
