@@ -141,6 +141,63 @@ def test_latency_counts_a_channel_by_its_work() -> None:
     assert reached == pytest.approx(seconds(model)) and abs(reached - target) <= 0.03 * target
 
 
+def with_tiles(model: nn.Module) -> float:
+    """A time that falls to about half where all channels of a tensor have 4 bits."""
+
+    def layer(bits: torch.Tensor) -> float:
+        products = float((bits.float() ** 0.8).mean())
+        return 0.55 * products if bool((bits == 4).all()) else products
+
+    return 1e-4 * (0.2 + sum(layer(p.bits) for p in learned(model)))
+
+
+@pytest.mark.parametrize("share", [0.02, 0.25, 0.45, 0.6, 0.8, 0.97, 1.0])
+@pytest.mark.parametrize("apart", [False, True])  # do tensors reach 4 bits one by one?
+def test_tiles_leave_no_gap_in_what_a_budget_can_be(share: float, apart: bool) -> None:
+    model = prepared((64, 64, 64))
+    for index, precision in enumerate(learned(model)):
+        shift = 0.5 * index if apart else 0.0
+        precision.s.data = torch.linspace(-4, 2, len(precision.s)) + shift
+    costs = Costs(model, Unit.LATENCY, with_tiles)
+    one_less = [torch.full_like(p.bits, 4) for p in costs.precisions]
+    for bits in one_less:
+        bits[3] = 2
+    assert costs.highest == pytest.approx(costs.exact(model, one_less), rel=0.03)
+    target = costs.lowest + share * (costs.highest - costs.lowest)
+    costs.check(Budget(Unit.LATENCY, target))
+    reached = settle(model, costs, target)
+    assert reached == with_tiles(model) and abs(reached - target) <= 0.03 * target
+
+
+def test_all_channels_get_4_bits_where_mixes_are_no_faster() -> None:
+    model = prepared((64, 64, 64))
+    costs = Costs(model, Unit.LATENCY, with_tiles)
+    settle(model, costs, 1.01 * costs.uniform[4])
+    assert all((p.bits == 4).all() for p in learned(model))
+
+
+def test_a_time_between_tiles_and_the_costliest_mix_is_met() -> None:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [nn.Conv2d(1, 64, 3, padding=1), nn.ReLU()]
+    layers += [nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)]
+    shape = (1, 14, 14)
+    model = sysmol.prepare(nn.Sequential(*layers))
+    calibrate(model, torch.rand(4, *shape))
+    measure = budget.measure_for(Unit.LATENCY, "x86-64-avx512", shape)
+    costs = Costs(model, Unit.LATENCY, measure, shape)
+    assert costs.highest > 1.2 * costs.uniform[4]  # it has a tiled layer
+    for precision in learned(model):
+        nn.init.uniform_(precision.s, -4, 2)
+    target = 0.5 * (costs.uniform[4] + costs.highest)
+    reached = settle(model, costs, target)
+    assert abs(reached - target) <= 0.03 * target
+    with pytest.raises(
+        SysmolError, match=f"{costs.lowest * 1e3:.4f} ms to {costs.highest * 1e3:.4f} ms"
+    ):
+        costs.check(Budget(Unit.LATENCY, 1.1 * costs.highest))
+
+
 def test_settling_twice_is_the_same_and_a_measured_network_is_left_alone() -> None:
     found = []
     for _ in range(2):
