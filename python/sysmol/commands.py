@@ -153,11 +153,11 @@ def explain_(options: Any) -> int:
 
 def tune_(options: Any) -> int:
     """``sysmol tune``."""
-    from sysmol.compile import targets
     from sysmol.costs import cost_table, tune
     from sysmol.measure import pinned
+    from sysmol.suites.ours import best_target
 
-    names = options.target or [targets()[0]]
+    names = options.target or [best_target()]
     for name in names:
         if options.show:
             table = cost_table(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from native import conv as integer_conv
-from native import needs_native, products, targets_here, weight_levels
+from native import command, needs_native, products, targets_here, weight_levels
 
 import sysmol
 from sysmol import SysmolError, cli
@@ -200,3 +200,11 @@ def test_explanations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert cli.main(["explain", str(clocks), "--forbid-fallback", "--factor", "0.0001"]) == 1
     assert f"layer '{LAYER}' takes" in capsys.readouterr().err
     assert cli.main(["explain", str(clocks), "--forbid-fallback", "--factor", "100000"]) == 0
+
+
+@needs_native
+def test_tune_shows_the_table_of_what_runs_here() -> None:
+    done = command("tune", "--show")
+    assert done.returncode == 0, done.stderr
+    best = targets_here(["x86-64-avx512", "x86-64-avx2", "x86-64-generic"])[0]
+    assert best in done.stdout
