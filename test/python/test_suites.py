@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from native import conv as integer_conv
 from native import command, needs_native, products, targets_here, weight_levels
+from native import conv as integer_conv
 
 import sysmol
 from sysmol import SysmolError, cli
