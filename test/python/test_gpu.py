@@ -43,7 +43,7 @@ def test_a_description_is_read(tmp_path: Path) -> None:
     assert (read.operation.m, read.operation.n, read.operation.k) == (3, 8, 160)
     assert read.operation.weight_bits == 1
     assert read.output.element == "i32"
-    assert read.of_role("thresholds") is None
+    assert read.of_role("scratch") is None
     assert read.ptx == tmp_path / "product.ll"
 
 
@@ -58,6 +58,12 @@ def test_a_description_is_read(tmp_path: Path) -> None:
         (["operation", "kind"], "fft", "'kind' is 'fft'; known are gemm"),
         (["operation", "segments", 0, "weights", "k"], [[80, 1]], "count to 80, not to 160"),
         (["operation", "segments", 0, "weights", "buffer"], "w", "there is no buffer 'w'"),
+        (["operation", "segments", 0, "weights", "k"], [3], "must hold pairs .*, got 3"),
+        (["operation", "segments"], [3], "what should have 'channels' is 3"),
+        (["operation", "segments", 0, "pieces"], [7], "must hold pairs .*, got 7"),
+        (["operation", "segments", 0, "pieces"], [[160, 0], [1, 159]], "begins in the one before"),
+        (["operation", "segments", 0, "pieces"], [[159, 0]], "do not add up to 160 channels"),
+        (["operation", "kind"], "conv", "'window' is missing"),
         (["launches", 0, "arguments"], ["weights", "nothing"], "which is no buffer"),
         (["launches", 0, "arguments"], [5], "an argument must be"),
         (["launches", 0, "grid"], "all", "'grid' must be list"),

@@ -20,12 +20,51 @@
 using namespace mlir;
 using namespace sysmol;
 
+namespace {
+
+struct Chip {
+  llvm::StringLiteral name;
+  /// Most shared memory of a block, in bytes (CUDA programming guide, compute
+  /// capabilities).
+  int64_t sharedBytes;
+};
+
+} // namespace
+
 /// Chips whose MMAs are those that the kernels use, native.
-static constexpr llvm::StringLiteral kChips[] = {"sm_90a", "sm_90", "sm_89",
-                                                 "sm_80"};
+static constexpr Chip kChips[] = {{"sm_90a", 227 * 1024},
+                                  {"sm_90", 227 * 1024},
+                                  {"sm_89", 99 * 1024},
+                                  {"sm_80", 163 * 1024}};
 
 std::vector<std::string> sysmol::getGPUTargets() {
-  return {std::begin(kChips), std::end(kChips)};
+  std::vector<std::string> names;
+  for (const Chip &chip : kChips)
+    names.push_back(chip.name.str());
+  return names;
+}
+
+/// A launch that `chip` cannot make, or success.
+static llvm::Error checkSharedMemory(ModuleOp module, const Chip &chip) {
+  llvm::Error error = llvm::Error::success();
+  module->walk([&](gpu::GPUFuncOp kernel) {
+    auto described = kernel->getAttrOfType<DictionaryAttr>(kLaunchAttr);
+    if (!described || error)
+      return;
+    for (auto launch :
+         described.getAs<ArrayAttr>("launches").getAsRange<DictionaryAttr>()) {
+      int64_t bytes = launch.getAs<IntegerAttr>("shared_bytes").getInt();
+      if (bytes > chip.sharedBytes) {
+        error = makeError(
+            "kernel '" + kernel.getName().str() + "' needs " +
+            std::to_string(bytes) + " bytes of shared memory in a block; " +
+            chip.name.str() + " has " + std::to_string(chip.sharedBytes) +
+            "; give fewer stages");
+        return;
+      }
+    }
+  });
+  return error;
 }
 
 bool sysmol::isGPUTargetName(const std::string &name) {
@@ -87,7 +126,9 @@ static llvm::Error assemble(const std::string &ptx, const std::string &output,
 llvm::Expected<CompileReport>
 sysmol::compileGPUFile(const std::string &input, const std::string &output,
                        const GPUCompileOptions &options) {
-  if (!llvm::is_contained(kChips, options.chip))
+  const Chip *chip = llvm::find_if(
+      kChips, [&](const Chip &known) { return known.name == options.chip; });
+  if (chip == std::end(kChips))
     return makeError("unknown target '" + options.chip + "'; allowed are " +
                          llvm::join(getGPUTargets(), ", "),
                      FailureKind::Usage);
@@ -128,6 +169,8 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
   buildNVVMPhase(nvvmPhase);
   if (failed(gpuPhase.run(**module)))
     return errors.take("phase gpu failed");
+  if (llvm::Error error = checkSharedMemory(**module, *chip))
+    return std::move(error);
   lap("gpu");
   std::string mlir;
   llvm::raw_string_ostream mlirStream(mlir);

@@ -7,6 +7,7 @@ bit of a code lies in a packed buffer. So packing, references and benchmarks nee
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,8 +29,7 @@ Digits = tuple[tuple[int, int], ...]
 GRIDS = ("unsigned", "midrise", "signed8")
 RESULTS = ("i32", "f32", "codes")
 ROLES = (
-    "weights", "activations", "output", "row_bias", "multiplier", "offset", "thresholds",
-    "scratch",
+    "weights", "activations", "output", "row_bias", "multiplier", "offset", "scratch",
 )  # fmt: skip
 _SCALARS: dict[str, Any] = {"i32": np.int32, "i64": np.int64, "f32": np.float32}
 
@@ -204,6 +204,8 @@ class _Reader:
         return InputRefused(f"{self.path}: {why}")
 
     def get(self, table: Mapping[str, Any], key: str, kind: type) -> Any:
+        if not isinstance(table, dict):
+            raise self.refuse(f"what should have '{key}' is {table!r}")
         if key not in table:
             raise self.refuse(f"'{key}' is missing")
         value = table[key]
@@ -229,17 +231,25 @@ class _Reader:
             raise self.refuse(f"'{key}' must hold integers, got {values}")
         return tuple(values)
 
-    def digits(self, table: Mapping[str, Any], key: str, extent: int) -> Digits:
+    def pairs(self, table: Mapping[str, Any], key: str, what: str) -> Digits:
+        """A list of two numbers each, none negative."""
         found = []
-        product = 1
         for pair in self.get(table, key, list):
-            if len(pair) != 2 or not all(isinstance(x, int) and x >= 0 for x in pair):
-                raise self.refuse(f"'{key}' must hold pairs [size, stride], got {pair}")
+            if (
+                not isinstance(pair, list)
+                or len(pair) != 2
+                or not all(type(x) is int and x >= 0 for x in pair)
+            ):
+                raise self.refuse(f"'{key}' must hold pairs [{what}], got {pair!r}")
             found.append((pair[0], pair[1]))
-            product *= pair[0]
+        return tuple(found)
+
+    def digits(self, table: Mapping[str, Any], key: str, extent: int) -> Digits:
+        found = self.pairs(table, key, "size, stride")
+        product = math.prod(size for size, _ in found)
         if product < extent:
             raise self.refuse(f"the digits of '{key}' count to {product}, not to {extent}")
-        return tuple(found)
+        return found
 
     def layout(
         self, table: Mapping[str, Any], row: str, rows: int, channels: int, bits: int,
@@ -292,14 +302,15 @@ class _Reader:
         """Pairs [channels, first index]; none where channels lie one after the other."""
         if "pieces" not in table:
             return ()
-        found = []
-        for pair in self.get(table, "pieces", list):
-            if len(pair) != 2 or not all(isinstance(x, int) and x >= 0 for x in pair):
-                raise self.refuse(f"'pieces' must hold pairs [channels, first], got {pair}")
-            found.append((pair[0], pair[1]))
+        found = self.pairs(table, "pieces", "channels, first")
+        end = 0
+        for count, first in found:
+            if first < end:
+                raise self.refuse(f"the piece [{count}, {first}] begins in the one before it")
+            end = first + count
         if sum(count for count, _ in found) != channels:
             raise self.refuse(f"'pieces' do not add up to {channels} channels")
-        return tuple(found)
+        return found
 
     def pair(self, table: Mapping[str, Any], key: str, least: int) -> tuple[int, int]:
         values = self.numbers(table, key)

@@ -163,15 +163,25 @@ def check(case: Case, stem: Path, compiler: str, seed: int) -> str:
     return problem.compare(described, drawn, memory) or ""
 
 
-def main() -> int:
+def start() -> tuple[Path, str, int]:
+    """Folder, compiler and seed of the command line, the emulator being set."""
     folder, compiler, emulator, seed = Path(sys.argv[1]), *sys.argv[2:4], int(sys.argv[4])
     os.environ["SYSMOL_GPU_EMULATE"] = emulator
     torch.set_num_threads(1)
+    return folder, compiler, seed
+
+
+def said(what: object, reason: str) -> bool:
+    """Prints one result; whether it is wrong."""
+    print(f"{what}: {reason or 'exact'}", flush=True)
+    return bool(reason)
+
+
+def main() -> int:
+    folder, compiler, seed = start()
     wrong = count = 0
     for count, case in enumerate(cases(seed), 1):
-        reason = check(case, folder / f"product{count}", compiler, seed + count)
-        print(f"{case}: {reason or 'exact'}", flush=True)
-        wrong += bool(reason)
+        wrong += said(case, check(case, folder / f"product{count}", compiler, seed + count))
     print(f"{count} products, {wrong} wrong")
     return bool(wrong)
 

@@ -9,7 +9,6 @@ activations as they lie. One line a convolution; exit code 1 where one differs.
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from exact import LEVELS, codes, positions, values
+from exact import LEVELS, codes, positions, said, start, values
 
 from sysmol import grids
 from sysmol.gpu import emulate, kernel, problem
@@ -243,17 +242,11 @@ def check_chain(folder: Path, compiler: str, seed: int) -> str:
 
 
 def main() -> int:
-    folder, compiler, emulator, seed = Path(sys.argv[1]), *sys.argv[2:4], int(sys.argv[4])
-    os.environ["SYSMOL_GPU_EMULATE"] = emulator
-    torch.set_num_threads(1)
+    folder, compiler, seed = start()
     wrong = number = 0
     for number, conv in enumerate(cases(seed), 1):
-        reason = check(conv, folder / f"conv{number}", compiler, seed + number)
-        print(f"{conv}: {reason or 'exact'}", flush=True)
-        wrong += bool(reason)
-    reason = check_chain(folder, compiler, seed)
-    print(f"two layers: {reason or 'exact'}")
-    wrong += bool(reason)
+        wrong += said(conv, check(conv, folder / f"conv{number}", compiler, seed + number))
+    wrong += said("two layers", check_chain(folder, compiler, seed))
     print(f"{number} convolutions, {wrong} wrong")
     return bool(wrong)
 
