@@ -66,7 +66,13 @@ def test_a_description_is_read(tmp_path: Path) -> None:
         (["operation", "kind"], "conv", "'window' is missing"),
         (["launches", 0, "arguments"], ["weights", "nothing"], "which is no buffer"),
         (["launches", 0, "arguments"], [5], "an argument must be"),
+        (["launches", 0, "arguments"], [{"i32": 2**40}], "an argument must be"),
+        (["launches", 0, "arguments"], [{"f32": "a"}], "an argument must be"),
         (["launches", 0, "grid"], "all", "'grid' must be list"),
+        (["launches", 0, "grid"], [0, 1, 1], "'grid' must be three numbers of at least 1"),
+        (["launches", 0, "shared_bytes"], -1, "-1 shared bytes"),
+        (["launches"], [], "'launches' is empty"),
+        (["llvm_ir"], True, "'llvm_ir' must be str"),
     ],
 )  # fmt: skip
 def test_a_broken_description_is_refused(

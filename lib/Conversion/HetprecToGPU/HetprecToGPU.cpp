@@ -123,6 +123,9 @@ static FailureOr<Product> matchProduct(func::FuncOp function) {
           "must read arguments of the function on a GPU");
     if (failed(checkChannels(product.op, getChannels(operand.getType()))))
       return failure();
+    if (cast<ShapedType>(operand.getType()).getNumElements() == 0)
+      return product.op->emitOpError("reads ")
+             << operand.getType() << ", which has no elements";
   }
   auto conv = dyn_cast<Conv2DOp>(product.op);
   if (conv && failed(checkWindow(conv)))
@@ -328,9 +331,11 @@ chooseLayout(const Product &product, GPUKernelKind kernel, bool warpgroups) {
                                channels, batch, rows);
   FragmentLayout layout =
       FragmentLayout::get(channels, Window::get(conv), rows);
-  // Where a pixel is, is computed in 32 bits.
-  if (layout.activationWords > INT32_MAX || layout.paddedBatch > INT32_MAX)
-    return op->emitOpError("has activations of more than 2^31 words");
+  // Where a pixel is, is computed in 32 bits, and so are rows of codes.
+  if (layout.activationWords > INT32_MAX || layout.paddedBatch > INT32_MAX ||
+      layout.paddedRows > INT32_MAX)
+    return op->emitOpError("has more than 2^31 words of activations, pixels of "
+                           "output or rows of weights");
   return layout;
 }
 

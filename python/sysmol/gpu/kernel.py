@@ -32,6 +32,7 @@ ROLES = (
     "weights", "activations", "output", "row_bias", "multiplier", "offset", "scratch",
 )  # fmt: skip
 _SCALARS: dict[str, Any] = {"i32": np.int32, "i64": np.int64, "f32": np.float32}
+_RANGES = {"i32": range(-(2**31), 2**31), "i64": range(-(2**63), 2**63)}
 
 
 @dataclass(frozen=True)
@@ -400,17 +401,27 @@ class _Reader:
             return value
         if isinstance(value, dict) and len(value) == 1:
             ((kind, number),) = value.items()
-            if kind in _SCALARS:
+            fits = kind in _RANGES and type(number) is int and number in _RANGES[kind]
+            if fits or (kind == "f32" and isinstance(number, (int, float))):
                 scalar: np.generic = _SCALARS[kind](number)
                 return scalar
         raise self.refuse(f"an argument must be a buffer's name or like {{'i32': 5}}, got {value}")
 
+    def dimensions(self, table: Mapping[str, Any], key: str) -> tuple[int, ...]:
+        values = self.numbers(table, key)
+        if len(values) != 3 or not all(0 < value < 2**31 for value in values):
+            raise self.refuse(f"'{key}' must be three numbers of at least 1, got {values}")
+        return values
+
     def launch(self, table: Mapping[str, Any], buffers: Mapping[str, Buffer]) -> Launch:
+        shared_bytes = self.get(table, "shared_bytes", int)
+        if shared_bytes < 0:
+            raise self.refuse(f"a launch has {shared_bytes} shared bytes")
         return Launch(
             self.get(table, "entry", str),
-            self.numbers(table, "grid"),
-            self.numbers(table, "block"),
-            self.get(table, "shared_bytes", int),
+            self.dimensions(table, "grid"),
+            self.dimensions(table, "block"),
+            shared_bytes,
             tuple(self.argument(value, buffers) for value in self.get(table, "arguments", list)),
         )
 
@@ -423,15 +434,18 @@ class _Reader:
             name: self.buffer(name, table)
             for name, table in self.get(root, "buffers", dict).items()
         }
+        launches = tuple(self.launch(table, buffers) for table in self.get(root, "launches", list))
+        if not launches:
+            raise self.refuse("'launches' is empty")
         folder = self.path.parent
         return Kernel(
             self.get(root, "name", str),
             self.get(root, "arch", str),
             folder / self.get(root, "ptx", str),
-            folder / root["llvm_ir"] if root.get("llvm_ir") else None,
+            folder / self.get(root, "llvm_ir", str) if root.get("llvm_ir") else None,
             self.path,
             buffers,
-            tuple(self.launch(table, buffers) for table in self.get(root, "launches", list)),
+            launches,
             self.operation(self.get(root, "operation", dict), buffers),
             dict(root.get("counts", {})),
         )

@@ -91,3 +91,13 @@ func.func @constant(%x: tensor<1x1xi8, #a>) -> tensor<1x4xi32> {
 func.func @nothing(%x: tensor<1x1xi8, #a>) -> tensor<1x1xi8, #a> {
   return %x : tensor<1x1xi8, #a>
 }
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 4]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2 x 4]>
+func.func @empty(%x: tensor<0x4x3x3xi8, #a>, %w: tensor<5x4x1x1xi8, #w>) -> tensor<0x5x3x3xi32> {
+  // expected-error @+1 {{which has no elements}}
+  %acc = hetprec.conv_2d %x, %w : tensor<0x4x3x3xi8, #a>, tensor<5x4x1x1xi8, #w> -> tensor<0x5x3x3xi32>
+  return %acc : tensor<0x5x3x3xi32>
+}
