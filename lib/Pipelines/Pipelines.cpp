@@ -43,12 +43,14 @@ void sysmol::buildPlanPhase(OpPassManager &pm,
   pm.addNestedPass<func::FuncOp>(createSortChannelsPass());
   pm.addPass(createCanonicalizerPass());
   // Behind sorting, which may still change ops for others.
-  ChooseLanesPassOptions lanes;
-  llvm::append_range(lanes.pixelCycles, options.pixelCycles);
-  llvm::append_range(lanes.lonePixelCycles, options.lonePixelCycles);
-  llvm::append_range(lanes.outputCycles, options.outputCycles);
-  llvm::append_range(lanes.loneOutputCycles, options.loneOutputCycles);
-  pm.addNestedPass<func::FuncOp>(createChooseLanesPass(lanes));
+  if (options.chooseLanes) {
+    ChooseLanesPassOptions lanes;
+    llvm::append_range(lanes.pixelCycles, options.pixelCycles);
+    llvm::append_range(lanes.lonePixelCycles, options.lonePixelCycles);
+    llvm::append_range(lanes.outputCycles, options.outputCycles);
+    llvm::append_range(lanes.loneOutputCycles, options.loneOutputCycles);
+    pm.addNestedPass<func::FuncOp>(createChooseLanesPass(lanes));
+  }
   addContract(pm, Phase::Plan);
 }
 
@@ -146,6 +148,8 @@ void sysmol::buildGPUPhase(OpPassManager &pm, const GPUPhaseOptions &options) {
   convert.threads = options.threads;
   convert.stages = options.stages;
   convert.warpgroups = options.warpgroups;
+  // A network is many kernels; a product is one already.
+  pm.addPass(createOutlineKernelsPass());
   pm.addPass(createConvertHetprecToGPUPass(convert));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
@@ -193,8 +197,8 @@ void sysmol::registerPipelines() {
       "hetprec-to-llvm", "All phases, from model ops to the LLVM dialect",
       buildHetprecToLLVM);
   PassPipelineRegistration<GPUPhaseOptions>(
-      "hetprec-plan-to-gpu", "Products to kernels of gpu and nvvm ops",
-      buildGPUPhase);
+      "hetprec-plan-to-gpu",
+      "Products and networks to kernels of gpu and nvvm ops", buildGPUPhase);
   PassPipelineRegistration<>("hetprec-gpu-to-nvvm",
                              "Kernels to the LLVM dialect", buildNVVMPhase);
 }

@@ -157,6 +157,9 @@ int main(int argc, char **argv) {
     gpu.emit = options.emit;
     if (phase.getNumOccurrences())
       gpu.phase = phase;
+    gpu.batch = batch;
+    gpu.goldenPairs = golden;
+    gpu.seed = seed;
     gpu.kernelOptions = kernelOptions;
     gpu.ptxas = ptxas;
   }

@@ -1,4 +1,4 @@
-//===- Description.cpp - The launch description of a kernel ---------------===//
+//===- Description.cpp - The launches of a kernel or a network ------------===//
 
 #include "Description.h"
 
@@ -34,6 +34,7 @@ private:
                                     const Description &description) const;
 
   llvm::StringRef name;
+  bool isNetwork = false;
 };
 } // namespace
 
@@ -44,8 +45,26 @@ llvm::Error Reader::buffer(llvm::StringRef key, const json::Value &value,
   if (!bytes || *bytes < 0 || uint64_t(*bytes) > MaxBufferBytes)
     return refuse("buffer '" + key + "' must have \"bytes\" of at most " +
                   llvm::Twine(MaxBufferBytes));
-  into.buffers[key.str()] = {uint64_t(*bytes),
-                             object->getBoolean("zero").value_or(false)};
+  BufferDescription &read = into.buffers[key.str()];
+  read.bytes = *bytes;
+  read.zero = object->getBoolean("zero").value_or(false);
+  if (!isNetwork)
+    return llvm::Error::success();
+  auto role = object->getString("role").value_or("");
+  if (role == "input" || role == "output")
+    return llvm::Error::success();
+  auto offset = object->getInteger("offset");
+  if ((role != "constant" && role != "scratch") || !offset || *offset < 0 ||
+      uint64_t(*offset) > MaxBufferBytes)
+    return refuse("buffer '" + key +
+                  "' must be an input or output, or a constant or scratch with "
+                  "\"offset\"");
+  read.memory =
+      role == "constant" ? BufferDescription::Data : BufferDescription::Arena;
+  read.offset = *offset;
+  if (role == "scratch" && read.offset + read.bytes > into.arenaBytes)
+    return refuse("buffer '" + key + "' ends behind the arena's " +
+                  llvm::Twine(into.arenaBytes) + " bytes");
   return llvm::Error::success();
 }
 
@@ -123,12 +142,25 @@ llvm::Expected<Description> Reader::read(llvm::StringRef text) {
   if (!parsed)
     return refuse(llvm::toString(parsed.takeError()));
   const json::Object *root = parsed->getAsObject();
-  if (!root || root->getString("format") != "sysmol-gpu-kernel" ||
+  auto format = root ? root->getString("format") : std::nullopt;
+  isNetwork = format == "sysmol-gpu-network";
+  if ((!isNetwork && format != "sysmol-gpu-kernel") ||
       root->getInteger("version") != 1)
-    return refuse("this is no launch description (format sysmol-gpu-kernel, "
-                  "version 1)");
+    return refuse("this is no launch description (format sysmol-gpu-kernel or "
+                  "sysmol-gpu-network, version 1)");
   Description description;
   description.llvmIR = root->getString("llvm_ir").value_or("").str();
+  if (isNetwork) {
+    auto data = root->getString("data");
+    auto arenaBytes = root->getInteger("arena_bytes");
+    if (!data || !arenaBytes || *arenaBytes < 0 ||
+        uint64_t(*arenaBytes) > MaxBufferBytes)
+      return refuse("a network must have \"data\", and \"arena_bytes\" of at "
+                    "most " +
+                    llvm::Twine(MaxBufferBytes));
+    description.data = data->str();
+    description.arenaBytes = *arenaBytes;
+  }
   const json::Object *buffers = root->getObject("buffers");
   const json::Array *launches = root->getArray("launches");
   if (!buffers || !launches)

@@ -21,6 +21,9 @@ struct BufferDescription {
   uint64_t bytes = 0;
   /// Set to zero before each run.
   bool zero = false;
+  /// Of a network: in the file of data, or in the arena; else of its own.
+  enum { Own, Data, Arena } memory = Own;
+  uint64_t offset = 0;
 };
 
 /// The name of a buffer, or the bytes of a number.
@@ -35,6 +38,9 @@ struct LaunchDescription {
 struct Description {
   /// As in the file, relative to it.
   std::string llvmIR;
+  /// Of a network: the file of its constants, and bytes of the arena.
+  std::string data;
+  uint64_t arenaBytes = 0;
   std::map<std::string, BufferDescription> buffers;
   std::vector<LaunchDescription> launches;
 };

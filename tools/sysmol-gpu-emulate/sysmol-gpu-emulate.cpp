@@ -58,8 +58,26 @@ struct Failure {
   ExitCode code;
   std::string message;
 };
-using Memories = std::map<std::string, std::unique_ptr<DeviceMemory>>;
+
+/// The memory of a description, and its buffers in it.
+struct Memories {
+  std::vector<std::unique_ptr<DeviceMemory>> owned;
+  std::map<std::string, llvm::MutableArrayRef<uint8_t>> buffers;
+
+  std::optional<Failure> add(uint64_t bytes, llvm::StringRef what);
+};
 } // namespace
+
+std::optional<Failure> Memories::add(uint64_t bytes, llvm::StringRef what) {
+  owned.push_back(std::make_unique<DeviceMemory>(bytes));
+  if (!owned.back()->valid())
+    return Failure{
+        Limit, ("no memory for the " + llvm::Twine(bytes) + " bytes of " + what)
+                   .str()};
+  // What no kernel wrote must show.
+  llvm::fill(owned.back()->view(), 0xcd);
+  return std::nullopt;
+}
 
 static Failure failureOf(llvm::Error error) {
   Failure failure{Fault, ""};
@@ -159,16 +177,17 @@ static llvm::Expected<Statistics> run(const Description &description,
                                       Emulator &emulator,
                                       const Memories &memories,
                                       uint64_t scheduleSeed) {
-  std::vector<Buffer> buffers;
-  for (const auto &[name, memory] : memories)
-    buffers.push_back({name, memory->view()});
   Statistics total;
   for (const LaunchDescription &launch : description.launches) {
     std::vector<uint8_t *> pointers(launch.arguments.size());
     std::vector<const void *> parameters;
+    // A launch may touch nothing but its own.
+    std::vector<Buffer> buffers;
     for (auto [index, argument] : llvm::enumerate(launch.arguments)) {
       if (const auto *name = std::get_if<std::string>(&argument)) {
-        pointers[index] = memories.at(*name)->view().data();
+        llvm::MutableArrayRef<uint8_t> bytes = memories.buffers.at(*name);
+        buffers.push_back({*name, bytes});
+        pointers[index] = bytes.data();
         parameters.push_back(static_cast<const void *>(&pointers[index]));
       } else {
         parameters.push_back(std::get<std::vector<uint8_t>>(argument).data());
@@ -195,6 +214,55 @@ struct Options {
 };
 } // namespace
 
+/// The path of a file that the description `input` names.
+static std::string getBeside(llvm::StringRef input, llvm::StringRef name) {
+  llvm::SmallString<128> path = llvm::sys::path::parent_path(input);
+  llvm::sys::path::append(path, name);
+  return path.str().str();
+}
+
+/// Memory of the network's constants, all of the file.
+static std::optional<Failure> loadData(const std::string &path,
+                                       Memories &memories) {
+  uint64_t bytes = 0;
+  if (std::error_code code = llvm::sys::fs::file_size(path, bytes))
+    return Failure{Refused, path + ": cannot read: " + code.message()};
+  if (auto failure = memories.add(bytes, "the constants"))
+    return failure;
+  return readInto(path, "constants", memories.owned.back()->view());
+}
+
+static std::optional<Failure> allocate(const Description &description,
+                                       llvm::StringRef input,
+                                       Memories &memories) {
+  llvm::MutableArrayRef<uint8_t> data, arena;
+  std::string path = getBeside(input, description.data);
+  if (!description.data.empty()) {
+    if (auto failure = loadData(path, memories))
+      return failure;
+    data = memories.owned.back()->view();
+    if (auto failure = memories.add(description.arenaBytes, "the arena"))
+      return failure;
+    arena = memories.owned.back()->view();
+  }
+  for (const auto &[name, buffer] : description.buffers) {
+    llvm::MutableArrayRef<uint8_t> from;
+    if (buffer.memory == BufferDescription::Own) {
+      if (auto failure = memories.add(buffer.bytes, "buffer '" + name + "'"))
+        return failure;
+      from = memories.owned.back()->view();
+      if (buffer.zero)
+        llvm::fill(from, 0);
+    } else {
+      from = buffer.memory == BufferDescription::Data ? data : arena;
+      if (buffer.offset + buffer.bytes > from.size())
+        return Failure{Refused, path + ": ends before buffer '" + name + "'"};
+    }
+    memories.buffers[name] = from.slice(buffer.offset, buffer.bytes);
+  }
+  return std::nullopt;
+}
+
 static std::optional<Failure> emulate(const Options &options) {
   auto text = llvm::MemoryBuffer::getFile(options.input);
   if (!text)
@@ -209,8 +277,7 @@ static std::optional<Failure> emulate(const Options &options) {
     if (description->llvmIR.empty())
       return Failure{Refused, options.input + ": names no \"llvm_ir\"; give "
                                               "--llvm-ir"};
-    path = llvm::sys::path::parent_path(options.input);
-    llvm::sys::path::append(path, description->llvmIR);
+    path = getBeside(options.input, description->llvmIR);
   }
   auto ir = llvm::MemoryBuffer::getFile(path);
   if (!ir)
@@ -218,22 +285,13 @@ static std::optional<Failure> emulate(const Options &options) {
                    (path + ": cannot read: " + ir.getError().message()).str()};
 
   Memories memories;
-  for (const auto &[name, buffer] : description->buffers) {
-    auto &memory = memories[name];
-    memory = std::make_unique<DeviceMemory>(buffer.bytes);
-    if (!memory->valid())
-      return Failure{Limit, "no memory for the " +
-                                std::to_string(buffer.bytes) +
-                                " bytes of buffer '" + name + "'"};
-    // What no kernel wrote must show.
-    if (!buffer.zero)
-      llvm::fill(memory->view(), 0xcd);
-  }
+  if (auto failure = allocate(*description, options.input, memories))
+    return failure;
   std::string name, file;
   for (const std::string &option : options.set) {
     if (auto failure = split(option, *description, name, file))
       return failure;
-    if (auto failure = readInto(file, name, memories[name]->view()))
+    if (auto failure = readInto(file, name, memories.buffers[name]))
       return failure;
   }
   for (const std::string &option : options.get)
@@ -252,7 +310,7 @@ static std::optional<Failure> emulate(const Options &options) {
     if (auto failure = split(option, *description, name, file))
       return failure;
     if (auto failure =
-            writeFile(file, llvm::toStringRef(memories[name]->view())))
+            writeFile(file, llvm::toStringRef(memories.buffers[name])))
       return failure;
   }
   if (!options.statistics.empty())
@@ -284,7 +342,8 @@ int main(int argc, char **argv) {
   cl::HideUnrelatedOptions(category);
   cl::ParseCommandLineOptions(
       argc, argv,
-      "Runs a GPU kernel, by its launch description and LLVM IR, on the CPU\n");
+      "Runs a GPU kernel or network, by its launch description and LLVM IR, on "
+      "the CPU\n");
 
   auto failure = emulate({input,
                           llvmIR,

@@ -24,6 +24,10 @@ enum class MacLowering {
 
 /// Costs that choices follow, by level 1, 2, 4, 8; see hetprec-choose-lanes.
 struct PlanPhaseOptions : public mlir::PassPipelineOptions<PlanPhaseOptions> {
+  Option<bool> chooseLanes{
+      *this, "choose-lanes",
+      llvm::cl::desc("choose what lanes of vector registers are: for CPUs"),
+      llvm::cl::init(true)};
   ListOption<double> pixelCycles{
       *this, "pixel-cycles",
       llvm::cl::desc("cycles of a word for a register of pixels, of several")};

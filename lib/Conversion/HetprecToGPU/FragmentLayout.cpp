@@ -23,6 +23,21 @@ Window Window::get(Conv2DOp op) {
   return window;
 }
 
+Window Window::getWhole(ArrayRef<int64_t> shape) {
+  int64_t height = shape.size() == 4 ? shape[2] : 1;
+  int64_t width = shape.size() == 4 ? shape[3] : 1;
+  return {shape[0],        height, width,  /*outHeight=*/1, /*outWidth=*/1,
+          {height, width}, {1, 1}, {0, 0}, {1, 1}};
+}
+
+int64_t sysmol::getPixelPlace(const FragmentSegment &segment, int64_t channel) {
+  int64_t first = segment.getFirstPiece();
+  if (channel < first)
+    return channel;
+  return segment.getWords(first) * 32 / segment.getFieldBits() + channel -
+         first;
+}
+
 /// Calls `visit` with the channels and the first word of every piece.
 static void
 forEachPiece(const FragmentSegment &segment,
@@ -149,96 +164,165 @@ FragmentLayout FragmentLayout::get(FragmentOrder order,
   return layout;
 }
 
-/// Digits `[size, stride in bits]`, least significant first.
-static Attribute digits(Builder &b,
-                        ArrayRef<std::pair<int64_t, int64_t>> sizes) {
+int64_t CodePlaces::get(int64_t rowIndex, int64_t kIndex, int64_t bit) const {
+  int64_t place = base;
+  auto add = [&](const Digits &digits, int64_t index) {
+    for (const Digit &digit : digits) {
+      place += index % digit.size * digit.stride;
+      index /= digit.size;
+    }
+  };
+  add(row, rowIndex);
+  add(k, kIndex);
+  add(b, bit);
+  return place;
+}
+
+/// The bits of a code: neighbours in a word, or in planes.
+static Digits getBitDigits(const FragmentSegment &s, int64_t planeStride) {
+  return {{s.level, s.getFieldBits() > 1 ? 1 : planeStride}};
+}
+
+CodePlaces FragmentLayout::getWeightPlaces(const FragmentSegment &s) const {
+  int64_t planes = s.getNumPlanes(), field = s.getFieldBits();
+  int64_t fragment = kFragmentWords * 32;
+  CodePlaces places = {s.weightBase * 32, {}, {}, getBitDigits(s, fragment)};
+  if (order == FragmentOrder::Streamed) {
+    places.row = {{8, 4 * 128},
+                  {2, 32},
+                  {paddedRows / kFragmentRows, s.steps * planes * fragment}};
+    places.k = {
+        {32 / field, field}, {2, 64}, {4, 128}, {s.steps, planes * fragment}};
+    return places;
+  }
+  Digit word = {2, 64}, quad = {4, 128};
+  if (order == FragmentOrder::Warpgroup && s.level <= 2)
+    std::swap(word, quad);
+  places.row = {{8, 4 * 128},
+                {2, 32},
+                {kBlockRows / kFragmentRows, kStageSteps * fragment},
+                {paddedRows / kBlockRows, stages * kStageWords * 32}};
+  places.k = {{32 / field, field},
+              word,
+              quad,
+              {kStageSteps / planes, planes * fragment},
+              {s.stages, kStageWords * 32}};
+  return places;
+}
+
+CodePlaces FragmentLayout::getActivationPlaces(const FragmentSegment &s) const {
+  int64_t planes = s.getNumPlanes(), field = s.getFieldBits();
+  int64_t step = kStepWords * 32;
+  int64_t base = s.activationBase * 32;
+  if (window)
+    return {base,
+            {{window->getNumPixels(), pixelWords * 32}},
+            {{s.tapWords * 32 / field, field}},
+            getBitDigits(s, s.tapWords * 32)};
+  if (order == FragmentOrder::Streamed)
+    return {base,
+            {{paddedBatch, planes * s.steps * step}},
+            {{s.steps * s.getChannelsPerStep(), field}},
+            getBitDigits(s, s.steps * step)};
+  return {base,
+          {{paddedBatch, stages * kStageSteps * step}},
+          {{s.getChannelsPerStep(), field},
+           {kStageSteps / planes, planes * step},
+           {s.stages, kStageSteps * step}},
+          getBitDigits(s, step)};
+}
+
+static Attribute describe(Builder &b, const Digits &digits) {
   SmallVector<Attribute> all;
-  for (auto [size, stride] : sizes)
-    all.push_back(b.getI64ArrayAttr({size, stride}));
+  for (const Digit &digit : digits)
+    all.push_back(b.getI64ArrayAttr({digit.size, digit.stride}));
   return b.getArrayAttr(all);
+}
+
+DictionaryAttr sysmol::describePlaces(Builder &b, StringRef buffer,
+                                      const CodePlaces &places,
+                                      StringRef rowName) {
+  return b.getDictionaryAttr(
+      {b.getNamedAttr("buffer", b.getStringAttr(buffer)),
+       b.getNamedAttr("base", b.getI64IntegerAttr(places.base)),
+       b.getNamedAttr(rowName, describe(b, places.row)),
+       b.getNamedAttr("k", describe(b, places.k)),
+       b.getNamedAttr("b", describe(b, places.b))});
 }
 
 ArrayAttr FragmentLayout::describeSegments(MLIRContext *context) const {
   Builder b(context);
   SmallVector<Attribute> list;
   for (const FragmentSegment &s : segments) {
-    int64_t planes = s.getNumPlanes(), field = s.getFieldBits();
-    int64_t fragment = kFragmentWords * 32, step = kStepWords * 32;
-    auto bit = [&](int64_t planeStride) {
-      return digits(b, {{s.level, s.getFieldBits() > 1 ? 1 : planeStride}});
-    };
     auto entry = [&](StringRef name, Attribute value) {
       return b.getNamedAttr(name, value);
     };
-    auto place = [&](StringRef buffer, int64_t base, StringRef rowName,
-                     Attribute rows, Attribute k, Attribute bits) {
-      return b.getDictionaryAttr({entry("buffer", b.getStringAttr(buffer)),
-                                  entry("base", b.getI64IntegerAttr(base * 32)),
-                                  entry(rowName, rows), entry("k", k),
-                                  entry("b", bits)});
-    };
-    DictionaryAttr weights, activations;
-    if (order != FragmentOrder::Streamed) {
-      bool isApart = order == FragmentOrder::Warpgroup && s.level <= 2;
-      std::pair<int64_t, int64_t> word = {2, 64}, quad = {4, 128};
-      if (isApart)
-        std::swap(word, quad);
-      int64_t perStage = kStageSteps / planes;
-      weights = place(
-          "weights", s.weightBase, "n",
-          digits(b, {{8, 4 * 128},
-                     {2, 32},
-                     {kBlockRows / kFragmentRows, kStageSteps * fragment},
-                     {paddedRows / kBlockRows, stages * kStageWords * 32}}),
-          digits(b, {{32 / field, field},
-                     word,
-                     quad,
-                     {perStage, planes * fragment},
-                     {s.stages, kStageWords * 32}}),
-          bit(fragment));
-      if (window)
-        activations =
-            place("activations", s.activationBase, "m",
-                  digits(b, {{window->getNumPixels(), pixelWords * 32}}),
-                  digits(b, {{s.tapWords * 32 / field, field}}),
-                  bit(s.tapWords * 32));
-      else
-        activations =
-            place("activations", s.activationBase, "m",
-                  digits(b, {{paddedBatch, stages * kStageSteps * step}}),
-                  digits(b, {{s.getChannelsPerStep(), field},
-                             {perStage, planes * step},
-                             {s.stages, kStageSteps * step}}),
-                  bit(step));
-    } else {
-      weights = place("weights", s.weightBase, "n",
-                      digits(b, {{8, 4 * 128},
-                                 {2, 32},
-                                 {paddedRows / kFragmentRows,
-                                  s.steps * planes * fragment}}),
-                      digits(b, {{32 / field, field},
-                                 {2, 64},
-                                 {4, 128},
-                                 {s.steps, planes * fragment}}),
-                      bit(fragment));
-      activations =
-          place("activations", s.activationBase, "m",
-                digits(b, {{paddedBatch, planes * s.steps * step}}),
-                digits(b, {{s.steps * s.getChannelsPerStep(), field}}),
-                bit(s.steps * step));
-    }
     NamedAttrList fields(ArrayRef<NamedAttribute>{
         entry("channels", b.getI64IntegerAttr(s.channels)),
         entry("weight_bits", b.getI64IntegerAttr(s.level)),
         entry("activation_bits", b.getI64IntegerAttr(s.level)),
         entry("multiplier", b.getI64IntegerAttr(s.productCount)),
-        entry("weights", weights), entry("activations", activations)});
+        entry("weights", describePlaces(b, "weights", getWeightPlaces(s), "n")),
+        entry("activations",
+              describePlaces(b, "activations", getActivationPlaces(s), "m"))});
     if (window) { // from a tap to the next in the weights' k
       fields.append("tap_channels",
-                    b.getI64IntegerAttr(s.tapWords * 32 / field));
+                    b.getI64IntegerAttr(s.tapWords * 32 / s.getFieldBits()));
       fields.append("pieces", describePieces(b, s));
     }
     list.push_back(fields.getDictionary(context));
   }
   return b.getArrayAttr(list);
+}
+
+/// Calls `visit` with every code of weights `[rows, k, taps]`, its segment and
+/// its channel in that.
+static void
+forEachWeight(const FragmentLayout &layout, ArrayRef<int8_t> codes,
+              llvm::function_ref<void(const FragmentSegment &, int64_t row,
+                                      int64_t channel, int64_t tap, int code)>
+                  visit) {
+  int64_t taps = layout.window ? layout.window->getNumTaps() : 1;
+  int64_t at = 0;
+  for (int64_t row = 0; row < layout.rows; ++row)
+    for (const FragmentSegment &segment : layout.segments)
+      for (int64_t channel = 0; channel < segment.channels; ++channel)
+        for (int64_t tap = 0; tap < taps; ++tap)
+          visit(segment, row, channel, tap, codes[at++]);
+}
+
+std::vector<int32_t> FragmentLayout::packWeights(ArrayRef<int8_t> codes) const {
+  std::vector<int32_t> words(weightWords);
+  SmallVector<CodePlaces> places;
+  for (const FragmentSegment &segment : segments)
+    places.push_back(getWeightPlaces(segment));
+  forEachWeight(*this, codes,
+                [&](const FragmentSegment &segment, int64_t row,
+                    int64_t channel, int64_t tap, int code) {
+                  int64_t k = channel;
+                  if (window) // a tap has whole words
+                    k = getPixelPlace(segment, channel) +
+                        tap * segment.tapWords * 32 / segment.getFieldBits();
+                  const CodePlaces &place = places[&segment - segments.data()];
+                  for (int64_t bit = 0; bit < segment.level; ++bit)
+                    if (code >> bit & 1) {
+                      int64_t to = place.get(row, k, bit);
+                      words[to / 32] |= int32_t(uint32_t(1) << to % 32);
+                    }
+                });
+  return words;
+}
+
+std::vector<int32_t> FragmentLayout::getRowBias(ArrayRef<int8_t> codes) const {
+  // (2a - q)(2w - q) - 4aw + 2qa = q (q - 2w) of every code, q = 2^p - 1.
+  std::vector<int32_t> bias(rows);
+  forEachWeight(*this, codes,
+                [&](const FragmentSegment &segment, int64_t row, int64_t,
+                    int64_t, int code) {
+                  int q = (1 << segment.level) - 1;
+                  if (segment.hasSums())
+                    bias[row] +=
+                        int32_t(segment.productCount) * q * (q - 2 * code);
+                });
+  return bias;
 }

@@ -21,6 +21,7 @@
 #include "mlir/IR/BuiltinAttributes.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
 #include <optional>
+#include <vector>
 
 namespace sysmol {
 
@@ -52,6 +53,8 @@ struct Window {
   int64_t taps[2], strides[2], pads[2], dilations[2]; ///< [y, x]; top, left
 
   static Window get(hetprec::Conv2DOp op);
+  /// Of a product with whole images `[N, C, H, W]`, or with rows `[N, C]`.
+  static Window getWhole(llvm::ArrayRef<int64_t> shape);
   int64_t getNumTaps() const { return taps[0] * taps[1]; }
   int64_t getNumPixels() const { return images * height * width; }
   int64_t getNumOutputPixels() const { return images * outHeight * outWidth; }
@@ -107,10 +110,33 @@ struct PixelLayout {
   static PixelLayout get(hetprec::ChannelsAttr channels);
 };
 
+/// The index of a segment's channel among the codes that a plane of pixels has
+/// room for: behind the first piece all are whole words.
+int64_t getPixelPlace(const FragmentSegment &segment, int64_t channel);
 /// Pieces of a segment of pixels: channels, and the index of the first one's
-/// code among those that a plane has room for.
+/// code.
 mlir::ArrayAttr describePieces(mlir::Builder &b,
                                const FragmentSegment &segment);
+
+/// A digit of an index, least significant first: its base, and the distance in
+/// bits between neighbouring digits.
+struct Digit {
+  int64_t size, stride;
+};
+using Digits = llvm::SmallVector<Digit, 4>;
+
+/// Where codes of a segment lie in a buffer, in bits.
+struct CodePlaces {
+  int64_t base;
+  Digits row, k, b;
+  int64_t get(int64_t rowIndex, int64_t kIndex, int64_t bit) const;
+};
+
+/// As a launch description gives them; rows of activations are `m`, those of
+/// weights `n`.
+mlir::DictionaryAttr describePlaces(mlir::Builder &b, llvm::StringRef buffer,
+                                    const CodePlaces &places,
+                                    llvm::StringRef rowName);
 
 /// A product `[batch, k] x [rows, k]` and where its codes lie.
 struct FragmentLayout {
@@ -135,8 +161,15 @@ struct FragmentLayout {
                             const Window &window, int64_t rows);
   /// Mid-rise activations leave over a number a row (see FragmentLayout.cpp).
   bool hasRowBias() const { return grid == hetprec::Grid::Midrise; }
-  /// Bit positions of every code, as the launch description gives them.
+  /// Bit positions of the codes of a segment.
+  CodePlaces getWeightPlaces(const FragmentSegment &segment) const;
+  CodePlaces getActivationPlaces(const FragmentSegment &segment) const;
+  /// The same of every segment, as the launch description gives them.
   mlir::ArrayAttr describeSegments(mlir::MLIRContext *context) const;
+  /// The kernel's buffer of `codes`, `[rows, k]` or `[rows, k, taps]`.
+  std::vector<int32_t> packWeights(llvm::ArrayRef<int8_t> codes) const;
+  /// What mid-rise activations leave over of the same codes: a number a row.
+  std::vector<int32_t> getRowBias(llvm::ArrayRef<int8_t> codes) const;
 };
 
 } // namespace sysmol

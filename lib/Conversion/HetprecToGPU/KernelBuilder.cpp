@@ -175,13 +175,79 @@ Value KernelBuilder::correct(Grid grid, const FragmentSegment &segment,
              mul(sums, count * ((1 << segment.level) - 1)));
 }
 
+Value KernelBuilder::real(float value) {
+  return arith::ConstantFloatOp::create(b, loc, b.getF32Type(),
+                                        llvm::APFloat(value));
+}
+
+Value KernelBuilder::clamp(Value real, arith::CmpFPredicate keeps,
+                           Value bound) {
+  // As a compare: maxnum and minnum would be calls of a library.
+  return select(arith::CmpFOp::create(b, loc, keeps, real, bound), real, bound);
+}
+
+/// Rounds half to even, |real| < 2^22: behind 0x1.8p23 a sum's last bit counts
+/// 1.
+static Value roundToEven(KernelBuilder &k, Value real) {
+  Value magic = k.real(0x1.8p23f);
+  return arith::SubFOp::create(
+      k.b, k.loc, arith::AddFOp::create(k.b, k.loc, real, magic), magic);
+}
+
+Value KernelBuilder::toCode(
+    Grid grid, Value real,
+    llvm::function_ref<Value(llvm::function_ref<float(int8_t level)>)> pick) {
+  bool isMidrise = grid == Grid::Midrise;
+  // Clamped first, which is the same for monotone roundings that keep integers.
+  real =
+      clamp(real, arith::CmpFPredicate::OGT, pick([&](int8_t level) -> float {
+              return !isMidrise ? 0 : level == 8 ? -127 : -(1 << (level - 1));
+            }));
+  real =
+      clamp(real, arith::CmpFPredicate::OLT, pick([&](int8_t level) -> float {
+              return !isMidrise   ? (1 << level) - 1
+                     : level == 8 ? 127
+                                  : (1 << (level - 1)) - 1;
+            }));
+  Value code = roundToEven(*this, real);
+  if (isMidrise) {
+    // Levels below 8 take the floor, and their codes begin at 0.
+    Value isAbove =
+        arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, code, real);
+    auto first = [](int8_t level) -> float {
+      return level == 8 ? 0 : 1 << (level - 1);
+    };
+    auto floored = [&](int8_t level) -> float {
+      return level == 8 ? 0 : first(level) - 1;
+    };
+    code = arith::AddFOp::create(b, loc, code,
+                                 select(isAbove, pick(floored), pick(first)));
+  }
+  return arith::FPToSIOp::create(b, loc, b.getI32Type(), code);
+}
+
+Value KernelBuilder::toCarrier(Value value) {
+  value = clamp(value, arith::CmpFPredicate::OGT, real(-32767));
+  value = clamp(value, arith::CmpFPredicate::OLT, real(32767));
+  return arith::FPToSIOp::create(b, loc, b.getI32Type(),
+                                 roundToEven(*this, value));
+}
+
+Value KernelBuilder::addCarriers(Value lhs, Value rhs) {
+  Value sum = add(lhs, rhs);
+  sum = arith::MaxSIOp::create(b, loc, sum, i32(-32767));
+  return arith::MinSIOp::create(b, loc, sum, i32(32767));
+}
+
 Value KernelBuilder::scale(const KernelArguments &args, Value acc, Value row) {
   // One rounding an operation: no contraction.
   Value real = arith::SIToFPOp::create(b, loc, b.getF32Type(), acc);
   Value m = memref::LoadOp::create(b, loc, args.multiplier, row);
+  Value scaled = arith::MulFOp::create(b, loc, real, m);
+  if (!args.offset)
+    return scaled;
   Value o = memref::LoadOp::create(b, loc, args.offset, row);
-  return arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, real, m),
-                               o);
+  return arith::AddFOp::create(b, loc, scaled, o);
 }
 
 void KernelBuilder::store(const FragmentLayout &layout,
@@ -189,8 +255,17 @@ void KernelBuilder::store(const FragmentLayout &layout,
                           Value acc, Value batch, Value row) {
   if (args.rowBias)
     acc = add(acc, memref::LoadOp::create(b, loc, args.rowBias, row));
+  Value at = add(mul(batch, layout.rows), row);
   if (result == KernelResult::Real)
     acc = scale(args, acc, row);
-  memref::StoreOp::create(b, loc, acc, args.output,
-                          add(mul(batch, layout.rows), row));
+  if (result == KernelResult::Carrier) {
+    acc = toCarrier(scale(args, acc, row));
+    if (args.addend) {
+      Value addend = memref::LoadOp::create(b, loc, args.addend, at);
+      acc = addCarriers(acc,
+                        arith::ExtSIOp::create(b, loc, b.getI32Type(), addend));
+    }
+    acc = arith::TruncIOp::create(b, loc, b.getI16Type(), acc);
+  }
+  memref::StoreOp::create(b, loc, acc, args.output, at);
 }

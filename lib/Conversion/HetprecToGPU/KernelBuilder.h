@@ -4,6 +4,7 @@
 #define SYSMOL_CONVERSION_HETPRECTOGPU_KERNELBUILDER_H
 
 #include "FragmentLayout.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 
 namespace sysmol {
@@ -12,6 +13,7 @@ namespace sysmol {
 enum class KernelResult {
   Accumulator, ///< i32
   Real,        ///< f32 (HP18)
+  Carrier,     ///< i16 (HP17), of a sum where there is an addend
   Codes,       ///< words of pixels (HP15), see PackedResults.h
 };
 
@@ -21,6 +23,8 @@ struct KernelArguments {
   /// Of a gemm: what every row of activations, or every pixel, takes from its
   /// accumulators.
   mlir::Value sums;
+  /// A carrier that lies as the output does.
+  mlir::Value addend;
 };
 
 /// Emits index arithmetic, loads and MMAs at the builder's place.
@@ -72,9 +76,22 @@ public:
   /// activation codes.
   mlir::Value correct(hetprec::Grid grid, const FragmentSegment &segment,
                       mlir::Value products, mlir::Value sums);
-  /// HP18 of an accumulator of the row.
+  /// HP18 of an accumulator of the row; without an offset the product alone.
   mlir::Value scale(const KernelArguments &args, mlir::Value acc,
                     mlir::Value row);
+  /// HP8, HP9, HP15 of a real that is no NaN: the code as an i32. `pick` makes
+  /// a value of a number that the level decides.
+  mlir::Value toCode(
+      hetprec::Grid grid, mlir::Value real,
+      llvm::function_ref<mlir::Value(llvm::function_ref<float(int8_t level)>)>
+          pick);
+  /// HP17 of a real that is no NaN, and of a sum; i32.
+  mlir::Value toCarrier(mlir::Value real);
+  mlir::Value addCarriers(mlir::Value lhs, mlir::Value rhs);
+  mlir::Value real(float value);
+  /// `real`, but at least or at most a bound.
+  mlir::Value clamp(mlir::Value real, mlir::arith::CmpFPredicate keeps,
+                    mlir::Value bound);
   /// Adds the row's bias, applies the result's rule and stores at
   /// `[batch, row]`.
   void store(const FragmentLayout &layout, const KernelArguments &args,

@@ -19,19 +19,15 @@ ArrayAttr PackedLayout::describe(MLIRContext *context, int64_t pixels) const {
   Builder b(context);
   SmallVector<Attribute> list;
   for (const FragmentSegment &segment : pixel.segments) {
-    auto pair = [&](int64_t size, int64_t stride) {
-      return b.getArrayAttr(b.getI64ArrayAttr({size, stride}));
-    };
     auto entry = [&](StringRef name, Attribute value) {
       return b.getNamedAttr(name, value);
     };
     int64_t field = segment.getFieldBits(), words = segment.tapWords;
-    Attribute codes = b.getDictionaryAttr(
-        {entry("buffer", b.getStringAttr("output")),
-         entry("base", b.getI64IntegerAttr(segment.activationBase * 32)),
-         entry("m", pair(pixels, pixel.words * 32)),
-         entry("k", pair(words * 32 / field, field)),
-         entry("b", pair(segment.level, field > 1 ? 1 : words * 32))});
+    CodePlaces places = {segment.activationBase * 32,
+                         {{pixels, pixel.words * 32}},
+                         {{words * 32 / field, field}},
+                         {{segment.level, field > 1 ? 1 : words * 32}}};
+    Attribute codes = describePlaces(b, "output", places, "m");
     list.push_back(b.getDictionaryAttr(
         {entry("channels", b.getI64IntegerAttr(segment.channels)),
          entry("bits", b.getI64IntegerAttr(segment.level)),
@@ -85,55 +81,16 @@ Value PackedResults::getPlace(Value row) {
 }
 
 Value PackedResults::requantize(Value acc, Value row) {
-  FloatType f32 = k.b.getF32Type();
-  auto constant = [&](float value) -> Value {
-    return arith::ConstantFloatOp::create(k.b, k.loc, f32,
-                                          llvm::APFloat(value));
-  };
-  bool isMidrise = packed.grid == Grid::Midrise;
-  /// What `of` says of the row's level.
+  if (args.rowBias)
+    acc = k.add(acc, memref::LoadOp::create(k.b, k.loc, args.rowBias, row));
+  // What the row's level decides.
   auto pickByLevel = [&](llvm::function_ref<float(int8_t level)> of) {
     SmallVector<Value> choices;
     for (const FragmentSegment &segment : packed.pixel.segments)
-      choices.push_back(constant(of(segment.level)));
+      choices.push_back(k.real(of(segment.level)));
     return pick(row, choices);
   };
-  if (args.rowBias)
-    acc = k.add(acc, memref::LoadOp::create(k.b, k.loc, args.rowBias, row));
-  Value real = k.scale(args, acc, row);
-  // Clamped first, which is the same for monotone roundings that keep integers.
-  // As compares: maxnum and minnum would be calls of a library.
-  auto clamp = [&](arith::CmpFPredicate predicate, Value bound) {
-    Value keeps = arith::CmpFOp::create(k.b, k.loc, predicate, real, bound);
-    real = k.select(keeps, real, bound);
-  };
-  clamp(arith::CmpFPredicate::OGT, pickByLevel([&](int8_t level) -> float {
-          return !isMidrise ? 0 : level == 8 ? -127 : -(1 << (level - 1));
-        }));
-  clamp(arith::CmpFPredicate::OLT, pickByLevel([&](int8_t level) -> float {
-          return !isMidrise   ? (1 << level) - 1
-                 : level == 8 ? 127
-                              : (1 << (level - 1)) - 1;
-        }));
-  // Behind 0x1.8p23 a sum's last bit counts 1, so it rounds half to even.
-  Value magic = constant(0x1.8p23f);
-  Value code = arith::SubFOp::create(
-      k.b, k.loc, arith::AddFOp::create(k.b, k.loc, real, magic), magic);
-  if (isMidrise) {
-    // Levels below 8 take the floor, and their codes begin at 0.
-    Value isAbove = arith::CmpFOp::create(k.b, k.loc, arith::CmpFPredicate::OGT,
-                                          code, real);
-    auto first = [](int8_t level) -> float {
-      return level == 8 ? 0 : 1 << (level - 1);
-    };
-    auto floored = [&](int8_t level) -> float {
-      return level == 8 ? 0 : first(level) - 1;
-    };
-    code = arith::AddFOp::create(
-        k.b, k.loc, code,
-        k.select(isAbove, pickByLevel(floored), pickByLevel(first)));
-  }
-  return arith::FPToSIOp::create(k.b, k.loc, k.b.getI32Type(), code);
+  return k.toCode(packed.grid, k.scale(args, acc, row), pickByLevel);
 }
 
 SmallVector<Value> PackedResults::packWords(int8_t level, int64_t plane,

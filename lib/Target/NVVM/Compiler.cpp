@@ -1,13 +1,17 @@
-//===- Compiler.cpp - From planned products to PTX ------------------------===//
+//===- Compiler.cpp - From networks and products to PTX -------------------===//
 
 #include "sysmol/Target/NVVM/Compiler.h"
 
 #include "CodeGen.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Pass/PassManager.h"
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
 #include "sysmol/InitAll.h"
 #include "sysmol/Target/Common/Failure.h"
 #include "sysmol/Target/Common/ModelFile.h"
+#include "sysmol/Target/Native/Golden.h"
+#include "sysmol/Target/Native/Network.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
@@ -90,6 +94,46 @@ static llvm::json::Value toJSON(Attribute attr) {
   return cast<IntegerAttr>(attr).getInt();
 }
 
+/// Whether a function of `module` is more than a kernel.
+static bool isNetwork(ModuleOp module) {
+  return !llvm::all_of(module.getOps<func::FuncOp>(), hetprec::isKernel);
+}
+
+/// What the reference makes of random inputs of a network.
+static llvm::Expected<std::vector<GoldenPair>>
+interpret(ModuleOp module, const GPUCompileOptions &options) {
+  func::FuncOp network = getNetwork(module);
+  runtime::Metadata metadata;
+  // Of no interest: the check wants all of it.
+  metadata.Model = metadata.Producer = kNetworkName;
+  if (llvm::Error error = describeInterface(network, metadata))
+    return error;
+  if (llvm::Error error = checkGolden(metadata, options.goldenPairs))
+    return error;
+  return makeGolden(network, options.goldenPairs, options.seed);
+}
+
+/// Appends golden tensors to `data`; says where they lie.
+static llvm::json::Array appendGolden(llvm::ArrayRef<GoldenPair> golden,
+                                      std::string &data) {
+  auto append = [&](llvm::ArrayRef<std::vector<uint8_t>> tensors) {
+    llvm::json::Array offsets;
+    for (const std::vector<uint8_t> &tensor : tensors) {
+      data.resize(llvm::alignTo(data.size(), 16));
+      offsets.push_back(int64_t(data.size()));
+      data.append(tensor.begin(), tensor.end());
+    }
+    return offsets;
+  };
+  llvm::json::Array pairs;
+  for (const GoldenPair &pair : golden) {
+    llvm::json::Array inputs = append(pair.inputs);
+    pairs.push_back(llvm::json::Object{{"inputs", std::move(inputs)},
+                                       {"outputs", append(pair.outputs)}});
+  }
+  return pairs;
+}
+
 /// Runs ptxas on `ptx`; the cubin appears complete or not at all.
 static llvm::Error assemble(const std::string &ptx, const std::string &output,
                             const GPUCompileOptions &options) {
@@ -145,17 +189,15 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
         {phase, std::chrono::duration<double>(now - last).count()});
     last = now;
   };
-  if (llvm::sys::path::extension(input) != ".mlir")
-    return makeError(input + ": unknown kind of file for a GPU; allowed is "
-                             ".mlir (hetprec model ops)");
   std::unique_ptr<MLIRContext> context = makeCompilerContext();
-  auto module = readModelFile(input, context.get());
+  auto module = readNetwork(input, context.get(), options.batch);
   if (!module)
     return module.takeError();
   ErrorCollector errors(context.get());
   lap("import");
 
-  PassManager gpuPhase(context.get()), nvvmPhase(context.get());
+  PassManager planPhase(context.get()), gpuPhase(context.get()),
+      nvvmPhase(context.get());
   GPUPhaseOptions gpuOptions;
   if (failed(gpuOptions.parseFromString(options.kernelOptions, llvm::nulls())))
     return makeError("bad options of the kernels '" + options.kernelOptions +
@@ -165,6 +207,25 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
     return makeError("option warpgroups needs target sm_90a, found " +
                          options.chip,
                      FailureKind::Usage);
+  std::vector<GoldenPair> golden;
+  if (isNetwork(**module)) {
+    if (std::string why = checkModule(**module); !why.empty())
+      return makeError(input + ": " + why);
+    if (options.emit == EmitKind::Bundle) {
+      auto pairs = interpret(**module, options);
+      if (!pairs)
+        return makeError(input + ": " + llvm::toString(pairs.takeError()));
+      golden = std::move(*pairs);
+      lap("golden vectors");
+    }
+    // Products are written as planned; a network is not.
+    PlanPhaseOptions plan;
+    plan.chooseLanes = false;
+    buildPlanPhase(planPhase, plan);
+    if (failed(planPhase.run(**module)))
+      return errors.take("phase plan failed");
+    lap("plan");
+  }
   buildGPUPhase(gpuPhase, gpuOptions);
   buildNVVMPhase(nvvmPhase);
   if (failed(gpuPhase.run(**module)))
@@ -222,27 +283,44 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
   }
 
   // The description last: who sees it sees the files it names.
-  if (launches.size() != 1)
+  auto network = (**module)->getAttrOfType<DictionaryAttr>(kNetworkAttr);
+  if (!network && launches.size() != 1)
     return makeError(input +
                      ": a launch description is of one function, found " +
                      llvm::Twine(launches.size()));
-  llvm::SmallString<128> ptx(output), ir(output);
-  llvm::sys::path::replace_extension(ptx, ".ptx");
-  llvm::sys::path::replace_extension(ir, ".ll");
-  llvm::json::Value description = toJSON(launches.front());
+  auto beside = [&](llvm::StringRef extension) {
+    llvm::SmallString<128> path(output);
+    llvm::sys::path::replace_extension(path, extension);
+    return path.str().str();
+  };
+  auto fileName = [](const std::string &path) {
+    return llvm::sys::path::filename(path).str();
+  };
+  std::string ptx = beside(".ptx"), ir = beside(".ll"), data = beside(".bin");
+  llvm::json::Value description = toJSON(network ? network : launches.front());
   llvm::json::Object &object = *description.getAsObject();
-  object["format"] = "sysmol-gpu-kernel";
+  object["format"] = network ? "sysmol-gpu-network" : "sysmol-gpu-kernel";
   object["version"] = 1;
   object["name"] = llvm::sys::path::stem(output);
   object["arch"] = options.chip;
-  object["ptx"] = llvm::sys::path::filename(ptx);
-  object["llvm_ir"] = llvm::sys::path::filename(ir);
+  object["ptx"] = fileName(ptx);
+  object["llvm_ir"] = fileName(ir);
+  if (network) {
+    object["data"] = fileName(data);
+    auto constants =
+        (**module)->getAttrOfType<DenseElementsAttr>(kConstantsAttr);
+    llvm::ArrayRef<char> raw = constants.getRawData();
+    std::string bytes(raw.begin(), raw.end());
+    object["golden"] = appendGolden(golden, bytes);
+    if (llvm::Error error = writeText(data, bytes))
+      return std::move(error);
+  }
   std::string text;
   llvm::raw_string_ostream os(text);
   os << llvm::formatv("{0:2}", description) << "\n";
-  if (llvm::Error error = writeText(ptx.str().str(), code->ptx))
+  if (llvm::Error error = writeText(ptx, code->ptx))
     return error;
-  if (llvm::Error error = writeText(ir.str().str(), code->llvmIR))
+  if (llvm::Error error = writeText(ir, code->llvmIR))
     return error;
   if (llvm::Error error = writeText(output, text))
     return error;

@@ -2,13 +2,13 @@
 
 #include "sysmol/Target/Native/CodeGen.h"
 
-#include "Network.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "sysmol/Target/Common/EmitLLVM.h"
 #include "sysmol/Target/Common/Failure.h"
+#include "sysmol/Target/Native/Network.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/Module.h"
 

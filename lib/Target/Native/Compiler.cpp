@@ -2,17 +2,16 @@
 
 #include "sysmol/Target/Native/Compiler.h"
 
-#include "Golden.h"
 #include "LayerTable.h"
-#include "Network.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Pass/PassManager.h"
 #include "sysmol/Runtime/Bundle.h"
 #include "sysmol/Runtime/Files.h"
 #include "sysmol/Target/Common/Failure.h"
 #include "sysmol/Target/Common/ModelFile.h"
+#include "sysmol/Target/Native/Golden.h"
+#include "sysmol/Target/Native/Network.h"
 #include "sysmol/Target/Native/Tune.h"
-#include "sysmol/Target/ONNX/Import.h"
 #include "llvm/Support/Path.h"
 #include <chrono>
 #include <deque>
@@ -73,25 +72,10 @@ static llvm::Expected<Program> loadProgram(const std::string &input,
                                            const CompileOptions &options) {
   Program program;
   program.context = makeCompilerContext();
-  llvm::StringRef extension = llvm::sys::path::extension(input);
-  if (extension == ".onnx") {
-    ImportOptions import;
-    import.batch = options.batch;
-    auto module =
-        importONNX(llvm::StringRef(input), program.context.get(), import);
-    if (!module)
-      return module.takeError();
-    program.module = std::move(*module);
-  } else if (extension == ".mlir") {
-    auto module = readModelFile(input, program.context.get());
-    if (!module)
-      return module.takeError();
-    program.module = std::move(*module);
-  } else {
-    return makeError(input +
-                     ": unknown kind of file; allowed are .onnx (QONNX) "
-                     "and .mlir (hetprec model ops)");
-  }
+  auto module = readNetwork(input, program.context.get(), options.batch);
+  if (!module)
+    return module.takeError();
+  program.module = std::move(*module);
   if (std::string why = checkModule(*program.module); !why.empty())
     return makeError(input + ": " + why);
   nameLayers(program.getFunction());
@@ -531,9 +515,16 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     writer.addCode(info, std::move(code));
   writer.setWeights(std::move(weights));
   Program reference{nullptr, std::move(model)};
-  llvm::Error golden = addGolden(reference.getFunction(), options, writer);
-  if (golden)
-    return atInput(input, std::move(golden));
+  auto golden =
+      makeGolden(reference.getFunction(), options.goldenPairs, options.seed);
+  if (!golden)
+    return atInput(input, golden.takeError());
+  for (const GoldenPair &pair : *golden) {
+    std::vector<std::span<const uint8_t>> in(pair.inputs.begin(),
+                                             pair.inputs.end()),
+        out(pair.outputs.begin(), pair.outputs.end());
+    writer.addGolden(in, out);
+  }
   watch.lap("golden vectors");
   runtime::Status written = writer.writeFile(output);
   if (!written)

@@ -1,6 +1,6 @@
 //===- Golden.cpp - A network's interface and golden vectors --------------===//
 
-#include "Golden.h"
+#include "sysmol/Target/Native/Golden.h"
 
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
 #include "sysmol/Reference/Interpreter.h"
@@ -172,20 +172,18 @@ llvm::Error sysmol::checkGolden(const runtime::Metadata &metadata,
                    FailureKind::Limit);
 }
 
-llvm::Error sysmol::addGolden(func::FuncOp function,
-                              const CompileOptions &options,
-                              runtime::BundleWriter &writer) {
-  std::mt19937_64 random(options.seed);
-  for (unsigned pair = 0; pair < options.goldenPairs; ++pair) {
-    std::vector<std::vector<uint8_t>> inputs;
+llvm::Expected<std::vector<GoldenPair>>
+sysmol::makeGolden(func::FuncOp function, unsigned pairs, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<GoldenPair> all(pairs);
+  for (GoldenPair &pair : all) {
     for (Type type : function.getArgumentTypes())
-      inputs.push_back(makeRandomInput(cast<RankedTensorType>(type), random));
-    auto outputs = interpretOnce(function, inputs);
+      pair.inputs.push_back(
+          makeRandomInput(cast<RankedTensorType>(type), random));
+    auto outputs = interpretOnce(function, pair.inputs);
     if (!outputs)
       return outputs.takeError();
-    std::vector<std::span<const uint8_t>> in(inputs.begin(), inputs.end()),
-        out(outputs->begin(), outputs->end());
-    writer.addGolden(in, out);
+    pair.outputs = std::move(*outputs);
   }
-  return llvm::Error::success();
+  return all;
 }

@@ -1,12 +1,32 @@
 //===- Network.cpp - The one function of a module -------------------------===//
 
-#include "Network.h"
+#include "sysmol/Target/Native/Network.h"
 
+#include "sysmol/Target/Common/Failure.h"
+#include "sysmol/Target/Common/ModelFile.h"
+#include "sysmol/Target/ONNX/Import.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
 
 using namespace mlir;
+using namespace sysmol;
+
+llvm::Expected<OwningOpRef<ModuleOp>>
+sysmol::readNetwork(const std::string &path, MLIRContext *context,
+                    unsigned batch) {
+  llvm::StringRef extension = llvm::sys::path::extension(path);
+  if (extension == ".onnx") {
+    ImportOptions import;
+    import.batch = batch;
+    return importONNX(llvm::StringRef(path), context, import);
+  }
+  if (extension == ".mlir")
+    return readModelFile(path, context);
+  return makeError(path + ": unknown kind of file; allowed are .onnx (QONNX) "
+                          "and .mlir (hetprec model ops)");
+}
 
 func::FuncOp sysmol::getNetwork(ModuleOp module) {
   for (auto function : module.getOps<func::FuncOp>())

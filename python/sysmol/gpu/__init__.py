@@ -7,5 +7,6 @@ from __future__ import annotations
 
 from sysmol.gpu.device import Buffer, Device, Event, Function, Module, Stream
 from sysmol.gpu.driver import available
+from sysmol.gpu.network import Network
 
-__all__ = ["Buffer", "Device", "Event", "Function", "Module", "Stream", "available"]
+__all__ = ["Buffer", "Device", "Event", "Function", "Module", "Network", "Stream", "available"]

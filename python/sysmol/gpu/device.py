@@ -16,7 +16,7 @@ from sysmol.errors import InputRefused, UsageError
 from sysmol.gpu.driver import ATTRIBUTES, Driver, driver, elapsed_ms
 from sysmol.gpu.foreign import device_pointer
 
-__all__ = ["Buffer", "Device", "Event", "Function", "Launch", "Module", "Stream"]
+__all__ = ["Buffer", "BufferView", "Device", "Event", "Function", "Launch", "Module", "Stream"]
 
 Array = npt.NDArray[Any]
 
@@ -177,6 +177,12 @@ class Buffer:
             "version": 3,
         }
 
+    def view(self, offset: int, size: int) -> BufferView:
+        """Part of it, as an argument of launches."""
+        if offset < 0 or size < 0 or offset + size > self.size:
+            raise InputRefused(f"{size} bytes at {offset} are not in a buffer of {self.size}")
+        return BufferView(self, offset, size)
+
     def write(self, array: Array, offset: int = 0) -> None:
         """Copy a contiguous array to ``offset``."""
         if not array.flags.c_contiguous:
@@ -206,6 +212,15 @@ class Buffer:
         """Set every byte, in stream order."""
         handle = stream.handle if stream else None
         self.device.use().call("cuMemsetD8Async", self.pointer, byte, self.size, handle)
+
+
+class BufferView:
+    """Part of a buffer, which it keeps alive."""
+
+    def __init__(self, buffer: Buffer, offset: int, size: int) -> None:
+        self.buffer = buffer
+        self.size = size
+        self.pointer = buffer.pointer + offset
 
 
 def _release(device: Device, function: str, handle: int | None) -> None:
@@ -396,7 +411,7 @@ def _three(numbers: Sequence[int], what: str) -> tuple[int, int, int]:
 
 def _argument(value: Any, index: int) -> Any:
     """The bytes of a kernel's parameter, as a ctypes object."""
-    if isinstance(value, Buffer):
+    if isinstance(value, Buffer | BufferView):
         return c_uint64(value.pointer)
     if isinstance(value, np.generic):
         return ctypes.create_string_buffer(value.tobytes(), value.nbytes)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sysmol.errors import InputRefused, InternalError, ResourceLimit, UsageError
 from sysmol.gpu.kernel import Kernel
 from sysmol.gpu.problem import Problem
 
-__all__ = ["emulate", "tool"]
+__all__ = ["call", "emulate", "tool"]
 
 _ERRORS = {1: InputRefused, 2: UsageError, 3: ResourceLimit}
 
@@ -35,6 +36,20 @@ def tool() -> Path:
             "there is no sysmol-gpu-emulate; build it, or name it in SYSMOL_GPU_EMULATE"
         )
     return Path(found)
+
+
+def call(arguments: Sequence[str], path: Path) -> None:
+    """Run the emulator's program; ``path`` is what errors call the input.
+
+    Raises
+    ------
+    InternalError
+        The kernel did what is undefined on a GPU.
+    """
+    done = subprocess.run([str(tool()), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        message = done.stderr.strip().removeprefix("sysmol-gpu-emulate: error: ")
+        raise _ERRORS.get(done.returncode, InternalError)(f"{path}: {message}")
 
 
 def emulate(
@@ -63,15 +78,12 @@ def emulate(
     """
     with tempfile.TemporaryDirectory(prefix="sysmol-") as name:
         folder = Path(name)
-        command = [str(tool()), str(kernel.path), f"--schedule-seed={schedule_seed}"]
+        command = [str(kernel.path), f"--schedule-seed={schedule_seed}"]
         for buffer, contents in problem.inputs.items():
             (folder / buffer).write_bytes(contents.cpu().numpy().tobytes())
             command.append(f"--set={buffer}={folder / buffer}")
         output, counts = folder / "output.bin", folder / "counts.json"
         command += [f"--get={kernel.output.name}={output}", f"--statistics={counts}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            message = done.stderr.strip().removeprefix("sysmol-gpu-emulate: error: ")
-            raise _ERRORS.get(done.returncode, InternalError)(f"{kernel.path}: {message}")
+        call(command, kernel.path)
         memory = torch.frombuffer(bytearray(output.read_bytes()), dtype=torch.uint8)
         return memory, json.loads(counts.read_text())

@@ -195,7 +195,7 @@ class Kernel:
         return buffer
 
 
-class _Reader:
+class Reader:
     """Checks as it reads; every refusal names the file and the key."""
 
     def __init__(self, path: Path) -> None:
@@ -394,7 +394,7 @@ class _Reader:
             self.numbers(table, "strides") if "strides" in table else (),
         )
 
-    def argument(self, value: Any, buffers: Mapping[str, Buffer]) -> str | np.generic:
+    def argument(self, value: Any, buffers: Mapping[str, Any]) -> str | np.generic:
         if isinstance(value, str):
             if value not in buffers:
                 raise self.refuse(f"an argument names '{value}', which is no buffer")
@@ -413,7 +413,13 @@ class _Reader:
             raise self.refuse(f"'{key}' must be three numbers of at least 1, got {values}")
         return values
 
-    def launch(self, table: Mapping[str, Any], buffers: Mapping[str, Buffer]) -> Launch:
+    def launches(self, root: Mapping[str, Any], buffers: Mapping[str, Any]) -> tuple[Launch, ...]:
+        found = tuple(self.launch(table, buffers) for table in self.get(root, "launches", list))
+        if not found:
+            raise self.refuse("'launches' is empty")
+        return found
+
+    def launch(self, table: Mapping[str, Any], buffers: Mapping[str, Any]) -> Launch:
         shared_bytes = self.get(table, "shared_bytes", int)
         if shared_bytes < 0:
             raise self.refuse(f"a launch has {shared_bytes} shared bytes")
@@ -434,9 +440,6 @@ class _Reader:
             name: self.buffer(name, table)
             for name, table in self.get(root, "buffers", dict).items()
         }
-        launches = tuple(self.launch(table, buffers) for table in self.get(root, "launches", list))
-        if not launches:
-            raise self.refuse("'launches' is empty")
         folder = self.path.parent
         return Kernel(
             self.get(root, "name", str),
@@ -445,10 +448,20 @@ class _Reader:
             folder / self.get(root, "llvm_ir", str) if root.get("llvm_ir") else None,
             self.path,
             buffers,
-            launches,
+            self.launches(root, buffers),
             self.operation(self.get(root, "operation", dict), buffers),
             dict(root.get("counts", {})),
         )
+
+
+def read_json(path: Path) -> Any:
+    """The contents of a JSON file, or a refusal in one line."""
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise InputRefused(f"{path}: cannot read: {error.strerror}") from error
+    except ValueError as error:
+        raise InputRefused(f"{path}: no JSON: {error}") from error
 
 
 def read(path: str | os.PathLike[str]) -> Kernel:
@@ -460,10 +473,4 @@ def read(path: str | os.PathLike[str]) -> Kernel:
         It cannot be read, or a key is missing or wrong; the message says which.
     """
     path = Path(path)
-    try:
-        root = json.loads(path.read_text())
-    except OSError as error:
-        raise InputRefused(f"{path}: cannot read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputRefused(f"{path}: no JSON: {error}") from error
-    return _Reader(path).kernel(root)
+    return Reader(path).kernel(read_json(path))

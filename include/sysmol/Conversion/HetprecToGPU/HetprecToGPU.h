@@ -19,6 +19,11 @@ enum class GPUKernelKind {
 /// `writeLaunchDescription` (Target/NVVM) prints it as JSON.
 inline constexpr llvm::StringLiteral kLaunchAttr = "hetprec.launch";
 
+/// Names of the attributes of a module that was a network: a dictionary of
+/// buffers and launches, and the bytes of its constants.
+inline constexpr llvm::StringLiteral kNetworkAttr = "hetprec.network";
+inline constexpr llvm::StringLiteral kConstantsAttr = "hetprec.constants";
+
 #define GEN_PASS_DECL_CONVERTHETPRECTOGPUPASS
 #include "sysmol/Conversion/Passes.h.inc"
 

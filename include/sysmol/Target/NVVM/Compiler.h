@@ -1,4 +1,4 @@
-//===- Compiler.h - From planned products to PTX ----------------*- C++ -*-===//
+//===- Compiler.h - From networks and products to PTX -----------*- C++ -*-===//
 //
 // The launch description is one JSON object, all numbers plain integers:
 //
@@ -19,6 +19,19 @@
 // its buffer, in bits: "base" plus the sum of digit times stride over the
 // digits of each of row, channel and b, given as [size, stride] with the least
 // significant digit first. Bits that no code owns are 0.
+//
+// A network has "format": "sysmol-gpu-network", no "operation", and instead
+//
+//   "data": file, "arena_bytes",
+//   "buffers": {name: {"bytes", "role": input, output, constant or scratch,
+//                      "offset" (constants: in the file of data; scratch: in
+//                      the arena), "element", "shape", "strides" (inputs and
+//                      outputs, in elements)}},
+//   "inputs": [name, ...], "outputs": [name, ...],
+//   "golden": [{"inputs": [offset, ...], "outputs": [offset, ...]}]
+//
+// where a golden pair's tensors lie in the file of data in C order, as the
+// reference has them.
 //
 //===----------------------------------------------------------------------===//
 
@@ -44,12 +57,16 @@ struct GPUCompileOptions {
   std::string phase = "gpu";
   /// Options of `convert-hetprec-to-gpu`, as on its command line.
   std::string kernelOptions;
+  /// Of a network: images of one call, golden pairs and their seed.
+  unsigned batch = 1, goldenPairs = 2;
+  uint64_t seed = 0;
   /// For `EmitKind::Object`: path of ptxas; empty: the one in PATH.
   std::string ptxas;
 };
 
-/// Compiles `input` (`.mlir`, functions that `convert-hetprec-to-gpu` takes)
-/// into `output`. Errors as those of `compileFile`.
+/// Compiles `input` into `output`: a network (`.onnx`, or `.mlir` of
+/// model-phase ops with constants), or `.mlir` of functions that
+/// `convert-hetprec-to-gpu` takes. Errors as those of `compileFile`.
 llvm::Expected<CompileReport> compileGPUFile(const std::string &input,
                                              const std::string &output,
                                              const GPUCompileOptions &options);

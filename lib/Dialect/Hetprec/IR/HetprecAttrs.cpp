@@ -314,3 +314,27 @@ bool LanesAttr::isPixel(int64_t lane) const {
   return rest / getRowStride() < getHeight() &&
          rest % getRowStride() < getWidth();
 }
+
+float sysmol::hetprec::getQuantizeMultiplier(ChannelsAttr encoding,
+                                             int64_t level) {
+  // HP7-HP9.
+  double scale = encoding.getScale().front();
+  if (encoding.getGrid() == Grid::Unsigned)
+    return float(((1 << level) - 1) / scale);
+  return float(level == 8 ? 64.0 / scale
+                          : std::ldexp(1.0, int(level) - 2) / scale);
+}
+
+SmallVector<float> sysmol::hetprec::getLevelReals(ChannelsAttr encoding,
+                                                  int64_t level) {
+  double scale = encoding.getScale().front();
+  SmallVector<float> values;
+  for (int code = 0; code < 1 << level; ++code)
+    values.push_back(float(encoding.getGrid() == Grid::Unsigned
+                               ? scale * code / ((1 << level) - 1)
+                           : level == 8 ? scale * 0x1p-6 * int8_t(code)
+                                        : scale *
+                                              std::ldexp(1.0, 1 - int(level)) *
+                                              (2 * code + 1 - (1 << level))));
+  return values;
+}

@@ -118,16 +118,6 @@ bool sysmol::hetprec::areInRange(int64_t bound, ArrayRef<float> multiplier,
   return double(bound) * largest(multiplier) + largest(offset) < kRange;
 }
 
-float sysmol::hetprec::getQuantizeMultiplier(ChannelsAttr encoding,
-                                             int64_t level) {
-  // HP7-HP9.
-  double scale = encoding.getScale().front();
-  if (encoding.getGrid() == Grid::Unsigned)
-    return float(((1 << level) - 1) / scale);
-  return float(level == 8 ? 64.0 / scale
-                          : std::ldexp(1.0, int(level) - 2) / scale);
-}
-
 Value sysmol::hetprec::quantizeReals(OpBuilder &b, QuantizeOp op) {
   ChannelsAttr encoding = getChannels(op.getResult().getType());
   SmallVector<float> multiplier;
@@ -157,17 +147,11 @@ Value sysmol::hetprec::dequantizeCodes(OpBuilder &b, DequantizeOp op,
   Location loc = op.getLoc();
   RankedTensorType type = op.getResult().getType();
   ChannelsAttr encoding = getChannels(op.getInput().getType());
-  double scale = encoding.getScale().front();
   SmallVector<float> values;
   int16_t firstOf[9] = {};
   for (int8_t p : encoding.getLevels()) {
     firstOf[p] = values.size();
-    for (int code = 0; code < 1 << p; ++code)
-      values.push_back(float(encoding.getGrid() == Grid::Unsigned
-                                 ? scale * code / ((1 << p) - 1)
-                             : p == 8 ? scale * 0x1p-6 * int8_t(code)
-                                      : scale * std::ldexp(1.0, 1 - p) *
-                                            (2 * code + 1 - (1 << p))));
+    llvm::append_range(values, getLevelReals(encoding, p));
   }
   // Where a channel's reals begin, and which bits of a byte are its code.
   SmallVector<int16_t> first;

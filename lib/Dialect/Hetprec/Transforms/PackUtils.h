@@ -243,8 +243,6 @@ private:
 /// range where it is rounded before it is clamped (`in_range` of `contract`).
 bool areInRange(int64_t bound, llvm::ArrayRef<float> multiplier,
                 llvm::ArrayRef<float> offset);
-/// What reals are multiplied with for codes of `level` (HP7-HP9).
-float getQuantizeMultiplier(ChannelsAttr encoding, int64_t level);
 /// Codes of `op`'s reals, one a byte (HP7-HP10).
 mlir::Value quantizeReals(mlir::OpBuilder &b, QuantizeOp op);
 /// Codes of the sums `rows`, [rows, channels], by the float rule (HP15).

@@ -58,6 +58,12 @@ inline int64_t getWidePosition(int64_t lane) {
   return (lane & ~int64_t(63)) | ((lane & 1) << 5) | ((lane & 63) >> 1);
 }
 
+/// Unit attributes of a function that is one GPU kernel of a network, and of
+/// its arguments and results that are the network's own (see
+/// hetprec-outline-kernels).
+inline constexpr llvm::StringLiteral kKernelAttr = "hetprec.kernel";
+inline constexpr llvm::StringLiteral kBoundaryAttr = "hetprec.boundary";
+
 /// Attributes of a dot product in the plan phase: what its lanes are (a
 /// `lane_role`), and why, in words.
 inline constexpr llvm::StringLiteral kLanesAttrName = "hetprec.lanes";
@@ -66,6 +72,12 @@ inline constexpr llvm::StringLiteral kLanesReasonAttrName =
 /// On an `scf.for` without results: no iteration writes what another touches,
 /// but for `memref.alloca` of the function, of which a task gets its own.
 inline constexpr llvm::StringLiteral kParallelAttrName = "hetprec.parallel";
+
+/// What reals are multiplied with for codes of `level` (HP7-HP9).
+float getQuantizeMultiplier(ChannelsAttr encoding, int64_t level);
+/// The reals that the codes 0 to 2^level - 1 of an activation mean, each rounded
+/// once (HP3-HP5); of the symmetric level the codes are bytes.
+llvm::SmallVector<float> getLevelReals(ChannelsAttr encoding, int64_t level);
 
 /// Largest magnitude of a level value `q(k)` (HP3-HP5).
 int64_t getMaxLevelValue(Grid grid, int8_t level);

@@ -19,6 +19,10 @@ enum class Phase { Model, Plan, Packed, Loops, Vectors };
 #define GEN_PASS_REGISTRATION
 #include "sysmol/Dialect/Hetprec/Transforms/Passes.h.inc"
 
+/// Whether `function` is one product of its arguments, which is a GPU kernel
+/// already, or was made one by hetprec-outline-kernels; else it is a network.
+bool isKernel(mlir::func::FuncOp function);
+
 /// Teaches one-shot bufferization the packed ops.
 void registerBufferizableOpInterfaceExternalModels(
     mlir::DialectRegistry &registry);

@@ -243,6 +243,53 @@ def VectorizeLanesPass : Pass<"hetprec-vectorize-lanes", "::mlir::func::FuncOp">
     "::mlir::LLVM::LLVMDialect"];
 }
 
+def OutlineKernelsPass
+    : Pass<"hetprec-outline-kernels", "::mlir::ModuleOp"> {
+  let summary = "A planned network to a sequence of calls, each one GPU kernel";
+  let description = [{
+    A function that does not begin with a product of its arguments is a network:
+    its ops become private functions with the attribute `hetprec.kernel`, called
+    in order; weights are passed to them. A kernel is
+
+    - a product, with the flatten in front of it, and what reads its result
+      alone: `to_real`, `requantize` to sorted channels, or `to_carrier` and the
+      `add` of a carrier that is there before;
+    - any other op, with the permutes of sums and reals that it reads;
+    - nothing but a tensor that the network takes or gives: all that it takes but
+      reals, and the sorted codes that it gives.
+
+    Arguments and results that are the network's, and so lie in an order of
+    their own, have the attribute `hetprec.boundary`.
+
+    ```mlir
+    func.func @main(%x: tensor<1x4xf32>) -> tensor<1x8xf32> {
+      %w = arith.constant dense<1> : tensor<8x4xi8, #w>
+      %q = hetprec.quantize %x : tensor<1x4xf32> to tensor<1x4xi8, #a>
+      %acc = hetprec.matmul %q, %w : tensor<1x4xi8, #a>, tensor<8x4xi8, #w>
+          -> tensor<1x8xi32>
+      %y = hetprec.to_real %acc multiplier = [0.5] offset = [1.0]
+          : tensor<1x8xi32> to tensor<1x8xf32>
+      return %y : tensor<1x8xf32>
+    }
+    // becomes
+    func.func @main(%x: tensor<1x4xf32>) -> tensor<1x8xf32> {
+      %w = arith.constant dense<1> : tensor<8x4xi8, #w>
+      %q = call @main_0_quantize(%x)
+          : (tensor<1x4xf32>) -> tensor<1x4xi8, #a>
+      %y = call @main_1_matmul(%q, %w)
+          : (tensor<1x4xi8, #a>, tensor<8x4xi8, #w>) -> tensor<1x8xf32>
+      return %y : tensor<1x8xf32>
+    }
+    func.func private @main_0_quantize(%x: tensor<1x4xf32> {hetprec.boundary})
+        -> tensor<1x4xi8, #a> attributes {hetprec.kernel}
+    func.func private @main_1_matmul(...) attributes {hetprec.kernel}
+    ```
+  }];
+  let dependentDialects = ["::mlir::func::FuncDialect"];
+  let statistics = [
+    Statistic<"numKernels", "kernels", "Functions made of ops">];
+}
+
 def OutlineConstantsPass
     : Pass<"hetprec-outline-constants", "::mlir::ModuleOp"> {
   let summary = "Constants out of the code into one blob of weights";

@@ -1,11 +1,7 @@
 //===- Golden.h - A network's interface and golden vectors ------*- C++ -*-===//
-//
-// Private to the compiler.
-//
-//===----------------------------------------------------------------------===//
 
-#ifndef SYSMOL_LIB_TARGET_NATIVE_GOLDEN_H
-#define SYSMOL_LIB_TARGET_NATIVE_GOLDEN_H
+#ifndef SYSMOL_TARGET_NATIVE_GOLDEN_H
+#define SYSMOL_TARGET_NATIVE_GOLDEN_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "sysmol/Runtime/Bundle.h"
@@ -26,11 +22,15 @@ interpretOnce(mlir::func::FuncOp function,
 /// refuses more than that is made for.
 llvm::Error checkGolden(const runtime::Metadata &metadata, unsigned pairs);
 
+/// Raw little-endian tensors of one call.
+struct GoldenPair {
+  std::vector<std::vector<uint8_t>> inputs, outputs;
+};
+
 /// Random inputs, and what the reference makes of them.
-llvm::Error addGolden(mlir::func::FuncOp function,
-                      const CompileOptions &options,
-                      runtime::BundleWriter &writer);
+llvm::Expected<std::vector<GoldenPair>>
+makeGolden(mlir::func::FuncOp function, unsigned pairs, uint64_t seed);
 
 } // namespace sysmol
 
-#endif // SYSMOL_LIB_TARGET_NATIVE_GOLDEN_H
+#endif // SYSMOL_TARGET_NATIVE_GOLDEN_H

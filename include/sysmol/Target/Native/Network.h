@@ -1,17 +1,20 @@
 //===- Network.h - The one function of a module -----------------*- C++ -*-===//
-//
-// Private to the compiler.
-//
-//===----------------------------------------------------------------------===//
 
-#ifndef SYSMOL_LIB_TARGET_NATIVE_NETWORK_H
-#define SYSMOL_LIB_TARGET_NATIVE_NETWORK_H
+#ifndef SYSMOL_TARGET_NATIVE_NETWORK_H
+#define SYSMOL_TARGET_NATIVE_NETWORK_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "llvm/Support/Error.h"
 #include <string>
 
 namespace sysmol {
+
+/// Reads `path`: `.onnx` (QONNX), for `batch` images a call, or `.mlir`.
+llvm::Expected<mlir::OwningOpRef<mlir::ModuleOp>>
+readNetwork(const std::string &path, mlir::MLIRContext *context,
+            unsigned batch);
 
 /// A module is one public function and nothing else: says what `module` holds
 /// besides (empty: nothing). Drops the attributes that no phase of ours reads,
@@ -27,4 +30,4 @@ mlir::func::FuncOp getNetwork(mlir::ModuleOp module);
 
 } // namespace sysmol
 
-#endif // SYSMOL_LIB_TARGET_NATIVE_NETWORK_H
+#endif // SYSMOL_TARGET_NATIVE_NETWORK_H

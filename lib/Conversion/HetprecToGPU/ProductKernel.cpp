@@ -1,0 +1,336 @@
+//===- ProductKernel.cpp - A product and what reads it, as kernels --------===//
+
+#include "ProductKernel.h"
+
+#include "GemmKernel.h"
+#include "GemvKernel.h"
+#include "WindowCopies.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+using namespace sysmol;
+using namespace sysmol::hetprec;
+
+namespace {
+
+/// What one function asks for.
+struct Product {
+  Operation *op = nullptr; ///< matmul or conv_2d
+  /// Of the first three at most one; none: accumulators.
+  ToRealOp toReal;
+  RequantizeOp requantize;
+  ToCarrierOp toCarrier;
+  AddOp add; ///< behind `toCarrier`
+  BlockArgument activations, weights, addend;
+  /// The activations are pixels, of rows one a row (`kKernelAttr`).
+  bool isOfNetwork;
+
+  ChannelsAttr getChannels() const {
+    return hetprec::getChannels(activations.getType());
+  }
+  KernelResult getResult() const {
+    return toReal       ? KernelResult::Real
+           : requantize ? KernelResult::Codes
+           : toCarrier  ? KernelResult::Carrier
+                        : KernelResult::Accumulator;
+  }
+  ArrayRef<float> getMultiplier() {
+    return toReal       ? toReal.getMultiplier()
+           : requantize ? requantize.getMultiplier()
+                        : toCarrier.getMultiplier();
+  }
+  /// Empty where there is none.
+  ArrayRef<float> getOffset() {
+    return toReal       ? toReal.getOffset()
+           : requantize ? requantize.getOffset()
+                        : ArrayRef<float>();
+  }
+};
+
+} // namespace
+
+/// Refuses channels that no kernel multiplies or packs.
+static LogicalResult checkChannels(Operation *op, ChannelsAttr channels) {
+  if (!channels.isSegmented())
+    return op->emitOpError(
+        "must have channels sorted by precision; run hetprec-to-plan");
+  return success();
+}
+
+/// Refuses windows that no kernel has.
+static LogicalResult checkWindow(Conv2DOp conv) {
+  if (conv.getGroups() != 1)
+    return conv.emitOpError()
+           << "has " << conv.getGroups() << " groups; a GPU kernel has one";
+  ChannelsAttr channels = getChannels(conv.getInput().getType());
+  bool isPadded = llvm::any_of(conv.getPads(), [](int64_t p) { return p; });
+  if (isPadded && channels.getGrid() == Grid::Midrise &&
+      channels.getLevels().front() < 8)
+    return conv.emitOpError("pads activations of the mid-rise grid below 8 "
+                            "bits, which has no zero; a GPU kernel pads the "
+                            "unsigned grid and the symmetric level");
+  return success();
+}
+
+/// Takes `op`, which follows `last`, into `product`.
+static LogicalResult matchEpilogue(Product &product, Operation *op,
+                                   Operation *last) {
+  bool follows =
+      last && llvm::is_contained(op->getOperands(), last->getResult(0));
+  if (isa<ToRealOp, RequantizeOp, ToCarrierOp>(op)) {
+    if (!product.op || last != product.op || !follows)
+      return op->emitOpError("must read the product's result");
+    product.toReal = dyn_cast<ToRealOp>(op);
+    product.requantize = dyn_cast<RequantizeOp>(op);
+    product.toCarrier = dyn_cast<ToCarrierOp>(op);
+    return success();
+  }
+  if (auto add = dyn_cast<AddOp>(op)) {
+    Value carrier = product.toCarrier ? product.toCarrier.getResult() : Value();
+    if (!follows || carrier != last->getResult(0))
+      return op->emitOpError("must read the product's carrier");
+    product.add = add;
+    product.addend = dyn_cast<BlockArgument>(
+        add.getLhs() == carrier ? add.getRhs() : add.getLhs());
+    if (!product.addend)
+      return op->emitOpError("must read an argument of the function on a GPU");
+    return success();
+  }
+  return op->emitOpError(
+      "has no GPU kernel; allowed are hetprec.matmul, hetprec.conv_2d, "
+      "hetprec.to_real, hetprec.to_carrier, hetprec.add and "
+      "hetprec.requantize");
+}
+
+/// The argument of the function that `operand` is.
+static FailureOr<BlockArgument> matchArgument(Operation *op, Value operand) {
+  auto argument = dyn_cast<BlockArgument>(operand);
+  if (!argument)
+    return op->emitOpError("must read arguments of the function on a GPU");
+  if (failed(checkChannels(op, getChannels(operand.getType()))))
+    return failure();
+  if (cast<ShapedType>(operand.getType()).getNumElements() == 0)
+    return op->emitOpError("reads ")
+           << operand.getType() << ", which has no elements";
+  return argument;
+}
+
+/// The product of `function`, or an error that names what is in its way.
+static FailureOr<Product> matchProduct(func::FuncOp function) {
+  Product product;
+  product.isOfNetwork = function->hasAttr(kKernelAttr);
+  if (!function.getBody().hasOneBlock())
+    return function.emitOpError("must be one block to become a kernel");
+  Operation *last = nullptr;
+  for (Operation &op : function.getBody().front().without_terminator()) {
+    if (isa<FlattenOp>(op) && product.isOfNetwork)
+      continue; // in front of the product
+    if (isa<MatmulOp, Conv2DOp>(op)) {
+      if (product.op)
+        return op.emitOpError("is a second product; a kernel is one product");
+      product.op = &op;
+    } else if (failed(matchEpilogue(product, &op, last))) {
+      return failure();
+    }
+    last = &op;
+  }
+  if (!product.op)
+    return function.emitOpError(
+        "has no hetprec.matmul or hetprec.conv_2d to make a kernel of");
+  auto returned = cast<func::ReturnOp>(function.getBody().front().back());
+  if (returned.getNumOperands() != 1 ||
+      returned.getOperand(0) != last->getResult(0))
+    return returned.emitOpError("must return the last result, and only that");
+  auto conv = dyn_cast<Conv2DOp>(product.op);
+  if (conv && failed(checkWindow(conv)))
+    return failure();
+  Value input = product.op->getOperand(0);
+  if (auto flatten = input.getDefiningOp<FlattenOp>())
+    input = flatten.getInput();
+  FailureOr<BlockArgument> activations = matchArgument(product.op, input);
+  FailureOr<BlockArgument> weights =
+      matchArgument(product.op, product.op->getOperand(1));
+  if (failed(activations) || failed(weights))
+    return failure();
+  product.activations = *activations;
+  product.weights = *weights;
+  if (product.requantize) {
+    if (!conv && !product.isOfNetwork)
+      return product.requantize.emitOpError(
+          "has a GPU kernel behind hetprec.conv_2d only");
+    if (failed(checkChannels(
+            product.requantize,
+            getChannels(product.requantize.getResult().getType()))))
+      return failure();
+  }
+  return product;
+}
+
+/// Which pixels the product reads, if its activations are pixels.
+static std::optional<Window> getWindow(const Product &product) {
+  if (auto conv = dyn_cast<Conv2DOp>(product.op))
+    return Window::get(conv);
+  if (product.isOfNetwork)
+    return Window::getWhole(
+        cast<ShapedType>(product.activations.getType()).getShape());
+  return std::nullopt;
+}
+
+/// Where the codes of `product` lie for the kernel that is asked for.
+static FailureOr<FragmentLayout>
+chooseLayout(const Product &product, GPUKernelKind kernel, bool warpgroups) {
+  Operation *op = product.op;
+  ChannelsAttr channels = product.getChannels();
+  int64_t rows = cast<ShapedType>(product.weights.getType()).getDimSize(0);
+  std::optional<Window> window = getWindow(product);
+  int64_t batch = cast<ShapedType>(product.activations.getType()).getDimSize(0);
+  bool isGemm = window || kernel == GPUKernelKind::Gemm ||
+                (kernel == GPUKernelKind::Auto && batch > kMaxGemvBatch);
+  if (window && kernel == GPUKernelKind::Gemv)
+    return op->emitOpError("is a convolution, which has no gemv");
+  if (window && warpgroups)
+    return op->emitOpError("is a convolution, which has no kernel by wgmma");
+  if (!isGemm && batch > kMaxGemvBatch)
+    return op->emitOpError()
+           << "has " << batch << " rows of activations; gemv takes at most "
+           << kMaxGemvBatch;
+  int64_t taps = window ? window->getNumTaps() : 1;
+  if (isGemm && channels.getNumChannels(4) * taps > kMaxGemmNibbles)
+    return op->emitOpError()
+           << "has " << channels.getNumChannels(4) * taps
+           << " channels of 4 bits, times taps; gemm takes at most "
+           << kMaxGemmNibbles;
+  if (!window)
+    return FragmentLayout::get(!isGemm      ? FragmentOrder::Streamed
+                               : warpgroups ? FragmentOrder::Warpgroup
+                                            : FragmentOrder::Staged,
+                               channels, batch, rows);
+  FragmentLayout layout = FragmentLayout::get(channels, *window, rows);
+  // Where a pixel is, is computed in 32 bits, and so are rows of codes.
+  if (layout.activationWords > INT32_MAX || layout.paddedBatch > INT32_MAX ||
+      layout.paddedRows > INT32_MAX)
+    return op->emitOpError("has more than 2^31 words of activations, pixels of "
+                           "output or rows of weights");
+  return layout;
+}
+
+/// A float for each of `rows`, of one for all or one each; zeros behind them.
+static std::vector<int32_t> getWords(ArrayRef<float> values, int64_t channels,
+                                     int64_t rows) {
+  std::vector<int32_t> words(rows);
+  for (int64_t i = 0; i < channels; ++i)
+    words[i] = llvm::bit_cast<int32_t>(values[values.size() == 1 ? 0 : i]);
+  return words;
+}
+
+FailureOr<KernelProgram>
+sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
+                          const ProductOptions &options) {
+  FailureOr<Product> product = matchProduct(function);
+  if (failed(product))
+    return failure();
+  KernelResult result = product->getResult();
+  std::optional<PackedLayout> packedLayout;
+  if (product->requantize)
+    packedLayout = PackedLayout::get(
+        getChannels(product->requantize.getResult().getType()));
+  const PackedLayout *packed = packedLayout ? &*packedLayout : nullptr;
+  FailureOr<FragmentLayout> chosen =
+      chooseLayout(*product, options.kernel, options.warpgroups);
+  if (failed(chosen))
+    return failure();
+  const FragmentLayout &layout = *chosen;
+  bool isGemm = layout.order != FragmentOrder::Streamed;
+  // A block computes codes of all its rows, and writes those that are there.
+  int64_t rows = packed ? layout.paddedRows : layout.rows;
+  int64_t numSums =
+      layout.window ? layout.window->getNumPixels() : layout.paddedBatch;
+
+  Location loc = product->op->getLoc();
+  Type i32 = b.getI32Type(), f32 = b.getF32Type();
+  std::string name = function.getName().str();
+  Buffer activations = {
+      "activations", i32,  layout.activationWords,
+      "activations", true, product->activations.getArgNumber()};
+  Launch main = {name, 0, 0, 0, {}};
+  main.arguments = {{"weights", i32, layout.weightWords, "weights", true,
+                     product->weights.getArgNumber()},
+                    activations};
+  if (layout.hasRowBias())
+    main.arguments.push_back({"row_bias", i32, rows, "row_bias", true});
+  if (isGemm)
+    main.arguments.push_back({"sums", i32, numSums, "scratch", true});
+  if (result != KernelResult::Accumulator) {
+    auto table = [&](StringRef name, ArrayRef<float> values) {
+      main.arguments.push_back({name, f32, rows, name, true, /*argument=*/-1,
+                                getWords(values, layout.rows, rows)});
+    };
+    table("multiplier", product->getMultiplier());
+    if (!product->getOffset().empty())
+      table("offset", product->getOffset());
+  }
+  if (product->addend)
+    main.arguments.push_back({"addend", b.getI16Type(), layout.batch * rows,
+                              "addend", true, product->addend.getArgNumber()});
+  Type element = result == KernelResult::Real      ? f32
+                 : result == KernelResult::Carrier ? b.getI16Type()
+                                                   : i32;
+  main.arguments.push_back(
+      {"output", element, layout.batch * (packed ? packed->pixel.words : rows),
+       "output", false});
+
+  KernelProgram program;
+  program.layout = layout;
+  gpu::GPUFuncOp mainKernel;
+  if (isGemm) {
+    Launch sums = {name + "_sums",
+                   layout.window ? getPixelSumsGridSize(layout)
+                                 : getSumsGridSize(layout),
+                   layout.window ? kPixelSumThreads : 32 * kSumRows,
+                   0,
+                   {}};
+    sums.arguments = {activations, {"sums", i32, numSums, "scratch", false}};
+    program.launches.push_back(sums);
+    auto [sumsKernel, sumsArgs] = createKernel(b, loc, sums);
+    KernelBuilder sumsBuilder(b, loc);
+    if (layout.window)
+      emitPixelSums(sumsBuilder, layout, sumsArgs);
+    else
+      emitSums(sumsBuilder, layout, sumsArgs);
+    gpu::ReturnOp::create(b, loc);
+    b.setInsertionPointAfter(sumsKernel);
+
+    GemmOptions gemm{options.stages, options.warpgroups};
+    main.gridSize = getGemmGridSize(layout);
+    main.blockSize = kGemmThreads;
+    main.sharedBytes = getGemmSharedBytes(layout, gemm);
+    auto [kernelFunc, args] = createKernel(b, loc, main);
+    KernelBuilder k(b, loc);
+    emitGemm(k, layout, gemm, args, result, packed);
+    mainKernel = kernelFunc;
+  } else {
+    GemvOptions gemv{options.warps, options.unroll};
+    main.gridSize = getGemvGridSize(layout);
+    main.blockSize = 32 * options.warps;
+    auto shared =
+        MemRefType::get({getGemvSharedWords(layout, gemv)}, i32, AffineMap(),
+                        gpu::AddressSpaceAttr::get(
+                            b.getContext(), gpu::AddressSpace::Workgroup));
+    auto [kernelFunc, args] = createKernel(b, loc, main, TypeRange(shared));
+    // Or ptxas saves registers by having fewer loads in flight.
+    kernelFunc->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                        b.getI32IntegerAttr(std::max<int64_t>(
+                            1, options.threads / main.blockSize)));
+    KernelBuilder k(b, loc);
+    emitGemv(k, layout, gemv, args, result,
+             kernelFunc.getWorkgroupAttributions().front());
+    mainKernel = kernelFunc;
+  }
+  gpu::ReturnOp::create(b, loc);
+  program.launches.push_back(main);
+  b.setInsertionPointAfter(mainKernel);
+  if (!product->isOfNetwork)
+    mainKernel->setAttr(
+        kLaunchAttr, describeProduct(program, result, packed, b.getContext()));
+  return program;
+}

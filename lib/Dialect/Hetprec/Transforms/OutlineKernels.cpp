@@ -1,0 +1,213 @@
+//===- OutlineKernels.cpp - A network's ops to functions of a kernel ------===//
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/IRMapping.h"
+#include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace sysmol::hetprec {
+#define GEN_PASS_DEF_OUTLINEKERNELSPASS
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h.inc"
+} // namespace sysmol::hetprec
+
+using namespace mlir;
+using namespace sysmol::hetprec;
+
+bool sysmol::hetprec::isKernel(func::FuncOp function) {
+  if (function->hasAttr(kKernelAttr) || function.isDeclaration())
+    return true;
+  Operation &first = function.getBody().front().front();
+  return isa<Conv2DOp, MatmulOp>(first) &&
+         llvm::all_of(first.getOperands(), llvm::IsaPred<BlockArgument>);
+}
+
+/// Whether `op` only says where its input's values are, and `user` may read
+/// them there. Codes of another order of channels are other words.
+static bool isViewFor(Operation *op, Operation *user) {
+  if (isa<FlattenOp>(op))
+    return isa<MatmulOp>(user);
+  auto permute = dyn_cast<PermuteOp>(op);
+  return permute && permute.getAxis() == 1 && !getChannels(permute.getType()) &&
+         isa<PermuteOp, RequantizeOp, ToRealOp, ToCarrierOp, AddOp, QuantizeOp>(
+             user);
+}
+
+/// The one user of the only result, if it is an `OpTy`.
+template <typename OpTy> static OpTy getOnlyUser(Operation *op) {
+  return op->hasOneUse() ? dyn_cast<OpTy>(*op->user_begin()) : OpTy();
+}
+
+/// Appends what a product's kernel can compute, too.
+static void fuseEpilogue(SmallVectorImpl<Operation *> &group) {
+  Operation *product = group.front();
+  if (auto op = getOnlyUser<RequantizeOp>(product)) {
+    // Packed, and no bytes.
+    if (getChannels(op.getResult().getType()).isSegmented())
+      group.push_back(op);
+    return;
+  }
+  if (auto op = getOnlyUser<ToRealOp>(product))
+    return group.push_back(op);
+  auto carrier = getOnlyUser<ToCarrierOp>(product);
+  if (!carrier)
+    return;
+  group.push_back(carrier);
+  auto add = getOnlyUser<AddOp>(carrier);
+  if (!add)
+    return;
+  // The other summand is made before, unless its product runs later.
+  Value other = add.getLhs() == carrier ? add.getRhs() : add.getLhs();
+  Operation *made = other.getDefiningOp();
+  if (!made || (!isViewFor(made, add) && made->isBeforeInBlock(product)))
+    group.push_back(add);
+}
+
+namespace {
+struct OutlineKernelsPass
+    : sysmol::hetprec::impl::OutlineKernelsPassBase<OutlineKernelsPass> {
+  void runOnOperation() override {
+    SmallVector<func::FuncOp> functions(getOperation().getOps<func::FuncOp>());
+    for (func::FuncOp function : functions)
+      if (function.getBody().hasOneBlock() && !isKernel(function))
+        Outliner(*this, function).run();
+  }
+
+private:
+  /// One network.
+  class Outliner {
+  public:
+    Outliner(OutlineKernelsPass &pass, func::FuncOp function)
+        : pass(pass), function(function), b(function.getContext()) {}
+    void run();
+
+  private:
+    /// A kernel of `body`, in order, that reads `inputs` and returns `result`.
+    func::CallOp call(Location loc, StringRef name, ArrayRef<Operation *> body,
+                      ArrayRef<Value> inputs, Value result);
+    void moveArguments();
+    void moveResults();
+    void outline(ArrayRef<Operation *> group);
+
+    OutlineKernelsPass &pass;
+    func::FuncOp function;
+    OpBuilder b;
+    int64_t index = 0;
+  };
+};
+} // namespace
+
+func::CallOp OutlineKernelsPass::Outliner::call(Location loc, StringRef name,
+                                                ArrayRef<Operation *> body,
+                                                ArrayRef<Value> inputs,
+                                                Value result) {
+  auto outside =
+      OpBuilder::atBlockEnd(function->getParentOfType<ModuleOp>().getBody());
+  std::string unique =
+      (function.getName() + "_" + Twine(index++) + "_" + name).str();
+  auto kernel = func::FuncOp::create(
+      outside, loc, unique,
+      b.getFunctionType(ValueRange(inputs).getTypes(), result.getType()));
+  kernel.setPrivate();
+  kernel->setAttr(kKernelAttr, b.getUnitAttr());
+  for (auto [i, input] : llvm::enumerate(inputs))
+    if (isa<BlockArgument>(input))
+      kernel.setArgAttr(i, kBoundaryAttr, b.getUnitAttr());
+  auto inside = OpBuilder::atBlockBegin(kernel.addEntryBlock());
+  IRMapping map;
+  for (auto [input, argument] : llvm::zip_equal(inputs, kernel.getArguments()))
+    map.map(input, argument);
+  for (Operation *op : body)
+    inside.clone(*op, map);
+  func::ReturnOp::create(inside, loc, map.lookup(result));
+  ++pass.numKernels;
+  return func::CallOp::create(b, loc, kernel, inputs);
+}
+
+void OutlineKernelsPass::Outliner::moveArguments() {
+  b.setInsertionPointToStart(&function.getBody().front());
+  for (BlockArgument argument : function.getArguments()) {
+    if (argument.use_empty() ||
+        getElementTypeOrSelf(argument.getType()).isF32())
+      continue;
+    auto moved = call(argument.getLoc(), "take", {}, argument, argument);
+    argument.replaceAllUsesExcept(moved.getResult(0), moved);
+  }
+}
+
+void OutlineKernelsPass::Outliner::moveResults() {
+  Operation *terminator = function.getBody().front().getTerminator();
+  b.setInsertionPoint(terminator);
+  llvm::SmallPtrSet<Value, 4> given;
+  for (OpOperand &operand : terminator->getOpOperands()) {
+    Value value = operand.get();
+    ChannelsAttr channels = getChannels(value.getType());
+    // Unsorted codes are bytes already. A buffer is one result.
+    if (given.insert(value).second && !isa<BlockArgument>(value) &&
+        !(channels && channels.isSegmented()))
+      continue;
+    auto moved = call(terminator->getLoc(), "give", {}, value, value);
+    auto kernel = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(
+        moved, moved.getCalleeAttr());
+    kernel.setResultAttr(0, kBoundaryAttr, b.getUnitAttr());
+    operand.set(moved.getResult(0));
+  }
+}
+
+void OutlineKernelsPass::Outliner::outline(ArrayRef<Operation *> group) {
+  Operation *last = group.back();
+  // The group and the views that it reads, in order.
+  llvm::SetVector<Operation *> body;
+  SmallVector<Value> inputs;
+  std::function<void(Operation *)> take = [&](Operation *op) {
+    for (Value operand : op->getOperands()) {
+      Operation *made = operand.getDefiningOp();
+      if (made && body.contains(made))
+        continue;
+      if (made && isViewFor(made, op))
+        take(made);
+      else if (!llvm::is_contained(inputs, operand))
+        inputs.push_back(operand);
+    }
+    body.insert(op);
+  };
+  for (Operation *op : group)
+    take(op);
+
+  b.setInsertionPoint(last);
+  auto made =
+      call(group.front()->getLoc(), group.front()->getName().stripDialect(),
+           body.getArrayRef(), inputs, last->getResult(0));
+  last->replaceAllUsesWith(made);
+  for (Operation *op : llvm::reverse(group))
+    op->erase();
+}
+
+void OutlineKernelsPass::Outliner::run() {
+  moveArguments();
+  SmallVector<SmallVector<Operation *, 3>> groups;
+  llvm::SmallPtrSet<Operation *, 16> grouped;
+  for (Operation &op : function.getBody().front().without_terminator()) {
+    if (op.hasTrait<OpTrait::ConstantLike>() || isa<func::CallOp>(op) ||
+        grouped.contains(&op))
+      continue;
+    if (!op.use_empty() && llvm::all_of(op.getUsers(), [&](Operation *user) {
+          return isViewFor(&op, user);
+        }))
+      continue; // part of its readers
+    SmallVector<Operation *, 3> &group = groups.emplace_back();
+    group.push_back(&op);
+    if (isa<Conv2DOp, MatmulOp>(op))
+      fuseEpilogue(group);
+    grouped.insert_range(group);
+  }
+  for (ArrayRef<Operation *> group : groups)
+    outline(group);
+  SmallVector<Operation *> left;
+  for (Operation &op : function.getBody().front().without_terminator())
+    left.push_back(&op);
+  for (Operation *op : llvm::reverse(left))
+    if (isOpTriviallyDead(op))
+      op->erase();
+  moveResults();
+}
