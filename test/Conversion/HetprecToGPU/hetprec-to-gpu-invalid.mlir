@@ -77,19 +77,11 @@ func.func @twice(%x: tensor<1x8xi8, #a>, %w: tensor<8x8xi8, #w>) -> tensor<1x8xf
 
 #a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2]>
 #w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2]>
-func.func @constant(%x: tensor<1x1xi8, #a>) -> tensor<1x4xi32> {
-  // expected-error @+1 {{'arith.constant' op has no GPU kernel; allowed are hetprec.matmul, hetprec.conv_2d, hetprec.to_real and hetprec.requantize}}
-  %w = arith.constant dense<1> : tensor<4x1xi8, #w>
+func.func @other(%x: tensor<1x1xi8, #a>, %w: tensor<4x1xi8, #w>) -> tensor<1x4xi32> {
   %acc = hetprec.matmul %x, %w : tensor<1x1xi8, #a>, tensor<4x1xi8, #w> -> tensor<1x4xi32>
-  return %acc : tensor<1x4xi32>
-}
-
-// -----
-
-#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2]>
-// expected-error @+1 {{has no hetprec.matmul or hetprec.conv_2d to make a kernel of}}
-func.func @nothing(%x: tensor<1x1xi8, #a>) -> tensor<1x1xi8, #a> {
-  return %x : tensor<1x1xi8, #a>
+  // expected-error @+1 {{'arith.addi' op has no GPU kernel; allowed are hetprec.matmul, hetprec.conv_2d, hetprec.to_real, hetprec.to_carrier, hetprec.add and hetprec.requantize}}
+  %sum = arith.addi %acc, %acc : tensor<1x4xi32>
+  return %sum : tensor<1x4xi32>
 }
 
 // -----
@@ -100,4 +92,12 @@ func.func @empty(%x: tensor<0x4x3x3xi8, #a>, %w: tensor<5x4x1x1xi8, #w>) -> tens
   // expected-error @+1 {{which has no elements}}
   %acc = hetprec.conv_2d %x, %w : tensor<0x4x3x3xi8, #a>, tensor<5x4x1x1xi8, #w> -> tensor<0x5x3x3xi32>
   return %acc : tensor<0x5x3x3xi32>
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2]>
+// expected-error @+1 {{has no hetprec.matmul or hetprec.conv_2d to make a kernel of}}
+func.func @nothing(%x: tensor<1x1xi8, #a>) -> tensor<1x1xi8, #a> {
+  return %x : tensor<1x1xi8, #a>
 }
