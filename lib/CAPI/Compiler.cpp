@@ -8,7 +8,7 @@
 #include "sysmol-c/Compiler.h"
 
 #include "sysmol/Target/Common/Failure.h"
-#include "sysmol/Target/Native/Compiler.h"
+#include "sysmol/Target/NVVM/Compiler.h"
 #include "sysmol/Target/Native/Tune.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -136,7 +136,10 @@ convert(const sysmol_compile_options *given) {
   for (size_t i = 0; i < given->target_count; ++i) {
     std::string name =
         given->targets && given->targets[i] ? given->targets[i] : std::string();
-    if (!llvm::is_contained(targetNames(), name))
+    if (sysmol::isGPUTargetName(name) && given->target_count > 1)
+      return misused("a GPU must be the only target");
+    if (!sysmol::isGPUTargetName(name) &&
+        !llvm::is_contained(targetNames(), name))
       return misused("there is no target '" + name + "'; allowed are " +
                      joined(targetNames()));
     if (llvm::is_contained(options.targets, name))
@@ -149,7 +152,11 @@ convert(const sysmol_compile_options *given) {
                    "; see enum sysmol_emit for those there are");
   options.emit = static_cast<sysmol::EmitKind>(given->emit);
   options.phase = given->phase ? given->phase : "packed";
-  if (options.emit == sysmol::EmitKind::MLIR &&
+  bool isGPU = llvm::any_of(options.targets, sysmol::isGPUTargetName);
+  if (isGPU && (given->profile || given->forbid_fallback))
+    return misused("profile and forbid_fallback are for CPUs");
+  // Those of a GPU are its compiler's to know.
+  if (options.emit == sysmol::EmitKind::MLIR && !isGPU &&
       !llvm::is_contained(phases, options.phase))
     return misused("there is no phase '" + options.phase + "'; allowed are " +
                    joined(phases));
@@ -163,6 +170,18 @@ convert(const sysmol_compile_options *given) {
   options.profile = given->profile != 0;
   options.forbidFallback = given->forbid_fallback != 0;
   return options;
+}
+
+/// The options of the one target, a GPU.
+static sysmol::GPUCompileOptions toGPU(const sysmol::CompileOptions &options) {
+  sysmol::GPUCompileOptions gpu;
+  gpu.chip = options.targets.front();
+  gpu.emit = options.emit;
+  gpu.phase = options.phase;
+  gpu.batch = options.batch;
+  gpu.goldenPairs = options.goldenPairs;
+  gpu.seed = options.seed;
+  return gpu;
 }
 
 //===----------------------------------------------------------------------===//
@@ -180,7 +199,9 @@ sysmol_status sysmol_compile_file(const char *input, const char *output,
     if (!converted)
       return converted.takeError();
     Expected<sysmol::CompileReport> made =
-        sysmol::compileFile(input, output, *converted);
+        llvm::any_of(converted->targets, sysmol::isGPUTargetName)
+            ? sysmol::compileGPUFile(input, output, toGPU(*converted))
+            : sysmol::compileFile(input, output, *converted);
     if (!made)
       return made.takeError();
     if (report)

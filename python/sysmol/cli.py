@@ -80,7 +80,8 @@ Kinds of output (--emit):
 Examples:
   sysmol compile net.onnx -o net.smol
   sysmol compile net.onnx --emit object --target x86-64-generic -o net.o
-  sysmol compile net.onnx --emit mlir --phase packed -o packed.mlir"""
+  sysmol compile net.onnx --emit mlir --phase packed -o packed.mlir
+  sysmol compile net.onnx --target sm_90 -o net.json   for an NVIDIA GPU"""
 
 _RUN = """\
 Run a compiled model on files of arrays.
@@ -156,11 +157,13 @@ _VERIFY = """\
 Check a bundle. Against 'golden' (the default): run the test vectors inside it,
 which the reference computed, and compare every byte. Against 'simulation': run
 test images and compare every logit, bit for bit, with the integer simulation of
-training, for every target and for 1 and 2 threads."""
+training, for every target and for 1 and 2 threads. A network for a GPU (.json)
+runs its test vectors on the first GPU, or with --emulate on this CPU."""
 
 _VERIFY_EPILOG = """\
 Examples:
   sysmol verify net.smol
+  sysmol verify net.json --emulate
   sysmol verify net.smol --against simulation --network net.onnx --images 1000
   sysmol verify --against simulation --images 10000     the network of the zoo
   sysmol verify --against simulation --task word-language --network words.onnx"""
@@ -367,7 +370,8 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = command("verify", "check a bundle", _VERIFY, _VERIFY_EPILOG, commands.verify)
     add = parser.add_argument
-    add("bundle", type=Path, nargs="?", metavar="BUNDLE", help=".smol file")
+    add("bundle", type=Path, nargs="?", metavar="BUNDLE", help=".smol, or .json for a GPU")
+    add("--emulate", action="store_true", help="a network for a GPU, without one")
     add("--against", choices=("golden", "simulation"), default="golden", help="default: golden")
     from sysmol.check_options import add_options
 

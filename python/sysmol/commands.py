@@ -83,9 +83,13 @@ def export_(options: Any) -> int:
 
 def compile_(options: Any) -> int:
     """``sysmol compile``."""
-    from sysmol.compile import EMIT, compile
+    from sysmol.compile import EMIT, GPU_EMIT, compile
 
-    output = options.output or Path(options.model.with_suffix(EMIT[options.emit]).name)
+    is_gpu = any(target.startswith("sm_") for target in options.target)
+    if is_gpu and options.explain:
+        raise UsageError("--explain is for CPUs; for a GPU: sysmol bench --gpu --predict")
+    endings = GPU_EMIT if is_gpu else EMIT
+    output = options.output or Path(options.model.with_suffix(endings[options.emit]).name)
     if output.resolve() == options.model.resolve():
         raise UsageError(f"the output would replace the input {options.model}; give -o FILE")
     report = compile(
@@ -335,10 +339,33 @@ def verify(options: Any) -> int:
         return check.run(options, options.bundle)
     if options.bundle is None:
         raise UsageError("give a bundle, or --against simulation for the network of the zoo")
+    if options.bundle.suffix == ".json":
+        return _verify_gpu(options)
+    if options.emulate:
+        raise UsageError("--emulate is for networks of GPUs, which are .json files")
     from sysmol.runtime import load
 
     for target in options.target or [None]:
         model = load(options.bundle, target)
         pairs = model.verify()
         print(f"{model.name} ({model.target}): {pairs} test vectors, every byte equal")
+    return 0
+
+
+def _verify_gpu(options: Any) -> int:
+    """``sysmol verify`` of a network for a GPU."""
+    from sysmol.gpu import Network
+    from sysmol.gpu.network import read, verify_emulated
+
+    if options.target:
+        raise UsageError("--target is for bundles; a network for a GPU has one target")
+    description = read(options.bundle)
+    if options.emulate:
+        pairs, where = verify_emulated(options.bundle), "emulated"
+    else:
+        network = Network(options.bundle)
+        pairs, where = network.verify(), network.device.name
+    print(
+        f"{description.name} ({description.arch}, {where}): {pairs} test vectors, every bit equal"
+    )
     return 0

@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
     Network = str | os.PathLike[str] | onnx.ModelProto | nn.Module
 
-__all__ = ["EMIT", "PHASES", "CompileReport", "compile", "reference", "targets"]
+__all__ = ["EMIT", "GPU_EMIT", "PHASES", "CompileReport", "compile", "reference", "targets"]
 
 EMIT = {"bundle": ".smol", "object": ".o", "llvm": ".ll", "asm": ".s", "mlir": ".mlir"}
 """Kinds of output, in the order of the C API, and the usual ending of their files."""
+
+GPU_EMIT = {"bundle": ".json", "object": ".cubin", "llvm": ".ll", "asm": ".ptx", "mlir": ".mlir"}
+"""The same for a GPU."""
 
 PHASES = ("model", "plan", "packed", "loops", "vectors", "llvm")
 """Phases of the pipeline, top down."""
@@ -121,11 +124,13 @@ def compile(
         The file to write.
     targets : sequence of str, optional
         Best first, from :func:`targets`. Default: ``x86-64-avx512`` and
-        ``x86-64-avx2``. Kinds other than a bundle take the first.
+        ``x86-64-avx2``. Kinds other than a bundle take the first. Or one GPU: ``sm_80``,
+        ``sm_89``, ``sm_90`` or ``sm_90a``; what is a bundle then is a JSON file with PTX, LLVM IR
+        and constants beside it, for :class:`sysmol.gpu.Network`.
     emit : {"bundle", "object", "llvm", "asm", "mlir"}
         A bundle runs by :func:`sysmol.load`; an object comes with a C header beside it.
     phase : {"model", "plan", "packed", "loops", "vectors", "llvm"}
-        For ``emit="mlir"``: after which phase.
+        For ``emit="mlir"``: after which phase. Those of a GPU are ``gpu`` and ``nvvm``.
     name : str, optional
         Name of the model. Default: the file's name without its ending.
     batch : int

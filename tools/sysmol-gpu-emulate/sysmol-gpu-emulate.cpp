@@ -216,6 +216,8 @@ struct Options {
 
 /// The path of a file that the description `input` names.
 static std::string getBeside(llvm::StringRef input, llvm::StringRef name) {
+  if (llvm::sys::path::is_absolute(name))
+    return name.str();
   llvm::SmallString<128> path = llvm::sys::path::parent_path(input);
   llvm::sys::path::append(path, name);
   return path.str().str();

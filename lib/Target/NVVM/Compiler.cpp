@@ -218,6 +218,9 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
       golden = std::move(*pairs);
       lap("golden vectors");
     }
+    if (auto bytes = getNetwork(**module)->getAttrOfType<IntegerAttr>(
+            "hetprec.float_bytes"))
+      report.floatBytes = bytes.getInt();
     // Products are written as planned; a network is not.
     PlanPhaseOptions plan;
     plan.chooseLanes = false;
@@ -232,6 +235,11 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
     return errors.take("phase gpu failed");
   if (llvm::Error error = checkSharedMemory(**module, *chip))
     return std::move(error);
+  if (auto network = (**module)->getAttrOfType<DictionaryAttr>(kNetworkAttr)) {
+    report.arenaBytes = network.getAs<IntegerAttr>("arena_bytes").getInt();
+    report.weightBytes =
+        (**module)->getAttrOfType<DenseElementsAttr>(kConstantsAttr).size();
+  }
   lap("gpu");
   std::string mlir;
   llvm::raw_string_ostream mlirStream(mlir);

@@ -1,0 +1,218 @@
+"""Whole networks for a GPU, without one: compiled, read, emulated, run by the emulated driver."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sysmol
+from sysmol.cli import main
+from sysmol.errors import InputRefused, InternalError, UsageError
+from sysmol.gpu import network
+
+ROOT = Path(__file__).resolve().parents[2]
+EMULATED = ROOT / "build" / "lib" / "emulated-cuda"
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "build" / "bin" / "sysmol-gpu-emulate").exists(),
+    reason="sysmol-gpu-emulate is not built",
+)
+needs_emulated_driver = pytest.mark.skipif(
+    not (EMULATED / "libcuda.so.1").exists(), reason="the emulated driver is not built"
+)
+
+# Two images of 3x3 pixels; the result's channels are not the last axis.
+_SOURCE = """
+#x = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [8, 8]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [8, 8]>
+func.func @main(%x: tensor<2x2x3x3xf32> {hetprec.name = "image"})
+    -> (tensor<2x3x3x3xf32> {hetprec.name = "map"}) {
+  %w = arith.constant dense<[[[[1]], [[2]]], [[[3]], [[-4]]], [[[-5]], [[6]]]]>
+      : tensor<3x2x1x1xi8, #w>
+  %q = hetprec.quantize %x : tensor<2x2x3x3xf32> to tensor<2x2x3x3xi8, #x>
+  %acc = hetprec.conv_2d %q, %w : tensor<2x2x3x3xi8, #x>, tensor<3x2x1x1xi8, #w>
+      -> tensor<2x3x3x3xi32>
+  %y = hetprec.to_real %acc multiplier = [0.5] offset = [1.0, 2.0, 3.0]
+      : tensor<2x3x3x3xi32> to tensor<2x3x3x3xf32>
+  return %y : tensor<2x3x3x3xf32>
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("network")
+    source, output = folder / "net.mlir", folder / "net.json"
+    source.write_text(_SOURCE)
+    report = sysmol.compile(source, output, targets=["sm_90"])
+    assert report.arena_bytes > 0
+    assert report.weight_bytes > 0
+    return output
+
+
+def _image(seed: int = 1) -> Any:
+    return np.random.default_rng(seed).random((2, 2, 3, 3), dtype=np.float32)
+
+
+def _expected(image: Any) -> Any:
+    codes = np.clip(np.rint(image * np.float32(255)), 0, 255)
+    weights = np.array([[1, 2], [3, -4], [-5, 6]], np.float32)
+    sums = np.einsum("oc,ncyx->noyx", weights, codes).astype(np.float32)
+    return sums * np.float32(0.5) + np.array([1, 2, 3], np.float32)[None, :, None, None]
+
+
+def test_a_description_is_read(compiled: Path) -> None:
+    read = network.read(compiled)
+    assert (read.name, read.arch) == ("net", "sm_90")
+    (image,), (output,) = read.inputs, read.outputs
+    assert (image.name, image.shape, image.strides) == ("image", (2, 2, 3, 3), (18, 9, 3, 1))
+    assert (output.name, output.shape, output.strides) == ("map", (2, 3, 3, 3), (27, 1, 9, 3))
+    assert read.launches[0].entry == "main_0_quantize"
+    assert len(read.golden) == 2
+    assert compiled.with_suffix(".bin") == read.data
+
+
+def test_the_emulator_gives_the_reference(compiled: Path) -> None:
+    image = _image()
+    (output,) = network.emulate(compiled, image, schedule_seed=3)
+    np.testing.assert_array_equal(output, _expected(image))
+    assert network.verify_emulated(compiled) == 2
+
+
+def test_a_difference_is_named(compiled: Path, tmp_path: Path) -> None:
+    table = json.loads(compiled.read_text())
+    data = bytearray(compiled.with_suffix(".bin").read_bytes())
+    data[table["golden"][1]["outputs"][0] + 4 * 9] ^= 1
+    (tmp_path / "other.bin").write_bytes(data)
+    table |= {"data": "other.bin", "llvm_ir": str(compiled.with_suffix(".ll"))}
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(table))
+    with pytest.raises(
+        InternalError, match=r"golden pair 1: 1 of 54 elements of 'map' differ, the first at \[0, 1"
+    ):
+        network.verify_emulated(path)
+    assert main(["verify", str(path), "--emulate"]) == 70
+    data = data[: table["golden"][1]["outputs"][0] + 4]
+    (tmp_path / "other.bin").write_bytes(data)
+    with pytest.raises(InputRefused, match="ends inside a golden tensor 'map'"):
+        network.verify_emulated(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda table: table.update(format="text"), "no network for a GPU"),
+        (lambda table: table.update(version=2), "version 2 is not known"),
+        (lambda table: table.update(launches=[]), "'launches' is empty"),
+        (lambda table: table.update(arena_bytes=-1), "'arena_bytes' must be 0 to"),
+        (lambda table: table.update(arena_bytes=8), "is not inside the arena's 8 bytes"),
+        (lambda table: table.update(inputs=["map"]), "'inputs' must name buffers of role input"),
+        (lambda table: table.update(inputs=[[]]), "'inputs' must name buffers of role input"),
+        (lambda table: table.update(golden=[{"inputs": [], "outputs": []}]), "1 and 1 offsets"),
+        (lambda table: table["buffers"]["map"].update(role="heavy"), "'role' is 'heavy'"),
+        (lambda table: table["buffers"]["map"].update(shape=[2, 4, 3, 3]), "does not fit"),
+        (lambda table: table["buffers"]["map"].update(strides=[1]), "does not fit"),
+        (lambda table: table["buffers"]["map"].update(element="f64"), "'element' is 'f64'"),
+        (lambda table: table["launches"][0].update(arguments=["x"]), "names 'x', which is no"),
+    ],
+)
+def test_a_broken_description_is_refused(
+    compiled: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], reason: str
+) -> None:
+    table = json.loads(compiled.read_text())
+    change(table)
+    path = tmp_path / "broken.json"
+    path.write_text(json.dumps(table))
+    with pytest.raises(InputRefused, match=reason) as caught:
+        network.read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_inputs_of_another_shape_are_refused(compiled: Path) -> None:
+    for inputs, reason in [
+        ((), "takes 1 inputs, got 0"),
+        ((_image()[:1],), r"input 'image' is float32 \[1, 2, 3, 3\]; it must be float32"),
+        ((_image().astype(np.float64),), "input 'image' is float64"),
+    ]:
+        with pytest.raises(InputRefused, match=reason):
+            network.emulate(compiled, *inputs)
+
+
+def test_the_command_line(
+    compiled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.json"
+    assert (
+        main(
+            ["compile", str(compiled.with_suffix(".mlir")), "--target", "sm_80", "-o", str(output)]
+        )
+        == 0
+    )
+    assert "scratch memory" in capsys.readouterr().out
+    assert main(["verify", str(output), "--emulate"]) == 0
+    assert "out (sm_80, emulated): 2 test vectors, every bit equal" in capsys.readouterr().out
+    for arguments, reason in [
+        (["compile", "net.onnx", "--target", "sm_90", "--explain"], "--explain is for CPUs"),
+        (["compile", "net.onnx", "--target", "sm_90", "--target", "sm_80"], "the only target"),
+        (["compile", "net.onnx", "--target", "sm_90", "--profile"], "are for CPUs"),
+        (["verify", "net.smol", "--emulate"], "--emulate is for networks of GPUs"),
+        (["verify", str(output), "--target", "sm_80"], "--target is for bundles"),
+    ]:
+        assert main(arguments) == 2
+        assert reason in capsys.readouterr().err
+    with pytest.raises(UsageError, match="unknown target 'sm_70'"):
+        sysmol.compile(compiled.with_suffix(".mlir"), output, targets=["sm_70"])
+
+
+_SCRIPT = """
+import sys
+import numpy as np
+from sysmol.errors import InputRefused
+from sysmol.gpu import Network
+
+network = Network(sys.argv[1])
+assert network.verify() == 2
+image = np.load(sys.argv[2])
+(output,) = network.run(image)
+np.save(sys.argv[3], output)
+# In place.
+network.buffer("image").write(np.ascontiguousarray(image))
+network.launch()
+network.device.synchronize()
+again = network.buffer("map").read(np.float32).reshape(2, 3, 3, 3).transpose(0, 3, 1, 2)
+assert (again == output).all()
+try:
+    network.buffer("nothing")
+except InputRefused as error:
+    assert "there is no input or output 'nothing'; there are image, map" in str(error)
+else:
+    raise AssertionError
+print(network.name, "done")
+"""
+
+
+@needs_emulated_driver
+def test_the_driver_runs_a_network(compiled: Path, tmp_path: Path) -> None:
+    table = json.loads(compiled.read_text())
+    for key in ("llvm_ir", "data"):
+        table[key] = str(compiled.parent / table[key])
+    table["ptx"] = table["llvm_ir"]  # what the emulated driver takes
+    path = tmp_path / "net.json"
+    path.write_text(json.dumps(table))
+    np.save(tmp_path / "image.npy", _image())
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, str(path), str(tmp_path / "image.npy"),
+         str(tmp_path / "output.npy")],
+        capture_output=True, text=True, check=False,
+        env=os.environ | {"LD_LIBRARY_PATH": str(EMULATED)},
+    )  # fmt: skip
+    assert done.stdout == "net done\n", done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "output.npy"), _expected(_image()))
