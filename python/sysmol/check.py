@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ import numpy.typing as npt
 from sysmol.check_options import add_options
 from sysmol.compile import compile, reference
 from sysmol.compile import targets as known_targets
-from sysmol.errors import SysmolError
+from sysmol.errors import InputRefused, SysmolError, UsageError
 from sysmol.runtime import Model, inspect, load
 from sysmol.tasks import named
 
-__all__ = ["Comparison", "compare", "main"]
+__all__ = ["Comparison", "compare", "compare_gpu", "main"]
 
 Float32 = npt.NDArray[np.float32]
 
@@ -134,21 +134,77 @@ def compare(
                 yield _comparison(name, got, wanted, taken)
 
 
+def compare_gpu(
+    network: str | os.PathLike[str],
+    images: Float32,
+    description: str | os.PathLike[str],
+    *,
+    emulated: bool = False,
+) -> Comparison:
+    """Compare a network that was compiled for a GPU with the simulation.
+
+    Parameters
+    ----------
+    network : path-like
+        The ONNX file that the simulation reads.
+    images : float32 array [N, C, H, W]
+        Run in batches of what the network takes; the last one is filled up with zeros.
+    description : path-like
+        What was compiled from it.
+    emulated : bool
+        On this CPU, instead of the first GPU.
+    """
+    from sysmol.gpu.network import Network, emulate, read
+    from sysmol.simulate import IntegerNetwork
+
+    wanted = IntegerNetwork.from_onnx(Path(network)).run(images)
+    read_ = read(description)
+    if len(read_.inputs) != 1 or read_.inputs[0].shape[1:] != images.shape[1:]:
+        raise InputRefused(
+            f"{read_.path}: takes {[list(tensor.shape) for tensor in read_.inputs]}; the images "
+            f"are {list(images.shape)}"
+        )
+    batch = read_.inputs[0].shape[0]
+    device = None if emulated else Network(description)
+    got = np.empty_like(wanted)
+    start = time.perf_counter()
+    for first in range(0, len(images), batch):
+        part = np.zeros(read_.inputs[0].shape, np.float32)
+        count = min(batch, len(images) - first)
+        part[:count] = images[first : first + count]
+        (logits,) = device.run(part) if device else emulate(description, part)
+        got[first : first + count] = logits[:count]
+    taken = time.perf_counter() - start
+    where = device.device.name if device else "emulated"
+    return _comparison(f"compiled, {read_.arch}, {where}", got, wanted, taken)
+
+
 def run(options: Any, bundle: Path | None = None) -> int:
     """Print one line a comparison; 0 when all are equal, else 70: one of the two is wrong."""
     task = named(options.task)
     samples = task.load("test", options.data)[0]
     if not 1 <= options.images <= len(samples):
         raise SysmolError(f"--images {options.images}: there are 1 to {len(samples)} test images")
+    images = task.to_input(samples[: options.images])
     all_equal = True
-    for comparison in compare(
-        options.network,
-        task.to_input(samples[: options.images]),
-        bundle=bundle,
-        targets=options.target,
-        threads=options.threads or (1, 2),
-        reference_images=options.reference_images,
-    ):
+    if bundle is not None and bundle.suffix == ".json":
+        if options.target or options.threads:
+            raise UsageError("--target and --threads are for CPUs, not for a network for a GPU")
+        found: Iterable[Comparison] = [
+            compare_gpu(options.network, images, bundle, emulated=options.emulate)
+        ]
+    elif options.emulate:
+        raise UsageError("--emulate is for a network for a GPU, a .json file")
+    else:
+        found = compare(
+            options.network,
+            images,
+            bundle=bundle,
+            targets=options.target,
+            threads=options.threads or (1, 2),
+            reference_images=options.reference_images,
+        )
+    for comparison in found:
         print(comparison, flush=True)
         all_equal &= comparison.equal
     return 0 if all_equal else 70

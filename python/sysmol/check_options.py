@@ -32,6 +32,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="what the simulation reads (default: the network of the zoo)",
     )
     parser.add_argument(
+        "--emulate", action="store_true", help="run a network for a GPU on this CPU, slowly"
+    )
+    parser.add_argument(
         "--target",
         action="append",
         default=[],

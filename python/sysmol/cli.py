@@ -164,6 +164,7 @@ _VERIFY_EPILOG = """\
 Examples:
   sysmol verify net.smol
   sysmol verify net.json --emulate
+  sysmol verify net.json --against simulation --network net.onnx --emulate --images 8
   sysmol verify net.smol --against simulation --network net.onnx --images 1000
   sysmol verify --against simulation --images 10000     the network of the zoo
   sysmol verify --against simulation --task word-language --network words.onnx"""
@@ -371,7 +372,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = command("verify", "check a bundle", _VERIFY, _VERIFY_EPILOG, commands.verify)
     add = parser.add_argument
     add("bundle", type=Path, nargs="?", metavar="BUNDLE", help=".smol, or .json for a GPU")
-    add("--emulate", action="store_true", help="a network for a GPU, without one")
     add("--against", choices=("golden", "simulation"), default="golden", help="default: golden")
     from sysmol.check_options import add_options
 

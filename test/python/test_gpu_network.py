@@ -172,6 +172,18 @@ def test_the_command_line(
         sysmol.compile(compiled.with_suffix(".mlir"), output, targets=["sm_70"])
 
 
+def test_the_zoo_on_real_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = ROOT / "python" / "sysmol" / "zoo" / "preresnet20-fashion-mnist.onnx"
+    output = tmp_path / "net.json"
+    sysmol.compile(network, output, targets=["sm_90"], batch=2, golden_pairs=0)
+    arguments = ["verify", str(output), "--against", "simulation", "--emulate"]
+    assert main([*arguments, "--images", "3"]) == 0
+    assert "compiled, sm_90, emulated: 3 images: every logit equal" in capsys.readouterr().out
+    assert main([*arguments, "--threads", "1"]) == 2
+    assert main(["verify", "--against", "simulation", "--emulate"]) == 2
+    capsys.readouterr()
+
+
 _SCRIPT = """
 import sys
 import numpy as np
