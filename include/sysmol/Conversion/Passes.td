@@ -73,16 +73,24 @@ def ConvertHetprecToAVX2Pass : Pass<"convert-hetprec-to-avx2", "::mlir::ModuleOp
 }
 
 def ConvertHetprecToGPUPass : Pass<"convert-hetprec-to-gpu", "::mlir::ModuleOp"> {
-  let summary = "plan-phase products to kernels of gpu and nvvm ops";
+  let summary = "products and networks to kernels of gpu and nvvm ops";
   let description = [{
     Every function becomes a `gpu.func` of bare memrefs in `gpu.module
     @kernels`. A function is one `hetprec.matmul` or `hetprec.conv_2d` of
-    sorted channels, both operands arguments, and at most a `to_real`, or
-    behind a convolution a `requantize`, that reads it. Levels 1 and 2 are products of bit planes by `mma.m16n8k256.b1
-    and.popc`, a pair of planes (i, j) counting `2^(i+j)`; level 4 spreads
-    nibbles to bytes for `mma.m16n8k32.u8`, level 8 is signed bytes. The sums of the activations' codes,
-    which turn codes into level values, are one more MMA with a fragment of
-    ones.
+    sorted channels, both operands arguments, and at most what reads it:
+    `to_real`, `to_carrier` and the `add` of an argument, or behind a
+    convolution `requantize` to sorted channels. Levels 1 and 2 are products of
+    bit planes by `mma.m16n8k256.b1 and.popc`, a pair of planes (i, j) counting
+    `2^(i+j)`; level 4 spreads nibbles to bytes for `mma.m16n8k32.u8`, level 8
+    is signed bytes. The sums of the activations' codes, which turn codes into
+    level values, are one more MMA with a fragment of ones.
+
+    What hetprec-outline-kernels made of a network becomes kernels in the same
+    way, linear layers as convolutions whose window is the image; any other op
+    is a kernel with a thread for an element or for 32 codes of a pixel. The
+    module then has the attributes `hetprec.network` (launches in order and the
+    buffers between them) and `hetprec.constants` (weights as kernels read them,
+    and tables).
 
     A `gemm` computes blocks of 128 x 128 from stages in shared memory; all
     segments share one set of accumulators, multiplied by the ratio of product

@@ -42,7 +42,12 @@ private:
   FailureOr<std::string> bind(func::CallOp call, const KernelProgram &program,
                               const Buffer &argument);
   std::string add(const Twine &name, NetworkBuffer buffer);
-  std::string addConstant(const Twine &name, ArrayRef<int32_t> words);
+  std::string addConstant(const Twine &name, ArrayRef<char> bytes);
+  std::string addConstant(const Twine &name, ArrayRef<int32_t> words) {
+    return addConstant(
+        name, ArrayRef<char>(reinterpret_cast<const char *>(words.data()),
+                             words.size() * 4));
+  }
   void placeScratch();
 
   func::FuncOp function;
@@ -57,8 +62,8 @@ private:
 
 } // namespace
 
-/// The codes of constant weights, or null.
-static DenseElementsAttr getWeights(Value value) {
+/// What `value` is if it is a constant, or null.
+static DenseElementsAttr getConstant(Value value) {
   auto constant = value.getDefiningOp<arith::ConstantOp>();
   return constant ? dyn_cast<DenseElementsAttr>(constant.getValue())
                   : DenseElementsAttr();
@@ -73,12 +78,11 @@ std::string Network::add(const Twine &name, NetworkBuffer buffer) {
   return unique;
 }
 
-std::string Network::addConstant(const Twine &name, ArrayRef<int32_t> words) {
+std::string Network::addConstant(const Twine &name, ArrayRef<char> bytes) {
   constants.resize(llvm::alignTo(constants.size(), kAlignment));
-  NetworkBuffer buffer = {int64_t(words.size()) * 4, "constant",
+  NetworkBuffer buffer = {int64_t(bytes.size()), "constant",
                           int64_t(constants.size())};
-  constants.append(reinterpret_cast<const char *>(words.data()),
-                   words.size() * 4);
+  constants.append(bytes.begin(), bytes.end());
   return add(name, buffer);
 }
 
@@ -117,29 +121,30 @@ FailureOr<std::string> Network::bind(func::CallOp call,
   std::string name = (call.getCallee() + "." + argument.name).str();
   if (!argument.contents.empty())
     return addConstant(name, argument.contents);
-  if (argument.role == "weights") {
-    DenseElementsAttr codes = getWeights(call.getOperand(argument.argument));
-    if (!codes)
+  if (argument.role == "weights" || argument.role == "row_bias") {
+    DenseElementsAttr constant =
+        getConstant(call.getOperand(argument.argument));
+    if (!constant)
       return call.emitOpError("must have constant weights");
-    return addConstant(name, program.layout->packWeights(
-                                 llvm::to_vector(codes.getValues<int8_t>())));
-  }
-  if (argument.role == "row_bias") {
-    // Of the weights, behind which it is bound.
-    DenseElementsAttr codes;
-    for (Value operand : call.getOperands())
-      if (DenseElementsAttr found = getWeights(operand))
-        codes = found;
-    std::vector<int32_t> bias =
-        program.layout->getRowBias(llvm::to_vector(codes.getValues<int8_t>()));
+    auto codes = llvm::to_vector(constant.getValues<int8_t>());
+    if (argument.role == "weights")
+      return addConstant(name, program.layout->packWeights(codes));
+    std::vector<int32_t> bias = program.layout->getRowBias(codes);
     bias.resize(argument.size);
     return addConstant(name, bias);
   }
   if (argument.argument >= 0) {
     Value operand = call.getOperand(argument.argument);
+    if (DenseElementsAttr constant = getConstant(operand)) {
+      SmallVector<char> bytes;
+      int64_t copies = constant.isSplat() ? constant.getNumElements() : 1;
+      for (int64_t i = 0; i < copies; ++i)
+        llvm::append_range(bytes, constant.getRawData());
+      return addConstant(name, bytes);
+    }
     auto found = nameOf.find(operand);
     if (found == nameOf.end())
-      return call.emitOpError("reads a constant that is no weight");
+      return call.emitOpError("reads what no kernel makes");
     return found->second;
   }
   return add(name, {getBytes(argument), "scratch"});

@@ -257,7 +257,8 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
                      product->weights.getArgNumber()},
                     activations};
   if (layout.hasRowBias())
-    main.arguments.push_back({"row_bias", i32, rows, "row_bias", true});
+    main.arguments.push_back({"row_bias", i32, rows, "row_bias", true,
+                              product->weights.getArgNumber()});
   if (isGemm)
     main.arguments.push_back({"sums", i32, numSums, "scratch", true});
   if (result != KernelResult::Accumulator) {

@@ -33,6 +33,12 @@ static bool isViewFor(Operation *op, Operation *user) {
              user);
 }
 
+/// Whether `value` is none that a kernel makes.
+static bool isOfNetwork(Value value) {
+  Operation *made = value.getDefiningOp();
+  return !made || made->hasTrait<OpTrait::ConstantLike>();
+}
+
 /// The one user of the only result, if it is an `OpTy`.
 template <typename OpTy> static OpTy getOnlyUser(Operation *op) {
   return op->hasOneUse() ? dyn_cast<OpTy>(*op->user_begin()) : OpTy();
@@ -111,7 +117,7 @@ func::CallOp OutlineKernelsPass::Outliner::call(Location loc, StringRef name,
   kernel.setPrivate();
   kernel->setAttr(kKernelAttr, b.getUnitAttr());
   for (auto [i, input] : llvm::enumerate(inputs))
-    if (isa<BlockArgument>(input))
+    if (isOfNetwork(input))
       kernel.setArgAttr(i, kBoundaryAttr, b.getUnitAttr());
   auto inside = OpBuilder::atBlockBegin(kernel.addEntryBlock());
   IRMapping map;
@@ -124,14 +130,28 @@ func::CallOp OutlineKernelsPass::Outliner::call(Location loc, StringRef name,
   return func::CallOp::create(b, loc, kernel, inputs);
 }
 
+/// Whether a kernel reads `use` in an order of its own: weights are packed at
+/// compile time, reals are read as they lie.
+static bool isMoved(OpOperand &use) {
+  Operation *user = use.getOwner();
+  bool isWeights = isa<Conv2DOp, MatmulOp>(user) && use.getOperandNumber() == 1;
+  return !isWeights && !getElementTypeOrSelf(use.get().getType()).isF32();
+}
+
 void OutlineKernelsPass::Outliner::moveArguments() {
-  b.setInsertionPointToStart(&function.getBody().front());
-  for (BlockArgument argument : function.getArguments()) {
-    if (argument.use_empty() ||
-        getElementTypeOrSelf(argument.getType()).isF32())
+  Block &body = function.getBody().front();
+  SmallVector<Value> given(function.getArguments());
+  for (Operation &op : body)
+    if (op.hasTrait<OpTrait::ConstantLike>())
+      given.push_back(op.getResult(0));
+  for (Value value : given) {
+    if (llvm::none_of(value.getUses(), isMoved))
       continue;
-    auto moved = call(argument.getLoc(), "take", {}, argument, argument);
-    argument.replaceAllUsesExcept(moved.getResult(0), moved);
+    b.setInsertionPointAfterValue(value);
+    auto moved = call(value.getLoc(), "take", {}, value, value);
+    value.replaceUsesWithIf(moved.getResult(0), [&](OpOperand &use) {
+      return use.getOwner() != moved && isMoved(use);
+    });
   }
 }
 
@@ -143,7 +163,7 @@ void OutlineKernelsPass::Outliner::moveResults() {
     Value value = operand.get();
     ChannelsAttr channels = getChannels(value.getType());
     // Unsorted codes are bytes already. A buffer is one result.
-    if (given.insert(value).second && !isa<BlockArgument>(value) &&
+    if (given.insert(value).second && !isOfNetwork(value) &&
         !(channels && channels.isSegmented()))
       continue;
     auto moved = call(terminator->getLoc(), "give", {}, value, value);

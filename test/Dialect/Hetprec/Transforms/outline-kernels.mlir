@@ -103,3 +103,21 @@ func.func @product(%x: tensor<1x2xi8, #a>, %w: tensor<3x2xi8, #w>) -> tensor<1x3
   %acc = hetprec.matmul %x, %w : tensor<1x2xi8, #a>, tensor<3x2xi8, #w> -> tensor<1x3xi32>
   return %acc : tensor<1x3xi32>
 }
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1, 2]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [1, 2]>
+
+// Constant codes are taken as an argument's are, weights are passed on.
+// CHECK-LABEL: func.func @constant(
+// CHECK-DAG: %[[X:.+]] = arith.constant dense<[{{\[}}1, 3]]>
+// CHECK-DAG: %[[W:.+]] = arith.constant dense<1>
+// CHECK: %[[TAKEN:.+]] = call @constant_0_take(%[[X]])
+// CHECK: call @constant_1_matmul(%[[TAKEN]], %[[W]])
+func.func @constant() -> tensor<1x3xi32> {
+  %x = arith.constant dense<[[1, 3]]> : tensor<1x2xi8, #a>
+  %w = arith.constant dense<1> : tensor<3x2xi8, #w>
+  %acc = hetprec.matmul %x, %w : tensor<1x2xi8, #a>, tensor<3x2xi8, #w> -> tensor<1x3xi32>
+  return %acc : tensor<1x3xi32>
+}
