@@ -52,6 +52,15 @@ struct Source {
 using PickByLevel =
     llvm::function_ref<Value(llvm::function_ref<float(int8_t level)>)>;
 
+/// What turns a convolution's weights into what a product of a code's value
+/// with them counts in the accumulator (HP11).
+struct DirectWeights {
+  ChannelsAttr channels; ///< of the activations
+  int64_t rows, groups;
+
+  std::vector<int32_t> getValues(ArrayRef<int8_t> codes) const;
+};
+
 /// One kernel while it is written.
 class Element {
 public:
@@ -74,7 +83,11 @@ private:
   Value computeElement(Value pixel, Value channel);
   Value computeCode(PickByLevel pick, Value pixel, Value channel);
   Value computeByte(Value pixel, Value channel);
-  Value sumWindow(SumPool2DOp pool, Value pixel, Value channel);
+  /// The sum of what `get` makes of the pixel at each tap inside the image.
+  Value sumWindow(const Window &window, Value pixel,
+                  llvm::function_ref<Value(Value at, Value tap)> get);
+  Value sumCodes(SumPool2DOp pool, Value pixel, Value channel);
+  Value sumProducts(Conv2DOp conv, Value pixel, Value row);
 
   OpBuilder &b;
   KernelBuilder k;
@@ -93,12 +106,32 @@ private:
   /// begin.
   std::vector<float> reals;
   SmallVector<int64_t> firstReal;
+  /// Of a convolution's mid-rise activations, by channel: a code's value is
+  /// (code ^ flip) * factor + shift.
+  SmallVector<int64_t> flips, factors, shifts;
   std::optional<PackedLayout> packed;
   KernelArguments args;
-  Value levelTable, realTable, firstTable;
+  Value levelTable, realTable, firstTable, flipTable, factorTable, shiftTable;
 };
 
 } // namespace
+
+std::vector<int32_t> DirectWeights::getValues(ArrayRef<int8_t> codes) const {
+  int64_t perGroup = int64_t(channels.getBits().size()) / groups;
+  int64_t taps = int64_t(codes.size()) / (rows * perGroup);
+  std::vector<int32_t> values;
+  values.reserve(codes.size());
+  for (auto [i, code] : llvm::enumerate(codes)) {
+    int64_t row = int64_t(i) / taps / perGroup;
+    int64_t group = row / (rows / groups);
+    int8_t level =
+        channels.getBits()[group * perGroup + int64_t(i) / taps % perGroup];
+    int value = level == 8 ? code : 2 * code + 1 - (1 << level);
+    values.push_back(value * getProductCount(channels.getGrid(), level,
+                                             channels.getFinestLevel()));
+  }
+  return values;
+}
 
 /// Groups of codes of a segment: those of its first piece, and all.
 static std::pair<int64_t, int64_t> countGroups(const FragmentSegment &segment) {
@@ -181,6 +214,18 @@ LogicalResult Element::addTables() {
           firstReal.push_back(firstOf[level]);
         return success();
       })
+      .Case([&](Conv2DOp conv) {
+        ChannelsAttr from = getChannels(conv.getInput().getType());
+        if (from.getGrid() == Grid::Unsigned)
+          return success();
+        for (int8_t level : from.getBits()) {
+          // The symmetric level's bytes are signed.
+          flips.push_back(level == 8 ? 0x80 : 0);
+          factors.push_back(level == 8 ? 1 : 2);
+          shifts.push_back(level == 8 ? -0x80 : 1 - (1 << level));
+        }
+        return success();
+      })
       .Case<AddOp, SumPool2DOp, FlattenOp>([](auto) { return success(); })
       .Case([&](PermuteOp permute) {
         if (permute.getAxis() == 1)
@@ -231,6 +276,15 @@ Launch Element::describe() {
   addTable("levels", i32, levels, fromInt);
   addTable("reals", f32, reals, fromFloat);
   addTable("first_reals", i32, firstReal, fromInt);
+  addTable("flips", i32, flips, fromInt);
+  addTable("factors", i32, factors, fromInt);
+  addTable("shifts", i32, shifts, fromInt);
+  if (auto conv = dyn_cast_or_null<Conv2DOp>(op)) {
+    auto filter = cast<BlockArgument>(conv.getFilter());
+    launch.arguments.push_back({"weights", i32,
+                                conv.getFilter().getType().getNumElements(),
+                                "weights", true, filter.getArgNumber()});
+  }
   int64_t threads = shape.getNumPixels() * shape.channels;
   Buffer output = {"output", getElementTypeOrSelf(result.getType()), threads,
                    "output", false};
@@ -255,7 +309,14 @@ FailureOr<KernelProgram> Element::emit() {
   shape = PixelShape::get(result);
   if (codes && codes.isSegmented() && !isGiven)
     packed = PackedLayout::get(codes);
-  for (Value operand : op ? op->getOperands() : ValueRange(result))
+  auto conv = dyn_cast_or_null<Conv2DOp>(op);
+  // Weights are read as they are packed.
+  SmallVector<Value> read = {result};
+  if (op)
+    read.assign(op->operand_begin(), op->operand_end());
+  if (conv)
+    read.pop_back();
+  for (Value operand : read)
     if (failed(addSource(operand)))
       return failure();
   if (auto permute = dyn_cast_or_null<PermuteOp>(op)) {
@@ -283,6 +344,12 @@ FailureOr<KernelProgram> Element::emit() {
       realTable = argument;
     else if (name == "first_reals")
       firstTable = argument;
+    else if (name == "flips")
+      flipTable = argument;
+    else if (name == "factors")
+      factorTable = argument;
+    else if (name == "shifts")
+      shiftTable = argument;
   }
   Value block = gpu::BlockIdOp::create(b, loc, gpu::Dimension::x);
   Value thread = gpu::ThreadIdOp::create(b, loc, gpu::Dimension::x);
@@ -295,6 +362,11 @@ FailureOr<KernelProgram> Element::emit() {
   b.setInsertionPointAfter(kernel);
   KernelProgram program;
   program.launches.push_back(std::move(launch));
+  if (conv)
+    program.packWeights =
+        [weights = DirectWeights{getChannels(conv.getInput().getType()),
+                                 shape.channels, int64_t(conv.getGroups())}](
+            ArrayRef<int8_t> codes) { return weights.getValues(codes); };
   return program;
 }
 
@@ -468,7 +540,9 @@ Value Element::computeElement(Value pixel, Value channel) {
   if (codes)
     return computeByte(pixel, channel);
   if (auto pool = dyn_cast_or_null<SumPool2DOp>(op))
-    return sumWindow(pool, pixel, channel);
+    return sumCodes(pool, pixel, channel);
+  if (auto conv = dyn_cast_or_null<Conv2DOp>(op))
+    return sumProducts(conv, pixel, channel);
   Value value = load(0, pixel, channel);
   if (isa_and_nonnull<DequantizeOp>(op)) {
     Value at = k.add(loadTable(firstTable, channel), value);
@@ -537,28 +611,30 @@ Value Element::computeCode(PickByLevel pick, Value pixel, Value channel) {
   return k.toCode(codes.getGrid(), real, pick);
 }
 
-Value Element::sumWindow(SumPool2DOp pool, Value pixel, Value channel) {
-  PixelShape from = sources[0].getShape();
-  ArrayRef<int64_t> kernel = pool.getKernel(), strides = pool.getStrides(),
-                    pads = pool.getPads();
-  Value row = k.div(pixel, shape.width);
-  Value image = k.div(row, shape.height);
-  Value top = k.mul(k.rem(row, shape.height), strides[0]);
-  Value left = k.mul(k.rem(pixel, shape.width), strides[1]);
+Value Element::sumWindow(const Window &window, Value pixel,
+                         llvm::function_ref<Value(Value at, Value tap)> get) {
+  Value row = k.div(pixel, window.outWidth);
+  Value image = k.div(row, window.outHeight);
+  Value top = k.mul(k.rem(row, window.outHeight), window.strides[0]);
+  Value left = k.mul(k.rem(pixel, window.outWidth), window.strides[1]);
   auto loop = scf::ForOp::create(
-      b, loc, k.index(0), k.index(kernel[0] * kernel[1]), k.index(1), k.i32(0),
+      b, loc, k.index(0), k.index(window.getNumTaps()), k.index(1), k.i32(0),
       [&](OpBuilder &, Location, Value tap, ValueRange sums) {
         // Negative numbers are large ones here.
-        Value y = k.add(k.add(top, k.div(tap, kernel[1])), -pads[0]);
-        Value x = k.add(k.add(left, k.rem(tap, kernel[1])), -pads[1]);
-        Value isInside = arith::AndIOp::create(b, loc, k.less(y, from.height),
-                                               k.less(x, from.width));
+        Value tapY = k.div(tap, window.taps[1]);
+        Value tapX = k.rem(tap, window.taps[1]);
+        Value y = k.add(k.add(top, k.mul(tapY, window.dilations[0])),
+                        -window.pads[0]);
+        Value x = k.add(k.add(left, k.mul(tapX, window.dilations[1])),
+                        -window.pads[1]);
+        Value isInside = arith::AndIOp::create(b, loc, k.less(y, window.height),
+                                               k.less(x, window.width));
         auto branch = scf::IfOp::create(
             b, loc, isInside,
             [&](OpBuilder &, Location) {
-              Value at = k.add(k.mul(image, from.height), y);
-              at = k.add(k.mul(at, from.width), x);
-              scf::YieldOp::create(b, loc, load(0, at, channel));
+              Value at = k.add(k.mul(image, window.height), y);
+              at = k.add(k.mul(at, window.width), x);
+              scf::YieldOp::create(b, loc, get(at, tap));
             },
             [&](OpBuilder &, Location) {
               scf::YieldOp::create(b, loc, k.i32(0));
@@ -566,6 +642,52 @@ Value Element::sumWindow(SumPool2DOp pool, Value pixel, Value channel) {
         scf::YieldOp::create(b, loc, k.add(sums.front(), branch.getResult(0)));
       });
   return loop.getResult(0);
+}
+
+Value Element::sumCodes(SumPool2DOp pool, Value pixel, Value channel) {
+  PixelShape from = sources[0].getShape();
+  Window window = {from.images,  from.height, from.width,
+                   shape.height, shape.width, {},
+                   {},           {},          {1, 1}};
+  for (int i = 0; i < 2; ++i) {
+    window.taps[i] = pool.getKernel()[i];
+    window.strides[i] = pool.getStrides()[i];
+    window.pads[i] = pool.getPads()[i];
+  }
+  return sumWindow(window, pixel,
+                   [&](Value at, Value) { return load(0, at, channel); });
+}
+
+Value Element::sumProducts(Conv2DOp conv, Value pixel, Value row) {
+  Window window = Window::get(conv);
+  int64_t groups = conv.getGroups();
+  int64_t channels = sources[0].getShape().channels / groups;
+  Value first = k.mul(k.div(row, shape.channels / groups), channels);
+  Value weights = k.mul(row, channels * window.getNumTaps());
+  auto multiply = [&](Value lhs, Value rhs) -> Value {
+    return arith::MulIOp::create(b, loc, lhs, rhs);
+  };
+  // HP13: a tap outside the image is in no sum.
+  return sumWindow(window, pixel, [&](Value at, Value tap) {
+    auto loop = scf::ForOp::create(
+        b, loc, k.index(0), k.index(channels), k.index(1), k.i32(0),
+        [&](OpBuilder &, Location, Value own, ValueRange sums) {
+          Value channel = k.add(first, own);
+          Value value = load(0, at, channel);
+          if (flipTable) {
+            value = arith::XOrIOp::create(b, loc, value,
+                                          loadTable(flipTable, channel));
+            value = k.add(multiply(value, loadTable(factorTable, channel)),
+                          loadTable(shiftTable, channel));
+          }
+          Value weight = loadTable(
+              args.weights,
+              k.add(k.add(weights, k.mul(own, window.getNumTaps())), tap));
+          scf::YieldOp::create(b, loc,
+                               k.add(sums.front(), multiply(value, weight)));
+        });
+    return loop.getResult(0);
+  });
 }
 
 FailureOr<KernelProgram> sysmol::emitElementKernel(OpBuilder &b,

@@ -12,6 +12,7 @@
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
 
 namespace sysmol {
 #define GEN_PASS_DEF_CONVERTHETPRECTOGPUPASS
@@ -33,11 +34,11 @@ private:
 };
 } // namespace
 
-/// Whether `function` is a kernel for a product.
+/// Whether `function` is a product of a network or by itself.
 static bool isProduct(func::FuncOp function) {
   return !function->hasAttr(kKernelAttr) ||
-         !function.getOps<Conv2DOp>().empty() ||
-         !function.getOps<MatmulOp>().empty();
+         llvm::any_of(function.getOps(),
+                      [](Operation &op) { return isForTensorCores(&op); });
 }
 
 LogicalResult ConvertHetprecToGPU::convertAll(gpu::GPUModuleOp kernels) {

@@ -5,6 +5,7 @@
 
 #include "KernelBuilder.h"
 #include "PackedResults.h"
+#include <functional>
 
 namespace sysmol {
 
@@ -33,8 +34,10 @@ int64_t getBytes(const Buffer &buffer);
 /// What a function became: launches, in order.
 struct KernelProgram {
   llvm::SmallVector<Launch> launches;
-  /// Of a product.
+  /// Of a product for tensor cores.
   std::optional<FragmentLayout> layout = std::nullopt;
+  /// Of a product: its buffer of weights, from codes `[rows, channels, taps]`.
+  std::function<std::vector<int32_t>(llvm::ArrayRef<int8_t>)> packWeights;
 };
 
 /// An empty kernel for `launch` and its arguments; the builder is inside it

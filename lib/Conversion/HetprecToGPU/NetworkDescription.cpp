@@ -128,7 +128,7 @@ FailureOr<std::string> Network::bind(func::CallOp call,
       return call.emitOpError("must have constant weights");
     auto codes = llvm::to_vector(constant.getValues<int8_t>());
     if (argument.role == "weights")
-      return addConstant(name, program.layout->packWeights(codes));
+      return addConstant(name, program.packWeights(codes));
     std::vector<int32_t> bias = program.layout->getRowBias(codes);
     bias.resize(argument.size);
     return addConstant(name, bias);

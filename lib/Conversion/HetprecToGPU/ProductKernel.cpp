@@ -282,6 +282,9 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
 
   KernelProgram program;
   program.layout = layout;
+  program.packWeights = [layout](ArrayRef<int8_t> codes) {
+    return layout.packWeights(codes);
+  };
   gpu::GPUFuncOp mainKernel;
   if (isGemm) {
     Launch sums = {name + "_sums",

@@ -78,3 +78,23 @@ func.func @main(%x: tensor<1x1x4x4xf32> {hetprec.name = "image"}) -> tensor<1x2x
 func.func @codes(%x: tensor<3x2xi8, #a>) -> tensor<3x2xi8, #a> {
   return %x : tensor<3x2xi8, #a>
 }
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2, 4]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2, 4], groups = 2>
+
+// Groups, and padding where the grid has no zero, are computed without tensor
+// cores: weights are values times what their product counts (64 and 1).
+// CHECK: hetprec.constants = dense<[{{.*}}-64, -1, -1, -1, {{.*}}3, 0, 0, 0]>
+// CHECK-LABEL: gpu.func @direct_1_direct_conv_2d(
+// CHECK: scf.for
+// CHECK: arith.xori
+// CHECK: arith.muli
+// CHECK-NOT: nvvm.mma
+func.func @direct(%x: tensor<1x2x3x3xf32>) -> tensor<1x2x3x3xi32> {
+  %w = arith.constant dense<[[[[0]]], [[[9]]]]> : tensor<2x1x1x1xi8, #w>
+  %q = hetprec.quantize %x : tensor<1x2x3x3xf32> to tensor<1x2x3x3xi8, #a>
+  %acc = hetprec.conv_2d %q, %w groups = 2 : tensor<1x2x3x3xi8, #a>, tensor<2x1x1x1xi8, #w> -> tensor<1x2x3x3xi32>
+  return %acc : tensor<1x2x3x3xi32>
+}

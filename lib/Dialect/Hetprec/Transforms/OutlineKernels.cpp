@@ -22,6 +22,17 @@ bool sysmol::hetprec::isKernel(func::FuncOp function) {
          llvm::all_of(first.getOperands(), llvm::IsaPred<BlockArgument>);
 }
 
+bool sysmol::hetprec::isForTensorCores(Operation *product) {
+  auto conv = dyn_cast<Conv2DOp>(product);
+  if (!conv)
+    return isa<MatmulOp>(product);
+  ChannelsAttr channels = getChannels(conv.getInput().getType());
+  bool isPadded = llvm::any_of(conv.getPads(), [](int64_t p) { return p; });
+  bool hasZero =
+      channels.getGrid() == Grid::Unsigned || channels.getLevels().front() == 8;
+  return conv.getGroups() == 1 && (!isPadded || hasZero);
+}
+
 /// Whether `op` only says where its input's values are, and `user` may read
 /// them there. Codes of another order of channels are other words.
 static bool isViewFor(Operation *op, Operation *user) {
@@ -195,9 +206,12 @@ void OutlineKernelsPass::Outliner::outline(ArrayRef<Operation *> group) {
     take(op);
 
   b.setInsertionPoint(last);
-  auto made =
-      call(group.front()->getLoc(), group.front()->getName().stripDialect(),
-           body.getArrayRef(), inputs, last->getResult(0));
+  Operation *first = group.front();
+  bool isDirect = isa<Conv2DOp>(first) && !isForTensorCores(first);
+  auto made = call(first->getLoc(),
+                   isDirect ? StringRef("direct_conv_2d")
+                            : first->getName().stripDialect(),
+                   body.getArrayRef(), inputs, last->getResult(0));
   last->replaceAllUsesWith(made);
   for (Operation *op : llvm::reverse(group))
     op->erase();
@@ -217,7 +231,7 @@ void OutlineKernelsPass::Outliner::run() {
       continue; // part of its readers
     SmallVector<Operation *, 3> &group = groups.emplace_back();
     group.push_back(&op);
-    if (isa<Conv2DOp, MatmulOp>(op))
+    if (isForTensorCores(&op))
       fuseEpilogue(group);
     grouped.insert_range(group);
   }

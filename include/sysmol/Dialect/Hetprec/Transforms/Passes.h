@@ -23,6 +23,11 @@ enum class Phase { Model, Plan, Packed, Loops, Vectors };
 /// already, or was made one by hetprec-outline-kernels; else it is a network.
 bool isKernel(mlir::func::FuncOp function);
 
+/// Whether tensor cores can compute a product: not where it has groups, nor
+/// where it pads activations of the mid-rise grid below 8 bits, which has no
+/// zero. Others are computed directly, on a GPU.
+bool isForTensorCores(mlir::Operation *product);
+
 /// Teaches one-shot bufferization the packed ops.
 void registerBufferizableOpInterfaceExternalModels(
     mlir::DialectRegistry &registry);

@@ -251,9 +251,10 @@ def OutlineKernelsPass
     its ops become private functions with the attribute `hetprec.kernel`, called
     in order; weights are passed to them. A kernel is
 
-    - a product, with the flatten in front of it, and what reads its result
-      alone: `to_real`, `requantize` to sorted channels, or `to_carrier` and the
-      `add` of a carrier that is there before;
+    - a product for tensor cores (no groups, no padding where the grid has no
+      zero), with the flatten in front of it, and what reads its result alone:
+      `to_real`, `requantize` to sorted channels, or `to_carrier` and the `add`
+      of a carrier that is there before;
     - any other op, with the permutes of sums and reals that it reads;
     - nothing but a tensor that the network takes or gives: all that it takes but
       reals, and the sorted codes that it gives.
