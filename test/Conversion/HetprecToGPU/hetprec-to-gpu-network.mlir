@@ -85,10 +85,9 @@ func.func @codes(%x: tensor<3x2xi8, #a>) -> tensor<3x2xi8, #a> {
 #w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2, 4], groups = 2>
 
 // Groups, and padding where the grid has no zero, are computed without tensor
-// cores: weights are values times what their product counts (64 and 1).
-// CHECK: hetprec.constants = dense<[{{.*}}-64, -1, -1, -1, {{.*}}3, 0, 0, 0]>
+// cores: weights are values times what their product counts, -3 * 16 and 3 * 1.
+// CHECK: hetprec.constants = dense<"{{.*}}D0FFFFFF03000000">
 // CHECK-LABEL: gpu.func @direct_1_direct_conv_2d(
-// CHECK: scf.for
 // CHECK: arith.xori
 // CHECK: arith.muli
 // CHECK-NOT: nvvm.mma
