@@ -330,11 +330,10 @@ SmallVector<float> sysmol::hetprec::getLevelReals(ChannelsAttr encoding,
   double scale = encoding.getScale().front();
   SmallVector<float> values;
   for (int code = 0; code < 1 << level; ++code)
-    values.push_back(float(encoding.getGrid() == Grid::Unsigned
-                               ? scale * code / ((1 << level) - 1)
-                           : level == 8 ? scale * 0x1p-6 * int8_t(code)
-                                        : scale *
-                                              std::ldexp(1.0, 1 - int(level)) *
-                                              (2 * code + 1 - (1 << level))));
+    values.push_back(float(
+        encoding.getGrid() == Grid::Unsigned ? scale * code / ((1 << level) - 1)
+        : level == 8 ? scale * 0x1p-6 * int8_t(code)
+                     : scale * std::ldexp(1.0, 1 - int(level)) *
+                           (2 * code + 1 - (1 << level))));
   return values;
 }

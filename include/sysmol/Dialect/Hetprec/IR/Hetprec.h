@@ -75,8 +75,8 @@ inline constexpr llvm::StringLiteral kParallelAttrName = "hetprec.parallel";
 
 /// What reals are multiplied with for codes of `level` (HP7-HP9).
 float getQuantizeMultiplier(ChannelsAttr encoding, int64_t level);
-/// The reals that the codes 0 to 2^level - 1 of an activation mean, each rounded
-/// once (HP3-HP5); of the symmetric level the codes are bytes.
+/// The reals that the codes 0 to 2^level - 1 of an activation mean, each
+/// rounded once (HP3-HP5); of the symmetric level the codes are bytes.
 llvm::SmallVector<float> getLevelReals(ChannelsAttr encoding, int64_t level);
 
 /// Largest magnitude of a level value `q(k)` (HP3-HP5).
