@@ -178,6 +178,7 @@ static sysmol::GPUCompileOptions toGPU(const sysmol::CompileOptions &options) {
   gpu.chip = options.targets.front();
   gpu.emit = options.emit;
   gpu.phase = options.phase;
+  gpu.name = options.name;
   gpu.batch = options.batch;
   gpu.goldenPairs = options.goldenPairs;
   gpu.seed = options.seed;

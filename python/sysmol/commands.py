@@ -357,8 +357,8 @@ def _verify_gpu(options: Any) -> int:
     from sysmol.gpu import Network
     from sysmol.gpu.network import read, verify_emulated
 
-    if options.target:
-        raise UsageError("--target is for bundles; a network for a GPU has one target")
+    if options.target or options.threads:
+        raise UsageError("--target and --threads are for bundles, not for a network for a GPU")
     description = read(options.bundle)
     if options.emulate:
         pairs, where = verify_emulated(options.bundle), "emulated"

@@ -75,7 +75,7 @@ def test_a_description_is_read(compiled: Path) -> None:
     (image,), (output,) = read.inputs, read.outputs
     assert (image.name, image.shape, image.strides) == ("image", (2, 2, 3, 3), (18, 9, 3, 1))
     assert (output.name, output.shape, output.strides) == ("map", (2, 3, 3, 3), (27, 1, 9, 3))
-    assert read.launches[0].entry == "main_0_quantize"
+    assert read.launches[0].entry == "network_0_quantize"
     assert len(read.golden) == 2
     assert compiled.with_suffix(".bin") == read.data
 
@@ -115,6 +115,10 @@ def test_a_difference_is_named(compiled: Path, tmp_path: Path) -> None:
         (lambda table: table.update(arena_bytes=-1), "'arena_bytes' must be 0 to"),
         (lambda table: table.update(arena_bytes=8), "is not inside the arena's 8 bytes"),
         (lambda table: table.update(inputs=["map"]), "'inputs' must name buffers of role input"),
+        (lambda table: table.update(outputs=["map", "map"]), "each once"),
+        (lambda table: table.update(data="a\0b"), "'data' has a byte 0"),
+        (lambda table: table["buffers"]["map"].update(bytes=217), "does not fit"),
+        (lambda table: table["buffers"]["map"].update(shape=[True] * 4), "must hold integers"),
         (lambda table: table.update(inputs=[[]]), "'inputs' must name buffers of role input"),
         (lambda table: table.update(golden=[{"inputs": [], "outputs": []}]), "1 and 1 offsets"),
         (lambda table: table["buffers"]["map"].update(role="heavy"), "'role' is 'heavy'"),
@@ -164,7 +168,7 @@ def test_the_command_line(
         (["compile", "net.onnx", "--target", "sm_90", "--target", "sm_80"], "the only target"),
         (["compile", "net.onnx", "--target", "sm_90", "--profile"], "are for CPUs"),
         (["verify", "net.smol", "--emulate"], "--emulate is for networks of GPUs"),
-        (["verify", str(output), "--target", "sm_80"], "--target is for bundles"),
+        (["verify", str(output), "--target", "sm_80"], "--target and --threads are for bundles"),
     ]:
         assert main(arguments) == 2
         assert reason in capsys.readouterr().err

@@ -157,6 +157,7 @@ int main(int argc, char **argv) {
     gpu.emit = options.emit;
     if (phase.getNumOccurrences())
       gpu.phase = phase;
+    gpu.name = name;
     gpu.batch = batch;
     gpu.goldenPairs = golden;
     gpu.seed = seed;

@@ -141,8 +141,15 @@ static std::optional<Failure> writeFile(llvm::StringRef path,
 static std::optional<Failure> split(llvm::StringRef option,
                                     const Description &description,
                                     std::string &name, std::string &file) {
-  auto [left, right] = option.split('=');
-  if (right.empty() || !description.buffers.count(left.str()))
+  // Names and paths may have '=' in them.
+  size_t at = option.find('=');
+  while (at != llvm::StringRef::npos &&
+         !description.buffers.count(option.take_front(at).str()))
+    at = option.find('=', at + 1);
+  llvm::StringRef left = option.take_front(at);
+  llvm::StringRef right =
+      option.drop_front(std::min(at, option.size() - 1) + 1);
+  if (right.empty())
     return Failure{
         Usage,
         ("'" + option + "' must be NAME=FILE with the name of a buffer").str()};

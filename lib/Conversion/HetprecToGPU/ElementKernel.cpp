@@ -168,6 +168,9 @@ LogicalResult Element::addSource(Value operand) {
     return function.emitOpError()
            << "reads " << type << ", which has no elements";
   ChannelsAttr channels = getChannels(type);
+  if (type.getElementType().isInteger(8) && !channels)
+    return function.emitOpError()
+           << "reads " << type << ", bytes without an encoding";
   bool isTaken = function.getArgAttr(source.argument.getArgNumber(),
                                      kBoundaryAttr) != nullptr;
   source.order = isTaken                              ? Order::Boundary

@@ -186,10 +186,13 @@ chooseLayout(const Product &product, GPUKernelKind kernel, bool warpgroups) {
   int64_t batch = cast<ShapedType>(product.activations.getType()).getDimSize(0);
   bool isGemm = window || kernel == GPUKernelKind::Gemm ||
                 (kernel == GPUKernelKind::Auto && batch > kMaxGemvBatch);
+  StringRef what =
+      isa<Conv2DOp>(op) ? "a convolution" : "a product of a network";
   if (window && kernel == GPUKernelKind::Gemv)
-    return op->emitOpError("is a convolution, which has no gemv");
+    return op->emitOpError() << "is " << what << ", which has no gemv";
   if (window && warpgroups)
-    return op->emitOpError("is a convolution, which has no kernel by wgmma");
+    return op->emitOpError()
+           << "is " << what << ", which has no kernel by wgmma";
   if (!isGemm && batch > kMaxGemvBatch)
     return op->emitOpError()
            << "has " << batch << " rows of activations; gemv takes at most "
@@ -208,9 +211,10 @@ chooseLayout(const Product &product, GPUKernelKind kernel, bool warpgroups) {
   FragmentLayout layout = FragmentLayout::get(channels, *window, rows);
   // Where a pixel is, is computed in 32 bits, and so are rows of codes.
   if (layout.activationWords > INT32_MAX || layout.paddedBatch > INT32_MAX ||
-      layout.paddedRows > INT32_MAX)
-    return op->emitOpError("has more than 2^31 words of activations, pixels of "
-                           "output or rows of weights");
+      layout.paddedRows > INT32_MAX || layout.weightWords > INT32_MAX)
+    return op->emitOpError(
+        "has more than 2^31 words of activations or weights, pixels "
+        "of output or rows of weights");
   return layout;
 }
 

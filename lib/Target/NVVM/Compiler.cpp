@@ -99,18 +99,50 @@ static bool isNetwork(ModuleOp module) {
   return !llvm::all_of(module.getOps<func::FuncOp>(), hetprec::isKernel);
 }
 
-/// What the reference makes of random inputs of a network.
-static llvm::Expected<std::vector<GoldenPair>>
-interpret(ModuleOp module, const GPUCompileOptions &options) {
-  func::FuncOp network = getNetwork(module);
+/// Drops what only our passes may say.
+static void dropOwnAttributes(ModuleOp module) {
+  for (llvm::StringRef name : {kNetworkAttr, kConstantsAttr})
+    module->removeAttr(name);
+  for (auto function : module.getOps<func::FuncOp>()) {
+    function->removeAttr(hetprec::kKernelAttr);
+    auto boundary =
+        StringAttr::get(module.getContext(), hetprec::kBoundaryAttr);
+    for (unsigned i = 0; i < function.getNumArguments(); ++i)
+      function.removeArgAttr(i, boundary);
+    for (unsigned i = 0; i < function.getNumResults(); ++i)
+      function.removeResultAttr(i, boundary);
+  }
+}
+
+/// A kernel's name that PTX cannot spell, or success.
+static llvm::Error checkNames(ModuleOp module) {
+  for (auto function : module.getOps<func::FuncOp>()) {
+    llvm::StringRef name = function.getName();
+    bool isSpelt =
+        !name.empty() && !llvm::isDigit(name.front()) &&
+        llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
+    if (!isSpelt)
+      return makeError("function '" + name +
+                       "' has a name that PTX has not; allowed are letters, "
+                       "digits and _, no digit first");
+  }
+  return llvm::Error::success();
+}
+
+/// Names, types and shapes of what a network takes and gives, or what is wrong
+/// with them.
+static llvm::Error checkInterface(func::FuncOp network,
+                                  const GPUCompileOptions &options) {
   runtime::Metadata metadata;
   // Of no interest: the check wants all of it.
   metadata.Model = metadata.Producer = kNetworkName;
   if (llvm::Error error = describeInterface(network, metadata))
     return error;
-  if (llvm::Error error = checkGolden(metadata, options.goldenPairs))
-    return error;
-  return makeGolden(network, options.goldenPairs, options.seed);
+  for (const auto *tensors : {&metadata.Inputs, &metadata.Outputs})
+    for (const runtime::TensorInfo &tensor : *tensors)
+      if (!llvm::json::isUTF8(tensor.Name))
+        return makeError("the name of an argument or result is not UTF-8");
+  return checkGolden(metadata, options.goldenPairs);
 }
 
 /// Appends golden tensors to `data`; says where they lie.
@@ -181,6 +213,13 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
     return makeError("unknown phase '" + options.phase +
                          "' of a GPU; allowed are gpu and nvvm",
                      FailureKind::Usage);
+  llvm::StringRef extension = llvm::sys::path::extension(output);
+  if (options.emit == EmitKind::Bundle &&
+      llvm::is_contained({".ptx", ".ll", ".bin"}, extension))
+    return makeError(output +
+                         ": .ptx, .ll and .bin files are written beside it; "
+                         "give the output another ending, such as .json",
+                     FailureKind::Usage);
   CompileReport report;
   auto last = std::chrono::steady_clock::now();
   auto lap = [&](const char *phase) {
@@ -207,19 +246,24 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
     return makeError("option warpgroups needs target sm_90a, found " +
                          options.chip,
                      FailureKind::Usage);
+  dropOwnAttributes(**module);
   std::vector<GoldenPair> golden;
   if (isNetwork(**module)) {
     if (std::string why = checkModule(**module); !why.empty())
       return makeError(input + ": " + why);
+    func::FuncOp network = getNetwork(**module);
+    if (llvm::Error error = checkInterface(network, options))
+      return makeError(input + ": " + llvm::toString(std::move(error)));
+    // As on CPUs: kernels are named after it.
+    network.setName(kNetworkName);
     if (options.emit == EmitKind::Bundle) {
-      auto pairs = interpret(**module, options);
+      auto pairs = makeGolden(network, options.goldenPairs, options.seed);
       if (!pairs)
         return makeError(input + ": " + llvm::toString(pairs.takeError()));
       golden = std::move(*pairs);
       lap("golden vectors");
     }
-    if (auto bytes = getNetwork(**module)->getAttrOfType<IntegerAttr>(
-            "hetprec.float_bytes"))
+    if (auto bytes = network->getAttrOfType<IntegerAttr>("hetprec.float_bytes"))
       report.floatBytes = bytes.getInt();
     // Products are written as planned; a network is not.
     PlanPhaseOptions plan;
@@ -229,6 +273,8 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
       return errors.take("phase plan failed");
     lap("plan");
   }
+  if (llvm::Error error = checkNames(**module))
+    return makeError(input + ": " + llvm::toString(std::move(error)));
   buildGPUPhase(gpuPhase, gpuOptions);
   buildNVVMPhase(nvvmPhase);
   if (failed(gpuPhase.run(**module)))
@@ -309,28 +355,33 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
   llvm::json::Object &object = *description.getAsObject();
   object["format"] = network ? "sysmol-gpu-network" : "sysmol-gpu-kernel";
   object["version"] = 1;
-  object["name"] = llvm::sys::path::stem(output);
+  object["name"] =
+      options.name.empty() ? llvm::sys::path::stem(output) : options.name;
   object["arch"] = options.chip;
   object["ptx"] = fileName(ptx);
   object["llvm_ir"] = fileName(ir);
+  std::vector<std::pair<std::string, std::string>> files = {{ptx, code->ptx},
+                                                            {ir, code->llvmIR}};
   if (network) {
     object["data"] = fileName(data);
     auto constants =
         (**module)->getAttrOfType<DenseElementsAttr>(kConstantsAttr);
     llvm::ArrayRef<char> raw = constants.getRawData();
-    std::string bytes(raw.begin(), raw.end());
+    std::string bytes = constants.isSplat()
+                            ? std::string(constants.size(), raw.front())
+                            : std::string(raw.begin(), raw.end());
     object["golden"] = appendGolden(golden, bytes);
-    if (llvm::Error error = writeText(data, bytes))
-      return std::move(error);
+    files.push_back({data, std::move(bytes)});
   }
   std::string text;
   llvm::raw_string_ostream os(text);
   os << llvm::formatv("{0:2}", description) << "\n";
-  if (llvm::Error error = writeText(ptx, code->ptx))
-    return error;
-  if (llvm::Error error = writeText(ir, code->llvmIR))
-    return error;
-  if (llvm::Error error = writeText(output, text))
-    return error;
+  files.push_back({output, std::move(text)});
+  for (size_t i = 0; i < files.size(); ++i)
+    if (llvm::Error error = writeText(files[i].first, files[i].second)) {
+      for (size_t written = 0; written < i; ++written)
+        llvm::sys::fs::remove(files[written].first);
+      return std::move(error);
+    }
   return report;
 }

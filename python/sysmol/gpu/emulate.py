@@ -49,6 +49,7 @@ def call(arguments: Sequence[str], path: Path) -> None:
     done = subprocess.run([str(tool()), *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         message = done.stderr.strip().removeprefix("sysmol-gpu-emulate: error: ")
+        message = message.removeprefix(f"{path}: ")
         raise _ERRORS.get(done.returncode, InternalError)(f"{path}: {message}")
 
 

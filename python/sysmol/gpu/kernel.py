@@ -212,6 +212,8 @@ class Reader:
         value = table[key]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise self.refuse(f"'{key}' must be {kind.__name__}, got {value!r}")
+        if isinstance(value, str) and "\0" in value:
+            raise self.refuse(f"'{key}' has a byte 0 in it")
         return value
 
     def positive(self, table: Mapping[str, Any], key: str) -> int:
@@ -228,7 +230,7 @@ class Reader:
 
     def numbers(self, table: Mapping[str, Any], key: str) -> tuple[int, ...]:
         values = self.get(table, key, list)
-        if not all(isinstance(value, int) for value in values):
+        if not all(type(value) is int for value in values):
             raise self.refuse(f"'{key}' must hold integers, got {values}")
         return tuple(values)
 

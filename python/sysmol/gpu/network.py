@@ -163,7 +163,8 @@ class _NetworkReader(Reader):
         size = self.positive(table, "bytes")
         bad = len(shape) != len(strides) or min((1, *shape)) < 1 or min((0, *strides)) < 0
         last = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=False))
-        if bad or (last + 1) * dtype.itemsize > size or size > _MAX_BYTES:
+        bad |= size > _MAX_BYTES or size % dtype.itemsize != 0
+        if bad or (last + 1) * dtype.itemsize > size:
             raise self.refuse(f"the shape of '{name}' does not fit into its {size} bytes")
         return Tensor(name, dtype, shape, strides, size)
 
@@ -175,8 +176,11 @@ class _NetworkReader(Reader):
 
     def names(self, root: Mapping[str, Any], key: str, tensors: Mapping[str, Tensor]) -> list[str]:
         names = self.get(root, key, list)
-        if not all(isinstance(name, str) and name in tensors for name in names):
-            raise self.refuse(f"'{key}' must name buffers of role {key[:-1]}, got {names}")
+        known = all(isinstance(name, str) and name in tensors for name in names)
+        if not known or len(set(names)) < len(names):
+            raise self.refuse(
+                f"'{key}' must name buffers of role {key[:-1]}, each once, got {names}"
+            )
         return list(names)
 
     def golden(
@@ -195,7 +199,7 @@ class _NetworkReader(Reader):
     def network(self, root: Any) -> Description:
         if not isinstance(root, dict) or root.get("format") != "sysmol-gpu-network":
             raise self.refuse("this is no network for a GPU (format sysmol-gpu-network)")
-        if root.get("version") != 1:
+        if self.get(root, "version", int) != 1:
             raise self.refuse(f"version {root.get('version')} is not known, 1 is")
         arena_bytes = self.get(root, "arena_bytes", int)
         if not 0 <= arena_bytes <= _MAX_BYTES:

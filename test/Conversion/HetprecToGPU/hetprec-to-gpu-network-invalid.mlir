@@ -36,3 +36,25 @@ func.func @grouped(%x: tensor<1x4x5x5xf32>, %w: tensor<4x2x3x3xi8, #w>) -> tenso
   %acc = hetprec.conv_2d %q, %w groups = 2 : tensor<1x4x5x5xi8, #a>, tensor<4x2x3x3xi8, #w> -> tensor<1x4x3x3xi32>
   return %acc : tensor<1x4x3x3xi32>
 }
+
+// -----
+
+// expected-error @+1 {{takes what is no tensor of static shape}}
+func.func @scalar(%x: i32) -> i32 {
+  return %x : i32
+}
+
+// -----
+
+func.func @index(%x: tensor<2x2xf32>) -> tensor<2x2xf32> {
+  // expected-error @+1 {{must make one tensor of static shape to become a kernel}}
+  %c = arith.constant 1 : index
+  return %x : tensor<2x2xf32>
+}
+
+// -----
+
+// expected-error @+1 {{bytes without an encoding}}
+func.func @bytes(%x: tensor<2x2xi8>) -> tensor<2x2xi8> {
+  return %x : tensor<2x2xi8>
+}

@@ -57,6 +57,8 @@ struct GPUCompileOptions {
   std::string phase = "gpu";
   /// Options of `convert-hetprec-to-gpu`, as on its command line.
   std::string kernelOptions;
+  /// In the description; empty: the stem of the output.
+  std::string name;
   /// Of a network: images of one call, golden pairs and their seed.
   unsigned batch = 1, goldenPairs = 2;
   uint64_t seed = 0;

@@ -80,14 +80,32 @@ static void fuseEpilogue(SmallVectorImpl<Operation *> &group) {
     group.push_back(add);
 }
 
+/// Kernels read and make tensors of known shape, one each.
+static LogicalResult checkTensors(func::FuncOp function) {
+  auto isTensor = [](Type type) {
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    return tensor && tensor.hasStaticShape();
+  };
+  if (!llvm::all_of(function.getArgumentTypes(), isTensor))
+    return function.emitOpError("takes what is no tensor of static shape");
+  for (Operation &op : function.getBody().front().without_terminator())
+    if (op.getNumResults() != 1 || !isTensor(op.getResult(0).getType()))
+      return op.emitOpError("must make one tensor of static shape to become a "
+                            "kernel");
+  return success();
+}
+
 namespace {
 struct OutlineKernelsPass
     : sysmol::hetprec::impl::OutlineKernelsPassBase<OutlineKernelsPass> {
   void runOnOperation() override {
     SmallVector<func::FuncOp> functions(getOperation().getOps<func::FuncOp>());
     for (func::FuncOp function : functions)
-      if (function.getBody().hasOneBlock() && !isKernel(function))
+      if (function.getBody().hasOneBlock() && !isKernel(function)) {
+        if (failed(checkTensors(function)))
+          return signalPassFailure();
         Outliner(*this, function).run();
+      }
   }
 
 private:
