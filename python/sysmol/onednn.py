@@ -1,7 +1,8 @@
 """Around a fault of oneDNN 3.12, as PyTorch 2.13 has it, on CPUs without AVX-512.
 
 There the backward pass of a 1x1 convolution with a stride, of an input in channels-last order,
-frees memory twice and ends the process. Residual networks have such shortcuts::
+corrupts memory: the process ends, or never does (seen at 3, 4, 5 and 7 input channels). Residual
+networks have such shortcuts::
 
     x = torch.randn(16, 4, 28, 28).to(memory_format=torch.channels_last).requires_grad_()
     w = torch.randn(8, 4, 1, 1).requires_grad_()
