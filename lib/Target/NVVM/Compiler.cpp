@@ -380,7 +380,7 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
   for (size_t i = 0; i < files.size(); ++i)
     if (llvm::Error error = writeText(files[i].first, files[i].second)) {
       for (size_t written = 0; written < i; ++written)
-        llvm::sys::fs::remove(files[written].first);
+        (void)llvm::sys::fs::remove(files[written].first);
       return std::move(error);
     }
   return report;
