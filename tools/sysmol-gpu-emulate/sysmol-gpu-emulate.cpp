@@ -265,7 +265,8 @@ static std::optional<Failure> allocate(const Description &description,
     } else {
       from = buffer.memory == BufferDescription::Data ? data : arena;
       if (buffer.offset + buffer.bytes > from.size())
-        return Failure{Refused, path + ": ends before buffer '" + name + "'"};
+        return Failure{Refused, llvm::formatv("{0}: ends before buffer '{1}'",
+                                              path, name)};
     }
     memories.buffers[name] = from.slice(buffer.offset, buffer.bytes);
   }

@@ -20,6 +20,7 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Program.h"
 #include <chrono>
+#include <deque>
 
 using namespace mlir;
 using namespace sysmol;
@@ -377,11 +378,14 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
   llvm::raw_string_ostream os(text);
   os << llvm::formatv("{0:2}", description) << "\n";
   files.push_back({output, std::move(text)});
-  for (size_t i = 0; i < files.size(); ++i)
-    if (llvm::Error error = writeText(files[i].first, files[i].second)) {
-      for (size_t written = 0; written < i; ++written)
-        (void)llvm::sys::fs::remove(files[written].first);
+  // All of them, or none.
+  std::deque<llvm::FileRemover> written;
+  for (const auto &[path, contents] : files) {
+    if (llvm::Error error = writeText(path, contents))
       return std::move(error);
-    }
+    written.emplace_back(path);
+  }
+  for (llvm::FileRemover &remover : written)
+    remover.releaseFile();
   return report;
 }
