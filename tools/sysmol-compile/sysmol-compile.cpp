@@ -45,7 +45,8 @@ int main(int argc, char **argv) {
       "emit", cl::desc("What to write"), cl::init(EmitKind::Bundle),
       cl::values(
           clEnumValN(EmitKind::Bundle, "bundle",
-                     ".smol: code, weights, golden vectors (default)"),
+                     ".smol: code, weights, golden vectors (default); "
+                     "GPU: .json, and .ptx, .ll, .bin beside it"),
           clEnumValN(EmitKind::Object, "object", ".o and a C header beside it"),
           clEnumValN(EmitKind::LLVMIR, "llvm", "optimized LLVM IR"),
           clEnumValN(EmitKind::Assembly, "asm", "assembly"),
@@ -62,7 +63,8 @@ int main(int argc, char **argv) {
                                 cl::cat(category));
   cl::opt<std::string> phase(
       "phase",
-      cl::desc("For --emit=mlir: model, plan, packed, loops, vectors or llvm"),
+      cl::desc("For --emit=mlir: model, plan, packed, loops, vectors or llvm; "
+               "GPU: gpu or nvvm"),
       cl::init(defaults.phase), cl::cat(category));
   cl::opt<std::string> kernelOptions(
       "kernel-options",

@@ -140,6 +140,14 @@ static std::pair<int64_t, int64_t> countGroups(const FragmentSegment &segment) {
   return {first, first + llvm::divideCeil(segment.channels - piece, kGroup)};
 }
 
+/// Those of a pixel.
+static int64_t countGroups(const PixelLayout &pixel) {
+  int64_t groups = 0;
+  for (const FragmentSegment &segment : pixel.segments)
+    groups += countGroups(segment).second;
+  return groups;
+}
+
 Element::Element(OpBuilder &b, func::FuncOp function)
     : b(b), k(b, function.getLoc()), function(function),
       result(function.getBody().front().getTerminator()->getOperand(0)),
@@ -292,10 +300,7 @@ Launch Element::describe() {
   Buffer output = {"output", getElementTypeOrSelf(result.getType()), threads,
                    "output", false};
   if (packed) {
-    int64_t groups = 0;
-    for (const FragmentSegment &segment : packed->pixel.segments)
-      groups += countGroups(segment).second;
-    threads = shape.getNumPixels() * groups;
+    threads = shape.getNumPixels() * countGroups(packed->pixel);
     output.element = i32;
     output.size = shape.getNumPixels() * packed->pixel.words;
   }
@@ -385,9 +390,7 @@ void Element::emitElement(Value index) {
 
 void Element::emitCodes(Value index) {
   ArrayRef<FragmentSegment> segments = packed->pixel.segments;
-  int64_t groups = 0;
-  for (const FragmentSegment &segment : segments)
-    groups += countGroups(segment).second;
+  int64_t groups = countGroups(packed->pixel);
   Value pixel = k.div(index, groups);
   // The segments' groups of a pixel, one after the other.
   std::function<void(size_t, Value)> emitFrom = [&](size_t i, Value group) {
