@@ -99,7 +99,7 @@ private:
   bool isGiven;       ///< the result is the network's: no packed codes
   Location loc;
   SmallVector<Source, 2> sources;
-  std::vector<float> multiplier, offset; ///< empty: none
+  SmallVector<float> multiplier, offset; ///< one or one each; empty: none
   /// Levels of channels that are not constant in the code.
   SmallVector<int64_t> levels;
   /// Of dequantize: the reals of all levels' codes, and where each channel's
@@ -187,13 +187,6 @@ LogicalResult Element::addSource(Value operand) {
   return success();
 }
 
-/// One float a channel, of one for all or one each.
-static std::vector<float> spread(ArrayRef<float> values, int64_t channels) {
-  if (values.size() == 1)
-    return std::vector<float>(channels, values.front());
-  return values.vec();
-}
-
 LogicalResult Element::addTables() {
   if (codes && !packed)
     llvm::append_range(levels, codes.getBits());
@@ -206,12 +199,12 @@ LogicalResult Element::addTables() {
         return success();
       })
       .Case<RequantizeOp, ToRealOp>([&](auto scaled) {
-        multiplier = spread(scaled.getMultiplier(), shape.channels);
-        offset = spread(scaled.getOffset(), shape.channels);
+        multiplier = SmallVector<float>(scaled.getMultiplier());
+        offset = SmallVector<float>(scaled.getOffset());
         return success();
       })
       .Case([&](ToCarrierOp scaled) {
-        multiplier = spread(scaled.getMultiplier(), shape.channels);
+        multiplier = SmallVector<float>(scaled.getMultiplier());
         return success();
       })
       .Case([&](DequantizeOp dequantize) {
@@ -282,8 +275,13 @@ Launch Element::describe() {
     launch.arguments.push_back(input);
     addTable(tables[i], i32, source.permutation, fromInt);
   }
-  addTable("multiplier", f32, multiplier, fromFloat);
-  addTable("offset", f32, offset, fromFloat);
+  for (auto [name, values] :
+       {std::pair<StringRef, ArrayRef<float>>("multiplier", multiplier),
+        {"offset", offset}})
+    if (!values.empty())
+      launch.arguments.push_back(
+          {name, f32, shape.channels, name, true, /*argument=*/-1,
+           spreadFloats(values, shape.channels, shape.channels)});
   addTable("levels", i32, levels, fromInt);
   addTable("reals", f32, reals, fromFloat);
   addTable("first_reals", i32, firstReal, fromInt);

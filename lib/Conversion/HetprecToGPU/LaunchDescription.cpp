@@ -88,6 +88,14 @@ void sysmol::describeElements(Builder &b, NamedAttrList &fields,
   fields.append(entry(b, "strides", b.getI64ArrayAttr(strides)));
 }
 
+std::vector<int32_t> sysmol::spreadFloats(ArrayRef<float> values,
+                                          int64_t channels, int64_t size) {
+  std::vector<int32_t> words(size);
+  for (int64_t i = 0; i < channels; ++i)
+    words[i] = llvm::bit_cast<int32_t>(values[values.size() == 1 ? 0 : i]);
+  return words;
+}
+
 int64_t sysmol::getBytes(const Buffer &buffer) {
   return buffer.size * buffer.element.getIntOrFloatBitWidth() / 8;
 }

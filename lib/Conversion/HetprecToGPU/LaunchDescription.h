@@ -31,6 +31,11 @@ struct Launch {
 
 int64_t getBytes(const Buffer &buffer);
 
+/// A float for each of `channels`, of one for all or one each, as words; zeros
+/// behind them up to `size`.
+std::vector<int32_t> spreadFloats(llvm::ArrayRef<float> values,
+                                  int64_t channels, int64_t size);
+
 /// What a function became: launches, in order.
 struct KernelProgram {
   llvm::SmallVector<Launch> launches;

@@ -6,6 +6,7 @@
 #include "GemvKernel.h"
 #include "WindowCopies.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
 
 using namespace mlir;
 using namespace sysmol;
@@ -59,17 +60,14 @@ static LogicalResult checkChannels(Operation *op, ChannelsAttr channels) {
 
 /// Refuses windows that no kernel has.
 static LogicalResult checkWindow(Conv2DOp conv) {
+  if (isForTensorCores(conv))
+    return success();
   if (conv.getGroups() != 1)
     return conv.emitOpError()
            << "has " << conv.getGroups() << " groups; a GPU kernel has one";
-  ChannelsAttr channels = getChannels(conv.getInput().getType());
-  bool isPadded = llvm::any_of(conv.getPads(), [](int64_t p) { return p; });
-  if (isPadded && channels.getGrid() == Grid::Midrise &&
-      channels.getLevels().front() < 8)
-    return conv.emitOpError("pads activations of the mid-rise grid below 8 "
-                            "bits, which has no zero; a GPU kernel pads the "
-                            "unsigned grid and the symmetric level");
-  return success();
+  return conv.emitOpError("pads activations of the mid-rise grid below 8 bits, "
+                          "which has no zero; a GPU kernel pads the unsigned "
+                          "grid and the symmetric level");
 }
 
 /// Takes `op`, which follows `last`, into `product`.
@@ -218,15 +216,6 @@ chooseLayout(const Product &product, GPUKernelKind kernel, bool warpgroups) {
   return layout;
 }
 
-/// A float for each of `rows`, of one for all or one each; zeros behind them.
-static std::vector<int32_t> getWords(ArrayRef<float> values, int64_t channels,
-                                     int64_t rows) {
-  std::vector<int32_t> words(rows);
-  for (int64_t i = 0; i < channels; ++i)
-    words[i] = llvm::bit_cast<int32_t>(values[values.size() == 1 ? 0 : i]);
-  return words;
-}
-
 FailureOr<KernelProgram>
 sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
                           const ProductOptions &options) {
@@ -268,7 +257,7 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
   if (result != KernelResult::Accumulator) {
     auto table = [&](StringRef name, ArrayRef<float> values) {
       main.arguments.push_back({name, f32, rows, name, true, /*argument=*/-1,
-                                getWords(values, layout.rows, rows)});
+                                spreadFloats(values, layout.rows, rows)});
     };
     table("multiplier", product->getMultiplier());
     if (!product->getOffset().empty())
