@@ -350,6 +350,15 @@ OpCost sysmol::predictCost(Operation *op, const CostTable &table) {
     cost.cycles =
         double(spread.getNumPhases() * int64_t(spread.getChannels())) * lanes /
         kLaneBlock * (spread.getTo() ? 4 : 2);
+  } else if (auto pool = dyn_cast<MaxPoolLanesOp>(op)) {
+    // For each tap a load of each register, and an AND and a maximum for each
+    // code of a byte.
+    int64_t level = pool.getLevel();
+    double codes = level == 2 ? 6 : level == 4 ? 4 : 1;
+    auto init = cast<ShapedType>(pool.getInit().getType());
+    cost.cycles = double(init.getDimSize(0)) * double(pool.getLaneCount()) /
+                  kLaneBlock * double(getWordBits(level)) / 8 *
+                  double(pool.getTaps().size()) * (1 + codes) / 2;
   } else if (auto fold = dyn_cast<FoldTapsOp>(op)) {
     // For each tap a load, a shift, an AND and an OR of each register, and for
     // each word a store.

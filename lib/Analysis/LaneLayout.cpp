@@ -21,7 +21,7 @@ Window Window::get(Operation *op) {
                       llvm::to_vector<2>(conv.getDilations()),
                       llvm::to_vector<4>(conv.getPads())};
       })
-      .Case<SumPool2DOp>([](SumPool2DOp pool) {
+      .Case<SumPool2DOp, MaxPool2DOp>([](auto pool) {
         return Window{llvm::to_vector<2>(pool.getKernel()),
                       llvm::to_vector<2>(pool.getStrides()),
                       {1, 1},
@@ -48,6 +48,28 @@ SmallVector<int64_t> Window::getRowPhases() const {
     rows.push_back(phase / strides[1] * strides[1]);
   rows.erase(llvm::unique(rows), rows.end());
   return rows;
+}
+
+LaneTaps Window::getLaneTaps(int64_t rowStride) const {
+  LaneTaps lanes;
+  SmallVector<int64_t> read = getPhases();
+  lanes.numPhases = read.size();
+  for (int64_t ky = 0; ky < kernel[0]; ++ky)
+    for (int64_t kx = 0; kx < kernel[1]; ++kx) {
+      int64_t y = ky * dilations[0], x = kx * dilations[1];
+      if (!isStrided()) {
+        lanes.taps.push_back((y - pads[0]) * rowStride + x - pads[1]);
+        continue;
+      }
+      lanes.taps.push_back(y / strides[0] * rowStride + x / strides[1]);
+      if (read.size() > 1)
+        lanes.phases.push_back(llvm::find(read, getPhaseAt(y, x)) -
+                               read.begin());
+    }
+  lanes.origin = *llvm::min_element(lanes.taps);
+  for (int64_t &tap : lanes.taps)
+    tap -= lanes.origin;
+  return lanes;
 }
 
 namespace {
@@ -95,7 +117,7 @@ LaneLayout::LaneLayout(FunctionOpInterface function)
       if (isLaneValue(result))
         nodes.insert(nodeOf(result));
     llvm::TypeSwitch<Operation *>(op)
-        .Case<Conv2DOp, SumPool2DOp>([&](auto window) {
+        .Case<Conv2DOp, SumPool2DOp, MaxPool2DOp>([&](auto window) {
           if (Window::get(window).isStrided())
             nodes.unionSets(window.getOperation(), nodeOf(window.getResult()));
           else
@@ -141,7 +163,7 @@ LaneLayout::LaneLayout(FunctionOpInterface function)
   function.walk([&](Operation *op) {
     for (Value result : op->getResults())
       addValue(result);
-    if (!isa<Conv2DOp, SumPool2DOp>(op))
+    if (!isa<Conv2DOp, SumPool2DOp, MaxPool2DOp>(op))
       return;
     Window w = Window::get(op);
     std::optional<ByteStream> stream = ByteStream::get(op);

@@ -57,7 +57,8 @@ public:
               hetprec::DepthwiseConv2DOp, hetprec::MatmulOp,
               hetprec::SumPool2DOp, hetprec::RequantizeOp, hetprec::ToCarrierOp,
               hetprec::AddOp, hetprec::ToRealOp, hetprec::PermuteOp,
-              hetprec::FlattenOp>([&](auto concrete) { return eval(concrete); })
+              hetprec::FlattenOp, hetprec::MaxPool2DOp>(
+            [&](auto concrete) { return eval(concrete); })
         .Default(
             [](Operation *) { return Error{"has no reference semantics"}; });
   }
@@ -79,6 +80,7 @@ private:
   Result<HostTensor> eval(hetprec::DepthwiseConv2DOp op) const;
   Result<HostTensor> eval(hetprec::MatmulOp op) const;
   Result<HostTensor> eval(hetprec::SumPool2DOp op) const;
+  Result<HostTensor> eval(hetprec::MaxPool2DOp op) const;
   Result<HostTensor> eval(hetprec::RequantizeOp op) const;
   Result<HostTensor> eval(hetprec::ToCarrierOp op) const;
   Result<HostTensor> eval(hetprec::AddOp op) const;
@@ -182,14 +184,25 @@ Result<HostTensor> Frame::eval(hetprec::MatmulOp op) const {
       matmul(ints(op.getLhs()), encodingOf(op.getLhs()), ints(op.getRhs())));
 }
 
-Result<HostTensor> Frame::eval(hetprec::SumPool2DOp op) const {
+template <typename Pool> static PoolParams poolParams(Pool op) {
   PoolParams params;
   llvm::copy(op.getKernel(), params.kernel.begin());
   llvm::copy(op.getStrides(), params.strides.begin());
   llvm::copy(op.getPads(), params.pads.begin());
-  return host(
-      sumPool2d(ints(op.getInput()), encodingOf(op.getInput()), params));
+  return params;
 }
+
+Result<HostTensor> Frame::eval(hetprec::SumPool2DOp op) const {
+  return host(sumPool2d(ints(op.getInput()), encodingOf(op.getInput()),
+                        poolParams(op)));
+}
+
+Result<HostTensor> Frame::eval(hetprec::MaxPool2DOp op) const {
+  return host(maxPool2d(ints(op.getInput()), encodingOf(op.getInput()),
+                        poolParams(op)));
+}
+
+static Relu toRelu(bool fused) { return fused ? Relu::Fused : Relu::None; }
 
 Result<HostTensor> Frame::eval(hetprec::RequantizeOp op) const {
   int64_t channels = op.getResult().getType().getDimSize(1);
@@ -200,12 +213,17 @@ Result<HostTensor> Frame::eval(hetprec::RequantizeOp op) const {
 
 Result<HostTensor> Frame::eval(hetprec::ToCarrierOp op) const {
   int64_t channels = op.getResult().getType().getDimSize(1);
-  return host(rescaleToCarrier(ints(op.getInput()), /*axis=*/1,
-                               perChannel(op.getMultiplier(), channels)));
+  constexpr float none[] = {0.0f};
+  ArrayRef<float> offset = op.getOffset();
+  return host(rescaleToCarrier(
+      ints(op.getInput()), /*axis=*/1, perChannel(op.getMultiplier(), channels),
+      perChannel(offset.empty() ? ArrayRef(none) : offset, channels),
+      toRelu(op.getRelu())));
 }
 
 Result<HostTensor> Frame::eval(hetprec::AddOp op) const {
-  return host(addCarriers(ints(op.getLhs()), ints(op.getRhs())));
+  return host(
+      addCarriers(ints(op.getLhs()), ints(op.getRhs()), toRelu(op.getRelu())));
 }
 
 Result<HostTensor> Frame::eval(hetprec::ToRealOp op) const {

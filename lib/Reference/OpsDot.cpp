@@ -219,6 +219,45 @@ Result<Accumulators> sysmol::reference::matmul(const IntTensor &input,
   return result;
 }
 
+Result<IntTensor> sysmol::reference::maxPool2d(const IntTensor &input,
+                                               const ChannelEncoding &encoding,
+                                               const PoolParams &params) {
+  if (Status status = checkNchw(input, encoding); !status)
+    return status.error();
+  const int64_t batch = input.shape[0], channels = input.shape[1],
+                height = input.shape[2], width = input.shape[3];
+  auto [kernelH, kernelW] = params.kernel;
+  auto [strideY, strideX] = params.strides;
+  auto [top, left, bottom, right] = params.pads;
+  if (std::max(top, bottom) >= kernelH || std::max(left, right) >= kernelW)
+    return Error{"pads must be smaller than the kernel (HP25)"};
+  Result<int64_t> outH = windows(height, top, bottom, kernelH, 1, strideY);
+  if (!outH)
+    return outH.error();
+  Result<int64_t> outW = windows(width, left, right, kernelW, 1, strideX);
+  if (!outW)
+    return outW.error();
+  IntTensor result{{batch, channels, *outH, *outW}, {}};
+  Result<int64_t> count = numElements(result.shape);
+  if (!count)
+    return count.error();
+  result.data.reserve(*count);
+  for (int64_t plane = 0; plane < batch * channels; ++plane)
+    for (int64_t oy = 0; oy < *outH; ++oy)
+      for (int64_t ox = 0; ox < *outW; ++ox) {
+        // HP25. Every window has a pixel: pads are smaller than it.
+        int32_t largest = std::numeric_limits<int32_t>::min();
+        for (int64_t y = std::max<int64_t>(0, oy * strideY - top);
+             y < std::min(height, oy * strideY - top + kernelH); ++y)
+          for (int64_t x = std::max<int64_t>(0, ox * strideX - left);
+               x < std::min(width, ox * strideX - left + kernelW); ++x)
+            largest =
+                std::max(largest, input.data[(plane * height + y) * width + x]);
+        result.data.push_back(largest);
+      }
+  return result;
+}
+
 Result<Accumulators>
 sysmol::reference::sumPool2d(const IntTensor &input,
                              const ChannelEncoding &encoding,

@@ -148,25 +148,26 @@ Result<IntTensor> sysmol::reference::requantizeByThresholds(
   return codes;
 }
 
-Result<IntTensor>
-sysmol::reference::rescaleToCarrier(const IntTensor &acc, int64_t axis,
-                                    std::span<const float> m) {
+Result<IntTensor> sysmol::reference::rescaleToCarrier(const IntTensor &acc,
+                                                      int64_t axis,
+                                                      std::span<const float> m,
+                                                      std::span<const float> b,
+                                                      Relu relu) {
   if (Status status = checkTensor(acc); !status)
     return status.error();
   Result<ChannelView> view = channelView(acc.shape, axis);
   if (!view)
     return view.error();
-  std::vector<float> noOffset(m.size(), 0.0f);
-  if (Status status = checkAffines(view->channels, m, noOffset); !status)
+  if (Status status = checkAffines(view->channels, m, b); !status)
     return status.error();
+  const float lowest = relu == Relu::Fused ? 0.0f : -carrierMax;
   IntTensor carriers{acc.shape, {}};
   carriers.data.resize(acc.data.size());
   for (size_t at = 0; at < acc.data.size(); ++at) {
     int64_t c = (static_cast<int64_t>(at) / view->inner) % view->channels;
     // HP17. Clamped before it is rounded, which is the same since the ends are
     // integers, so that an infinity needs no case of its own.
-    float product = static_cast<float>(acc.data[at]) * m[c];
-    float clamped = std::clamp(product, static_cast<float>(-carrierMax),
+    float clamped = std::clamp(affine(acc.data[at], m[c], b[c]), lowest,
                                static_cast<float>(carrierMax));
     carriers.data[at] = static_cast<int32_t>(roundHalfEven(clamped));
   }
@@ -174,13 +175,15 @@ sysmol::reference::rescaleToCarrier(const IntTensor &acc, int64_t axis,
 }
 
 Result<IntTensor> sysmol::reference::addCarriers(const IntTensor &lhs,
-                                                 const IntTensor &rhs) {
+                                                 const IntTensor &rhs,
+                                                 Relu relu) {
   if (Status status = checkTensor(lhs); !status)
     return status.error();
   if (Status status = checkTensor(rhs); !status)
     return status.error();
   if (lhs.shape != rhs.shape)
     return Error{"the carriers of a sum need one shape"};
+  const int32_t lowest = relu == Relu::Fused ? 0 : -carrierMax;
   IntTensor sum{lhs.shape, {}};
   sum.data.resize(lhs.data.size());
   for (size_t at = 0; at < lhs.data.size(); ++at) {
@@ -188,7 +191,7 @@ Result<IntTensor> sysmol::reference::addCarriers(const IntTensor &lhs,
       if (k < -carrierMax || k > carrierMax)
         return Error{"carrier " + std::to_string(k) +
                      " is outside [-32767, 32767] (HP17)"};
-    sum.data[at] = std::clamp(lhs.data[at] + rhs.data[at], -carrierMax,
+    sum.data[at] = std::clamp(lhs.data[at] + rhs.data[at], lowest,
                               carrierMax); // HP17
   }
   return sum;

@@ -16,6 +16,15 @@
 
 namespace sysmol {
 
+/// Where the taps of a window read, in lanes and planes of phases.
+struct LaneTaps {
+  /// Of each tap, from `origin` on: none is negative.
+  llvm::SmallVector<int64_t> taps;
+  /// Of each tap; empty where there is one phase.
+  llvm::SmallVector<int64_t> phases;
+  int64_t numPhases = 1, origin = 0;
+};
+
 /// A sliding window: convolution or pooling.
 struct Window {
   llvm::SmallVector<int64_t, 2> kernel, strides, dilations;
@@ -35,7 +44,11 @@ struct Window {
   llvm::SmallVector<int64_t> getPhases() const;
   /// Of these, of each row the one of column 0, whether read or not.
   llvm::SmallVector<int64_t> getRowPhases() const;
-  /// The window of `op` (conv_2d, sum_pool_2d; matmul: a single tap).
+  /// Its taps on planes whose rows are `rowStride` lanes apart: those of the
+  /// phases that there are (`getPhases`), which hold the padding already, or of
+  /// the image.
+  LaneTaps getLaneTaps(int64_t rowStride) const;
+  /// The window of `op` (conv_2d, pools; matmul: a single tap).
   static Window get(mlir::Operation *op);
 };
 

@@ -109,6 +109,11 @@ struct PoolParams {
   std::array<int64_t, 4> pads = {0, 0, 0, 0}; // top, left, bottom, right
 };
 
+/// HP25: the largest code in each window of `input` [N, C, H, W].
+Result<IntTensor> maxPool2d(const IntTensor &input,
+                            const ChannelEncoding &encoding,
+                            const PoolParams &params);
+
 /// HP14: sums of the codes in each window of `input` [N, C, H, W], unsigned
 /// grid, one precision for all channels.
 Result<Accumulators> sumPool2d(const IntTensor &input,
@@ -153,12 +158,19 @@ requantizeByThresholds(const IntTensor &acc, int64_t axis,
 /// HP17: the greatest carrier; the least is its negative.
 inline constexpr int32_t carrierMax = 32767;
 
-/// HP17: accumulators to carriers, `m` one value per channel along `axis`.
+/// Whether a ReLU is part of what makes a carrier (HP17).
+enum class Relu { None, Fused };
+
+/// HP17: accumulators to carriers, `m` and `b` one value per channel along
+/// `axis`.
 Result<IntTensor> rescaleToCarrier(const IntTensor &acc, int64_t axis,
-                                   std::span<const float> m);
+                                   std::span<const float> m,
+                                   std::span<const float> b,
+                                   Relu relu = Relu::None);
 
 /// HP17: the saturating sum of two carriers of one shape (and one delta).
-Result<IntTensor> addCarriers(const IntTensor &lhs, const IntTensor &rhs);
+Result<IntTensor> addCarriers(const IntTensor &lhs, const IntTensor &rhs,
+                              Relu relu = Relu::None);
 
 /// HP18: accumulators to reals, `m` and `b` one value per channel along `axis`.
 Result<FloatTensor> dequantizeAccumulators(const IntTensor &acc, int64_t axis,

@@ -83,10 +83,13 @@ private:
   Value computeElement(Value pixel, Value channel);
   Value computeCode(PickByLevel pick, Value pixel, Value channel);
   Value computeByte(Value pixel, Value channel);
-  /// The sum of what `get` makes of the pixel at each tap inside the image.
-  Value sumWindow(const Window &window, Value pixel,
-                  llvm::function_ref<Value(Value at, Value tap)> get);
-  Value sumCodes(SumPool2DOp pool, Value pixel, Value channel);
+  /// All that `get` makes of the pixels at the taps, 0 outside the image,
+  /// combined, from 0 on.
+  Value
+  reduceWindow(const Window &window, Value pixel,
+               llvm::function_ref<Value(Value at, Value tap)> get,
+               llvm::function_ref<Value(Value before, Value own)> combine);
+  template <typename Pool> Window getWindow(Pool pool);
   Value sumProducts(Conv2DOp conv, Value pixel, Value row);
 
   OpBuilder &b;
@@ -205,6 +208,7 @@ LogicalResult Element::addTables() {
       })
       .Case([&](ToCarrierOp scaled) {
         multiplier = SmallVector<float>(scaled.getMultiplier());
+        offset = SmallVector<float>(scaled.getOffset());
         return success();
       })
       .Case([&](DequantizeOp dequantize) {
@@ -230,7 +234,8 @@ LogicalResult Element::addTables() {
         }
         return success();
       })
-      .Case<AddOp, SumPool2DOp, FlattenOp>([](auto) { return success(); })
+      .Case<AddOp, SumPool2DOp, MaxPool2DOp, FlattenOp>(
+          [](auto) { return success(); })
       .Case([&](PermuteOp permute) {
         if (permute.getAxis() == 1)
           return success();
@@ -544,7 +549,10 @@ Value Element::computeElement(Value pixel, Value channel) {
   if (codes)
     return computeByte(pixel, channel);
   if (auto pool = dyn_cast_or_null<SumPool2DOp>(op))
-    return sumCodes(pool, pixel, channel);
+    return reduceWindow(
+        getWindow(pool), pixel,
+        [&](Value at, Value) { return load(0, at, channel); },
+        [&](Value sum, Value code) { return k.add(sum, code); });
   if (auto conv = dyn_cast_or_null<Conv2DOp>(op))
     return sumProducts(conv, pixel, channel);
   Value value = load(0, pixel, channel);
@@ -554,10 +562,13 @@ Value Element::computeElement(Value pixel, Value channel) {
   }
   if (isa_and_nonnull<ToRealOp>(op))
     return k.scale(args, value, channel);
-  if (isa_and_nonnull<ToCarrierOp>(op))
-    value = k.toCarrier(k.scale(args, value, channel));
-  else if (isa_and_nonnull<AddOp>(op))
-    value = k.addCarriers(value, load(1, pixel, channel));
+  auto getLowest = [](auto carrier) {
+    return carrier.getRelu() ? 0 : kLowestCarrier;
+  };
+  if (auto carrier = dyn_cast_or_null<ToCarrierOp>(op))
+    value = k.toCarrier(k.scale(args, value, channel), getLowest(carrier));
+  else if (auto sum = dyn_cast_or_null<AddOp>(op))
+    value = k.addCarriers(value, load(1, pixel, channel), getLowest(sum));
   if (getElementTypeOrSelf(result.getType()).isInteger(16))
     return arith::TruncIOp::create(b, loc, b.getI16Type(), value);
   return value;
@@ -583,9 +594,6 @@ Value Element::computeByte(Value pixel, Value channel) {
 }
 
 Value Element::computeCode(PickByLevel pick, Value pixel, Value channel) {
-  Value value = load(0, pixel, channel);
-  if (isa_and_nonnull<RequantizeOp>(op))
-    return k.toCode(codes.getGrid(), k.scale(args, value, channel), pick);
   bool hasSymmetric =
       codes.getGrid() == Grid::Midrise && codes.getFinestLevel() == 8;
   auto isSymmetric = [&]() -> Value {
@@ -593,6 +601,24 @@ Value Element::computeCode(PickByLevel pick, Value pixel, Value channel) {
     return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, is,
                                  k.real(0));
   };
+  if (auto pool = dyn_cast_or_null<MaxPool2DOp>(op)) {
+    // The symmetric level's bytes are signed: they compare with 128 added.
+    Value flip;
+    if (hasSymmetric)
+      flip = k.select(isSymmetric(), k.i32(0x80), k.i32(0));
+    auto flipped = [&](Value code) -> Value {
+      return flip ? arith::XOrIOp::create(b, loc, code, flip) : code;
+    };
+    return flipped(reduceWindow(
+        getWindow(pool), pixel,
+        [&](Value at, Value) { return flipped(load(0, at, channel)); },
+        [&](Value most, Value code) -> Value {
+          return arith::MaxUIOp::create(b, loc, most, code);
+        }));
+  }
+  Value value = load(0, pixel, channel);
+  if (isa_and_nonnull<RequantizeOp>(op))
+    return k.toCode(codes.getGrid(), k.scale(args, value, channel), pick);
   if (!isa_and_nonnull<QuantizeOp>(op)) {
     // Codes that are only moved. HP24: -128 of the symmetric level is -127.
     if (!hasSymmetric || sources[0].order != Order::Boundary)
@@ -615,8 +641,10 @@ Value Element::computeCode(PickByLevel pick, Value pixel, Value channel) {
   return k.toCode(codes.getGrid(), real, pick);
 }
 
-Value Element::sumWindow(const Window &window, Value pixel,
-                         llvm::function_ref<Value(Value at, Value tap)> get) {
+Value Element::reduceWindow(
+    const Window &window, Value pixel,
+    llvm::function_ref<Value(Value at, Value tap)> get,
+    llvm::function_ref<Value(Value before, Value own)> combine) {
   Value row = k.div(pixel, window.outWidth);
   Value image = k.div(row, window.outHeight);
   Value top = k.mul(k.rem(row, window.outHeight), window.strides[0]);
@@ -643,12 +671,13 @@ Value Element::sumWindow(const Window &window, Value pixel,
             [&](OpBuilder &, Location) {
               scf::YieldOp::create(b, loc, k.i32(0));
             });
-        scf::YieldOp::create(b, loc, k.add(sums.front(), branch.getResult(0)));
+        scf::YieldOp::create(b, loc,
+                             combine(sums.front(), branch.getResult(0)));
       });
   return loop.getResult(0);
 }
 
-Value Element::sumCodes(SumPool2DOp pool, Value pixel, Value channel) {
+template <typename Pool> Window Element::getWindow(Pool pool) {
   PixelShape from = sources[0].getShape();
   Window window = {from.images,  from.height, from.width,
                    shape.height, shape.width, {},
@@ -658,8 +687,7 @@ Value Element::sumCodes(SumPool2DOp pool, Value pixel, Value channel) {
     window.strides[i] = pool.getStrides()[i];
     window.pads[i] = pool.getPads()[i];
   }
-  return sumWindow(window, pixel,
-                   [&](Value at, Value) { return load(0, at, channel); });
+  return window;
 }
 
 Value Element::sumProducts(Conv2DOp conv, Value pixel, Value row) {
@@ -672,7 +700,7 @@ Value Element::sumProducts(Conv2DOp conv, Value pixel, Value row) {
     return arith::MulIOp::create(b, loc, lhs, rhs);
   };
   // HP13: a tap outside the image is in no sum.
-  return sumWindow(window, pixel, [&](Value at, Value tap) {
+  auto sumPixel = [&](Value at, Value tap) {
     auto loop = scf::ForOp::create(
         b, loc, k.index(0), k.index(channels), k.index(1), k.i32(0),
         [&](OpBuilder &, Location, Value own, ValueRange sums) {
@@ -691,7 +719,9 @@ Value Element::sumProducts(Conv2DOp conv, Value pixel, Value row) {
                                k.add(sums.front(), multiply(value, weight)));
         });
     return loop.getResult(0);
-  });
+  };
+  return reduceWindow(window, pixel, sumPixel,
+                      [&](Value sum, Value own) { return k.add(sum, own); });
 }
 
 FailureOr<KernelProgram> sysmol::emitElementKernel(OpBuilder &b,

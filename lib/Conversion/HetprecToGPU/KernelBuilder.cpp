@@ -226,17 +226,17 @@ Value KernelBuilder::toCode(
   return arith::FPToSIOp::create(b, loc, b.getI32Type(), code);
 }
 
-Value KernelBuilder::toCarrier(Value value) {
-  value = clamp(value, arith::CmpFPredicate::OGT, real(-32767));
-  value = clamp(value, arith::CmpFPredicate::OLT, real(32767));
+Value KernelBuilder::toCarrier(Value value, int64_t lowest) {
+  value = clamp(value, arith::CmpFPredicate::OGT, real(lowest));
+  value = clamp(value, arith::CmpFPredicate::OLT, real(kHighestCarrier));
   return arith::FPToSIOp::create(b, loc, b.getI32Type(),
                                  roundToEven(*this, value));
 }
 
-Value KernelBuilder::addCarriers(Value lhs, Value rhs) {
+Value KernelBuilder::addCarriers(Value lhs, Value rhs, int64_t lowest) {
   Value sum = add(lhs, rhs);
-  sum = arith::MaxSIOp::create(b, loc, sum, i32(-32767));
-  return arith::MinSIOp::create(b, loc, sum, i32(32767));
+  sum = arith::MaxSIOp::create(b, loc, sum, i32(lowest));
+  return arith::MinSIOp::create(b, loc, sum, i32(kHighestCarrier));
 }
 
 Value KernelBuilder::scale(const KernelArguments &args, Value acc, Value row) {
@@ -259,11 +259,13 @@ void KernelBuilder::store(const FragmentLayout &layout,
   if (result == KernelResult::Real)
     acc = scale(args, acc, row);
   if (result == KernelResult::Carrier) {
-    acc = toCarrier(scale(args, acc, row));
+    int64_t lowest = args.relu ? 0 : kLowestCarrier;
+    acc =
+        toCarrier(scale(args, acc, row), args.addend ? kLowestCarrier : lowest);
     if (args.addend) {
       Value addend = memref::LoadOp::create(b, loc, args.addend, at);
-      acc = addCarriers(acc,
-                        arith::ExtSIOp::create(b, loc, b.getI32Type(), addend));
+      addend = arith::ExtSIOp::create(b, loc, b.getI32Type(), addend);
+      acc = addCarriers(acc, addend, lowest);
     }
     acc = arith::TruncIOp::create(b, loc, b.getI16Type(), acc);
   }

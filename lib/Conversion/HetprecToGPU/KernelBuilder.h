@@ -25,6 +25,8 @@ struct KernelArguments {
   mlir::Value sums;
   /// A carrier that lies as the output does.
   mlir::Value addend;
+  /// Carriers are not below 0.
+  bool relu = false;
 };
 
 /// Emits index arithmetic, loads and MMAs at the builder's place.
@@ -85,9 +87,9 @@ public:
       hetprec::Grid grid, mlir::Value real,
       llvm::function_ref<mlir::Value(llvm::function_ref<float(int8_t level)>)>
           pick);
-  /// HP17 of a real that is no NaN, and of a sum; i32.
-  mlir::Value toCarrier(mlir::Value real);
-  mlir::Value addCarriers(mlir::Value lhs, mlir::Value rhs);
+  /// HP17 of a real that is no NaN, and of a sum, not below `lowest`; i32.
+  mlir::Value toCarrier(mlir::Value real, int64_t lowest);
+  mlir::Value addCarriers(mlir::Value lhs, mlir::Value rhs, int64_t lowest);
   mlir::Value real(float value);
   /// `real`, but at least or at most a bound.
   mlir::Value clamp(mlir::Value real, mlir::arith::CmpFPredicate keeps,

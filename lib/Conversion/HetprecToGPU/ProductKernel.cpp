@@ -44,7 +44,11 @@ struct Product {
   ArrayRef<float> getOffset() {
     return toReal       ? toReal.getOffset()
            : requantize ? requantize.getOffset()
-                        : ArrayRef<float>();
+                        : toCarrier.getOffset();
+  }
+  /// Whether its carriers are not below 0.
+  bool hasRelu() {
+    return add ? add.getRelu() : toCarrier && toCarrier.getRelu();
   }
 };
 
@@ -85,8 +89,10 @@ static LogicalResult matchEpilogue(Product &product, Operation *op,
   }
   if (auto add = dyn_cast<AddOp>(op)) {
     Value carrier = product.toCarrier ? product.toCarrier.getResult() : Value();
-    if (!follows || carrier != last->getResult(0))
-      return op->emitOpError("must read the product's carrier");
+    if (!follows || carrier != last->getResult(0) ||
+        product.toCarrier.getRelu())
+      return op->emitOpError("must read the product's carrier, which has no "
+                             "relu of its own");
     product.add = add;
     product.addend = dyn_cast<BlockArgument>(
         add.getLhs() == carrier ? add.getRhs() : add.getLhs());
@@ -302,6 +308,7 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
     main.blockSize = kGemmThreads;
     main.sharedBytes = getGemmSharedBytes(layout, gemm);
     auto [kernelFunc, args] = createKernel(b, loc, main);
+    args.relu = product->hasRelu();
     KernelBuilder k(b, loc);
     emitGemm(k, layout, gemm, args, result, packed);
     mainKernel = kernelFunc;
@@ -314,6 +321,7 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
                         gpu::AddressSpaceAttr::get(
                             b.getContext(), gpu::AddressSpace::Workgroup));
     auto [kernelFunc, args] = createKernel(b, loc, main, TypeRange(shared));
+    args.relu = product->hasRelu();
     // Or ptxas saves registers by having fewer loads in flight.
     kernelFunc->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
                         b.getI32IntegerAttr(std::max<int64_t>(

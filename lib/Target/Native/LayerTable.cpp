@@ -13,8 +13,8 @@ using namespace sysmol;
 using namespace sysmol::hetprec;
 
 static bool isLayer(Operation *op) {
-  return isa<Conv2DOp, DepthwiseConv2DOp, MatmulOp, SumPool2DOp, RequantizeOp>(
-      op);
+  return isa<Conv2DOp, DepthwiseConv2DOp, MatmulOp, SumPool2DOp, MaxPool2DOp,
+             RequantizeOp>(op);
 }
 
 static std::string getName(Operation *op) {
@@ -63,6 +63,8 @@ static std::string getStrategy(Operation *op, const NativeTarget &target) {
   constexpr StringLiteral ofBytes = "a plane of bytes for each channel";
   if (isa<SumPool2DOp>(op))
     return isOfBytes ? ofBytes.str() : "sums of unpacked codes";
+  if (isa<MaxPool2DOp>(op))
+    return "largest packed codes";
   std::string strategy;
   for (int8_t level : getLayerChannels(op).getLevels()) {
     if (!strategy.empty())

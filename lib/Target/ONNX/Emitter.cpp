@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;
@@ -96,6 +97,11 @@ Expected<OwningOpRef<ModuleOp>> Emitter::finish(Value result, StringRef name,
   function.setResultAttr(0, "hetprec.name", builder.getStringAttr(name));
   function->setAttr("hetprec.float_bytes",
                     builder.getI64IntegerAttr(floatBytes));
+  // Those that a ReLU made again.
+  for (Operation &op :
+       llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
+    if (isOpTriviallyDead(&op))
+      op.erase();
   Listener listener(builder.getContext());
   if (failed(verify(*module)))
     return listener.takeError();
@@ -200,7 +206,8 @@ Expected<Value> Emitter::matmul(Value input, const WeightGrid &weight,
                                    input, *rhs);
 }
 
-Expected<Value> Emitter::sumPool(Value input, const Window &window) {
+Expected<SmallVector<int64_t>> Emitter::getPooledShape(Value input,
+                                                       const Window &window) {
   ArrayRef<int64_t> image = shapeOf(input);
   SmallVector<int64_t> shape = {image[0], image[1]};
   for (int axis : {0, 1}) {
@@ -211,9 +218,25 @@ Expected<Value> Emitter::sumPool(Value input, const Window &window) {
   }
   if (Expected<int64_t> count = countElements(shape); !count)
     return count.takeError();
-  return create<hetprec::SumPool2DOp>(withShape(builder.getI32Type(), shape),
+  return shape;
+}
+
+Expected<Value> Emitter::sumPool(Value input, const Window &window) {
+  auto shape = getPooledShape(input, window);
+  if (!shape)
+    return shape.takeError();
+  return create<hetprec::SumPool2DOp>(withShape(builder.getI32Type(), *shape),
                                       input, window.kernel, window.strides,
                                       window.pads);
+}
+
+Expected<Value> Emitter::maxPool(Value input, const Window &window) {
+  auto shape = getPooledShape(input, window);
+  if (!shape)
+    return shape.takeError();
+  auto type = cast<RankedTensorType>(input.getType()).clone(*shape);
+  return create<hetprec::MaxPool2DOp>(type, input, window.kernel,
+                                      window.strides, window.pads);
 }
 
 Expected<Value> Emitter::requantize(Value input, const Affines &affines,
@@ -227,15 +250,30 @@ Expected<Value> Emitter::requantize(Value input, const Affines &affines,
 }
 
 Expected<Value> Emitter::toCarrier(Value input, const Affines &affines,
-                                   double delta) {
+                                   double delta, bool relu) {
   auto carrier = CarrierAttr::get(builder.getContext(), delta);
   auto type =
       RankedTensorType::get(shapeOf(input), builder.getI16Type(), carrier);
-  return create<hetprec::ToCarrierOp>(type, input, squeeze(affines.multiplier));
+  ArrayRef<float> offset = squeeze(affines.offset);
+  if (offset.size() == 1 && offset[0] == 0)
+    offset = {};
+  return create<hetprec::ToCarrierOp>(type, input, squeeze(affines.multiplier),
+                                      offset, relu);
 }
 
 Expected<Value> Emitter::add(Value lhs, Value rhs) {
   return create<hetprec::AddOp>(lhs.getType(), lhs, rhs);
+}
+
+Expected<Value> Emitter::relu(Value carrier) {
+  Operation *made = carrier.getDefiningOp();
+  if (auto add = dyn_cast<hetprec::AddOp>(made))
+    return create<hetprec::AddOp>(add.getType(), add.getLhs(), add.getRhs(),
+                                  /*relu=*/true);
+  auto carried = cast<hetprec::ToCarrierOp>(made);
+  return create<hetprec::ToCarrierOp>(carried.getType(), carried.getInput(),
+                                      carried.getMultiplier(),
+                                      carried.getOffset(), /*relu=*/true);
 }
 
 Expected<Value> Emitter::toReal(Value input, const Affines &affines) {

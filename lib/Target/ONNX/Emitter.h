@@ -53,12 +53,15 @@ public:
                                      const WeightGrid &weight,
                                      llvm::StringRef weightName);
   llvm::Expected<mlir::Value> sumPool(mlir::Value input, const Window &window);
+  llvm::Expected<mlir::Value> maxPool(mlir::Value input, const Window &window);
   llvm::Expected<mlir::Value> requantize(mlir::Value input,
                                          const Affines &affines,
                                          const ActivationGrid &grid);
-  llvm::Expected<mlir::Value> toCarrier(mlir::Value input,
-                                        const Affines &affines, double delta);
+  llvm::Expected<mlir::Value>
+  toCarrier(mlir::Value input, const Affines &affines, double delta, bool relu);
   llvm::Expected<mlir::Value> add(mlir::Value lhs, mlir::Value rhs);
+  /// A carrier, made by another op like that which made `carrier`.
+  llvm::Expected<mlir::Value> relu(mlir::Value carrier);
   llvm::Expected<mlir::Value> toReal(mlir::Value input, const Affines &affines);
   /// Codes or reals, [N, C, H, W] to [N, C * H * W].
   llvm::Expected<mlir::Value> flatten(mlir::Value input);
@@ -72,6 +75,9 @@ private:
   getCodesType(llvm::ArrayRef<int64_t> shape, reference::Grid grid,
                llvm::ArrayRef<double> scale, llvm::ArrayRef<int8_t> bits,
                int64_t groups = 1);
+  /// The shape of what a pool makes of `input`.
+  static llvm::Expected<llvm::SmallVector<int64_t>>
+  getPooledShape(mlir::Value input, const Window &window);
   llvm::Expected<mlir::Value> constant(const WeightGrid &weight,
                                        llvm::StringRef name, int64_t groups);
   /// Creates an `Op`, verifies it, gives its only result.

@@ -7,6 +7,7 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 
+#include <cmath>
 #include <utility>
 
 using namespace mlir;
@@ -154,6 +155,11 @@ Expected<Entry> Importer::toCodes(const Entry &entry,
   if (entry.relu && grid->grid != reference::Grid::Unsigned)
     return fail("HP20: a Relu needs an unsigned quantizer behind it "
                 "(signed = 0, zero_point = 0)");
+  if (grid->scale > entry.top * (1 + 1e-6))
+    return fail("HP20: a Clip at " + number(entry.top) +
+                " needs a quantizer that ends there or below, but this one "
+                "ends at " +
+                number(grid->scale));
   // One precision for all pixels of a channel of the unflattened tensor.
   ActivationGrid own = *grid;
   int64_t channels = entry.unit.size();
@@ -187,27 +193,34 @@ Expected<Entry> Importer::toCodes(const Entry &entry,
 }
 
 Expected<Entry> Importer::toCarrier(const Entry &entry, double delta) {
+  bool hasClip = std::isfinite(entry.top);
   if (entry.kind == Kind::Added || entry.kind == Kind::Carrier) {
     // The clamp of HP17 is part of the addition; a carrier stays what it is.
-    if (delta != entry.delta || entry.norm || entry.relu)
+    if (delta != entry.delta || entry.norm || hasClip)
       return fail("HP17: a carrier of scale " + number(entry.delta) +
                   " cannot become one of scale " + number(delta) +
-                  " or pass a BatchNormalization or Relu on the way; use one "
+                  " or pass a BatchNormalization or Clip on the way; use one "
                   "scale for all residual sums");
     Entry carrier = entry;
     carrier.kind = Kind::Carrier;
+    carrier.relu = false;
+    if (entry.relu) {
+      Expected<mlir::Value> value = emitter.relu(entry.value);
+      if (!value)
+        return value.takeError();
+      carrier.value = *value;
+    }
     return carrier;
   }
-  bool hasBias = llvm::any_of(entry.bias, [](double b) { return b != 0; });
-  if (entry.norm || entry.relu || hasBias || entry.isFlat)
-    return fail("HP17: a carrier has no offset: no bias, BatchNormalization, "
-                "Relu or Flatten is allowed between the sum and its 16-bit "
-                "Quant");
+  if (entry.isFlat || hasClip)
+    return fail("HP17: no Flatten or Clip is allowed between a sum and its "
+                "16-bit Quant");
   Expected<Affines> affines =
       fold(entry, SmallVector<double>(entry.unit.size(), delta));
   if (!affines)
     return affines.takeError();
-  Expected<mlir::Value> value = emitter.toCarrier(entry.value, *affines, delta);
+  Expected<mlir::Value> value =
+      emitter.toCarrier(entry.value, *affines, delta, entry.relu);
   if (!value)
     return value.takeError();
   Entry carrier;
@@ -271,9 +284,11 @@ Error Importer::importNode(const NodeProto &node) {
                        .Cases({"Gemm", "MatMul"}, &Importer::importGemm)
                        .Case("BatchNormalization", &Importer::importBatchNorm)
                        .Case("Relu", &Importer::importRelu)
+                       .Case("Clip", &Importer::importClip)
                        .Case("Add", &Importer::importAdd)
                        .Cases({"GlobalAveragePool", "AveragePool"},
                               &Importer::importPool)
+                       .Case("MaxPool", &Importer::importMaxPool)
                        .Case("Flatten", &Importer::importFlatten)
                        .Case("Reshape", &Importer::importReshape)
                        .Default(nullptr)
@@ -286,8 +301,9 @@ Error Importer::importNode(const NodeProto &node) {
                 (isStandard ? std::string()
                             : " of domain '" + printable(node.domain()) + "'") +
                 "; allowed are Quant and BipolarQuant (QONNX), Conv, Gemm, "
-                "MatMul, BatchNormalization, Relu, Add, AveragePool, "
-                "GlobalAveragePool, Flatten, Reshape, Identity, Constant");
+                "MatMul, BatchNormalization, Relu, Clip, Add, AveragePool, "
+                "GlobalAveragePool, MaxPool, Flatten, Reshape, Identity, "
+                "Constant");
   if (node.input_size() == 0)
     return fail("it has no inputs");
   if (isIdentity) {

@@ -36,8 +36,13 @@ Expected<Entry> Importer::importQuant(const NodeProto &node) {
   if (!input)
     return input.takeError();
   if (quantizer->isCarrier) {
+    if (input->kind == Kind::Codes)
+      input = toSums(*input);
+    if (!input)
+      return input;
     if (!input->isSum() && input->kind != Kind::Added)
-      return fail("HP17: a 16-bit Quant follows a sum, but its input is " +
+      return fail("HP17: a 16-bit Quant follows a sum or codes, but its input "
+                  "is " +
                   describe(input->kind));
     return toCarrier(*input, quantizer->steps.values[0]);
   }
@@ -221,10 +226,73 @@ Expected<Entry> Importer::importRelu(const NodeProto &node) {
   return entry;
 }
 
+Expected<Entry> Importer::importClip(const NodeProto &node) {
+  Expected<Attributes> attributes = Attributes::get(node, {});
+  if (!attributes)
+    return attributes.takeError();
+  Expected<Entry> entry = getOperand(node, 0, {Kind::Sums, Kind::Carrier},
+                                     "an accumulator or a 16-bit carrier");
+  if (!entry)
+    return entry;
+  SmallVector<double, 2> bounds;
+  for (int i : {1, 2}) {
+    if (i >= node.input_size() || node.input(i).empty())
+      return fail("input " + Twine(i) +
+                  " is missing; a Clip needs both its "
+                  "bounds, constants, the lower one 0");
+    Expected<Constant> bound = graph.getConstant(node.input(i));
+    if (!bound)
+      return bound.takeError();
+    if (bound->type != TensorProto::FLOAT || bound->values.size() != 1)
+      return fail("'" + printable(node.input(i)) + "' has shape " +
+                  toString(bound->shape) + "; expected one float");
+    bounds.push_back(bound->values[0]);
+  }
+  if (bounds[0] != 0 || !(bounds[1] > 0))
+    return fail("HP20: it clips to [" + number(bounds[0]) + ", " +
+                number(bounds[1]) + "]; only from 0 on is allowed");
+  entry->relu = true;
+  entry->top = std::min(entry->top, bounds[1]);
+  return entry;
+}
+
+Expected<Entry> Importer::importBias(const NodeProto &node, int sums,
+                                     int constant) {
+  Expected<Entry> entry = getOperand(
+      node, sums, {Kind::Sums}, "an accumulator, to which a bias is added");
+  if (!entry)
+    return entry;
+  if (entry->norm || entry->relu || entry->isFlat)
+    return fail("a constant is added behind a BatchNormalization, Relu, Clip "
+                "or Flatten; only straight behind a dot product it is a bias");
+  Expected<Constant> bias = getParameter(node.input(constant));
+  if (!bias)
+    return bias.takeError();
+  // [C] or [1, C] behind a product, [C, 1, 1] or [1, C, 1, 1] behind windows,
+  // or one number.
+  int64_t channels = entry->unit.size(), count = bias->values.size();
+  SmallVector<int64_t> aligned(entry->shape.size(), 1);
+  aligned[1] = channels;
+  ArrayRef<int64_t> shape = bias->shape;
+  bool fits = count == 1 ? shape.size() <= aligned.size()
+                         : shape == ArrayRef(aligned) ||
+                               shape == ArrayRef(aligned).drop_front();
+  if (bias->type != TensorProto::FLOAT || !fits)
+    return fail("'" + printable(node.input(constant)) + "' has shape " +
+                toString(bias->shape) + "; a bias behind " +
+                toString(entry->shape) + " has " + toString(aligned));
+  for (auto [c, sum] : llvm::enumerate(entry->bias))
+    sum += bias->values[count == 1 ? 0 : c];
+  return entry;
+}
+
 Expected<Entry> Importer::importAdd(const NodeProto &node) {
   Expected<Attributes> attributes = Attributes::get(node, {});
   if (!attributes)
     return attributes.takeError();
+  for (int i : {0, 1})
+    if (i < node.input_size() && graph.isConstant(node.input(i)))
+      return importBias(node, /*sums=*/1 - i, /*constant=*/i);
   constexpr StringRef wanted =
       "a 16-bit carrier (a Quant with bit_width = 16 before the Add)";
   Expected<Entry> lhs = getOperand(node, 0, Kind::Carrier, wanted);
@@ -299,6 +367,79 @@ Expected<Entry> Importer::importPool(const NodeProto &node) {
         reference::meanPoolUnit(bits, input->grid.scale, kernel[0], kernel[1]));
   sums.bias.assign(sums.unit.size(), 0.0);
   return sums;
+}
+
+Expected<Entry> Importer::toSums(const Entry &codes) {
+  if (codes.grid.grid != reference::Grid::Unsigned ||
+      !llvm::all_equal(codes.grid.bits) || codes.shape.size() != 4)
+    return fail("HP17: only codes [N, C, H, W] of one precision on the "
+                "unsigned grid become a 16-bit carrier");
+  Window pixel{{1, 1}, {1, 1}, {0, 0, 0, 0}, {1, 1}};
+  Expected<mlir::Value> value = emitter.sumPool(codes.value, pixel);
+  if (!value)
+    return value.takeError();
+  Entry sums;
+  sums.kind = Kind::Sums;
+  sums.value = *value;
+  sums.shape = codes.shape;
+  for (int8_t bits : codes.grid.bits)
+    sums.unit.push_back(
+        reference::meanPoolUnit(bits, codes.grid.scale, /*kh=*/1, /*kw=*/1));
+  sums.bias.assign(sums.unit.size(), 0.0);
+  return sums;
+}
+
+/// Pads behind the last row and column that complete windows which `ceil_mode`
+/// begins: those that begin inside the image or the padding in front of it.
+static void padLastWindows(Window &window, ArrayRef<int64_t> image) {
+  for (int axis : {0, 1}) {
+    int64_t before = window.pads[axis], &after = window.pads[axis + 2];
+    int64_t padded = image[axis] + before + after;
+    int64_t kernel = window.kernel[axis], stride = window.strides[axis];
+    if (padded < kernel)
+      continue; // refused later
+    int64_t last = llvm::divideCeil(padded - kernel, stride);
+    if (last * stride >= image[axis] + before)
+      --last;
+    after = std::max(after, last * stride + kernel - image[axis] - before);
+  }
+}
+
+Expected<Entry> Importer::importMaxPool(const NodeProto &node) {
+  Expected<Attributes> attributes =
+      Attributes::get(node, {"auto_pad", "ceil_mode", "dilations", "pads",
+                             "kernel_shape", "storage_order", "strides"});
+  if (!attributes)
+    return attributes.takeError();
+  Expected<Entry> codes = getCodes(node, 4);
+  if (!codes)
+    return codes;
+  if (!attributes->has("kernel_shape"))
+    return fail("attribute 'kernel_shape' is missing");
+  auto kernel = attributes->getInts("kernel_shape", 2, 1, 1);
+  if (!kernel)
+    return kernel.takeError();
+  Expected<Window> window = getWindow(*attributes, *kernel);
+  if (!window)
+    return window.takeError();
+  Expected<int64_t> ceil = attributes->getInt("ceil_mode", 0);
+  if (!ceil)
+    return ceil.takeError();
+  Expected<int64_t> order = attributes->getInt("storage_order", 0);
+  if (!order)
+    return order.takeError();
+  if (node.output_size() != 1 || *order != 0 ||
+      window->dilations != SmallVector<int64_t>{1, 1})
+    return fail("indices, storage_order and dilations are not supported");
+  if (*ceil != 0)
+    padLastWindows(*window, ArrayRef(codes->shape).drop_front(2));
+  Expected<mlir::Value> value = emitter.maxPool(codes->value, *window);
+  if (!value)
+    return value.takeError();
+  codes->value = *value;
+  codes->shape.assign(Emitter::shapeOf(*value).begin(),
+                      Emitter::shapeOf(*value).end());
+  return codes;
 }
 
 Expected<Entry> Importer::flattenEntry(Entry entry) {

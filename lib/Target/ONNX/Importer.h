@@ -18,6 +18,7 @@
 
 #include "llvm/ADT/StringSet.h"
 
+#include <limits>
 #include <optional>
 
 namespace sysmol::onnx_import {
@@ -48,6 +49,8 @@ struct Entry {
   double delta = 0; // Carrier, Added
   std::optional<std::vector<reference::BatchNorm>> norm = std::nullopt;
   bool relu = false;
+  /// Of a Clip, with `relu`.
+  double top = std::numeric_limits<double>::infinity();
 
   Quantizer quantizer = {}; // Weight
   llvm::StringRef constant = {};
@@ -77,7 +80,12 @@ private:
   llvm::Expected<Entry> importBatchNorm(const NodeProto &node);
   llvm::Expected<Entry> importRelu(const NodeProto &node);
   llvm::Expected<Entry> importAdd(const NodeProto &node);
+  llvm::Expected<Entry> importClip(const NodeProto &node);
+  /// An Add of a constant.
+  llvm::Expected<Entry> importBias(const NodeProto &node, int sums,
+                                   int constant);
   llvm::Expected<Entry> importPool(const NodeProto &node);
+  llvm::Expected<Entry> importMaxPool(const NodeProto &node);
   llvm::Expected<Entry> importFlatten(const NodeProto &node);
   llvm::Expected<Entry> importReshape(const NodeProto &node);
 
@@ -99,6 +107,8 @@ private:
                                llvm::ArrayRef<double> steps) const;
   llvm::Expected<Entry> toCodes(const Entry &entry, const Quantizer &quantizer);
   llvm::Expected<Entry> toCarrier(const Entry &entry, double delta);
+  /// Codes of one precision as sums of one (HP14).
+  llvm::Expected<Entry> toSums(const Entry &codes);
   llvm::Expected<Entry> flattenEntry(Entry entry);
 
   const Graph &graph;

@@ -27,6 +27,9 @@ class Graph:
     def grid(self) -> str:
         return self.random.choice(["unsigned", "unsigned", "midrise"])
 
+    def flip(self) -> bool:
+        return self.random.randrange(2) == 0
+
     def dot(self) -> None:
         x = self.random.choice(self.codes)
         if len(x.shape) == 2:
@@ -53,7 +56,7 @@ class Graph:
         x = self.sums.pop()
         kind = self.random.randrange(4)
         if kind == 0:
-            self.carriers.append(self.net.carrier(x))
+            self.carriers.append(self.net.carrier(x, offset=self.flip(), relu=self.flip()))
         elif kind == 1:
             self.reals.append(self.net.real(x))
         else:
@@ -66,6 +69,17 @@ class Graph:
                 self.sums.append(self.net.pool(x, kernel, self.random.choice([(1, 1), (2, 1)])))
                 return
 
+    def max_pool(self) -> None:
+        images = [x for x in self.codes if len(x.shape) == 4]
+        if images:
+            x = self.random.choice(images)
+            kernel = [self.random.randint(1, min(size, 4)) for size in x.shape[2:]]
+            pads = [self.random.randint(0, k - 1) for k in kernel * 2]
+            strides = self.random.choice([(1, 1), (2, 2), (3, 1), (1, 2)])
+            self.codes.append(
+                self.net.max_pool(x, (kernel[0], kernel[1]), strides, tuple(pads))  # type: ignore[arg-type]
+            )
+
     def requantize(self) -> None:
         if self.sums or self.carriers:
             x = self.random.choice(self.sums + self.carriers)
@@ -73,13 +87,14 @@ class Graph:
 
     def carrier(self) -> None:
         if self.sums:
-            self.carriers.append(self.net.carrier(self.random.choice(self.sums)))
+            x = self.random.choice(self.sums)
+            self.carriers.append(self.net.carrier(x, offset=self.flip(), relu=self.flip()))
 
     def add(self) -> None:
         if self.carriers:
             x = self.random.choice(self.carriers)
             y = self.random.choice([c for c in self.carriers if c.shape == x.shape])
-            self.carriers.append(self.net.add(x, y))
+            self.carriers.append(self.net.add(x, y, relu=self.flip()))
 
     def real(self) -> None:
         if self.sums or self.carriers:
@@ -112,7 +127,7 @@ class Graph:
     def text(self) -> str:
         ops = [self.dot, self.dot, self.requantize, self.requantize, self.pool, self.carrier]
         ops += [self.add, self.real, self.dequantize, self.flatten, self.permute]
-        ops += [self.permute_carrier, self.layer, self.layer, self.layer]
+        ops += [self.permute_carrier, self.max_pool, self.layer, self.layer, self.layer]
         self.dot()
         for _ in range(self.random.randint(2, 8)):
             self.random.choice(ops)()

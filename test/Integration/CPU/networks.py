@@ -167,6 +167,27 @@ class Network:
             spread=(2.0 ** max(x.bits) - 1) / 2 * math.prod(kernel),
         )
 
+    def max_pool(
+        self,
+        x: Value,
+        kernel: tuple[int, int],
+        strides: tuple[int, int] = (1, 1),
+        pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    ) -> Value:
+        n, c, h, w = x.shape
+        oh = (h + pads[0] + pads[2] - kernel[0]) // strides[0] + 1
+        ow = (w + pads[1] + pads[3] - kernel[1]) // strides[1] + 1
+        sizes = "x".join(map(str, x.shape))
+        type_ = x.type.replace(f"tensor<{sizes}x", f"tensor<{n}x{c}x{oh}x{ow}x", 1)
+        return self.emit(
+            f"hetprec.max_pool_2d {x.name} kernel = {list(kernel)} strides = {list(strides)} "
+            f"pads = {list(pads)} : {x.type} -> {type_}",
+            type_,
+            [n, c, oh, ow],
+            bits=x.bits,
+            grid=x.grid,
+        )
+
     def multipliers(self, x: Value, ranges: list[float], turned: float) -> list[float]:
         """Spread `x` over each channel's range of codes; a part of them negative."""
         return [
@@ -210,22 +231,30 @@ class Network:
             grid=x.grid,
         )
 
-    def carrier(self, x: Value, spread: float = 9000.0) -> Value:
+    def carrier(
+        self, x: Value, spread: float = 9000.0, offset: bool = False, relu: bool = False
+    ) -> Value:
         multiplier = self.multipliers(x, [3 * spread] * x.shape[1], 0.3)
+        behind = ""
+        if offset:
+            offsets = [self.random.uniform(-spread, spread) for _ in multiplier]
+            behind += f" offset = {self.floats(offsets)}"
+        behind += " relu" if relu else ""
         sizes = "x".join(map(str, x.shape))
         type_ = f"tensor<{sizes}xi16, #hetprec.carrier<delta = 0.00390625>>"
         return self.emit(
-            f"hetprec.to_carrier {x.name} multiplier = {self.floats(multiplier)} : "
+            f"hetprec.to_carrier {x.name} multiplier = {self.floats(multiplier)}{behind} : "
             f"{x.type} to {type_}",
             type_,
             x.shape,
             spread=spread,
         )
 
-    def add(self, x: Value, y: Value) -> Value:
+    def add(self, x: Value, y: Value, relu: bool = False) -> Value:
         spread = math.hypot(x.spread, y.spread)
+        behind = " relu" if relu else ""
         return self.emit(
-            f"hetprec.add {x.name}, {y.name} : {x.type}", x.type, x.shape, spread=spread
+            f"hetprec.add {x.name}, {y.name}{behind} : {x.type}", x.type, x.shape, spread=spread
         )
 
     def real(self, x: Value) -> Value:
@@ -585,99 +614,6 @@ def large_k() -> dict[str, str]:
     return files
 
 
-def residual() -> dict[str, str]:
-    files = {}
-    for batch in (1, 2):
-        net = Network(batch)
-        x = net.quantized([batch, 3, 10, 9], [8] * 3)
-        trunk = net.carrier(net.conv(x, 11, (3, 3), pads=(1, 1, 1, 1)))
-        a = net.requantize(trunk, mixed(11, seed=1))
-        b = net.requantize(net.conv(a, 9, (3, 3), pads=(1, 1, 1, 1)), mixed(9, seed=2))
-        trunk = net.add(net.carrier(net.conv(b, 11, (3, 3), pads=(1, 1, 1, 1))), trunk)
-        # One input, two readers with different strides; the shortcut is a convolution.
-        c = net.requantize(trunk, mixed(11, seed=3))
-        d = net.requantize(
-            net.conv(c, 14, (3, 3), strides=(2, 2), pads=(1, 1, 1, 1)), mixed(14, seed=4)
-        )
-        shortcut = net.carrier(net.conv(c, 14, (1, 1), strides=(2, 2)))
-        trunk = net.add(shortcut, net.carrier(net.conv(d, 14, (3, 3), pads=(1, 1, 1, 1))))
-        e = net.requantize(trunk, [4] * 14)
-        mean = net.requantize(net.pool(e, (5, 5)), [8] * 14, turned=0)
-        files[f"blocks-batch-{batch}"] = net.text(net.real(net.matmul(net.flatten(mean), 10)))
-
-    net = Network(3)
-    x = net.argument([1, 8, 6, 6], mixed(8))
-    left, right = (net.carrier(net.conv(x, 6, (1, 1))) for _ in range(2))
-    both = net.add(left, right)
-    twice = net.add(both, both)
-    files["twice"] = net.text(
-        net.requantize(twice, mixed(6)), net.requantize(left, mixed(6, (1, 8)))
-    )
-
-    # What is added onto is read again later: it is copied, in tiles.
-    for shape, count in (([1, 1, 4, 4], 2), ([1, 5, 12, 12], 3), ([2, 7], 130), ([9, 7], 300)):
-        net = Network(count)
-        x = net.argument(shape, mixed(shape[1]))
-
-        def dot(x: Value = x, net: Network = net, count: int = count) -> Value:
-            if len(x.shape) == 2:
-                return net.matmul(x, count)
-            return net.conv(x, count, (3, 3), pads=(1, 1, 1, 1))
-
-        first = net.carrier(dot())
-        total = net.add(net.carrier(dot()), first)
-        files[f"again-{'x'.join(map(str, shape))}"] = net.text(
-            first, total, net.requantize(first, mixed(count))
-        )
-
-    # The sum saturates at both ends (HP17), and so does each part: within the range of 32 bits,
-    # and far outside.
-    for spread in (4e4, 4e10):
-        net = Network(4)
-        x = net.argument([1, 8, 6, 6], mixed(8))
-        left, right, more = (net.carrier(net.conv(x, 6, (1, 1)), spread=spread) for _ in range(3))
-        total = net.add(net.add(left, right), more)
-        files[f"saturated-{spread:.0e}"] = net.text(
-            net.requantize(total, [8] * 6, "midrise"), total, left
-        )
-
-    # One activation, three readers: strides 1 and 2, and a depthwise one that
-    # keeps the order of the channels.
-    net = Network(5)
-    x = net.quantized([1, 4, 9, 8], [4] * 4)
-    a = net.requantize(net.conv(x, 12, (3, 3), pads=(1, 1, 1, 1)), mixed(12))
-    b = net.requantize(net.conv(a, 5, (3, 3), pads=(1, 1, 1, 1)), mixed(5))
-    c = net.requantize(net.conv(a, 5, (3, 3), strides=(2, 2), pads=(1, 1, 1, 1)), mixed(5, seed=1))
-    d = net.requantize(net.conv(a, 12, (3, 3), pads=(1, 1, 1, 1), depthwise=True), mixed(12))
-    e = net.requantize(net.conv(a, 4, (2, 2), strides=(2, 2)), mixed(4))
-    files["shared"] = net.text(b, c, d, e, a)
-    return files
-
-
-def pool() -> dict[str, str]:
-    files = {}
-    cases: dict[str, dict[str, object]] = {
-        "global": {"kernel": (7, 6)},
-        "2x2": {"kernel": (2, 2), "strides": (2, 2)},
-        "3x3-padded": {"kernel": (3, 3), "pads": (1, 1, 1, 1)},
-        "3x3-stride-2": {"kernel": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)},
-        "3x2-uneven": {"kernel": (3, 2), "strides": (1, 2), "pads": (0, 1, 2, 0)},
-        "7x6-large": {"kernel": (7, 6), "pads": (3, 3, 3, 3)},
-    }
-    for name, options in cases.items():
-        for level in (1, 2, 4, 8):
-            net = Network(level)
-            x = net.argument([2, 9, 7, 6], [level] * 9)
-            acc = net.pool(x, **options)  # type: ignore[arg-type]
-            files[f"{name}-{level}"] = net.text(
-                net.requantize(acc, mixed(9, (1, 2, 8)), turned=0.3)
-            )
-    net = Network(9)
-    x = net.argument([1, 9, 7, 6], [4] * 9)
-    files["sums-out"] = net.text(net.pool(x, (3, 3)), net.real(net.pool(x, (2, 2), (2, 2))))
-    return files
-
-
 def boundary() -> dict[str, str]:
     """What enters and leaves: codes, accumulators, carrier, reals; flatten, constants."""
     files = {}
@@ -762,6 +698,14 @@ def networks(name: str) -> dict[str, str]:
         from tiles import tiles
 
         return tiles()
+    if name == "residual":
+        from residual import residual
+
+        return residual()
+    if name in ("pool", "max_pool"):
+        import pools
+
+        return pools.pool() if name == "pool" else pools.max_pool()
     sets = (
         conv,
         conv_shapes,
@@ -771,8 +715,6 @@ def networks(name: str) -> dict[str, str]:
         groups,
         matmul,
         large_k,
-        residual,
-        pool,
         boundary,
         outputs,
     )

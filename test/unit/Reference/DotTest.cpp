@@ -317,6 +317,22 @@ TEST(SumPool, HP14RefusesOtherGridsAndMixedPrecisions) {
                  "HP12");
 }
 
+TEST(MaxPool, HP25TakesTheLargestCode) {
+  // Of the symmetric level the largest is signed; padding is in no window.
+  ChannelEncoding encoding{Grid::Midrise, 1, {8, 2}};
+  IntTensor x{{1, 2, 2, 3}, {-5, -7, -127, -9, -3, -128 + 1, 0, 1, 0, 0, 3, 2}};
+  SYSMOL_VALUE(all, maxPool2d(x, encoding, {{2, 3}, {1, 1}, {0, 0, 0, 0}}));
+  EXPECT_EQ(all.shape, (std::vector<int64_t>{1, 2, 1, 1}));
+  EXPECT_EQ(all.data, (std::vector<int32_t>{-3, 3}));
+  SYSMOL_VALUE(padded, maxPool2d(x, encoding, {{2, 2}, {2, 2}, {1, 0, 1, 1}}));
+  EXPECT_EQ(padded.shape, (std::vector<int64_t>{1, 2, 2, 2}));
+  EXPECT_EQ(padded.data,
+            (std::vector<int32_t>{-5, -127, -3, -127, 1, 0, 3, 2}));
+  EXPECT_REFUSED(maxPool2d(x, encoding, {{2, 2}, {1, 1}, {0, 0, 2, 0}}),
+                 "HP25");
+  EXPECT_REFUSED(maxPool2d(x, encoding, {{3, 3}, {1, 1}, {0, 0, 0, 0}}), "");
+}
+
 TEST(Dot, RefusesWhatDoesNotFit) {
   ChannelEncoding encoding{Grid::Unsigned, 1, {1, 4}};
   IntTensor x{{1, 2, 2, 2}, std::vector<int32_t>(8, 1)};

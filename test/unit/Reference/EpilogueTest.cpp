@@ -217,19 +217,37 @@ TEST(Thresholds, HP16Refuses) {
 
 TEST(Carrier, HP17RoundsHalfToEvenAndSaturates) {
   IntTensor acc{{8}, {1, 3, 5, -1, -3, 100000, -100000, int32Min}};
-  std::vector<float> half = {0.5f};
+  std::vector<float> half = {0.5f}, none = {0.0f};
   acc.shape = {1, 1, 8};
-  SYSMOL_VALUE(k, rescaleToCarrier(acc, 1, half));
+  SYSMOL_VALUE(k, rescaleToCarrier(acc, 1, half, none));
   EXPECT_EQ(k.data,
             (std::vector<int32_t>{0, 2, 2, 0, -2, 32767, -32767, -32767}));
   std::vector<float> most = {std::numeric_limits<float>::max()};
-  SYSMOL_VALUE(end, rescaleToCarrier({{1, 1, 3}, {7, -7, 0}}, 1, most));
+  SYSMOL_VALUE(end, rescaleToCarrier({{1, 1, 3}, {7, -7, 0}}, 1, most, none));
   EXPECT_EQ(end.data, (std::vector<int32_t>{32767, -32767, 0}));
   std::vector<float> zero = {0};
-  EXPECT_REFUSED(rescaleToCarrier(acc, 1, zero), "HP15");
+  EXPECT_REFUSED(rescaleToCarrier(acc, 1, zero, none), "HP15");
   // The last tie before the end.
-  SYSMOL_VALUE(tie, rescaleToCarrier({{1, 1, 2}, {65533, -65533}}, 1, half));
+  SYSMOL_VALUE(tie,
+               rescaleToCarrier({{1, 1, 2}, {65533, -65533}}, 1, half, none));
   EXPECT_EQ(tie.data, (std::vector<int32_t>{32766, -32766}));
+}
+
+TEST(Carrier, HP17AddsTheOffsetAndKeepsAboveZeroWithARelu) {
+  IntTensor acc{{1, 2, 4}, {5, -5, 65536, -65536, 5, -5, 65536, -65536}};
+  std::vector<float> m = {0.5f, -0.5f}, b = {0.25f, 1.0f};
+  SYSMOL_VALUE(k, rescaleToCarrier(acc, 1, m, b));
+  // 2.75, -2.25; -1.5 and 3.5 are ties; the ends saturate behind the offset.
+  EXPECT_EQ(k.data,
+            (std::vector<int32_t>{3, -2, 32767, -32767, -2, 4, -32767, 32767}));
+  SYSMOL_VALUE(above, rescaleToCarrier(acc, 1, m, b, Relu::Fused));
+  EXPECT_EQ(above.data, (std::vector<int32_t>{3, 0, 32767, 0, 0, 4, 0, 32767}));
+  std::vector<float> infinite = {std::numeric_limits<float>::infinity()};
+  EXPECT_REFUSED(rescaleToCarrier(acc, 1, m, infinite), "");
+  // Two roundings: 16777217 is no binary32.
+  std::vector<float> one = {1.0f}, far = {-16777216.0f};
+  SYSMOL_VALUE(two, rescaleToCarrier({{1, 1, 1}, {16777217}}, 1, one, far));
+  EXPECT_EQ(two.data, (std::vector<int32_t>{0}));
 }
 
 TEST(Carrier, HP17SumSaturatesBothWays) {
@@ -237,6 +255,8 @@ TEST(Carrier, HP17SumSaturatesBothWays) {
   IntTensor b{{5}, {1, -1, 12767, -20000, -9}};
   SYSMOL_VALUE(sum, addCarriers(a, b));
   EXPECT_EQ(sum.data, (std::vector<int32_t>{32767, -32767, 32767, -32767, -4}));
+  SYSMOL_VALUE(above, addCarriers(a, b, Relu::Fused));
+  EXPECT_EQ(above.data, (std::vector<int32_t>{32767, 0, 32767, 0, 0}));
   EXPECT_REFUSED(addCarriers(a, {{1}, {0}}), "one shape");
   EXPECT_REFUSED(addCarriers({{1}, {-32768}}, {{1}, {0}}), "HP17");
   EXPECT_REFUSED(addCarriers({{1}, {0}}, {{1}, {32768}}), "HP17");

@@ -13,6 +13,7 @@ HETPREC_PACKED_OP_EFFECTS(UnpackLanesOp)
 HETPREC_PACKED_OP_EFFECTS(SplitPhasesOp)
 HETPREC_PACKED_OP_EFFECTS(SpreadLanesOp)
 HETPREC_PACKED_OP_EFFECTS(FoldTapsOp)
+HETPREC_PACKED_OP_EFFECTS(MaxPoolLanesOp)
 
 //===----------------------------------------------------------------------===//
 // PackLanesOp, UnpackLanesOp
@@ -223,6 +224,50 @@ LogicalResult FoldTapsOp::verify() {
   if (begin < 0 || begin > most || count < 1 || count > most ||
       count % kLaneBlock != 0 || begin + count > init.getDimSize(1) ||
       begin + count + *llvm::max_element(taps) > input.getDimSize(1))
+    return emitOpError("reads and writes blocks of 64 lanes that the planes "
+                       "have");
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// MaxPoolLanesOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult MaxPoolLanesOp::verify() {
+  if (failed(verifyLevel(*this, getLevel())))
+    return failure();
+  auto input = cast<ShapedType>(getInput().getType());
+  auto init = cast<ShapedType>(getInit().getType());
+  auto mask = cast<ShapedType>(getMask().getType());
+  int64_t bits = getWordBits(getLevel());
+  if (input.getElementTypeBitWidth() != bits ||
+      init.getElementTypeBitWidth() != bits)
+    return emitOpError("pools the words of its level");
+  if (!input.hasStaticShape() || !init.hasStaticShape() ||
+      input.getRank() != 2 || init.getRank() != 2 || init.getDimSize(0) < 1 ||
+      input.getDimSize(0) % init.getDimSize(0) != 0)
+    return emitOpError("needs planes of known sizes, the same words in each "
+                       "phase");
+  int64_t phases = input.getDimSize(0) / init.getDimSize(0);
+  if (mask.getRank() != 1 || !mask.getElementType().isInteger(8) ||
+      mask.getDimSize(0) != init.getDimSize(1))
+    return emitOpError("needs a mask byte for each lane of its init");
+  ArrayRef<int64_t> taps = getTaps(), tapPhases = getTapPhases();
+  constexpr int64_t most = int64_t(1) << 40; // sums of these do not overflow
+  if (taps.empty() ||
+      llvm::any_of(taps, [](int64_t t) { return t < 0 || t > most; }))
+    return emitOpError("needs taps, in [0, 2^40]");
+  if (tapPhases.empty() ? phases != 1
+                        : tapPhases.size() != taps.size() ||
+                              llvm::any_of(tapPhases, [&](int64_t phase) {
+                                return phase < 0 || phase >= phases;
+                              }))
+    return emitOpError("needs one tap_phases entry for each tap, a phase");
+  int64_t begin = getLaneBegin(), count = getLaneCount(), origin = getOrigin();
+  if (begin < 0 || begin > most || count < 1 || count > most ||
+      count % kLaneBlock != 0 || begin + count > init.getDimSize(1) ||
+      origin < -most || origin > most || begin + origin < 0 ||
+      begin + origin + count + *llvm::max_element(taps) > input.getDimSize(1))
     return emitOpError("reads and writes blocks of 64 lanes that the planes "
                        "have");
   return success();

@@ -364,6 +364,34 @@ LogicalResult SumPool2DOp::verify() {
   return verifyShape(*this, getResult().getType(), expected);
 }
 
+LogicalResult MaxPool2DOp::verify() {
+  RankedTensorType input = getInput().getType();
+  if (input.getRank() != 4 || !input.hasStaticShape())
+    return emitOpError("input must have rank 4 and a static shape");
+  if (getKernel().size() != 2)
+    return emitOpError("kernel needs 2 sizes");
+  if (failed(verifyWindowAttrs(*this, getStrides(), getPads(), {1, 1})) ||
+      failed(verifyActivation(*this, input, "input")))
+    return failure();
+  if (getChannels(getResult().getType()) != getChannels(input))
+    return emitOpError() << "HP25: result encoding must be "
+                         << getChannels(input);
+  SmallVector<int64_t> expected = {input.getDimSize(0), input.getDimSize(1)};
+  for (int dim : {0, 1}) {
+    int64_t before = getPads()[dim], after = getPads()[2 + dim];
+    FailureOr<int64_t> size =
+        getWindowedSize(*this, input.getDimSize(2 + dim), before, after,
+                        getKernel()[dim], getStrides()[dim], /*dilation=*/1);
+    if (failed(size))
+      return failure();
+    if (std::max(before, after) >= getKernel()[dim])
+      return emitOpError() << "HP25: pads must be smaller than the kernel of "
+                           << getKernel()[dim];
+    expected.push_back(*size);
+  }
+  return verifyShape(*this, getResult().getType(), expected);
+}
+
 //===----------------------------------------------------------------------===//
 // After the dot product
 //===----------------------------------------------------------------------===//
@@ -376,8 +404,10 @@ LogicalResult RequantizeOp::verify() {
 }
 
 LogicalResult ToCarrierOp::verify() {
-  return verifyAffine(*this, getResult().getType(), getMultiplier(),
-                      std::nullopt);
+  std::optional<ArrayRef<float>> offset;
+  if (!getOffset().empty())
+    offset = getOffset();
+  return verifyAffine(*this, getResult().getType(), getMultiplier(), offset);
 }
 
 LogicalResult ToRealOp::verify() {

@@ -59,6 +59,7 @@ void sysmol::hetprec::registerBufferizableOpInterfaceExternalModels(
     SplitPhasesOp::attachInterface<LaneOpInterface<SplitPhasesOp>>(*context);
     SpreadLanesOp::attachInterface<LaneOpInterface<SpreadLanesOp>>(*context);
     FoldTapsOp::attachInterface<LaneOpInterface<FoldTapsOp>>(*context);
+    MaxPoolLanesOp::attachInterface<LaneOpInterface<MaxPoolLanesOp>>(*context);
     GemvOp::attachInterface<LaneOpInterface<GemvOp>>(*context);
     PackRowsOp::attachInterface<LaneOpInterface<PackRowsOp>>(*context);
     SumRowsOp::attachInterface<LaneOpInterface<SumRowsOp>>(*context);

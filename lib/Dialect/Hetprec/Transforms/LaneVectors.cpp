@@ -246,6 +246,8 @@ Value LaneVectors::scaleByRule(Value value, Value multiplier, Value offset,
   int64_t lanes = cast<VectorType>(x.getType()).getDimSize(0);
   x = arith::MulFOp::create(b, loc, x,
                             broadcast(loadScalar(multiplier, row), lanes));
+  if (!offset)
+    return x;
   return arith::AddFOp::create(b, loc, x,
                                broadcast(loadScalar(offset, row), lanes));
 }
@@ -305,14 +307,12 @@ Value LaneVectors::joinCodes(ArrayRef<Value> slots, int64_t level) {
                              all[0], all[1], all[2], all[3], level);
 }
 
-Value LaneVectors::toCarrier(Value value, Value multiplier, Value row,
-                             bool inRange) {
-  Value x = toReal(value);
+Value LaneVectors::toCarrier(Value value, Value multiplier, Value offset,
+                             Value row, bool inRange, int64_t lowest) {
+  Value x = scaleByRule(value, multiplier, offset, row);
   int64_t lanes = cast<VectorType>(x.getType()).getDimSize(0);
-  x = arith::MulFOp::create(b, loc, x,
-                            broadcast(loadScalar(multiplier, row), lanes));
   if (!inRange)
-    return resize(roundReal(clampReal(x, -32767, 32767)), 16);
+    return resize(roundReal(clampReal(x, lowest, 32767)), 16);
   // Saturating truncation is one instruction; its lowest value is one less
   // than HP17's.
   auto type = VectorType::get({lanes}, b.getI32Type());
@@ -321,17 +321,15 @@ Value LaneVectors::toCarrier(Value value, Value multiplier, Value row,
   rounded = arith::MinSIOp::create(b, loc, rounded, splat(type, 32767));
   Value narrow = resize(rounded, 16);
   return arith::MaxSIOp::create(
-      b, loc, narrow, splat(cast<VectorType>(narrow.getType()), -32767));
+      b, loc, narrow, splat(cast<VectorType>(narrow.getType()), lowest));
 }
 
-Value LaneVectors::toSortedCarrier(Value value, Value multiplier, Value row,
-                                   bool inRange) {
+Value LaneVectors::toSortedCarrier(Value value, Value multiplier, Value offset,
+                                   Value row, bool inRange, int64_t lowest) {
   if (!inRange)
-    return sort(toCarrier(value, multiplier, row, inRange));
-  Value x = toReal(value);
+    return sort(toCarrier(value, multiplier, offset, row, inRange, lowest));
+  Value x = scaleByRule(value, multiplier, offset, row);
   int64_t lanes = cast<VectorType>(x.getType()).getDimSize(0);
-  x = arith::MulFOp::create(b, loc, x,
-                            broadcast(loadScalar(multiplier, row), lanes));
   Value rounded = LLVM::LrintOp::create(
       b, loc, VectorType::get({lanes}, b.getI32Type()), x);
   auto type = VectorType::get({lanes}, b.getI16Type());
@@ -339,7 +337,7 @@ Value LaneVectors::toSortedCarrier(Value value, Value multiplier, Value row,
       NarrowLanesOp::create(b, loc, type, slice(rounded, 0, lanes / 2),
                             slice(rounded, lanes / 2, lanes / 2));
   // The lowest value is one less than HP17's.
-  return arith::MaxSIOp::create(b, loc, narrow, splat(type, -32767));
+  return arith::MaxSIOp::create(b, loc, narrow, splat(type, lowest));
 }
 
 Value LaneVectors::sort(Value x) {

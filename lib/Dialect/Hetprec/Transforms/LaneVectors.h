@@ -85,8 +85,8 @@ public:
   mlir::Value countThresholdsInTurn(mlir::Value values, mlir::Value thresholds,
                                     mlir::Value row, int64_t level,
                                     int64_t slot);
-  /// `value * multiplier[row] + offset[row]` as reals: what the float rule
-  /// rounds, and HP18.
+  /// `value * multiplier[row] + offset[row]` (no offset: the product) as reals:
+  /// what the float rule rounds, and HP18.
   mlir::Value scaleByRule(mlir::Value value, mlir::Value multiplier,
                           mlir::Value offset, mlir::Value row);
   /// HP15 by the float rule, 4 or 8 bits: what the lane's word holds, in 32
@@ -101,13 +101,16 @@ public:
                           bool isSigned);
   /// Words of level 4 or 8 whose first slots these are; the others are 0.
   mlir::Value joinCodes(llvm::ArrayRef<mlir::Value> slots, int64_t level);
-  /// HP17: 16-bit residual values of `value`. `inRange`: see `contract`.
+  /// HP17: 16-bit residual values of `value`, none below `lowest`; without or
+  /// with an offset. `inRange`: see `contract`.
   mlir::Value toCarrier(mlir::Value value, mlir::Value multiplier,
-                        mlir::Value row, bool inRange);
+                        mlir::Value offset, mlir::Value row, bool inRange,
+                        int64_t lowest);
 
   /// The same of 32 lanes in turn, even ones first.
   mlir::Value toSortedCarrier(mlir::Value value, mlir::Value multiplier,
-                              mlir::Value row, bool inRange);
+                              mlir::Value offset, mlir::Value row, bool inRange,
+                              int64_t lowest);
   /// Lanes in turn, even ones first.
   mlir::Value sort(mlir::Value x);
 
@@ -221,6 +224,7 @@ void lowerSumRows(mlir::OpBuilder &b, SumRowsOp op);
 void lowerSplitPhases(mlir::OpBuilder &b, SplitPhasesOp op);
 void lowerSpreadLanes(mlir::OpBuilder &b, SpreadLanesOp op);
 void vectorizeFoldTaps(mlir::OpBuilder &b, FoldTapsOp op);
+void vectorizeMaxPool(mlir::OpBuilder &b, MaxPoolLanesOp op);
 void vectorizeWinogradInput(mlir::OpBuilder &b, WinogradInputOp op);
 void vectorizeWinogradContract(mlir::OpBuilder &b, WinogradContractOp op,
                                LaneScratch &scratch);

@@ -71,7 +71,7 @@ static void fuseEpilogue(SmallVectorImpl<Operation *> &group) {
     return;
   group.push_back(carrier);
   auto add = getOnlyUser<AddOp>(carrier);
-  if (!add)
+  if (!add || carrier.getRelu())
     return;
   // The other summand is made before, unless its product runs later.
   Value other = add.getLhs() == carrier ? add.getRhs() : add.getLhs();

@@ -87,7 +87,7 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
   } else if (!hasTiles(dot.op)) {
     read = separateFolded(dot, read);
     if (dot.window.isStrided())
-      read = splitPhases(dot, read, dot.window.getPhases(),
+      read = splitPhases(dot.op, read, dot.window.getPhases(),
                          layouts.getPhaseLayout(dot.op));
   }
   if (std::optional<ByteStream> stream = ByteStream::get(dot.op))
@@ -96,9 +96,10 @@ FailureOr<ContractBuilder> Packer::makeBuilder(const DotProduct &dot) {
                          layouts.getLaneCount(result), getLayer(dot.op));
 }
 
-PackedCodes Packer::splitPhases(const DotProduct &dot, const PackedCodes &input,
+PackedCodes Packer::splitPhases(Operation *op, const PackedCodes &input,
                                 ArrayRef<int64_t> read, LanesAttr to) {
-  ArrayRef<int64_t> strides = dot.window.strides;
+  Window window = Window::get(op);
+  ArrayRef<int64_t> strides = window.strides;
   // Readers with the same phases share them. Those that no tap reads are not
   // made: a 1x1 window of stride 2 reads one of four.
   SmallVector<int64_t> folded;
@@ -106,10 +107,10 @@ PackedCodes Packer::splitPhases(const DotProduct &dot, const PackedCodes &input,
     if (s.isFolded)
       folded.push_back(s.level);
   Attribute key = b.getArrayAttr(
-      {b.getDenseI64ArrayAttr(strides), b.getDenseI64ArrayAttr(dot.window.pads),
+      {b.getDenseI64ArrayAttr(strides), b.getDenseI64ArrayAttr(window.pads),
        b.getDenseI64ArrayAttr(read), b.getDenseI64ArrayAttr(folded), to});
   auto [entry, inserted] =
-      phases.try_emplace({dot.getInput(), key}, PackedCodes());
+      phases.try_emplace({op->getOperand(0), key}, PackedCodes());
   if (inserted) {
     PackedCodes split = input;
     split.layout = to;
@@ -118,11 +119,11 @@ PackedCodes Packer::splitPhases(const DotProduct &dot, const PackedCodes &input,
     for (Segment &s : split.segments) {
       b.setInsertionPointAfterValue(s.plane);
       Value init =
-          makeEmpty(dot.op->getLoc(), read.size() * s.getNumWords(),
-                    to.getSize(), b.getIntegerType(getWordBits(s.level)));
+          makeEmpty(op->getLoc(), read.size() * s.getNumWords(), to.getSize(),
+                    b.getIntegerType(getWordBits(s.level)));
       s.plane = SplitPhasesOp::create(
-                    b, dot.op->getLoc(), TypeRange{init.getType()}, s.plane,
-                    init, strides, dot.window.pads, read, input.layout, to)
+                    b, op->getLoc(), TypeRange{init.getType()}, s.plane, init,
+                    strides, window.pads, read, input.layout, to)
                     ->getResult(0);
     }
     entry->second = split;
@@ -292,7 +293,7 @@ LogicalResult Packer::visitRequantize(RequantizeOp op) {
 static ToCarrierOp getFusibleCarrier(AddOp add) {
   for (Value operand : {add.getRhs(), add.getLhs()}) {
     auto carrier = operand.getDefiningOp<ToCarrierOp>();
-    if (carrier && operand.hasOneUse() &&
+    if (carrier && !carrier.getRelu() && operand.hasOneUse() &&
         isDot(carrier.getInput().getDefiningOp()) &&
         carrier.getInput().hasOneUse())
       return carrier;
@@ -311,13 +312,17 @@ LogicalResult Packer::visitToCarrier(ToCarrierOp op) {
     FailureOr<WidePlanes> wide = getPlanes(op, op.getInput());
     if (failed(wide))
       return failure();
-    planes[op.getResult()] =
-        scalePlanes(op.getLoc(), *wide, op.getMultiplier(), {}, op.getResult());
+    planes[op.getResult()] = {scaleToCarrier(b, op.getLoc(), *wide,
+                                             op.getMultiplier(), op.getOffset(),
+                                             op.getRelu()),
+                              wide->planeOf, layouts.getLayout(op.getResult())};
     return success();
   }
   if (isGemv(producer)) {
-    FailureOr<Value> rows =
-        makeGemv(producer, GemvEpilogue{Epilogue::Carrier, op.getMultiplier()});
+    GemvEpilogue epilogue{Epilogue::Carrier, op.getMultiplier(),
+                          op.getOffset()};
+    epilogue.relu = op.getRelu();
+    FailureOr<Value> rows = makeGemv(producer, epilogue);
     if (failed(rows))
       return failure();
     rowsOf[op.getResult()] = *rows;
@@ -332,8 +337,10 @@ LogicalResult Packer::visitToCarrier(ToCarrierOp op) {
   Value init =
       makeEmpty(op.getLoc(), dot->outputs,
                 layouts.getLayout(op.getResult()).getSize(), b.getI16Type());
-  setPlanes(op.getResult(), builder->makePlanes(Epilogue::Carrier,
-                                                op.getMultiplier(), {}, init));
+  setPlanes(op.getResult(),
+            builder->makePlanes(Epilogue::Carrier, op.getMultiplier(),
+                                op.getOffset(), init, /*channels=*/{},
+                                op.getRelu()));
   return success();
 }
 
@@ -347,8 +354,8 @@ LogicalResult Packer::visitAdd(AddOp op) {
       return failure();
     FailureOr<Value> sum = makeGemv(
         fused.getInput().getDefiningOp(),
-        GemvEpilogue{
-            Epilogue::CarrierAdd, fused.getMultiplier(), {}, {}, *onto});
+        GemvEpilogue{Epilogue::CarrierAdd, fused.getMultiplier(),
+                     fused.getOffset(), /*encoding=*/{}, *onto, op.getRelu()});
     if (failed(sum))
       return failure();
     rowsOf[op.getResult()] = *sum;
@@ -366,9 +373,9 @@ LogicalResult Packer::visitAdd(AddOp op) {
     if (failed(builder))
       return failure();
     // Its rows in the order of the planes that it adds onto.
-    Value sum =
-        builder->makePlanes(Epilogue::CarrierAdd, fused.getMultiplier(), {},
-                            base->plane, base->getChannelOfPlanes());
+    Value sum = builder->makePlanes(Epilogue::CarrierAdd, fused.getMultiplier(),
+                                    fused.getOffset(), base->plane,
+                                    base->getChannelOfPlanes(), op.getRelu());
     planes[op.getResult()] = {sum, base->planeOf,
                               layouts.getLayout(op.getResult())};
     return success();
@@ -377,16 +384,10 @@ LogicalResult Packer::visitAdd(AddOp op) {
   if (failed(rhs))
     return failure();
   // Neither side is a dot product of its own.
-  planes[op.getResult()] = {addPlanes(b, op.getLoc(), *base, *rhs),
-                            base->planeOf, layouts.getLayout(op.getResult())};
+  planes[op.getResult()] = {
+      addPlanes(b, op.getLoc(), *base, *rhs, op.getRelu()), base->planeOf,
+      layouts.getLayout(op.getResult())};
   return success();
-}
-
-WidePlanes Packer::scalePlanes(Location loc, const WidePlanes &wide,
-                               ArrayRef<float> multiplier,
-                               ArrayRef<float> offset, Value result) {
-  return {sysmol::hetprec::scalePlanes(b, loc, wide, multiplier, offset),
-          wide.planeOf, layouts.getLayout(result)};
 }
 
 LogicalResult Packer::visitToReal(ToRealOp op) {
@@ -420,7 +421,8 @@ LogicalResult Packer::visitToReal(ToRealOp op) {
     FailureOr<WidePlanes> wide = getPlanes(op, op.getInput());
     if (failed(wide))
       return failure();
-    real = scalePlanes(loc, *wide, op.getMultiplier(), op.getOffset(), result);
+    real = {scaleToReal(b, loc, *wide, op.getMultiplier(), op.getOffset()),
+            wide->planeOf, layouts.getLayout(result)};
   }
   // Whatever reads it is no op of ours.
   result.replaceAllUsesWith(
@@ -539,6 +541,7 @@ LogicalResult Packer::visit(Operation *op) {
       .Case<QuantizeOp>([&](auto o) { return visitQuantize(o); })
       .Case<Conv2DOp, MatmulOp, SumPool2DOp>(
           [&](auto o) { return visitDotProduct(o); })
+      .Case<MaxPool2DOp>([&](auto o) { return visitMaxPool(o); })
       .Case<RequantizeOp>([&](auto o) { return visitRequantize(o); })
       .Case<ToCarrierOp>([&](auto o) { return visitToCarrier(o); })
       .Case<ToRealOp>([&](auto o) { return visitToReal(o); })

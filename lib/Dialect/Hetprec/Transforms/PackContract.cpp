@@ -80,9 +80,6 @@ ContractBuilder::ContractBuilder(OpBuilder &builder, const DotProduct &dot,
   stream = ByteStream::get(dot.op);
   byteLanes = ByteLanes::get(dot.op);
   findTaps();
-  origin = *llvm::min_element(taps);
-  for (int64_t &tap : taps)
-    tap -= origin;
   foldTaps();
 
   ChannelsAttr encoding = this->input.encoding;
@@ -142,32 +139,22 @@ void ContractBuilder::findTaps() {
         tapPhases.push_back(llvm::find(read, w.getPhaseAt(word.y, 0)) -
                             read.begin());
     }
+    origin = *llvm::min_element(taps);
+    for (int64_t &tap : taps)
+      tap -= origin;
     return;
   }
-  // The phases that there are planes of, in order.
-  SmallVector<int64_t> read = w.getPhases();
-  int64_t columns = w.kernel[1], columnStep = w.dilations[1];
+  Window read = w;
   if (stream) {
-    read = w.getRowPhases();
-    columns = stream->repeats;
-    columnStep = stream->step * w.strides[1];
+    // Whole steps: of each row, the phase of column 0.
+    read.kernel[1] = stream->repeats;
+    read.dilations[1] = stream->step * w.strides[1];
   }
-  phases = read.size();
-  // Where each tap reads, in lanes; a strided window's taps are spread over the
-  // phases, which hold the padding already.
-  int64_t rowStride = input.layout.getRowStride();
-  for (int64_t ky = 0; ky < w.kernel[0]; ++ky)
-    for (int64_t column = 0; column < columns; ++column) {
-      int64_t y = ky * w.dilations[0], x = column * columnStep;
-      if (!strided) {
-        taps.push_back((y - w.pads[0]) * rowStride + x - w.pads[1]);
-        continue;
-      }
-      taps.push_back(y / w.strides[0] * rowStride + x / w.strides[1]);
-      if (phases > 1)
-        tapPhases.push_back(llvm::find(read, w.getPhaseAt(y, x)) -
-                            read.begin());
-    }
+  LaneTaps lanes = read.getLaneTaps(input.layout.getRowStride());
+  taps = lanes.taps;
+  tapPhases = lanes.phases;
+  phases = lanes.numPhases;
+  origin = lanes.origin;
 }
 
 std::pair<int64_t, int64_t> ContractBuilder::getSlot(const Segment &s,
@@ -445,7 +432,7 @@ Value ContractBuilder::makeLaneBias() {
       laneCount, Epilogue::Accumulator,
       /*out_level=*/0, /*out_signed=*/false, bits, /*uniform_rows=*/true,
       /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false,
-      layer);
+      /*relu=*/false, layer);
   return laneBias = op->getResult(0);
 }
 
@@ -473,7 +460,7 @@ ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
         /*out_level=*/0,
         /*out_signed=*/false, bits, /*uniform_rows=*/false,
         /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false,
-        layer);
+        /*relu=*/false, layer);
   return ContractOp::create(
       b, loc, TypeRange{init.getType()}, lanes, tables.rows, tables.starts,
       laneBias, laneBias ? tables.biasRows : Value(), tables.rowBias,
@@ -483,7 +470,8 @@ ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
       imageLayout.getBase(), laneCount, epilogue,
       /*out_level=*/0, /*out_signed=*/false, bits,
       /*uniform_rows=*/isUniform(), /*shared_starts=*/false,
-      /*prefetch_rows=*/false, /*in_range=*/false, layer);
+      /*prefetch_rows=*/false, /*in_range=*/false,
+      /*relu=*/false, layer);
 }
 
 static float pick(ArrayRef<float> values, int64_t channel) {
@@ -561,7 +549,7 @@ Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
 
 Value ContractBuilder::makePlanes(Epilogue epilogue, ArrayRef<float> multiplier,
                                   ArrayRef<float> offset, Value init,
-                                  ArrayRef<int64_t> channels) {
+                                  ArrayRef<int64_t> channels, bool relu) {
   SmallVector<int64_t> rows = channels.empty()
                                   ? llvm::to_vector(llvm::seq(dot.outputs))
                                   : llvm::to_vector(channels);
@@ -581,5 +569,6 @@ Value ContractBuilder::makePlanes(Epilogue epilogue, ArrayRef<float> multiplier,
       create(tables, rows.size(), epilogue, /*thresholds=*/Value(),
              table(multiplier), table(offset), /*mask=*/Value(), init);
   op.setInRange(!multiplier.empty() && areInRange(bound, multiplier, offset));
+  op.setRelu(relu);
   return op->getResult(0);
 }

@@ -192,11 +192,12 @@ Value GemvBuilder::makePart(const GemvEpilogue &epilogue, int64_t first,
   if (!isWhole)
     part =
         tensor::ExtractSliceOp::create(b, loc, init, offsets, sizes, strides);
-  Value result = GemvOp::create(b, loc, TypeRange{part.getType()}, rowWords,
-                                weights, rowBias, laneBias, multiplier, offset,
-                                outBits, part, levels, coefficients, tileBlocks,
-                                epilogue.kind, outLevels, outSigned, layer)
-                     ->getResult(0);
+  Value result =
+      GemvOp::create(b, loc, TypeRange{part.getType()}, rowWords, weights,
+                     rowBias, laneBias, multiplier, offset, outBits, part,
+                     levels, coefficients, tileBlocks, epilogue.kind, outLevels,
+                     outSigned, epilogue.relu, layer)
+          ->getResult(0);
   if (isWhole)
     return result;
   return tensor::InsertSliceOp::create(b, loc, result, init, offsets, sizes,

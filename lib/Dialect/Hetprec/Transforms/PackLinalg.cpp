@@ -216,58 +216,68 @@ Value sysmol::hetprec::maskCodes(OpBuilder &b, Location loc, Value codes,
   return generic.getResult(0);
 }
 
-Value sysmol::hetprec::scalePlanes(OpBuilder &b, Location loc,
-                                   const WidePlanes &wide,
-                                   ArrayRef<float> multiplier,
-                                   ArrayRef<float> offset) {
+/// Each plane times its channel's multiplier, plus its offset unless there are
+/// none, through `finish`, as elements of type `element`.
+static Value
+scalePlanes(OpBuilder &b, Location loc, const WidePlanes &wide,
+            ArrayRef<float> multiplier, ArrayRef<float> offset, Type element,
+            function_ref<Value(OpBuilder &, Location, Value)> finish) {
   auto type = cast<RankedTensorType>(wide.plane.getType());
   int64_t numPlanes = type.getDimSize(0);
-  auto table = [&](ArrayRef<float> values) {
+  SmallVector<Value> inputs = {wide.plane};
+  SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(2));
+  for (ArrayRef<float> values : {multiplier, offset}) {
+    if (values.empty())
+      continue;
     SmallVector<float> ofPlane(numPlanes);
     for (auto [channel, plane] : llvm::enumerate(wide.planeOf))
       ofPlane[plane] = values.size() == 1 ? values[0] : values[channel];
-    return makeTable<float>(b, loc, {numPlanes}, ofPlane);
-  };
-  bool isReal = !offset.empty();
-  Value empty = tensor::EmptyOp::create(b, loc, type.getShape(),
-                                        isReal ? Type(b.getF32Type())
-                                               : Type(b.getI16Type()));
-  SmallVector<Value> inputs = {wide.plane, table(multiplier)};
-  AffineMap identity = b.getMultiDimIdentityMap(2);
-  AffineMap plane = AffineMap::get(2, 0, b.getAffineDimExpr(0));
-  SmallVector<AffineMap> maps = {identity, plane};
-  if (isReal) {
-    inputs.push_back(table(offset));
-    maps.push_back(plane);
+    inputs.push_back(makeTable<float>(b, loc, {numPlanes}, ofPlane));
+    maps.insert(maps.end() - 1, AffineMap::get(2, 0, b.getAffineDimExpr(0)));
   }
-  maps.push_back(identity);
+  Value empty = tensor::EmptyOp::create(b, loc, type.getShape(), element);
   SmallVector<utils::IteratorType> parallel(2, utils::IteratorType::parallel);
   auto scaled = linalg::GenericOp::create(
       b, loc, TypeRange{empty.getType()}, inputs, ValueRange{empty}, maps,
       parallel, [&](OpBuilder &nb, Location loc, ValueRange args) {
         Value x = arith::SIToFPOp::create(nb, loc, nb.getF32Type(), args[0]);
         x = arith::MulFOp::create(nb, loc, x, args[1]);
-        if (isReal) {
+        if (!offset.empty())
           x = arith::AddFOp::create(nb, loc, x, args[2]);
-        } else {
-          // The bounds are integers: clamping before rounding is the same.
-          auto bound = [&](float limit) -> Value {
-            return arith::ConstantOp::create(nb, loc,
-                                             nb.getF32FloatAttr(limit));
-          };
-          x = arith::MaximumFOp::create(nb, loc, x, bound(-32767));
-          x = arith::MinimumFOp::create(nb, loc, x, bound(32767));
-          x = roundEven(nb, loc, x);
-          x = arith::FPToSIOp::create(nb, loc, nb.getI16Type(), x);
-        }
-        linalg::YieldOp::create(nb, loc, x);
+        linalg::YieldOp::create(nb, loc, finish(nb, loc, x));
       });
   return scaled.getResult(0);
 }
 
+Value sysmol::hetprec::scaleToCarrier(OpBuilder &b, Location loc,
+                                      const WidePlanes &wide,
+                                      ArrayRef<float> multiplier,
+                                      ArrayRef<float> offset, bool relu) {
+  return scalePlanes(
+      b, loc, wide, multiplier, offset, b.getI16Type(),
+      [&](OpBuilder &nb, Location loc, Value x) -> Value {
+        // The bounds are integers: clamping before rounding is the same.
+        auto bound = [&](float limit) -> Value {
+          return arith::ConstantOp::create(nb, loc, nb.getF32FloatAttr(limit));
+        };
+        x = arith::MaximumFOp::create(nb, loc, x, bound(relu ? 0 : -32767));
+        x = arith::MinimumFOp::create(nb, loc, x, bound(32767));
+        x = roundEven(nb, loc, x);
+        return arith::FPToSIOp::create(nb, loc, nb.getI16Type(), x);
+      });
+}
+
+Value sysmol::hetprec::scaleToReal(OpBuilder &b, Location loc,
+                                   const WidePlanes &wide,
+                                   ArrayRef<float> multiplier,
+                                   ArrayRef<float> offset) {
+  return scalePlanes(b, loc, wide, multiplier, offset, b.getF32Type(),
+                     [](OpBuilder &, Location, Value x) { return x; });
+}
+
 Value sysmol::hetprec::addPlanes(OpBuilder &b, Location loc,
-                                 const WidePlanes &base,
-                                 const WidePlanes &rhs) {
+                                 const WidePlanes &base, const WidePlanes &rhs,
+                                 bool relu) {
   // Plane by plane (HP17), the right one's found by number where the orders
   // differ.
   bool inOrder = rhs.planeOf == base.planeOf;
@@ -308,7 +318,7 @@ Value sysmol::hetprec::addPlanes(OpBuilder &b, Location loc,
         Value lhs = arith::ExtSIOp::create(nb, loc, wide, args[0]);
         Value sum = arith::AddIOp::create(
             nb, loc, lhs, arith::ExtSIOp::create(nb, loc, wide, other));
-        sum = arith::MaxSIOp::create(nb, loc, sum, constant(-32767));
+        sum = arith::MaxSIOp::create(nb, loc, sum, constant(relu ? 0 : -32767));
         sum = arith::MinSIOp::create(nb, loc, sum, constant(32767));
         Value narrow = arith::TruncIOp::create(nb, loc, nb.getI16Type(), sum);
         linalg::YieldOp::create(nb, loc, narrow);

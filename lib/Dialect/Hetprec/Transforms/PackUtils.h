@@ -97,7 +97,8 @@ public:
   /// `channels` (empty: as they are).
   mlir::Value makePlanes(Epilogue epilogue, llvm::ArrayRef<float> multiplier,
                          llvm::ArrayRef<float> offset, mlir::Value init,
-                         llvm::ArrayRef<int64_t> channels = {});
+                         llvm::ArrayRef<int64_t> channels = {},
+                         bool relu = false);
 
 private:
   struct RowTables {
@@ -204,6 +205,7 @@ struct GemvEpilogue {
   llvm::ArrayRef<float> multiplier = {}, offset = {};
   ChannelsAttr encoding = {}; // of codes
   mlir::Value init = {};      // of `carrier_add`
+  bool relu = false;          // of carriers
 };
 
 /// Packs one dot product on rows, its lanes outputs, into `gemv` ops.
@@ -254,9 +256,14 @@ mlir::Value dequantizeCodes(mlir::OpBuilder &b, DequantizeOp op,
 
 /// Sum of two carriers, in the order of `base`.
 mlir::Value addPlanes(mlir::OpBuilder &b, mlir::Location loc,
-                      const WidePlanes &base, const WidePlanes &rhs);
-/// HP17 (no `offset`) or HP18 of planes.
-mlir::Value scalePlanes(mlir::OpBuilder &b, mlir::Location loc,
+                      const WidePlanes &base, const WidePlanes &rhs, bool relu);
+/// HP17 of planes (`offset` may be empty).
+mlir::Value scaleToCarrier(mlir::OpBuilder &b, mlir::Location loc,
+                           const WidePlanes &wide,
+                           llvm::ArrayRef<float> multiplier,
+                           llvm::ArrayRef<float> offset, bool relu);
+/// HP18 of planes.
+mlir::Value scaleToReal(mlir::OpBuilder &b, mlir::Location loc,
                         const WidePlanes &wide,
                         llvm::ArrayRef<float> multiplier,
                         llvm::ArrayRef<float> offset);

@@ -50,6 +50,7 @@ private:
   mlir::LogicalResult visit(mlir::Operation *op);
   mlir::LogicalResult visitQuantize(QuantizeOp op);
   mlir::LogicalResult visitDotProduct(mlir::Operation *op);
+  mlir::LogicalResult visitMaxPool(MaxPool2DOp op);
   mlir::LogicalResult visitRequantize(RequantizeOp op);
   mlir::LogicalResult visitToCarrier(ToCarrierOp op);
   mlir::LogicalResult visitToReal(ToRealOp op);
@@ -62,9 +63,9 @@ private:
   /// The dot product that computes `acc`, if this is its only reader: then
   /// what the reader does is fused into it.
   mlir::Operation *getFusibleDot(mlir::Value acc);
-  /// The phases `read` of the input, for a strided window, where `to` lays them
-  /// out.
-  PackedCodes splitPhases(const DotProduct &dot, const PackedCodes &input,
+  /// The phases `read` of what `op` reads, for its strided window, where `to`
+  /// lays them out.
+  PackedCodes splitPhases(mlir::Operation *op, const PackedCodes &input,
                           llvm::ArrayRef<int64_t> read, LanesAttr to);
   /// Packs straight into phases where nothing else reads the words.
   void packIntoPhases();
@@ -95,10 +96,6 @@ private:
                         ChannelsAttr encoding, LanesAttr layout);
   mlir::Value unpackCodes(mlir::Location loc, const PackedCodes &codes,
                           llvm::ArrayRef<int64_t>);
-  /// HP17 (no `offset`) or HP18 of planes that have other readers, too.
-  WidePlanes scalePlanes(mlir::Location loc, const WidePlanes &wide,
-                         llvm::ArrayRef<float> multiplier,
-                         llvm::ArrayRef<float> offset, mlir::Value result);
   mlir::Value unpackPlanes(mlir::Location loc, const WidePlanes &wide,
                            llvm::ArrayRef<int64_t>);
   mlir::Value makeMask(mlir::Location loc, LanesAttr layout);

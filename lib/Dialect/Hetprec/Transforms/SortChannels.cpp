@@ -69,6 +69,19 @@ static bool isUngroupedDot(Operation *op) {
   return isa<MatmulOp>(op);
 }
 
+/// Whether `op` multiplies what it reads at `use`.
+static bool isDotOf(OpOperand &use) {
+  return isUngroupedDot(use.getOwner()) && use.getOperandNumber() == 0;
+}
+
+/// Whether a dot product reads `activation`, perhaps behind max pools.
+static bool feedsDot(Value activation) {
+  return llvm::any_of(activation.getUses(), [](OpOperand &use) {
+    auto pool = dyn_cast<MaxPool2DOp>(use.getOwner());
+    return isDotOf(use) || (pool && feedsDot(pool.getResult()));
+  });
+}
+
 namespace {
 struct SortChannelsPass
     : sysmol::hetprec::impl::SortChannelsPassBase<SortChannelsPass> {
@@ -76,6 +89,9 @@ struct SortChannelsPass
     IRRewriter rewriter(&getContext());
     SmallVector<Value> activations;
     getOperation().walk([&](Operation *op) {
+      // A max pool is sorted with what it reads.
+      if (isa<MaxPool2DOp>(op))
+        return;
       for (Value result : op->getResults())
         if (getChannels(result.getType()))
           activations.push_back(result);
@@ -84,10 +100,8 @@ struct SortChannelsPass
       if (getChannels(arg.getType()))
         activations.push_back(arg);
     for (Value activation : activations) {
-      bool feedsDot = llvm::any_of(activation.getUses(), [](OpOperand &use) {
-        return isUngroupedDot(use.getOwner()) && use.getOperandNumber() == 0;
-      });
-      if (!feedsDot || getChannels(activation.getType()).isSegmented())
+      if (!feedsDot(activation) ||
+          getChannels(activation.getType()).isSegmented())
         continue;
       sort(rewriter, activation);
       ++numSorted;
@@ -98,10 +112,6 @@ struct SortChannelsPass
     Location loc = activation.getLoc();
     Permutation order =
         getSortingPermutation(getChannels(activation.getType()).getBits());
-    SmallVector<OpOperand *> uses;
-    for (OpOperand &use : activation.getUses())
-      uses.push_back(&use);
-
     Value sorted;
     auto requantize = activation.getDefiningOp<RequantizeOp>();
     if (requantize && canPermute(requantize.getInput())) {
@@ -122,16 +132,41 @@ struct SortChannelsPass
       sorted = permute(rewriter, loc, activation, 1, order);
     }
 
+    SmallVector<OpOperand *> uses;
+    for (OpOperand &use : activation.getUses())
+      if (use.getOwner() != sorted.getDefiningOp())
+        uses.push_back(&use);
+    replaceUses(rewriter, uses, sorted, order);
+    if (requantize && requantize->use_empty())
+      rewriter.eraseOp(requantize);
+  }
+
+  /// Has `uses` read `sorted`, which is what they read in another order.
+  void replaceUses(IRRewriter &rewriter, ArrayRef<OpOperand *> uses,
+                   Value sorted, ArrayRef<int64_t> order) {
+    Location loc = sorted.getLoc();
     Value original;
     for (OpOperand *use : uses) {
       Operation *user = use->getOwner();
       rewriter.setInsertionPoint(user);
-      if (isUngroupedDot(user) && use->getOperandNumber() == 0) {
+      if (isDotOf(*use)) {
         Value filter = permute(rewriter, loc, user->getOperand(1), 1, order);
         rewriter.modifyOpInPlace(user, [&] {
           user->setOperand(0, sorted);
           user->setOperand(1, filter);
         });
+        continue;
+      }
+      auto pool = dyn_cast<MaxPool2DOp>(user);
+      if (pool && feedsDot(pool.getResult())) {
+        auto moved = MaxPool2DOp::create(
+            rewriter, pool.getLoc(), getPermutedType(pool.getType(), 1, order),
+            sorted, pool.getKernel(), pool.getStrides(), pool.getPads());
+        SmallVector<OpOperand *> poolUses;
+        for (OpOperand &poolUse : pool->getUses())
+          poolUses.push_back(&poolUse);
+        replaceUses(rewriter, poolUses, moved, order);
+        rewriter.eraseOp(pool);
         continue;
       }
       if (!original) {
@@ -140,8 +175,6 @@ struct SortChannelsPass
       }
       rewriter.modifyOpInPlace(user, [&] { use->set(original); });
     }
-    if (requantize && requantize->use_empty())
-      rewriter.eraseOp(requantize);
   }
 
   /// A grouped accumulator keeps its order: rows of a group stay together.

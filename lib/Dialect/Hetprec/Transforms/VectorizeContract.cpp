@@ -83,6 +83,7 @@ private:
   Value getWideHalf(const DotTile &tile, int64_t first);
   /// HP17: `carrier` onto what was there.
   Value addCarrier(Value onto, Value carrier);
+  int64_t getLowestCarrier() { return op.getRelu() ? 0 : kLowestCarrier; }
   void writeRow(Value row, int64_t block, LanePair sum);
 
   SmallVector<Value>
@@ -379,8 +380,9 @@ void ContractVectorizer::writeTileRow(const DotTile &tile, int64_t row,
       v.storeVector(v.slice(sorted, i * quarter, quarter), op.getInit(), number,
                     lane);
   };
-  auto toCarrier = [&] {
-    return v.toSortedCarrier(sums, op.getMultiplier(), number, op.getInRange());
+  auto toCarrier = [&](int64_t lowest) {
+    return v.toSortedCarrier(sums, op.getMultiplier(), op.getOffset(), number,
+                             op.getInRange(), lowest);
   };
   switch (op.getEpilogue()) {
   case Epilogue::Accumulator:
@@ -391,12 +393,12 @@ void ContractVectorizer::writeTileRow(const DotTile &tile, int64_t row,
     return store(v.sort(
         v.scaleByRule(sums, op.getMultiplier(), op.getOffset(), number)));
   case Epilogue::Carrier:
-    return store(toCarrier());
+    return store(toCarrier(getLowestCarrier()));
   case Epilogue::CarrierAdd: {
     Value onto =
         v.concatenate(v.loadVector(op.getInit(), number, even, quarter),
                       v.loadVector(op.getInit(), number, odd, quarter));
-    return store(addCarrier(onto, toCarrier()));
+    return store(addCarrier(onto, toCarrier(kLowestCarrier)));
   }
   case Epilogue::Codes:
     llvm_unreachable("codes are written a word at a time");
@@ -479,7 +481,8 @@ Value ContractVectorizer::addCarrier(Value onto, Value carrier) {
   auto type = cast<VectorType>(carrier.getType());
   Value total = LLVM::SAddSat::create(b, loc, type, onto, carrier);
   // HP17 is symmetric; the instruction's lowest value is one less.
-  return arith::MaxSIOp::create(b, loc, total, v.splat(type, -32767));
+  return arith::MaxSIOp::create(b, loc, total,
+                                v.splat(type, getLowestCarrier()));
 }
 
 /// Every epilogue but `codes`.
@@ -499,13 +502,15 @@ void ContractVectorizer::writeRow(Value row, int64_t block, LanePair sum) {
     }));
   case Epilogue::Carrier:
     return store(sum.map([&](Value x) {
-      return v.toCarrier(x, op.getMultiplier(), row, op.getInRange());
+      return v.toCarrier(x, op.getMultiplier(), op.getOffset(), row,
+                         op.getInRange(), getLowestCarrier());
     }));
   case Epilogue::CarrierAdd: {
     LanePair base = v.loadPair(op.getInit(), row, block);
     auto addTo = [&](Value x, Value onto) {
-      return addCarrier(
-          onto, v.toCarrier(x, op.getMultiplier(), row, op.getInRange()));
+      return addCarrier(onto,
+                        v.toCarrier(x, op.getMultiplier(), op.getOffset(), row,
+                                    op.getInRange(), kLowestCarrier));
     };
     return store({addTo(sum.even, base.even), addTo(sum.odd, base.odd)});
   }

@@ -447,21 +447,24 @@ void GemvVectorizer::finish(const Sums &sums) {
       }
       Value x = arith::MulFOp::create(b, loc, v.toReal(sum),
                                       loadTable(op.getMultiplier(), lane));
-      if (op.getEpilogue() == Epilogue::Carrier ||
-          op.getEpilogue() == Epilogue::CarrierAdd) {
-        Value carrier = v.roundToInt(v.clampReal(x, -32767, 32767));
-        if (op.getEpilogue() == Epilogue::CarrierAdd) {
+      if (op.getOffset())
+        x = arith::AddFOp::create(b, loc, x, loadTable(op.getOffset(), lane));
+      bool adds = op.getEpilogue() == Epilogue::CarrierAdd;
+      if (adds || op.getEpilogue() == Epilogue::Carrier) {
+        int64_t lowest = op.getRelu() ? 0 : kLowestCarrier;
+        Value carrier = v.roundToInt(
+            v.clampReal(x, adds ? kLowestCarrier : lowest, kHighestCarrier));
+        if (adds) {
           carrier = add(carrier, v.resize(load(row, lane), 32));
           VectorType type = v.half(b.getI32Type());
           carrier =
-              arith::MaxSIOp::create(b, loc, carrier, v.splat(type, -32767));
-          carrier =
-              arith::MinSIOp::create(b, loc, carrier, v.splat(type, 32767));
+              arith::MaxSIOp::create(b, loc, carrier, v.splat(type, lowest));
+          carrier = arith::MinSIOp::create(b, loc, carrier,
+                                           v.splat(type, kHighestCarrier));
         }
         store(v.resize(carrier, 16), row, lane);
         continue;
       }
-      x = arith::AddFOp::create(b, loc, x, loadTable(op.getOffset(), lane));
       if (op.getEpilogue() == Epilogue::Codes)
         x = v.resize(
             requantize(b, v, loc, x, op,

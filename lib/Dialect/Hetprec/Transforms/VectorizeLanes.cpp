@@ -208,8 +208,9 @@ struct VectorizeLanesPass
     SmallVector<Operation *> ops;
     WalkResult walk = getOperation().walk([&](Operation *op) {
       if (!isa<ContractOp, ContractOutputsOp, RequantizeLanesOp, PackLanesOp,
-               UnpackLanesOp, SplitPhasesOp, SpreadLanesOp, FoldTapsOp, GemvOp,
-               PackRowsOp, SumRowsOp, WinogradInputOp, WinogradContractOp>(op))
+               UnpackLanesOp, SplitPhasesOp, SpreadLanesOp, FoldTapsOp,
+               MaxPoolLanesOp, GemvOp, PackRowsOp, SumRowsOp, WinogradInputOp,
+               WinogradContractOp>(op))
         return WalkResult::advance();
       if (op->getNumResults() != 0) {
         op->emitOpError("must be on memrefs to be vectorized; bufferize first");
@@ -256,6 +257,7 @@ struct VectorizeLanesPass
           .Case<SplitPhasesOp>([&](auto o) { lowerSplitPhases(b, o); })
           .Case<SpreadLanesOp>([&](auto o) { lowerSpreadLanes(b, o); })
           .Case<FoldTapsOp>([&](auto o) { vectorizeFoldTaps(b, o); })
+          .Case<MaxPoolLanesOp>([&](auto o) { vectorizeMaxPool(b, o); })
           .Case<GemvOp>([&](auto o) { vectorizeGemv(b, o); })
           .Case<PackRowsOp>([&](auto o) { lowerPackRows(b, o); })
           .Case<SumRowsOp>([&](auto o) { lowerSumRows(b, o); })

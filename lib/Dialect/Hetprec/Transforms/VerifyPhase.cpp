@@ -18,8 +18,9 @@ using namespace sysmol::hetprec;
 
 static bool isLaneOp(Operation *op) {
   return isa<ContractOp, ContractOutputsOp, RequantizeLanesOp, PackLanesOp,
-             UnpackLanesOp, SplitPhasesOp, SpreadLanesOp, FoldTapsOp, GemvOp,
-             PackRowsOp, SumRowsOp, WinogradInputOp, WinogradContractOp>(op);
+             UnpackLanesOp, SplitPhasesOp, SpreadLanesOp, FoldTapsOp,
+             MaxPoolLanesOp, GemvOp, PackRowsOp, SumRowsOp, WinogradInputOp,
+             WinogradContractOp>(op);
 }
 
 static bool isModelOp(Operation *op) {

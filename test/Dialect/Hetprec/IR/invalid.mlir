@@ -469,6 +469,45 @@ func.func @pool_rank(%x: tensor<1x1x4xi8, #a>) {
 
 // -----
 
+//===- HP25: max pools ----------------------------------------------------===//
+
+#a = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [8]>
+func.func @max_pool_pads(%x: tensor<1x1x4x4xi8, #a>) {
+  // expected-error @+1 {{HP25: pads must be smaller than the kernel of 2}}
+  %s = hetprec.max_pool_2d %x kernel = [2, 2] pads = [0, 0, 0, 2] : tensor<1x1x4x4xi8, #a> -> tensor<1x1x3x5xi8, #a>
+  return
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [4]>
+#b = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2]>
+func.func @max_pool_encoding(%x: tensor<1x1x4x4xi8, #a>) {
+  // expected-error @+1 {{HP25: result encoding must be}}
+  %s = hetprec.max_pool_2d %x kernel = [2, 2] : tensor<1x1x4x4xi8, #a> -> tensor<1x1x3x3xi8, #b>
+  return
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [4]>
+func.func @max_pool_shape(%x: tensor<1x1x4x4xi8, #a>) {
+  // expected-error @+1 {{result shape must be 1x1x3x3}}
+  %s = hetprec.max_pool_2d %x kernel = [2, 2] : tensor<1x1x4x4xi8, #a> -> tensor<1x1x2x3xi8, #a>
+  return
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [4]>
+func.func @max_pool_kernel(%x: tensor<1x1x4x4xi8, #a>) {
+  // expected-error @+1 {{kernel needs 2 sizes}}
+  %s = hetprec.max_pool_2d %x kernel = [2] : tensor<1x1x4x4xi8, #a> -> tensor<1x1x3x3xi8, #a>
+  return
+}
+
+// -----
+
 //===- HP15: multipliers and offsets --------------------------------------===//
 
 #a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1, 1]>
@@ -543,6 +582,24 @@ func.func private @carrier_type(tensor<1x2xi8, #hetprec.carrier<delta = 1.0>>)
 func.func @carrier_multiplier(%x: tensor<1x2xi32>) {
   // expected-error @+1 {{HP15: multiplier must be finite and not zero}}
   %q = hetprec.to_carrier %x multiplier = [0.0] : tensor<1x2xi32> to tensor<1x2xi16, #c>
+  return
+}
+
+// -----
+
+#c = #hetprec.carrier<delta = 1.0>
+func.func @carrier_offset(%x: tensor<1x2xi32>) {
+  // expected-error @+1 {{offset has 3 values, expected 1 or the 2 channels}}
+  %q = hetprec.to_carrier %x multiplier = [1.0] offset = [0.0, 1.0, 2.0] : tensor<1x2xi32> to tensor<1x2xi16, #c>
+  return
+}
+
+// -----
+
+#c = #hetprec.carrier<delta = 1.0>
+func.func @carrier_offset_infinite(%x: tensor<1x2xi32>) {
+  // expected-error @+1 {{HP15: offset must be finite}}
+  %q = hetprec.to_carrier %x multiplier = [1.0] offset = [0x7F800000] : tensor<1x2xi32> to tensor<1x2xi16, #c>
   return
 }
 

@@ -385,3 +385,51 @@ func.func @fold_nothing(%x: tensor<0x192xi8>, %i: tensor<3x192xi8>) -> tensor<3x
   %f = hetprec.fold_taps %x : tensor<0x192xi8> outs(%i : tensor<3x192xi8>) {level = 2, channels = array<i64: 1, 1, 1, 1, 1, 1, 1, 1, 1>, taps = array<i64: 0, 1, 2, 8, 9, 10, 16, 17, 18>, lane_begin = 55, lane_count = 64} -> tensor<3x192xi8>
   return %f : tensor<3x192xi8>
 }
+
+// -----
+
+func.func @max_pool_words(%a: tensor<1x128xi16>, %k: tensor<128xi8>, %i: tensor<1x128xi8>) -> tensor<1x128xi8> {
+  // expected-error @+1 {{pools the words of its level}}
+  %r = hetprec.max_pool_lanes %a : tensor<1x128xi16> mask(%k : tensor<128xi8>) outs(%i : tensor<1x128xi8>) {level = 2, taps = array<i64: 0, 1>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
+  return %r : tensor<1x128xi8>
+}
+
+// -----
+
+func.func @max_pool_planes(%a: tensor<3x128xi8>, %k: tensor<128xi8>, %i: tensor<2x128xi8>) -> tensor<2x128xi8> {
+  // expected-error @+1 {{needs planes of known sizes, the same words in each phase}}
+  %r = hetprec.max_pool_lanes %a : tensor<3x128xi8> mask(%k : tensor<128xi8>) outs(%i : tensor<2x128xi8>) {level = 2, taps = array<i64: 0, 1>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<2x128xi8>
+  return %r : tensor<2x128xi8>
+}
+
+// -----
+
+func.func @max_pool_mask(%a: tensor<1x128xi8>, %k: tensor<64xi8>, %i: tensor<1x128xi8>) -> tensor<1x128xi8> {
+  // expected-error @+1 {{needs a mask byte for each lane of its init}}
+  %r = hetprec.max_pool_lanes %a : tensor<1x128xi8> mask(%k : tensor<64xi8>) outs(%i : tensor<1x128xi8>) {level = 2, taps = array<i64: 0, 1>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
+  return %r : tensor<1x128xi8>
+}
+
+// -----
+
+func.func @max_pool_taps(%a: tensor<1x128xi8>, %k: tensor<128xi8>, %i: tensor<1x128xi8>) -> tensor<1x128xi8> {
+  // expected-error @+1 {{needs taps, in [0, 2^40]}}
+  %r = hetprec.max_pool_lanes %a : tensor<1x128xi8> mask(%k : tensor<128xi8>) outs(%i : tensor<1x128xi8>) {level = 2, taps = array<i64: 0, -1>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
+  return %r : tensor<1x128xi8>
+}
+
+// -----
+
+func.func @max_pool_phases(%a: tensor<2x128xi8>, %k: tensor<128xi8>, %i: tensor<1x128xi8>) -> tensor<1x128xi8> {
+  // expected-error @+1 {{needs one tap_phases entry for each tap, a phase}}
+  %r = hetprec.max_pool_lanes %a : tensor<2x128xi8> mask(%k : tensor<128xi8>) outs(%i : tensor<1x128xi8>) {level = 2, taps = array<i64: 0, 1>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
+  return %r : tensor<1x128xi8>
+}
+
+// -----
+
+func.func @max_pool_lanes(%a: tensor<1x128xi8>, %k: tensor<128xi8>, %i: tensor<1x128xi8>) -> tensor<1x128xi8> {
+  // expected-error @+1 {{reads and writes blocks of 64 lanes that the planes have}}
+  %r = hetprec.max_pool_lanes %a : tensor<1x128xi8> mask(%k : tensor<128xi8>) outs(%i : tensor<1x128xi8>) {level = 2, taps = array<i64: 0, 1>, origin = -1, lane_begin = 0, lane_count = 64} -> tensor<1x128xi8>
+  return %r : tensor<1x128xi8>
+}

@@ -81,12 +81,30 @@ func.func @pool_flatten(%x: tensor<1x4x6x6xi8, #two>) -> (tensor<1x4x3x3xi32>, t
   return %s, %f : tensor<1x4x3x3xi32>, tensor<1x144xi8, #hetprec.channels<axis = 1, grid = unsigned, scale = 2.0, bits = [2 x 144]>>
 }
 
+// CHECK-LABEL: @max_pool
+func.func @max_pool(%x: tensor<1x4x6x6xi8, #two>) -> (tensor<1x4x3x3xi8, #two>, tensor<1x4x5x5xi8, #two>) {
+  // CHECK: hetprec.max_pool_2d %{{.+}} kernel = [3, 3] strides = [2, 2] pads = [1, 1, 1, 1] : tensor<1x4x6x6xi8, #[[TWO:.+]]> -> tensor<1x4x3x3xi8, #[[TWO]]>
+  %m = hetprec.max_pool_2d %x kernel = [3, 3] strides = [2, 2] pads = [1, 1, 1, 1]
+    : tensor<1x4x6x6xi8, #two> -> tensor<1x4x3x3xi8, #two>
+  // CHECK: hetprec.max_pool_2d %{{.+}} kernel = [2, 2] : tensor<1x4x6x6xi8
+  %n = hetprec.max_pool_2d %x kernel = [2, 2] : tensor<1x4x6x6xi8, #two> -> tensor<1x4x5x5xi8, #two>
+  return %m, %n : tensor<1x4x3x3xi8, #two>, tensor<1x4x5x5xi8, #two>
+}
+
 // CHECK-LABEL: @epilogues
 func.func @epilogues(%acc: tensor<1x4x2x2xi32>) -> tensor<1x4x2x2xf32> {
   // CHECK: %[[C:.+]] = hetprec.to_carrier %{{.+}} multiplier = [2.500000e-01] : tensor<1x4x2x2xi32> to tensor<1x4x2x2xi16, #[[CARRIER]]>
   %c = hetprec.to_carrier %acc multiplier = [0.25] : tensor<1x4x2x2xi32> to tensor<1x4x2x2xi16, #carrier>
   // CHECK: %[[S:.+]] = hetprec.add %[[C]], %[[C]] : tensor<1x4x2x2xi16, #[[CARRIER]]>
   %s = hetprec.add %c, %c : tensor<1x4x2x2xi16, #carrier>
+  // CHECK: %[[D:.+]] = hetprec.to_carrier %{{.+}} multiplier = [2.500000e-01] offset = [1.000000e+00, 2.000000e+00, -3.000000e+00, 0.000000e+00] relu : tensor<1x4x2x2xi32> to
+  %d = hetprec.to_carrier %acc multiplier = [0.25] offset = [1.0, 2.0, -3.0, 0.0] relu
+    : tensor<1x4x2x2xi32> to tensor<1x4x2x2xi16, #carrier>
+  // CHECK: hetprec.to_carrier %{{.+}} multiplier = [2.500000e-01] relu : tensor<1x4x2x2xi32> to
+  %e = hetprec.to_carrier %acc multiplier = [0.25] relu
+    : tensor<1x4x2x2xi32> to tensor<1x4x2x2xi16, #carrier>
+  // CHECK: hetprec.add %[[D]], %{{.+}} relu : tensor<1x4x2x2xi16, #[[CARRIER]]>
+  %t = hetprec.add %d, %e relu : tensor<1x4x2x2xi16, #carrier>
   // CHECK: hetprec.requantize %[[S]] multiplier = [5.000000e-01, 1.000000e+00, -1.000000e+00, 2.000000e+00] offset = [0.000000e+00]
   %q = hetprec.requantize %s multiplier = [0.5, 1.0, -1.0, 2.0] offset = [0.0]
     : tensor<1x4x2x2xi16, #carrier> to tensor<1x4x2x2xi8, #two>

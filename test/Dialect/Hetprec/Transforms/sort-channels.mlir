@@ -158,3 +158,24 @@ func.func @permuted_input(%x: tensor<1x3x4x4xi8, #act>) -> tensor<1x2x4x4xi32> {
   %r = hetprec.conv_2d %p, %w : tensor<1x3x4x4xi8, #rev>, tensor<2x3x1x1xi8, #wrev> -> tensor<1x2x4x4xi32>
   return %r : tensor<1x2x4x4xi32>
 }
+
+// What a max pool reads is sorted for the dot product behind it: no data moves.
+// The depthwise reader keeps its order.
+// CHECK-LABEL: @max_pool
+// CHECK: %[[A:.+]] = hetprec.conv_2d
+// CHECK-NEXT: %[[Q:.+]] = hetprec.requantize %[[A]] multiplier = [2.000000e+00, 1.000000e+00, 3.000000e+00] {{.+}} to tensor<1x3x4x4xi8, #[[SORTED]]>
+// CHECK-NEXT: %[[M:.+]] = hetprec.max_pool_2d %[[Q]] kernel = [2, 2] strides = [2, 2] : tensor<1x3x4x4xi8, #[[SORTED]]> -> tensor<1x3x2x2xi8, #[[SORTED]]>
+// CHECK-NEXT: %[[N:.+]] = hetprec.max_pool_2d %[[M]] kernel = [2, 1] : {{.+}} -> tensor<1x3x1x2xi8, #[[SORTED]]>
+// CHECK-NEXT: %[[P:.+]] = hetprec.permute %[[N]] axis = 1 permutation = [1, 0, 2]
+// CHECK-NEXT: hetprec.conv_2d %[[N]], %{{.+}} : tensor<1x3x1x2xi8, #[[SORTED]]>
+// CHECK: return %{{.+}}, %[[P]]
+func.func @max_pool(%x: tensor<1x1x4x4xi8, #in>) -> (tensor<1x2x1x2xi32>, tensor<1x3x1x2xi8, #act>) {
+  %w0 = arith.constant dense<[[[[10]]], [[[20]]], [[[30]]]]> : tensor<3x1x1x1xi8, #w0>
+  %w1 = arith.constant dense<[[[[1]], [[0]], [[2]]], [[[3]], [[1]], [[0]]]]> : tensor<2x3x1x1xi8, #w1>
+  %acc = hetprec.conv_2d %x, %w0 : tensor<1x1x4x4xi8, #in>, tensor<3x1x1x1xi8, #w0> -> tensor<1x3x4x4xi32>
+  %q = hetprec.requantize %acc multiplier = [1.0, 2.0, 3.0] offset = [0.0] : tensor<1x3x4x4xi32> to tensor<1x3x4x4xi8, #act>
+  %m = hetprec.max_pool_2d %q kernel = [2, 2] strides = [2, 2] : tensor<1x3x4x4xi8, #act> -> tensor<1x3x2x2xi8, #act>
+  %n = hetprec.max_pool_2d %m kernel = [2, 1] : tensor<1x3x2x2xi8, #act> -> tensor<1x3x1x2xi8, #act>
+  %r = hetprec.conv_2d %n, %w1 : tensor<1x3x1x2xi8, #act>, tensor<2x3x1x1xi8, #w1> -> tensor<1x2x1x2xi32>
+  return %r, %n : tensor<1x2x1x2xi32>, tensor<1x3x1x2xi8, #act>
+}

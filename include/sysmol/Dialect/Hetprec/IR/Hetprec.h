@@ -49,6 +49,9 @@ int64_t getRowWordBits(int64_t level);
 /// Bytes that `words` words of 64 outputs take in a `gemv`'s weights.
 int64_t getStreamBytes(int64_t level, int64_t words);
 
+/// The least and greatest carrier (HP17); with a ReLU the least one is 0.
+inline constexpr int64_t kLowestCarrier = -32767, kHighestCarrier = 32767;
+
 /// Lanes in one block: what one tile computes at least, and the block within
 /// which wide planes hold the even lanes first.
 inline constexpr int64_t kLaneBlock = 64;

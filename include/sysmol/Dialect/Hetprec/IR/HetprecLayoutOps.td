@@ -120,6 +120,34 @@ def Hetprec_SpreadLanesOp : Hetprec_LaneOp<"spread_lanes"> {
   }];
 }
 
+def Hetprec_MaxPoolLanesOp : Hetprec_LaneOp<"max_pool_lanes"> {
+  let summary = "the largest codes of windows, word by word (HP25)";
+  let description = [{
+    Slot by slot, the largest of the codes in plane `tap_phases[t] * G + g` of the
+    input at lane `l + origin + taps[t]`, for each plane `g` of the `G` of the
+    result and each lane `l` in `[lane_begin, lane_begin + lane_count)`; 0 in lanes
+    outside `mask`. Codes are stored so that they compare as unsigned numbers, and
+    lanes that are no pixel hold 0, which is never the larger one. `tap_phases`,
+    `taps` and `origin` are those of `contract`.
+
+    ```mlir
+    %m = hetprec.max_pool_lanes %x : tensor<2x192xi8>
+      mask(%k : tensor<192xi8>) outs(%i : tensor<2x192xi8>)
+      {level = 2, taps = array<i64: 0, 1, 8, 9>, origin = 0, lane_begin = 64,
+       lane_count = 64} -> tensor<2x192xi8>
+    ```
+  }];
+  let arguments = (ins Hetprec_Packed:$input, Hetprec_Table:$mask,
+    Hetprec_Packed:$init, I64Attr:$level, DenseI64ArrayAttr:$taps,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$tap_phases, I64Attr:$origin,
+    I64Attr:$lane_begin, I64Attr:$lane_count, OptionalAttr<StrAttr>:$layer);
+  let assemblyFormat = [{
+    $input `:` type($input) `mask` `(` $mask `:` type($mask) `)`
+    `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($results)^)?
+  }];
+  let hasVerifier = 1;
+}
+
 def Hetprec_FoldTapsOp : Hetprec_LaneOp<"fold_taps"> {
   let summary = "the taps of a window side by side in words";
   let description = [{

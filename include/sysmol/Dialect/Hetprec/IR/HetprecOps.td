@@ -166,6 +166,29 @@ def Hetprec_SumPool2DOp : Hetprec_Op<"sum_pool_2d", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Hetprec_MaxPool2DOp : Hetprec_Op<"max_pool_2d", [Pure]> {
+  let summary = "the largest code in each window (HP25)";
+  let description = [{
+    `[N, C, H, W] -> [N, C, OH, OW]`, with the encoding of the input. Padding is
+    in no window, and smaller than the kernel.
+
+    ```mlir
+    %m = hetprec.max_pool_2d %x kernel = [3, 3] strides = [2, 2]
+        pads = [1, 1, 1, 1]
+        : tensor<1x64x56x56xi8, #a> -> tensor<1x64x28x28xi8, #a>
+    ```
+  }];
+  let arguments = (ins Hetprec_Codes:$input, DenseI64ArrayAttr:$kernel,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{1, 1}">:$strides,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{0, 0, 0, 0}">:$pads);
+  let results = (outs Hetprec_Codes:$result);
+  let assemblyFormat = [{
+    $input `kernel` `=` $kernel oilist(`strides` `=` $strides
+    | `pads` `=` $pads) attr-dict `:` type($input) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
 def Hetprec_RequantizeOp : Hetprec_Op<"requantize", [Pure,
     AllShapesMatch<["input", "result"]>]> {
   let summary = "accumulators or carrier to codes (HP15)";
@@ -193,16 +216,25 @@ def Hetprec_ToCarrierOp : Hetprec_Op<"to_carrier", [Pure,
     AllShapesMatch<["input", "result"]>]> {
   let summary = "accumulators to 16-bit residual values (HP17)";
   let description = [{
+    `multiplier` has one binary32 per channel (dimension 1), or one for all; so
+    has `offset`, which may be left out where it is 0. With `relu` no value is
+    below 0.
+
     ```mlir
     %r = hetprec.to_carrier %acc multiplier = [0.25] : tensor<1x16x28x28xi32>
+        to tensor<1x16x28x28xi16, #hetprec.carrier<delta = 0.00390625>>
+    %s = hetprec.to_carrier %acc multiplier = [0.25] offset = [3.0] relu
+        : tensor<1x16x28x28xi32>
         to tensor<1x16x28x28xi16, #hetprec.carrier<delta = 0.00390625>>
     ```
   }];
   let arguments = (ins Hetprec_Accumulators:$input,
-    DenseF32ArrayAttr:$multiplier);
+    DenseF32ArrayAttr:$multiplier,
+    DefaultValuedAttr<DenseF32ArrayAttr, "{}">:$offset, UnitAttr:$relu);
   let results = (outs Hetprec_Carrier:$result);
   let assemblyFormat = [{
-    $input `multiplier` `=` custom<Floats>($multiplier) attr-dict `:`
+    $input `multiplier` `=` custom<Floats>($multiplier)
+    (`offset` `=` custom<Floats>($offset)^)? (`relu` $relu^)? attr-dict `:`
     type($input) `to` type($result)
   }];
   let hasVerifier = 1;
@@ -212,13 +244,20 @@ def Hetprec_AddOp : Hetprec_Op<"add", [Pure, Commutative,
     SameOperandsAndResultType]> {
   let summary = "saturating sum of two carriers (HP17)";
   let description = [{
+    With `relu` no sum is below 0.
+
     ```mlir
     %s = hetprec.add %r, %b : tensor<1x16x28x28xi16, #hetprec.carrier<delta = 0.5>>
+    %t = hetprec.add %r, %b relu
+        : tensor<1x16x28x28xi16, #hetprec.carrier<delta = 0.5>>
     ```
   }];
-  let arguments = (ins Hetprec_Carrier:$lhs, Hetprec_Carrier:$rhs);
+  let arguments = (ins Hetprec_Carrier:$lhs, Hetprec_Carrier:$rhs,
+    UnitAttr:$relu);
   let results = (outs Hetprec_Carrier:$result);
-  let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($result)";
+  let assemblyFormat = [{
+    $lhs `,` $rhs (`relu` $relu^)? attr-dict `:` type($result)
+  }];
 }
 
 def Hetprec_ToRealOp : Hetprec_Op<"to_real", [Pure,

@@ -97,6 +97,8 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     memory; that of the next tile is asked for while this one is used.
     `in_range`: no `v * multiplier + offset` reaches 2^30, so that rounding it to
     an i32 before it is clamped is safe, and clamping it then is free.
+    A `carrier` may do without `offset`; with `relu` what it or `carrier_add` writes
+    is not below 0.
 
     Instead of lanes and rows there may be `sums`, one i32 for each row and lane
     (lanes in order): the sums over the segments, which `contract_outputs` made.
@@ -126,7 +128,7 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     DefaultValuedAttr<BoolAttr, "false">:$out_signed,
     DefaultValuedAttr<I64Attr, "32">:$sum_bits,
     UnitAttr:$uniform_rows, UnitAttr:$shared_starts, UnitAttr:$prefetch_rows,
-    UnitAttr:$in_range, OptionalAttr<StrAttr>:$layer);
+    UnitAttr:$in_range, UnitAttr:$relu, OptionalAttr<StrAttr>:$layer);
   let assemblyFormat = [{
     $epilogue (`lanes` `(` $lanes^ `:` type($lanes) `)`
     `rows` `(` $rows `:` type($rows) `)`)?

@@ -29,8 +29,9 @@ def Hetprec_GemvOp : Hetprec_LaneOp<"gemv", [AttrSizedOperandSegments,
     ```
 
     and `init[m, n]` becomes by `epilogue` (see `contract`): `accumulator`,
-    `real`, `carrier`, `carrier_add` or `codes`, one code a byte, by HP15 for the
-    precision `out_bits[n]` (where all outputs have one: `out_levels`).
+    `real`, `carrier`, `carrier_add` (both with or without `relu`) or `codes`, one
+    code a byte, by HP15 for the precision `out_bits[n]` (where all outputs have
+    one: `out_levels`).
 
     Row words hold the channels of a segment of `C` channels in `W` words so that
     packing them shifts and ORs whole registers:
@@ -67,7 +68,7 @@ def Hetprec_GemvOp : Hetprec_LaneOp<"gemv", [AttrSizedOperandSegments,
     DenseI64ArrayAttr:$levels, DenseI64ArrayAttr:$coefficients,
     I64Attr:$tile_blocks, Hetprec_EpilogueAttr:$epilogue,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$out_levels,
-    DefaultValuedAttr<BoolAttr, "false">:$out_signed,
+    DefaultValuedAttr<BoolAttr, "false">:$out_signed, UnitAttr:$relu,
     OptionalAttr<StrAttr>:$layer);
   let assemblyFormat = [{
     $epilogue `rows` `(` $rows `:` type($rows) `)`
