@@ -238,6 +238,7 @@ std::string Metadata::toJson() const {
                          {"macs", L.Macs},
                          {"weight_bytes", L.WeightBytes},
                          {"table_bytes", L.TableBytes},
+                         {"needed_macs", L.NeededMacs},
                          {"executed_macs", L.ExecutedMacs},
                          {"predicted_ns", L.PredictedNs},
                          {"product_ns", L.ProductNs}});
@@ -399,6 +400,10 @@ Result<Metadata> Metadata::fromJson(std::string_view Text) {
         X.number(X.get(Element, "weight_bytes"), "layers.weight_bytes");
     L.TableBytes =
         X.number(X.get(Element, "table_bytes"), "layers.table_bytes");
+    // Bundles of before have none.
+    L.NeededMacs = Element.is_object() && Element.contains("needed_macs")
+                       ? X.number(Element["needed_macs"], "layers.needed_macs")
+                       : L.Macs;
     L.ExecutedMacs =
         X.number(X.get(Element, "executed_macs"), "layers.executed_macs");
     L.PredictedNs =

@@ -59,7 +59,7 @@ class LayerReport:
 
     @property
     def share(self) -> float | None:
-        """Of the ceiling: 1 would be every cycle spent on a multiply-accumulate."""
+        """Of the ceiling: 1 would be every cycle spent on a multiply-accumulate that is needed."""
         if self.cycles is None or not self.ceiling_cycles:
             return None
         return self.ceiling_cycles / self.cycles
@@ -98,9 +98,9 @@ class LayerReport:
     @property
     def filled(self) -> float | None:
         """Part of the executed multiply-accumulates that is not padding."""
-        if not self.layer.macs or not self.layer.executed_macs:
+        if not self.layer.needed_macs or not self.layer.executed_macs:
             return None
-        return min(1.0, self.layer.macs / self.layer.executed_macs)
+        return min(1.0, self.layer.needed_macs / self.layer.executed_macs)
 
 
 @dataclass(frozen=True)
@@ -131,15 +131,17 @@ class Explanation:
 
 
 def ceiling_cycles(layer: Layer, table: CostTable) -> float:
-    """Cycles of a layer's multiply-accumulates, without padding, at the ceilings of their levels.
+    """Cycles of a layer's needed multiply-accumulates at the ceilings of their levels.
 
-    0 where it has none, or the table has no ceiling for one of them.
+    Those of its algorithm, without padding. 0 where it has none, or the table has no ceiling for
+    one of their levels.
     """
     channels = sum(layer.levels.values())
-    if not layer.macs or not channels or any(p not in table.macs_per_cycle for p in layer.levels):
+    macs = layer.needed_macs
+    if not macs or not channels or any(p not in table.macs_per_cycle for p in layer.levels):
         return 0.0
     return sum(
-        layer.macs * count / channels / table.macs_per_cycle[p] for p, count in layer.levels.items()
+        macs * count / channels / table.macs_per_cycle[p] for p, count in layer.levels.items()
     )
 
 
@@ -274,6 +276,7 @@ def cells(found: Explanation) -> Sequence[tuple[str, ...]]:
     for taken in found.other:
         rows.append((taken.name, "", "", "", "-", "-", "-", number(taken.minimum * 1e6), "-", "-"))
     macs = sum(row.layer.macs for row in found.layers)
+    needed = sum(row.layer.needed_macs for row in found.layers)
     executed = sum(row.layer.executed_macs for row in found.layers if row.layer.macs)
     ceiling = sum(row.ceiling_cycles for row in found.layers)
     cycles = found.total * found.cycles_per_second if found.total else None
@@ -284,7 +287,7 @@ def cells(found: Explanation) -> Sequence[tuple[str, ...]]:
             "",
             "",
             f"{macs / 1e3:,.0f}",
-            percent(min(1.0, macs / executed) if executed else None),
+            percent(min(1.0, needed / executed) if executed else None),
             number(sum(row.predicted for row in found.layers) * 1e6),
             number(None if found.total is None else found.total * 1e6),
             percent(ceiling / cycles if cycles else None),

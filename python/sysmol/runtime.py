@@ -85,6 +85,9 @@ class Layer:
         Multiply-accumulate operations of one call.
     weight_bytes, table_bytes : int
         Packed weights; scales, thresholds and other tables.
+    needed_macs : int
+        Those that the chosen algorithm does, without padding: fewer than ``macs`` where 3x3 windows
+        are computed by tiles. ``macs`` for code that is not the bundle's first.
     executed_macs : int
         Multiply-accumulates with those on padding; 0 where the compiler has no model, as for code
         that is not the bundle's first.
@@ -102,6 +105,7 @@ class Layer:
     macs: int
     weight_bytes: int
     table_bytes: int
+    needed_macs: int = 0
     executed_macs: int = 0
     predicted_ns: int = 0
     product_ns: int = 0
@@ -218,6 +222,7 @@ class _Described:
                 entry["macs"],
                 entry["weight_bytes"],
                 entry["table_bytes"],
+                entry["macs"] if index else entry.get("needed_macs", entry["macs"]),
                 *(0 if index else entry[key] for key in predicted),
             )
             for entry, strategy in zip(rows, strategies, strict=True)

@@ -70,6 +70,26 @@ def test_the_measured_convolution_is_one(mix: str, depthwise: bool, tmp_path: Pa
     assert layer.levels == conv_counts(conv, mix)
 
 
+@needs_native
+def test_tiles_need_fewer_products(tmp_path: Path) -> None:
+    """16 for 36; the ceiling counts those, so that a share stays below 1."""
+    from sysmol.compile import compile
+    from sysmol.costs import CostTable
+    from sysmol.explain import ceiling_cycles
+    from sysmol.runtime import inspect
+
+    conv = Convolution(128, 128, 28, 3)
+    source = tmp_path / "conv.mlir"
+    source.write_text(conv.program(MIXES["4 bit"]))
+    compile(source, tmp_path / "conv.smol", targets=["x86-64-avx512"], golden_pairs=0)
+    layer = next(row for row in inspect(tmp_path / "conv.smol").layers if row.macs)
+    assert "Winograd" in layer.strategy
+    assert layer.macs == conv.macs and layer.needed_macs == conv.macs * 16 // 36
+    assert layer.executed_macs >= layer.needed_macs
+    table = CostTable("", {4: 64.0}, {}, 1.0, {})
+    assert ceiling_cycles(layer, table) == pytest.approx(layer.needed_macs / 64)
+
+
 def conv_counts(conv: Convolution, mix: str) -> dict[int, int]:
     bits = channel_bits(conv.channels, MIXES[mix])
     return {p: bits.count(p) for p in sorted(set(bits))}

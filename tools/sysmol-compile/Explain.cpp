@@ -37,17 +37,18 @@ static void printTable(raw_ostream &os, ArrayRef<Row> rows) {
 void sysmol::printExplanation(raw_ostream &os, const CompileReport &report) {
   std::vector<Row> rows = {{"layer", "output", "channels", "strategy", " kMAC",
                             " filled", " predicted us", " share", " bytes"}};
-  double total = 0, macs = 0, executed = 0;
+  double total = 0, macs = 0, needed = 0, executed = 0;
   uint64_t bytes = 0;
   for (const runtime::LayerInfo &layer : report.layers) {
     total += double(layer.PredictedNs);
     macs += double(layer.Macs);
+    needed += double(layer.NeededMacs);
     executed += double(layer.Macs ? layer.ExecutedMacs : 0);
     bytes += layer.WeightBytes + layer.TableBytes;
   }
-  auto fill = [](double macs, double executed) {
-    return executed > 0 && macs > 0
-               ? fixed(100 * std::min(1.0, macs / executed), 0) + "%"
+  auto fill = [](double needed, double executed) {
+    return executed > 0 && needed > 0
+               ? fixed(100 * std::min(1.0, needed / executed), 0) + "%"
                : std::string("-");
   };
   for (const auto &[layer, strategy] :
@@ -61,13 +62,13 @@ void sysmol::printExplanation(raw_ostream &os, const CompileReport &report) {
     double predicted = double(layer.PredictedNs);
     rows.push_back({layer.Name, shape, levels, strategy,
                     fixed(double(layer.Macs) / 1e3, 0),
-                    fill(double(layer.Macs), double(layer.ExecutedMacs)),
+                    fill(double(layer.NeededMacs), double(layer.ExecutedMacs)),
                     fixed(predicted / 1e3, 1),
                     total > 0 ? fixed(100 * predicted / total, 1) + "%" : "-",
                     std::to_string(layer.WeightBytes + layer.TableBytes)});
   }
   rows.push_back({"total", "", "", "", fixed(macs / 1e3, 0),
-                  fill(macs, executed), fixed(total / 1e3, 1), "100.0%",
+                  fill(needed, executed), fixed(total / 1e3, 1), "100.0%",
                   std::to_string(bytes)});
   printTable(os, rows);
   os << "cost table: " << report.costSource << "\n";

@@ -23,6 +23,9 @@
 //                 "levels": {"1": 8, "2": 4, "4": 4},  bits -> input channels
 //                 "macs": 112896,
 //                 "weight_bytes": 144, "table_bytes": 64,
+//                 "needed_macs": 112896,        without padding, fewer than
+//                                               macs by tiles; of the first
+//                                               code; absent: macs
 //                 "executed_macs": 131072,      with padding; of the first code
 //                 "predicted_ns": 612,          by the compiler's cost table
 //                 "product_ns": 500}]           of it, executed_macs
@@ -108,6 +111,9 @@ struct LayerInfo {
   uint64_t Macs = 0;
   uint64_t WeightBytes = 0;
   uint64_t TableBytes = 0;
+  /// For the first code: those that its algorithm does without padding, which
+  /// are fewer than `Macs` where windows overlap in tiles.
+  uint64_t NeededMacs = 0;
   /// For the first code; 0 where the compiler has no model.
   uint64_t ExecutedMacs = 0;
   uint64_t PredictedNs = 0;

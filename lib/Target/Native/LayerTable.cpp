@@ -6,6 +6,7 @@
 #include "mlir/IR/Matchers.h"
 #include "sysmol/Analysis/ByteLanes.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
+#include "sysmol/Dialect/Hetprec/IR/WinogradTiles.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
@@ -129,6 +130,10 @@ std::vector<runtime::LayerInfo> sysmol::describeLayers(func::FuncOp function) {
       auto filter = cast<RankedTensorType>(op->getOperand(1).getType());
       layer.Macs = type.getNumElements() * filter.getNumElements() /
                    filter.getDimSize(0);
+      layer.NeededMacs = layer.Macs;
+      auto role = op->getAttrOfType<LaneRoleAttr>(kLanesAttrName);
+      if (role && role.getValue() == LaneRole::Tiles)
+        layer.NeededMacs = WinogradTiles::getNeededMacs(layer.Macs);
     }
     layers.push_back(std::move(layer));
   });

@@ -149,20 +149,24 @@ def run(settings: Settings, note: Callable[[str], None]) -> list[dict[str, Any]]
             more["strategy"] = layer.strategy
             more["predicted_ms"] = layer.predicted_ns / 1e6
             # What is not filled is padding: of words, of lanes between rows and behind the last.
-            more["filled"] = layer.macs / layer.executed_macs if layer.executed_macs else None
+            more["filled"] = (
+                layer.needed_macs / layer.executed_macs if layer.executed_macs else None
+            )
             seconds = found[mix].minimum / 1e3
             ideal = ceiling_cycles(layer, settings.table) / settings.threads
             report = LayerReport(layer, seconds, ideal, seconds * cycles)
             more["losses"] = report.losses
             if report.share is not None and report.share < EXPLAINED:
                 more["explanation"] = report.losses_text
+            macs = conv.macs_by_level(MIXES[mix])
             rows += make_rows(
                 str(conv),
                 {mix: found[mix]},
                 _peers(peers),
-                {mix: conv.macs_by_level(MIXES[mix])},
+                {mix: macs},
                 cycles,
                 settings,
                 more,
+                {p: count * layer.needed_macs / layer.macs for p, count in macs.items()},
             )
     return rows

@@ -30,14 +30,18 @@ RESNET18 = ("60/35/5", "2 bit", "4 bit", "8 bit")
 _SECONDS = 2.0
 
 
-def macs_by_level(bundle: Bundle) -> dict[int, float]:
-    """Multiply-accumulates of one call at each level; channels share a layer's evenly."""
+def macs_by_level(bundle: Bundle, needed: bool = False) -> dict[int, float]:
+    """Multiply-accumulates of one call at each level; channels share a layer's evenly.
+
+    Those of the network, or ``needed``: those that the layers' algorithms do.
+    """
     found: dict[int, float] = {}
     for layer in bundle.layers:
         channels = sum(layer.levels.values())
         for bits, count in layer.levels.items():
-            if layer.macs:
-                found[bits] = found.get(bits, 0.0) + layer.macs * count / channels
+            macs = layer.needed_macs if needed else layer.macs
+            if macs:
+                found[bits] = found.get(bits, 0.0) + macs * count / channels
     return found
 
 
@@ -137,6 +141,7 @@ def _measure(
             cycles,
             settings,
             more[mix],
+            macs_by_level(inspect(bundle), needed=True),
         )
     return rows
 

@@ -68,6 +68,21 @@ TEST(Metadata, RefusesClocksOutsideTheArena) {
   }
 }
 
+TEST(Metadata, NeededMacsAreAllWhereTheyAreNotSaid) {
+  Metadata M = full();
+  M.Layers[0].Macs = 36;
+  M.Layers[0].NeededMacs = 16;
+  std::string Text = M.toJson();
+  auto Read = Metadata::fromJson(Text);
+  ASSERT_TRUE(Read) << Read.error().Message;
+  EXPECT_EQ(Read->Layers[0].NeededMacs, 16u);
+  size_t At = Text.find("needed_macs");
+  ASSERT_NE(At, Text.npos);
+  Read = Metadata::fromJson(Text.replace(At, 6, "former"));
+  ASSERT_TRUE(Read) << Read.error().Message;
+  EXPECT_EQ(Read->Layers[0].NeededMacs, 36u);
+}
+
 TEST(Metadata, IgnoresUnknownKeys) {
   EXPECT_TRUE(Metadata::fromJson(edited("{", "{\"future\": [1, {}],")));
 }

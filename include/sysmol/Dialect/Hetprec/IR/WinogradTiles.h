@@ -44,6 +44,11 @@ struct WinogradTiles {
   /// Why the window `op` does not have them; empty where it does.
   static llvm::StringRef getObstacle(mlir::Operation *op);
 
+  /// Of the `macs` that windows take, those that tiles take.
+  static int64_t getNeededMacs(int64_t macs) {
+    constexpr int64_t window = kSide * kSide * 9; // of all a tile's pixels
+    return macs / window * kPositions + macs % window * kPositions / window;
+  }
   int64_t getNumRows() const { return images * rows; }
   int64_t getNumTiles() const { return getNumRows() * columns; }
   int64_t getNumChunks() const;
