@@ -530,7 +530,7 @@ def _modeless(node: fx.Node, places: dict[fx.Node, int]) -> tuple[Any, ...]:
     if _calls(node, {_SDPA}):
         kwargs.pop("dropout_p", None)
         args = (*args[:4], *args[5:])
-    elif _calls(node, {functional.dropout}):
+    elif _calls(node, {functional.dropout, functional.dropout2d}):
         kwargs.pop("training", None)
     # Constants made in the forward pass are numbered anew by each tracing.
     target = re.sub(r"^_tensor_constant\d+$", "_tensor_constant", str(node.target))
@@ -573,6 +573,9 @@ def in_both_modes(model: nn.Module, trace: Callable[[nn.Module], fx.GraphModule]
         elif _calls(node, {functional.dropout}) and node.kwargs != other.kwargs:
             dropout = nn.Dropout(float(node.kwargs["p"])).train(model.training)
             _put(graph, node, dropout, node.args[:1], {})
+        elif _calls(node, {functional.dropout2d}) and node.kwargs != other.kwargs:
+            maps = nn.Dropout2d(float(node.kwargs["p"])).train(model.training)
+            _put(graph, node, maps, node.args[:1], {})
         elif isinstance(_module(graph, node), HeadProducts) and all(
             user.target is operator.getitem and user.args[1] == 0 for user in node.users
         ):

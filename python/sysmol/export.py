@@ -24,6 +24,7 @@ from sysmol.errors import SysmolError
 from sysmol.files import write_bytes
 from sysmol.grids import Float32, Grid, Int64, check_levels, quantize, step, values
 from sysmol.layers import ActivationQuant, CarrierQuant, QuantConv2d, QuantLayer, QuantLinear
+from sysmol.normalize import DROPOUTS, module_of, normalize
 from sysmol.prepare import is_residual, trace
 
 __all__ = ["QONNX_DOMAIN", "build", "check_writable", "export"]
@@ -32,9 +33,10 @@ QONNX_DOMAIN = "qonnx.custom_op.general"
 _OPSET = 17
 _IR_VERSION = 8
 _ALLOWED = (
-    "allowed are Conv2d, Linear, BatchNorm2d, ReLU, average pools, Flatten, Dropout and "
-    "residual + of two different tensors"
+    "allowed are Conv2d, Linear, BatchNorm2d, ReLU, ReLU6, max and average pools, Flatten, Dropout "
+    "and residual + of two different tensors"
 )
+_SOFTMAX = (nn.LogSoftmax, nn.Softmax)
 
 
 class _Writer:
@@ -103,19 +105,19 @@ def _squeeze(array: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.asarray(full.flat[0]) if (full == full.flat[0]).all() else full
 
 
-def _activation(
-    writer: _Writer, quant: ActivationQuant, source: str, output: str, rank: int
-) -> None:
+def _activation(writer: _Writer, quant: ActivationQuant, source: str, name: str, rank: int) -> None:
     bits = check_levels(quant.precision.bits.numpy()).reshape(1, -1, *([1] * (rank - 2)))
     grid = Grid.MIDRISE if quant.signed else Grid.UNSIGNED
-    scale = float(quant.scale.detach())
+    scale = float(quant.alpha.detach())
     finest = int(bits.max())
     # HP22 reads the scale back from the finest level, so every other step starts there too.
     if grid is Grid.UNSIGNED:
         scale = float(np.float32(scale / (2**finest - 1))) * (2**finest - 1)
     zero, signed = _zero_point(grid, bits)
     steps = np.broadcast_to(step(grid, bits, scale), bits.shape)
-    writer.quant(source, output, _squeeze(steps), _squeeze(zero), _squeeze(bits), signed)
+    writer.quant(source, name, _squeeze(steps), _squeeze(zero), _squeeze(bits), signed)
+    if quant.pool is not None:
+        _max_pool(writer, quant.pool, name, f"{name}_pool", name)
 
 
 def _weight(writer: _Writer, layer: QuantLayer, name: str) -> str:
@@ -191,6 +193,44 @@ def _norm(writer: _Writer, norm: nn.BatchNorm2d, source: str, output: str, name:
     writer.add("BatchNormalization", [source, *constants], output, epsilon=norm.eps)
 
 
+def _max_pool(writer: _Writer, pool: nn.MaxPool2d, source: str, output: str, name: str) -> None:
+    if _pair(pool.dilation) != [1, 1] or pool.return_indices:
+        raise SysmolError(f"export: '{name}': MaxPool2d must have dilation 1 and no indices")
+    more = {"ceil_mode": 1} if pool.ceil_mode else {}
+    writer.add(
+        "MaxPool",
+        [source],
+        output,
+        kernel_shape=_pair(pool.kernel_size),
+        strides=_pair(pool.stride),
+        pads=_pads(tuple(_pair(pool.padding))),
+        **more,
+    )
+
+
+def _adaptive_pool(writer: _Writer, node: fx.Node, source: str, output: str) -> None:
+    """An average over equal windows; those of unequal size have no operator."""
+    sizes, given = (n.meta["tensor_meta"].shape[-2:] for n in (node, node.all_input_nodes[0]))
+    if tuple(sizes) == (1, 1):
+        writer.add("GlobalAveragePool", [source], output)
+        return
+    if any(whole % part for whole, part in zip(given, sizes, strict=True)):
+        raise SysmolError(
+            f"export: '{node.target}': {given[0]}x{given[1]} pixels do not divide into "
+            f"{sizes[0]}x{sizes[1]} equal windows: use AdaptiveAvgPool2d(1) or AvgPool2d"
+        )
+    kernel = [whole // part for whole, part in zip(given, sizes, strict=True)]
+    writer.add(
+        "AveragePool",
+        [source],
+        output,
+        kernel_shape=kernel,
+        strides=kernel,
+        pads=[0] * 4,
+        count_include_pad=1,
+    )
+
+
 def _write(writer: _Writer, node: fx.Node, inputs: list[str], output: str) -> None:
     if node.op == "call_function":
         writer.add("Add", inputs, output)
@@ -199,7 +239,7 @@ def _write(writer: _Writer, node: fx.Node, inputs: list[str], output: str) -> No
     module = writer.graph.get_submodule(name)
     source = inputs[0]
     if isinstance(module, ActivationQuant):
-        _activation(writer, module, source, output, len(node.meta["tensor_meta"].shape))
+        _activation(writer, module, source, node.name, len(node.meta["tensor_meta"].shape))
     elif isinstance(module, CarrierQuant):
         writer.quant(source, output, float(module.delta), 0.0, 16.0, True)
     elif isinstance(module, (nn.Conv2d, QuantConv2d)):
@@ -212,8 +252,14 @@ def _write(writer: _Writer, node: fx.Node, inputs: list[str], output: str) -> No
         _norm(writer, module, source, output, name)
     elif isinstance(module, nn.ReLU):
         writer.add("Relu", inputs, output)
+    elif isinstance(module, nn.Hardtanh):
+        ends = (("min", module.min_val), ("max", module.max_val))
+        constants = [writer.constant(f"{name}.{end}", value) for end, value in ends]
+        writer.add("Clip", [source, *constants], output)
+    elif isinstance(module, nn.MaxPool2d):
+        _max_pool(writer, module, source, output, name)
     elif isinstance(module, nn.AdaptiveAvgPool2d):
-        writer.add("GlobalAveragePool", inputs, output)
+        _adaptive_pool(writer, node, source, output)
     elif isinstance(module, nn.AvgPool2d):
         if module.ceil_mode or not module.count_include_pad or module.divisor_override:
             raise SysmolError(f"export: '{name}': only plain AvgPool2d is supported")
@@ -231,7 +277,7 @@ def _write(writer: _Writer, node: fx.Node, inputs: list[str], output: str) -> No
         )
     elif isinstance(module, nn.Flatten):
         writer.add("Flatten", inputs, output, axis=1)
-    elif isinstance(module, (nn.Dropout, nn.Identity)):
+    elif isinstance(module, (nn.Identity, *DROPOUTS)):
         writer.add("Identity", inputs, output)
     else:
         raise SysmolError(f"export: unsupported layer {type(module).__name__} '{name}'")
@@ -240,7 +286,13 @@ def _write(writer: _Writer, node: fx.Node, inputs: list[str], output: str) -> No
 def check_writable(model: nn.Module) -> fx.GraphModule:
     """The graph of a network that a file can carry; anything else is refused by name."""
     graph = model if isinstance(model, fx.GraphModule) else trace(model)
-    for node in attention_nodes(graph):
+    attention = list(attention_nodes(graph))
+    if graph is not model and not attention:
+        try:
+            normalize(graph)
+        except SysmolError as error:
+            raise SysmolError(f"export: {error}") from error
+    for node in attention:
         raise SysmolError(
             f"export: '{owner(graph, node)}' is attention, which no file of quantized layers "
             f"carries: {_ALLOWED}"
@@ -270,7 +322,8 @@ def build(model: nn.Module, image_shape: tuple[int, int, int] = (1, 28, 28)) -> 
     Returns
     -------
     onnx.ModelProto
-        Input ``image`` [N, C, H, W] binary32 in [0, 1]; output ``logits`` [N, classes].
+        Input ``image`` [N, C, H, W] binary32 in [0, 1]; output ``logits`` [N, classes], in front
+        of a softmax that the network may end with.
     """
     graph = check_writable(copy.deepcopy(model).eval())
     for name, layer in graph.named_modules():
@@ -281,6 +334,11 @@ def build(model: nn.Module, image_shape: tuple[int, int, int] = (1, 28, 28)) -> 
             raise SysmolError("export: a weight or scale is NaN or infinite")
     with torch.no_grad():
         ShapeProp(graph).propagate(torch.zeros(1, *image_shape))
+    for node in list(graph.graph.nodes):
+        # The file's outputs are the logits in front of it.
+        if isinstance(module_of(graph, node), _SOFTMAX):
+            node.replace_all_uses_with(node.all_input_nodes[0])
+            graph.graph.erase_node(node)
     writer = _Writer(graph)
     names: dict[fx.Node, str] = {}
     classes = 0
@@ -291,6 +349,8 @@ def build(model: nn.Module, image_shape: tuple[int, int, int] = (1, 28, 28)) -> 
             continue
         final = any(user.op == "output" for user in node.users)
         names[node] = "image" if node.op == "placeholder" else "logits" if final else node.name
+        if isinstance(module := module_of(graph, node), ActivationQuant) and module.pool:
+            names[node] = f"{node.name}_pool"
         if node.op != "placeholder":
             _write(writer, node, [names[source] for source in node.all_input_nodes], names[node])
     opsets = [helper.make_opsetid("", _OPSET)]

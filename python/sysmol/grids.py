@@ -197,10 +197,12 @@ def requantize(
     return _to_codes(y, grid, np.asarray(bits, np.int64))
 
 
-def to_carrier(acc: Int64, multiplier: Float32) -> Int64:
-    """Accumulators to 16-bit carriers (HP17)."""
-    y = np.rint(_affine(acc, multiplier, None)).astype(np.float64)
-    return np.clip(y, -CARRIER_MAX, CARRIER_MAX).astype(np.int64)
+def to_carrier(
+    acc: Int64, multiplier: Float32, offset: Float32 | None = None, low: int = -CARRIER_MAX
+) -> Int64:
+    """Accumulators to 16-bit carriers (HP17); ``low`` is 0 behind a ReLU."""
+    y = np.rint(_affine(acc, multiplier, offset)).astype(np.float64)
+    return np.clip(y, low, CARRIER_MAX).astype(np.int64)
 
 
 def dequantize(acc: Int64, multiplier: Float32, offset: Float32) -> Float32:

@@ -344,6 +344,14 @@ class ActivationQuant(nn.Module):
         Whether the scale is trained. The image's grid has ``alpha = 1`` for good.
     axis : {1, -1}
         Where the channels are: 1 for convolutions, -1 for linear layers.
+    limit : float, optional
+        The largest ``alpha``: that of a ReLU6 in front, whose clamp this one stands for (HP20).
+
+    Attributes
+    ----------
+    pool : MaxPool2d, optional
+        Files have it behind the codes (HP25), here it comes first. Rounding grows with what is
+        rounded, so values are the same; but the largest of several noises would not have mean 0.
     """
 
     def __init__(
@@ -353,21 +361,41 @@ class ActivationQuant(nn.Module):
         scale: float = 1.0,
         trained: bool = True,
         axis: int = 1,
+        limit: float | None = None,
     ) -> None:
         super().__init__()
         self.precision = precision
         self.signed = signed
         self.trained = trained
         self.axis = axis
+        self.limit = limit
+        self.pool: nn.MaxPool2d | None = None
         self.scale = nn.Parameter(torch.tensor(scale), requires_grad=trained)
         self.observing: list[torch.Tensor] | None = None
         self.bytes: torch.Tensor | None = None
+
+    @property
+    def alpha(self) -> torch.Tensor:
+        """The scale that counts: the parameter, at most ``limit``; all gradient goes to it."""
+        if self.limit is None:
+            return self.scale
+        # Above the limit a clamp would leave no gradient that leads back below it.
+        free = self.scale.detach()
+        return free.clamp(max=self.limit) + (self.scale - free)
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Put the parameter below the limit, too."""
+        if self.limit is not None:
+            self.scale.clamp_(max=self.limit)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float tensor [N, C, ...], or [..., C], to one of the same shape and type.
 
         On a GPU ``bytes``, where it is set, gives the noise: int8, one for each value of ``x``.
         """
+        if self.pool is not None:
+            x = self.pool(x)
         if self.axis == -1 and x.dim() > 2:
             return self._forward(x.flatten(0, -2)).view(x.shape)
         return self._forward(x)
@@ -381,7 +409,9 @@ class ActivationQuant(nn.Module):
                 return x if self.signed else x.relu()
             return self._noisy(x)
         if not self.signed and kernels.preferred(x):
-            return kernels.quant_relu(x, self.scale, self.precision.top)
+            # One precision may stand for all channels; kernels want one each.
+            top = self.precision.top.expand(x.shape[1]).contiguous()
+            return kernels.quant_relu(x, self.alpha, top)
         bits = self.precision.bits
         low, high, half = _limits(bits, self.signed)
         y: torch.Tensor
@@ -389,21 +419,21 @@ class ActivationQuant(nn.Module):
             ratio = _steps_per_scale(bits, True)
             y = _QuantMidrise.apply(x, self.scale, ratio, low, high, half)  # type: ignore[no-untyped-call]
         else:
-            y = _QuantRelu.apply(x, self.scale, high)  # type: ignore[no-untyped-call]
+            y = _QuantRelu.apply(x, self.alpha, high)  # type: ignore[no-untyped-call]
         return y
 
     def _noisy(self, x: torch.Tensor) -> torch.Tensor:
         sigma = self.precision.sigma()
         if not self.signed and kernels.preferred(x):
             j = uniform_bytes(x) if self.bytes is None else self.bytes
-            return kernels.noisy_relu(x, self.scale, sigma, j)
+            return kernels.noisy_relu(x, self.alpha, sigma, j)
         y: torch.Tensor
         if self.signed:
             # The largest mid-rise value at p bits is d * (2 - 2^(1-p)), and 2^(1-p) is sigma.
             high = self.scale * (2 - sigma)
             y = _NoisyClip.apply(x, -high, high, self.scale * sigma)  # type: ignore[no-untyped-call]
         else:
-            y = _NoisyRelu.apply(x, self.scale, sigma)  # type: ignore[no-untyped-call]
+            y = _NoisyRelu.apply(x, self.alpha, sigma)  # type: ignore[no-untyped-call]
         return y
 
 
@@ -477,8 +507,13 @@ class QuantLayer(nn.Module):
         self.given = False
 
     def spread(self, v: torch.Tensor) -> torch.Tensor:
-        """A vector over all input channels [Cin] as [Cout or 1, Cin / groups, 1, 1]."""
+        """A vector over all input channels [Cin] as [Cout or 1, Cin / groups, 1, 1].
+
+        A linear layer behind a flattening may have one precision for all pixels of a channel.
+        """
         out, per_group = self.weight.shape[:2]
+        if v.numel() != per_group * self.groups:
+            v = v.repeat_interleave(per_group * self.groups // v.numel())
         tail = [1] * (self.weight.dim() - 2)
         if self.groups == 1:
             return v.view(1, per_group, *tail)
@@ -487,7 +522,7 @@ class QuantLayer(nn.Module):
 
     def weights_per_channel(self) -> int:
         """Weights that one input channel has: ``Cout / groups * kh * kw``."""
-        return self.weight.numel() // (self.weight.shape[1] * self.groups)
+        return self.weight.numel() // self.precision.bits.numel()
 
     def quantized(
         self, bits: torch.Tensor | None = None, scale: torch.Tensor | None = None

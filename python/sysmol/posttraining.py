@@ -44,7 +44,7 @@ def _rounded(x: torch.Tensor, quant: ActivationQuant, level: int) -> torch.Tenso
     """A tensor on its grid, all channels at ``level`` bits."""
     bits = torch.tensor(level, device=x.device)
     low, high, half = _limits(bits, quant.signed)
-    step = quant.scale.detach() * _steps_per_scale(bits, quant.signed)
+    step = quant.alpha.detach() * _steps_per_scale(bits, quant.signed)
     j = torch.floor(x / step) + half if bool(half > 0) else torch.round(x / step)
     return torch.clamp(j, float(low + half), float(high + half)) * step
 
@@ -60,11 +60,13 @@ def _pullback(
     return g @ weight
 
 
-def _per_channel(x: torch.Tensor, axis: int, inputs: int) -> torch.Tensor:
-    """A layer's tensor with channels at ``axis`` summed to [inputs, C]."""
+def _per_channel(x: torch.Tensor, axis: int, inputs: int, channels: int) -> torch.Tensor:
+    """A layer's tensor with channels at ``axis`` summed to [inputs, channels]."""
     rows = x.movedim(axis, -1)
     # With one input everything is its own; else the first axis counts inputs.
-    return rows.reshape(inputs, -1, rows.shape[-1]).sum(1)
+    sums = rows.reshape(inputs, -1, rows.shape[-1]).sum(1)
+    # Behind a flattening all pixels of a channel have its precision.
+    return sums.reshape(inputs, channels, -1).sum(2)
 
 
 def _inputs_first(model: nn.Module, layers: Sequence[nn.Module], images: torch.Tensor) -> bool:
@@ -166,7 +168,8 @@ def sensitivity(
                             new = b * _pullback(layer, rounded[level][layer], g[layer], a.shape)
                             old = a * _pullback(layer, layer.weight, g[layer], a.shape)
                             axis = quants[precision].axis
-                            change = change + _per_channel(new - old, axis, len(x))
+                            channels = precision.s.numel()
+                            change = change + _per_channel(new - old, axis, len(x), channels)
                         sums[precision][:, index] += change.double().square().sum(0).cpu() / 2
     finally:
         model.train(was)

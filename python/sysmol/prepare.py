@@ -19,8 +19,10 @@ import copy
 import math
 import operator
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -46,6 +48,7 @@ from sysmol.layers import (
     QuantLayer,
     QuantLinear,
 )
+from sysmol.normalize import DROPOUTS, has_dropout, is_size, module_of, normalize
 from sysmol.parallel import SyncedBatchNorm2d
 
 __all__ = [
@@ -63,15 +66,22 @@ __all__ = [
 
 _ADDS = (operator.add, torch.add)
 _POOLS = (nn.AdaptiveAvgPool2d, nn.AvgPool2d)
+_KEEP_VALUES = (nn.Flatten, nn.Identity, *DROPOUTS)
+_SOFTMAX = (nn.LogSoftmax, nn.Softmax)
 _KNOWN = (
     nn.Conv2d,
     nn.Linear,
     nn.BatchNorm2d,
     nn.ReLU,
-    nn.Flatten,
-    nn.Dropout,
-    nn.Identity,
+    nn.Hardtanh,  # ReLU6 is one
+    nn.MaxPool2d,
+    *_KEEP_VALUES,
     *_POOLS,
+    *_SOFTMAX,
+)
+_ALLOWED = (
+    "allowed are Conv2d, Linear, BatchNorm2d, ReLU, ReLU6, max and average pools, Flatten, "
+    "Dropout and residual +"
 )
 
 
@@ -104,8 +114,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
         raise SysmolError(f"torch.fx cannot trace the model: {error}") from error
 
 
-def _module(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
-    return graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+_module = module_of
 
 
 def _is_add(node: fx.Node) -> bool:
@@ -135,12 +144,16 @@ def _check(graph: fx.GraphModule, attends: bool) -> None:
                 f"prepare: '{node.name}' is no residual +: two different tensors are added, "
                 "none of them scaled"
             )
+        if is_size(node):
+            raise SysmolError(
+                f"prepare: '{node.name}': sizes of tensors serve to flatten all but the first "
+                "axis only: write them as numbers, or use AdaptiveAvgPool2d(1)"
+            )
         if module is None or not isinstance(module, _KNOWN):
             what = type(module).__name__ if module is not None else str(node.target)
-            raise SysmolError(f"prepare: cannot quantize '{node.name}': unsupported {what}")
-        whole = not isinstance(module, nn.AdaptiveAvgPool2d) or module.output_size in (1, (1, 1))
-        if not attends and not whole:
-            raise SysmolError(f"prepare: '{node.name}': only AdaptiveAvgPool2d(1) is supported")
+            raise SysmolError(
+                f"prepare: cannot quantize '{node.name}': unsupported {what}; {_ALLOWED}"
+            )
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             if node.target in called:
                 raise SysmolError(
@@ -153,6 +166,43 @@ def _check(graph: fx.GraphModule, attends: bool) -> None:
                 raise SysmolError(f"prepare: '{node.name}': padding_mode must be 'zeros'")
             if isinstance(module.padding, str):
                 raise SysmolError(f"prepare: '{node.name}': padding must be numbers")
+        if not attends:
+            _check_exportable(graph, node, module)
+
+
+def _check_exportable(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
+    """Refuse what the grids have no place for; attention keeps all of this in float."""
+    reason = None
+    if isinstance(module, nn.AdaptiveAvgPool2d):
+        if None in _pair(module.output_size):
+            reason = "AdaptiveAvgPool2d needs both sizes as numbers"
+    elif isinstance(module, nn.MaxPool2d):
+        if _pair(module.dilation) != (1, 1) or module.return_indices:
+            reason = "MaxPool2d must have dilation 1 and return no indices"
+    elif isinstance(module, nn.Hardtanh):
+        if module.min_val != 0 or module.max_val <= 0:
+            reason = f"Hardtanh({module.min_val:g}, {module.max_val:g}) does not begin at 0"
+    elif isinstance(module, nn.Flatten):
+        if module.start_dim != 1 or module.end_dim not in (-1, 3):
+            reason = "Flatten must keep the first axis and join all others"
+    elif isinstance(module, _SOFTMAX):
+        last = all(user.op == "output" for user in node.users)
+        if not last or module.dim not in (1, -1):
+            reason = f"{type(module).__name__} is allowed at the end only, over the classes"
+    elif isinstance(module, nn.BatchNorm2d):
+        source = _source(graph, node, _KEEP_VALUES)
+        before = _module(graph, source)
+        if isinstance(before, (nn.BatchNorm2d, nn.ReLU, nn.Hardtanh, nn.MaxPool2d)):
+            reason = (
+                f"batch norm behind {type(before).__name__} '{source.name}' cannot be folded: put "
+                "it in front, behind the convolution"
+            )
+    if reason is not None:
+        raise SysmolError(f"prepare: '{node.name}': {reason}")
+
+
+def _pair(value: Any) -> tuple[Any, Any]:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
 
 
 def _insert(
@@ -160,7 +210,7 @@ def _insert(
     after: fx.Node,
     name: str,
     module: nn.Module,
-    users: list[fx.Node] | None = None,
+    users: Collection[fx.Node] | None = None,
 ) -> fx.Node:
     """Add ``module`` behind ``after`` and give it those users, or all that this node has."""
     while hasattr(graph, name):
@@ -174,16 +224,27 @@ def _insert(
     return node
 
 
+def _source(graph: fx.GraphModule, node: fx.Node, through: tuple[type[nn.Module], ...]) -> fx.Node:
+    """What ``node`` reads, before layers of these kinds."""
+    node = node.all_input_nodes[0]
+    while isinstance(_module(graph, node), through):
+        node = node.all_input_nodes[0]
+    return node
+
+
 def _skip(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
-    """The node that ``node`` takes its values from, through layers that do not change them."""
-    while isinstance(_module(graph, node), (nn.Flatten, nn.Dropout, nn.Identity, *_POOLS)):
+    """The node that ``node`` takes its sign from, through layers that do not change it."""
+    while isinstance(_module(graph, node), (*_KEEP_VALUES, *_POOLS, nn.MaxPool2d, CarrierQuant)):
         node = node.all_input_nodes[0]
     return node
 
 
 def _is_relu(graph: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_module":
-        return isinstance(_module(graph, node), nn.ReLU)
+        module = _module(graph, node)
+        return isinstance(module, nn.ReLU) or (
+            isinstance(module, nn.Hardtanh) and module.min_val == 0
+        )
     return node.target in (functional.relu, torch.relu, "relu")
 
 
@@ -194,8 +255,9 @@ def prepare(model: nn.Module, ends_bits: int = 8, inputs: Inputs = Inputs.IMAGE)
     ----------
     model : nn.Module
         Of ``Conv2d`` (any stride, padding, dilation, groups), ``Linear``, ``BatchNorm2d``,
-        ``ReLU``, average pools, ``Flatten`` and residual ``+``, traceable by ``torch.fx``. It is
-        copied, not changed.
+        ``ReLU``, ``ReLU6``, max and average pools, ``Flatten``, ``Dropout`` and residual ``+``,
+        as modules or as functions (see :mod:`sysmol.normalize`), traceable by ``torch.fx``. Batch
+        norm stands in front of ReLU and max pools. It is copied, not changed.
 
         Or a network with attention, see Notes.
     ends_bits : int
@@ -211,6 +273,12 @@ def prepare(model: nn.Module, ends_bits: int = 8, inputs: Inputs = Inputs.IMAGE)
 
     Notes
     -----
+    Max pools pass codes on, so files have their quantizer in front of them; training has it behind,
+    which gives the same values. It is that of the layers behind, with learned precisions, where
+    only such layers read what is pooled; else, in front of a residual sum or an average pool, it
+    has ``ends_bits``. What is flattened on its way to a linear layer is quantized before, with one
+    precision for all pixels of a channel.
+
     Attention is ``nn.MultiheadAttention``, ``nn.TransformerEncoderLayer``,
     ``nn.TransformerEncoder``, their decoders, or one written by hand with
     ``scaled_dot_product_attention`` or with products and a softmax. In a network that has it, every
@@ -226,8 +294,10 @@ def prepare(model: nn.Module, ends_bits: int = 8, inputs: Inputs = Inputs.IMAGE)
         model = replaced(copy.deepcopy(model))
         graph = trace(model)
         attention = next(attention_nodes(graph), None)
-        if attention is not None:
+        if attention is not None or has_dropout(graph):
             graph = in_both_modes(model, trace)
+        if attention is None:
+            normalize(graph)
     except SysmolError as error:
         text = str(error)
         raise SysmolError(text if text.startswith("prepare") else f"prepare: {text}") from error
@@ -241,6 +311,12 @@ def prepare(model: nn.Module, ends_bits: int = 8, inputs: Inputs = Inputs.IMAGE)
     else:
         _add_carriers(graph)
     _add_quantizers(graph, ends_bits, inputs, attention is not None)
+    for node in graph.graph.nodes:
+        if isinstance(_module(graph, node), _SOFTMAX) and attention is None:
+            warnings.warn(
+                f"prepare: '{node.name}' stays in PyTorch; files end with the logits before it",
+                stacklevel=2,
+            )
     graph.graph.lint()
     graph.recompile()
     return graph
@@ -254,6 +330,125 @@ def _add_carriers(graph: fx.GraphModule) -> None:
             if node not in done and not isinstance(_module(graph, node), CarrierQuant):
                 done.add(node)
                 _insert(graph, node, f"{node.name}_carrier", CarrierQuant())
+    for node in graph.graph.nodes:
+        if isinstance(_module(graph, node), CarrierQuant):
+            _check_carrier(graph, node)
+
+
+def _check_carrier(graph: fx.GraphModule, carrier: fx.Node) -> None:
+    """Refuse what may not stand between a sum and its carrier (HP17)."""
+    norm: fx.Node | None = None
+    node = carrier.all_input_nodes[0]
+    passed = (*_KEEP_VALUES, nn.ReLU, nn.BatchNorm2d)
+    while isinstance(module := _module(graph, node), passed):
+        if isinstance(module, nn.Flatten):
+            raise SysmolError(
+                f"prepare: a residual sum reads '{node.name}': put the flattening behind the sum"
+            )
+        norm = node if isinstance(module, nn.BatchNorm2d) else norm
+        node = node.all_input_nodes[0]
+    if norm is not None and isinstance(module, CarrierQuant):
+        raise SysmolError(
+            f"prepare: batch norm '{norm.name}' stands between two residual sums: put it behind a "
+            "convolution of the branch"
+        )
+
+
+# Where quantizers stand -------------------------------------------------------------------------
+
+
+@dataclass
+class _Group:
+    """All readers that one quantizer serves.
+
+    Attributes
+    ----------
+    place : fx.Node
+        What it stands behind.
+    users : set of fx.Node
+        What reads it of all that reads ``place``.
+    readers : list of fx.Node
+        Layers, pools and carriers whose codes are its own, at the end maybe of a way from here.
+    axis : int
+    fixed : bool
+        Whether its precision is given.
+    """
+
+    place: fx.Node
+    axis: int
+    users: set[fx.Node] = field(default_factory=set)
+    readers: list[fx.Node] = field(default_factory=list)
+    fixed: bool = False
+
+
+def _place(graph: fx.GraphModule, reader: fx.Node) -> tuple[fx.Node, fx.Node]:
+    """Behind which node the quantizer of ``reader`` stands, and the node there that leads on.
+
+    That is in front of the reader. But codes may pass a max pool, so the quantizer stands in front
+    of it; a linear layer behind the flattening of an image has one precision for all pixels of a
+    channel, so it stands in front of that; and the network's input is quantized at once.
+    """
+    ways = [(reader.all_input_nodes[0], reader)]  # a node, and who reads it
+    while isinstance(_module(graph, ways[-1][0]), (*_KEEP_VALUES, nn.MaxPool2d)):
+        node = ways[-1][0]
+        ways.append((node.all_input_nodes[0], node))
+    if ways[-1][0].op == "placeholder":
+        return ways[-1]
+    for kind in (nn.MaxPool2d, nn.Flatten):
+        behind = [way for way in ways if isinstance(_module(graph, way[1]), kind)]
+        if behind and (kind is nn.MaxPool2d or _pixels(graph, reader, behind[-1][0]) > 1):
+            return behind[-1]
+    return ways[0]
+
+
+def _pixels(graph: fx.GraphModule, reader: fx.Node, flattened: fx.Node) -> int:
+    """How many columns of a linear layer belong to one channel of what was flattened."""
+    module = _module(graph, reader)
+    channels = _made(graph, flattened)
+    if not isinstance(module, nn.Linear) or channels is None:
+        return 1
+    if module.in_features % channels:
+        raise SysmolError(
+            f"prepare: '{reader.name}' reads {module.in_features} values of '{flattened.name}', "
+            f"whose channels are {channels}"
+        )
+    return module.in_features // channels
+
+
+def _groups(
+    graph: fx.GraphModule, dots: list[fx.Node], others: list[fx.Node], attends: bool
+) -> list[_Group]:
+    """Which readers share a quantizer."""
+    groups: dict[tuple[fx.Node, int], _Group] = {}
+    for reader in dots + others:
+        place, child = reader.all_input_nodes[0], reader
+        if not attends:
+            place, child = _place(graph, reader)
+        axis = _axis(graph, reader) if child is reader else 1
+        # Without attention a tensor has one layout, whoever reads it first.
+        key = place, axis if attends else 0
+        group = groups.setdefault(key, _Group(place, axis))
+        group.users.add(child)
+        group.readers.append(reader)
+        if reader in others:
+            group.fixed |= not isinstance(_module(graph, reader), nn.MaxPool2d) or not _feeds(
+                graph, reader, dots
+            )
+        else:
+            group.fixed |= reader is dots[-1] or (attends and place is dots[-1].all_input_nodes[0])
+    return list(groups.values())
+
+
+def _feeds(graph: fx.GraphModule, pool: fx.Node, dots: list[fx.Node]) -> bool:
+    """Whether only layers with weights read a max pool, so that its precision can be learned."""
+    todo = [pool]
+    while todo:
+        for user in todo.pop().users:
+            if isinstance(_module(graph, user), (*_KEEP_VALUES, nn.MaxPool2d)):
+                todo.append(user)
+            elif user not in dots:
+                return False
+    return True
 
 
 def _axis(graph: fx.GraphModule, reader: fx.Node) -> int:
@@ -261,45 +456,79 @@ def _axis(graph: fx.GraphModule, reader: fx.Node) -> int:
     return -1 if isinstance(_module(graph, reader), nn.Linear) else 1
 
 
+def _needs_codes(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether ``node`` is a carrier of what cannot go there but as codes: a clip, the input."""
+    if not isinstance(_module(graph, node), CarrierQuant):
+        return False
+    source = _source(graph, node, _KEEP_VALUES)
+    return source.op == "placeholder" or isinstance(_module(graph, source), nn.Hardtanh)
+
+
 def _add_quantizers(graph: fx.GraphModule, ends_bits: int, inputs: Inputs, attends: bool) -> None:
-    dots = [
-        node
-        for node in graph.graph.nodes
-        if isinstance(_module(graph, node), (nn.Conv2d, nn.Linear))
-    ]
+    nodes = list(graph.graph.nodes)
+    dots = [node for node in nodes if isinstance(_module(graph, node), (nn.Conv2d, nn.Linear))]
     if not dots:
         raise SysmolError("prepare: the model calls no Conv2d and no Linear layer")
-    pools = [node for node in graph.graph.nodes if isinstance(_module(graph, node), _POOLS)]
-    if attends:
-        pools = []  # float, as all between the layers is
+    others: list[fx.Node] = []
+    if not attends:  # where pools are float, as all between the layers is
+        for kind in (_POOLS, nn.MaxPool2d):
+            others += [node for node in nodes if isinstance(_module(graph, node), kind)]
+        others += [node for node in nodes if _needs_codes(graph, node)]
     source = unshaped if attends else _skip
-    fixed = {dots[-1].all_input_nodes[0], *(pool.all_input_nodes[0] for pool in pools)}
-    for reader in dots + pools:
-        tensor = reader.all_input_nodes[0]
-        if isinstance(_module(graph, tensor), ActivationQuant):
-            continue
-        channels = _channels(graph, reader, tensor)
-        given = (unshaped(graph, tensor) if attends else tensor).op == "placeholder"
-        image = given and inputs is Inputs.IMAGE
-        precision = ChannelPrecision(channels, ends_bits if given or tensor in fixed else None)
-        signed = not image and not _is_relu(graph, source(graph, tensor))
-        axis = _axis(graph, reader)
-        quant = ActivationQuant(precision, signed, trained=not image, axis=axis)
-        users = None
-        if attends:
-            users = [n for n in dots if tensor in n.all_input_nodes and _axis(graph, n) == axis]
-        _insert(graph, tensor, f"{tensor.name}_quant", quant, users)
+    precisions: dict[fx.Node, ChannelPrecision] = {}
+    plans: list[tuple[_Group, ActivationQuant]] = []
+    for group in _groups(graph, dots, others, attends):
+        origin = source(graph, group.place)
+        given = (origin if attends else group.place).op == "placeholder"
+        image = origin.op == "placeholder" and inputs is Inputs.IMAGE
+        bits = ends_bits if given or group.fixed else None
+        precision = ChannelPrecision(_channels(graph, group, bits is not None), bits)
+        signed = not image and not _is_relu(graph, origin)
+        if signed:
+            _check_signed(graph, group, dots)
+        clip = _module(graph, origin)
+        limit = clip.max_val if isinstance(clip, nn.Hardtanh) and not attends else None
+        quant = ActivationQuant(
+            precision, signed, trained=not (given and image), axis=group.axis, limit=limit
+        )
+        plans.append((group, quant))
+        precisions |= dict.fromkeys(group.readers, precision)
+    for group, quant in plans:
+        node = _insert(graph, group.place, f"{group.place.name}_quant", quant, group.users)
+        _take_pool(graph, node, quant)
     for node in dots:
-        module, quantizer = _module(graph, node), _module(graph, node.all_input_nodes[0])
-        assert isinstance(quantizer, ActivationQuant)
+        module = _module(graph, node)
         layer: nn.Module
         if isinstance(module, nn.Conv2d):
-            layer = QuantConv2d(module, quantizer.precision)
+            layer = QuantConv2d(module, precisions[node])
         else:
             assert isinstance(module, nn.Linear)
-            layer = QuantLinear(module, quantizer.precision)
+            layer = QuantLinear(module, precisions[node])
         graph.set_submodule(str(node.target), layer)
     _pass_relus(graph)
+
+
+def _check_signed(graph: fx.GraphModule, group: _Group, dots: list[fx.Node]) -> None:
+    """Refuse codes that can be negative where a residual sum is to read them (HP17)."""
+    behind = [reader for reader in group.readers if reader not in dots]
+    for node in behind:  # grows
+        if isinstance(_module(graph, node), CarrierQuant):
+            raise SysmolError(
+                f"prepare: a residual sum reads '{group.place.name}' as codes, which must not be "
+                "negative: put a ReLU behind it"
+            )
+        if isinstance(_module(graph, node), (*_KEEP_VALUES, nn.MaxPool2d)):
+            behind += [user for user in node.users if user not in behind]
+
+
+def _take_pool(graph: fx.GraphModule, node: fx.Node, quant: ActivationQuant) -> None:
+    """Let a quantizer that a max pool alone reads do its work."""
+    user, *others = node.users
+    pool = _module(graph, user)
+    if isinstance(pool, nn.MaxPool2d) and not others:
+        quant.pool = pool
+        user.replace_all_uses_with(node)
+        graph.graph.erase_node(user)
 
 
 def _pass_relus(graph: fx.GraphModule) -> None:
@@ -316,22 +545,31 @@ def _pass_relus(graph: fx.GraphModule) -> None:
             graph.set_submodule(target, QuantizedReLU())
 
 
-def _channels(graph: fx.GraphModule, reader: fx.Node, tensor: fx.Node) -> int:
-    module = _module(graph, reader)
-    if isinstance(module, nn.Conv2d):
-        return module.in_channels
-    if isinstance(module, nn.Linear):
-        return module.in_features
-    # A pool keeps the channels of whatever made its input.
-    node = tensor
+def _channels(graph: fx.GraphModule, group: _Group, fixed: bool) -> int:
+    for reader in group.readers:
+        module = _module(graph, reader)
+        if isinstance(module, nn.Conv2d):
+            return module.in_channels
+        if isinstance(module, nn.Linear) and group.axis == -1:
+            return module.in_features
+    channels = _made(graph, group.place)
+    if channels is None and not fixed:
+        raise SysmolError(f"prepare: cannot tell the channels that '{group.readers[0].name}' reads")
+    return channels or 1  # one fixed precision stands for all
+
+
+def _made(graph: fx.GraphModule, node: fx.Node) -> int | None:
+    """The channels of a tensor: those of whatever made it."""
     while True:
-        made = _module(graph, node)
-        if isinstance(made, nn.Conv2d):
-            return made.out_channels
-        if isinstance(made, nn.BatchNorm2d):
-            return made.num_features
-        if not node.all_input_nodes:
-            raise SysmolError(f"prepare: cannot tell the channels that '{reader.name}' reads")
+        module = _module(graph, node)
+        if isinstance(module, nn.Conv2d):
+            return module.out_channels
+        if isinstance(module, nn.BatchNorm2d):
+            return module.num_features
+        if isinstance(module, nn.Linear):
+            return module.out_features
+        if isinstance(module, nn.Flatten) or not node.all_input_nodes:
+            return None
         node = node.all_input_nodes[0]
 
 
@@ -367,9 +605,12 @@ def mean_bits(model: nn.Module) -> float:
 
 
 def project(model: nn.Module) -> None:
-    """Phase 1, after every optimizer step: clamp the weights of learned layers."""
+    """Phase 1, after every optimizer step: clamp the weights of learned layers, and scales."""
     for _, layer in hidden_layers(model):
         layer.project()
+    for module in model.modules():
+        if isinstance(module, ActivationQuant):
+            module.project()
 
 
 def freeze(model: nn.Module) -> None:
@@ -454,6 +695,7 @@ def calibrate(model: nn.Module, images: torch.Tensor, bits: int = 2) -> None:
         best = min(trials, key=lambda trial: _error(x, module.signed, p, trial))
         with torch.no_grad():
             module.scale.fill_(best)
+            module.project()
 
     _observe(model, ActivationQuant, images, fit)
 

@@ -8,6 +8,7 @@ HP18). It is the reference that compiled code meets.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -47,6 +48,7 @@ __all__ = ["IntegerNetwork"]
 _ACCUMULATOR_MAX = 2**31 - 1
 _EXACT_FLOAT32 = 2**24
 _WEIGHT_TOLERANCE = 1e-3  # HP23, in steps
+_CLIP_TOLERANCE = 1e-6  # HP20, of alpha
 _CARRIER_BITS = 16
 
 
@@ -79,6 +81,7 @@ class _Codes(_Value):
     grid: Grid
     bits: Int64
     scale: float
+    flat: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class _Integers(_Value):
     """Accumulators, or carriers, and the real operations that wait for a quantizer.
 
     ``unit`` and ``bias`` are doubles, [C] or scalar; ``carrier`` is true for 16-bit carriers.
+    ``top`` is the upper end of a Clip, whose lower one is ``relu``.
     """
 
     unit: Float64
@@ -93,10 +97,12 @@ class _Integers(_Value):
     carrier: bool
     norm: BatchNorm | None = None
     relu: bool = False
+    top: float | None = None
+    flat: bool = False
 
     @property
     def plain(self) -> bool:
-        return self.norm is None and not self.relu and not self.bias.any()
+        return self.norm is None and not self.relu and not self.flat
 
 
 @dataclass(frozen=True)
@@ -260,7 +266,9 @@ class IntegerNetwork:
             "MatMul": self._gemm,
             "BatchNormalization": self._batch_norm,
             "Relu": self._relu,
+            "Clip": self._clip,
             "Add": self._add,
+            "MaxPool": self._max_pool,
             "GlobalAveragePool": self._pool,
             "AveragePool": self._pool,
             "Flatten": self._flatten,
@@ -295,6 +303,8 @@ class IntegerNetwork:
             acc = self._integers(node)
             if acc.relu and grid is not Grid.UNSIGNED:
                 raise self._fail(node, "a ReLU must be followed by an unsigned grid (HP20)")
+            if acc.top is not None and scale > acc.top * (1 + _CLIP_TOLERANCE):
+                raise self._fail(node, f"alpha {scale:.7g} exceeds the Clip's {acc.top:g} (HP20)")
             m, b = fold(acc.unit, step(grid, bits, scale), acc.bias, acc.norm)
             shaped, m, b = (_channelwise(v, rank) for v in (bits, m, b))
             run = lambda a: requantize(a[acc.source], m, b, grid, shaped)  # noqa: E731
@@ -378,13 +388,28 @@ class IntegerNetwork:
         return _Weight(levels.reshape(array.shape), bits.reshape(array.shape), scale.reshape(-1))
 
     def _carrier(self, node: onnx.NodeProto, value: _Value, delta: float) -> None:
-        acc = self._integers(node)
-        if not acc.plain:
-            raise self._fail(node, "bias, batch norm or ReLU before a carrier (HP17 has no offset)")
-        m, _ = fold(acc.unit, np.asarray(delta), acc.bias, None)
-        shaped = _channelwise(m, 1 + len(value.shape))
+        if isinstance(value, _Codes):
+            if value.grid is not Grid.UNSIGNED or len(set(value.bits)) != 1:
+                raise self._fail(
+                    node, "codes before a carrier must be unsigned, of one precision (HP17)"
+                )
+            worth = np.asarray(value.scale / (2.0 ** int(value.bits[0]) - 1))
+            acc = _Integers(
+                value.shape, value.source, worth, np.zeros(()), carrier=False, flat=value.flat
+            )
+        else:
+            acc = self._integers(node)
+        if acc.flat or acc.top is not None:
+            raise self._fail(node, "neither Flatten nor Clip may stand before a carrier (HP17)")
+        if acc.carrier and (acc.norm is not None or acc.unit != delta):
+            raise self._fail(
+                node, "between two carriers stands at most a ReLU, and they have one delta (HP17)"
+            )
+        m, b = fold(acc.unit, np.asarray(delta), acc.bias, acc.norm)
+        m, b = (_channelwise(v, 1 + len(value.shape)) for v in (m, b))
+        low = 0 if acc.relu else -CARRIER_MAX
         output = node.output[0]
-        self._steps.append((output, lambda a: to_carrier(a[acc.source], shaped)))
+        self._steps.append((output, lambda a: to_carrier(a[acc.source], m, b, low)))
         self._values[output] = _Integers(
             value.shape, output, np.asarray(delta), np.zeros(()), carrier=True
         )
@@ -517,7 +542,35 @@ class IntegerNetwork:
     def _relu(self, node: onnx.NodeProto) -> None:
         self._values[node.output[0]] = replace(self._integers(node), relu=True)
 
+    def _clip(self, node: onnx.NodeProto) -> None:
+        value = self._integers(node)
+        ends = [self._constant(node, name) for name in node.input[1:3] if name]
+        if len(ends) != 2 or any(end.size != 1 for end in ends) or ends[0].item() != 0:
+            raise self._fail(node, "expected constant ends, the lower one 0 (HP20)")
+        top = ends[1].item()
+        if top <= 0:
+            raise self._fail(node, "its upper end is not positive (HP20)")
+        if value.top is not None:
+            top = min(top, value.top)
+        self._values[node.output[0]] = replace(value, relu=True, top=top)
+
+    def _add_bias(self, node: onnx.NodeProto, index: int, name: str) -> None:
+        acc, rank = self._integers(node, index), 1 + len(self._input(node, index).shape)
+        constant = self._constant(node, name)
+        tail = (1,) * (rank - 2)
+        shapes = [(acc.channels, *tail), (1, acc.channels, *tail)]
+        if constant.size != 1 and constant.shape not in shapes:
+            wanted = f"{list(shapes[0])} or {list(shapes[1])}"
+            raise self._fail(node, f"a bias of shape {list(constant.shape)}, expected {wanted}")
+        if acc.carrier or not acc.plain:
+            raise self._fail(node, "a constant is added to a dot product's sums only, as a bias")
+        self._values[node.output[0]] = replace(acc, bias=acc.bias + constant.reshape(-1))
+
     def _add(self, node: onnx.NodeProto) -> None:
+        for index, name in enumerate(node.input):
+            if name in self._constants:
+                self._add_bias(node, 1 - index, name)
+                return
         a, b = self._integers(node, 0), self._integers(node, 1)
         if not all(v.carrier and v.plain for v in (a, b)) or a.unit != b.unit or a.shape != b.shape:
             raise self._fail(node, "both inputs must be carriers of one delta and shape (HP17)")
@@ -558,6 +611,48 @@ class IntegerNetwork:
         unit_ = np.asarray((codes.scale / (2.0 ** int(codes.bits[0]) - 1)) / taps)
         self._accumulator(node, (codes.channels, *sizes), unit_, np.zeros(()), run)
 
+    def _max_pool(self, node: onnx.NodeProto) -> None:
+        codes, attributes = self._codes(node), _attributes(node)
+        if len(codes.shape) != 3 or len(attributes.get("kernel_shape", [])) != 2:
+            raise self._fail(node, "expected [N, C, H, W] and a kernel_shape of two (HP25)")
+        kernel = attributes["kernel_shape"]
+        strides, pads = attributes.get("strides", [1, 1]), attributes.get("pads", [0] * 4)
+        if set(attributes.get("dilations", [1])) != {1} or attributes.get("storage_order", 0):
+            raise self._fail(node, "dilations and storage_order are not supported (HP25)")
+        if attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or len(node.output) != 1:
+            raise self._fail(node, "neither auto_pad nor indices are supported (HP25)")
+        if min(pads) < 0 or any(pad >= kernel[i % 2] for i, pad in enumerate(pads)):
+            raise self._fail(node, "every pad must be smaller than the kernel (HP25)")
+        sizes = []
+        for i, size in enumerate(codes.shape[1:]):
+            room = size + pads[i] + pads[i + 2] - kernel[i]
+            if room < 0:
+                raise self._fail(node, "the kernel is larger than the padded image")
+            count = room // strides[i] + 1
+            further = attributes.get("ceil_mode", 0) and room % strides[i] != 0
+            # A further window must start inside the image or the padding before it.
+            if further and count * strides[i] < size + pads[i]:
+                count += 1
+            sizes.append(count)
+        ends = [(sizes[i] - 1) * strides[i] for i in range(2)]
+
+        def run(arrays: dict[str, Any]) -> Int64:
+            k = arrays[codes.source]
+            # Absent taps: no code is that small.
+            shape = [max(ends[i] + kernel[i], k.shape[2 + i] + pads[i]) for i in range(2)]
+            wide = np.full((*k.shape[:2], *shape), np.iinfo(np.int64).min)
+            wide[:, :, pads[0] : pads[0] + k.shape[2], pads[1] : pads[1] + k.shape[3]] = k
+            taps = (
+                wide[:, :, r : r + ends[0] + 1 : strides[0], s : s + ends[1] + 1 : strides[1]]
+                for r in range(kernel[0])
+                for s in range(kernel[1])
+            )
+            return functools.reduce(np.maximum, taps)
+
+        output = node.output[0]
+        self._steps.append((output, run))
+        self._values[output] = replace(codes, shape=(codes.channels, *sizes), source=output)
+
     def _flatten(self, node: onnx.NodeProto) -> None:
         value = self._input(node)
         if _attributes(node).get("axis", 1) != 1 or isinstance(value, _Image):
@@ -571,7 +666,11 @@ class IntegerNetwork:
         shape = (size,)
         if isinstance(value, _Codes):
             self._values[output] = replace(
-                value, shape=shape, source=output, bits=repeat(value.bits)
+                value,
+                shape=shape,
+                source=output,
+                bits=repeat(value.bits),
+                flat=value.flat or len(value.shape) > 1,
             )
         else:
             acc = self._integers(node)
@@ -591,6 +690,7 @@ class IntegerNetwork:
                 unit=repeat(acc.unit),
                 bias=repeat(acc.bias),
                 norm=norm,
+                flat=acc.flat or len(acc.shape) > 1,
             )
         source = value.source
         self._steps.append((output, lambda a: a[source].reshape(len(a[source]), -1)))

@@ -132,6 +132,8 @@ def test_requantization_multiplies_and_adds_with_two_roundings() -> None:
 def test_carrier_saturates_symmetrically() -> None:
     acc = np.array([-(2**30), -3, -1, 1, 3, 2**30])
     assert to_carrier(acc, np.float32(0.5)).tolist() == [-32767, -2, 0, 0, 2, 32767]
+    moved = to_carrier(acc, np.float32(0.5), np.float32(-1), low=0)
+    assert moved.tolist() == [0, 0, 0, 0, 0, 32767]
 
 
 def test_levels_are_checked() -> None:

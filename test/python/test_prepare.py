@@ -215,7 +215,7 @@ class Sum(nn.Module):
         (Odd(nn.GELU()), "unsupported GELU"),
         (Odd(nn.LSTM(2, 2)), "unsupported LSTM"),
         (Twice(True), "'second' is called more than once"),
-        (Odd(nn.AdaptiveAvgPool2d(2)), "AdaptiveAvgPool2d"),
+        (Odd(nn.AdaptiveAvgPool2d((None, 2))), "AdaptiveAvgPool2d"),
         (Odd(nn.Conv2d(2, 2, 3, padding_mode="circular", padding=1)), "padding_mode"),
         (Odd(nn.Conv2d(2, 2, 3, padding="same")), "numbers"),
         (Branching(), "cannot trace"),

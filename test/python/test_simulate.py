@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch.nn import functional
 
 from sysmol import IntegerNetwork, SysmolError
 from sysmol.grids import Grid, level_values, quantize, step, values
@@ -290,10 +292,59 @@ def attribute(output: str, name: str, value: int | str) -> Callable[[Net], None]
     return change
 
 
-def carrier_after_batch_norm(net: Net) -> None:
-    net.nodes[-1].output[0] = "c"
-    net.add("BatchNormalization", ["c", *[net.const(f"n{i}", [1, 1]) for i in range(4)]], "n")
-    net.quant("n", "y", 0.5, 0, 16, 1)
+def between(op: str, *constants: Any, delta: float = 0.5, **attributes: Any) -> Callable[..., None]:
+    """A node between two carriers."""
+
+    def change(net: Net) -> None:
+        net.nodes[-1].output[0] = "c"
+        net.quant("c", "r", 0.5, 0, 16, 1)
+        names = [net.const(f"n{i}", value) for i, value in enumerate(constants)]
+        net.add(op, ["r", *names], "n", **attributes)
+        net.quant("n", "y", delta, 0, 16, 1)
+
+    return change
+
+
+def before_carrier(op: str, *constants: Any, **attributes: Any) -> Callable[..., None]:
+    """A node between the sums and their carrier."""
+
+    def change(net: Net) -> None:
+        net.nodes[-1].output[0] = "c"
+        names = [net.const(f"n{i}", value) for i, value in enumerate(constants)]
+        net.add(op, ["c", *names], "n", **attributes)
+        net.quant("n", "y", 0.5, 0, 16, 1)
+
+    return change
+
+
+def carrier_of_codes(net: Net) -> None:
+    net.quant("a", "y", 0.5, 0, 16, 1)
+
+
+def clipped(top: float, alpha: float) -> Callable[..., None]:
+    def change(net: Net) -> None:
+        net.nodes[-1].output[0] = "c"
+        net.add("Clip", ["c", net.const("low", 0), net.const("top", top)], "n")
+        net.quant("n", "q", alpha / 255, 0, 8)
+        net.add("GlobalAveragePool", ["q"], "y")
+
+    return change
+
+
+def pooled(**attributes: Any) -> Callable[..., None]:
+    def change(net: Net) -> None:
+        net.nodes[-1].input[0] = "p"
+        window = {"kernel_shape": [2, 2]} | attributes
+        net.nodes.insert(-1, helper.make_node("MaxPool", ["a"], ["p"], **window))
+
+    return change
+
+
+def plus(constant: Any) -> Callable[..., None]:
+    def change(net: Net) -> None:
+        append("Add", ["c", net.const("n", constant)])(net)
+
+    return change
 
 
 @pytest.mark.parametrize(
@@ -318,7 +369,28 @@ def carrier_after_batch_norm(net: Net) -> None:
         (append("GlobalAveragePool", ["c"]), "not quantized"),
         (append("GlobalAveragePool", ["a"]), "HP14"),
         (append("Relu", ["missing"]), "not computed"),
-        (carrier_after_batch_norm, "HP17"),
+        (between("BatchNormalization", *[[1, 1]] * 4), "HP17"),
+        (between("Clip", 0, 6), "HP17"),
+        (between("Flatten"), "HP17"),
+        (between("Relu", delta=0.25), "HP17"),
+        (before_carrier("Clip", 0, 6), "HP17"),
+        (before_carrier("Flatten"), "HP17"),
+        (before_carrier("Clip", -1, 6), "lower one 0"),
+        (before_carrier("Clip", 0), "constant ends"),
+        (before_carrier("Clip", 0, 0), "not positive"),
+        (carrier_of_codes, "of one precision"),
+        (clipped(6, 6.1), r"alpha 6.1 exceeds the Clip's 6 \(HP20\)"),
+        (pooled(pads=[0, 2, 0, 0]), "HP25"),
+        (pooled(dilations=[1, 2]), "HP25"),
+        (pooled(storage_order=1), "HP25"),
+        (pooled(auto_pad="SAME_UPPER"), "HP25"),
+        (pooled(kernel_shape=[2]), "HP25"),
+        (pooled(kernel_shape=[5, 2]), "larger than the padded image"),
+        (append("MaxPool", ["c"], kernel_shape=[2, 2]), "not quantized"),
+        (append("Clip", ["a", "c"]), "neither accumulator"),
+        (plus([1, 2]), "a bias of shape"),
+        (plus([[[[1]], [[2]], [[3]]]]), "a bias of shape"),
+        (between("Add", 1.0), "sums only"),
         (attribute("a", "narrow", 1), "narrow needs signed"),
         (attribute("w", "narrow", 1), "narrow needs signed"),
         (attribute("a", "rounding_mode", "HALF_UP"), "HALF_UP on the mid-rise grid"),
@@ -374,3 +446,146 @@ def test_nan_pixels_give_code_zero() -> None:
     x = np.full((1, 3, 4, 4), np.nan, np.float32)
     network = plain().network("y")
     assert (network.trace(x)["a"] == 0).all() and np.isfinite(network.run(x)).all()
+
+
+def test_carriers_with_offset_and_relu() -> None:
+    net = Net((2, 4, 4))
+    net.grid("image", "a", Grid.UNSIGNED, [4, 2], 1.0, 4)
+    p = np.array([4, 2]).reshape(1, 2, 1, 1)
+    w = net.weight("w", (2, 2, 1, 1), p, np.ones(2))
+    net.add("Conv", ["a", "w", net.const("bias", [0.25, -0.5])], "c")
+    delta = 2.0**-9
+    net.quant("c", "r", delta, 0, 16, 1)
+    net.add("Conv", ["a", "w"], "c2")
+    g, beta, mean, var = [0.9, -0.4], [0.2, 0.3], [0.1, -0.3], [0.5, 2.0]
+    parts = [net.const(f"n{i}", v) for i, v in enumerate((g, beta, mean, var))]
+    net.add("BatchNormalization", ["c2", *parts], "n", epsilon=1e-3)
+    net.add("Relu", ["n"], "nr")
+    net.quant("nr", "r2", delta, 0, 16, 1)
+    net.add("Add", ["r", "r2"], "sum")
+    net.quant("sum", "s", delta, 0, 16, 1)
+    net.add("Relu", ["s"], "sr")
+    net.quant("sr", "y", delta, 0, 16, 1)
+    t = net.network("y").trace(np.random.default_rng(3).random((3, 2, 4, 4), np.float32))
+    k = t["a"] * np.array([1, 20]).reshape(1, 2, 1, 1)
+    acc = np.einsum("oi,nihw->nohw", w[:, :, 0, 0], k)
+    assert (t["c"] == acc).all() and (t["c2"] == acc).all()
+    unit = float(np.float32(1 / 15)) * 15 / 120
+
+    def carrier(m: Any, b: Any, low: int) -> np.ndarray:
+        m32, b32 = (np.float32(v).reshape(1, -1, 1, 1) for v in (m, b))
+        y = (acc.astype(np.float32) * m32).astype(np.float32) + b32
+        return np.clip(np.rint(y), low, 32767)
+
+    expected = carrier([unit / delta] * 2, np.array([0.25, -0.5]) / delta, -32767)
+    assert (t["r"] == expected).all() and (t["r"] < 0).any()
+    g64, beta64, mean64, var64 = (
+        np.array(v, np.float32).astype(np.float64) for v in (g, beta, mean, var)
+    )
+    s = g64 / np.sqrt(var64 + float(np.float32(1e-3)))
+    expected = carrier(unit * s / delta, (beta64 - mean64 * s) / delta, 0)
+    assert (t["r2"] == expected).all() and (t["r2"] == 0).any() and (t["r2"] > 0).any()
+    assert (t["s"] == t["r"] + t["r2"]).all() and (t["s"] < 0).any()
+    assert (t["y"] == np.maximum(t["s"], 0)).all()
+
+
+def naive_max_pool(
+    k: np.ndarray, kernel: list[int], strides: list[int], pads: list[int], ceil: bool
+) -> np.ndarray:
+    """Window by window; taps outside the image are absent (HP25)."""
+    sizes = []
+    for i in range(2):
+        end = k.shape[2 + i] + pads[i + 2]
+        whole = [s for s in range(-pads[i], end, strides[i]) if s + kernel[i] <= end]
+        further = whole[-1] + strides[i]
+        # The further window covers what no whole one does, and starts at a tap of the image or in
+        # front of it.
+        if ceil and whole[-1] + kernel[i] < end and further < k.shape[2 + i]:
+            whole.append(further)
+        sizes.append(whole)
+    out = np.zeros((*k.shape[:2], len(sizes[0]), len(sizes[1])), np.int64)
+    for y, top in enumerate(sizes[0]):
+        for x, left in enumerate(sizes[1]):
+            rows = slice(max(top, 0), top + kernel[0])
+            columns = slice(max(left, 0), left + kernel[1])
+            out[:, :, y, x] = k[:, :, rows, columns].max((2, 3))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("grid", "bits"),
+    [
+        (Grid.UNSIGNED, [1, 2, 4]),
+        (Grid.UNSIGNED, [8, 8, 8]),
+        (Grid.MIDRISE, [4, 1, 2]),
+        (Grid.MIDRISE, [8, 2, 1]),
+        (Grid.MIDRISE, [8, 8, 8]),
+    ],
+)
+@pytest.mark.parametrize(
+    ("kernel", "strides", "pads", "ceil"),
+    [
+        ([2, 2], [2, 2], [0, 0, 0, 0], False),
+        ([3, 3], [2, 2], [1, 1, 1, 1], False),
+        ([3, 2], [1, 3], [2, 0, 1, 1], False),
+        ([3, 3], [2, 2], [0, 0, 0, 0], True),
+        ([2, 2], [3, 3], [1, 1, 1, 1], True),
+        ([3, 2], [2, 2], [1, 1, 1, 0], True),
+    ],
+)
+def test_max_pool_takes_the_largest_code(
+    grid: Grid, bits: list[int], kernel: list[int], strides: list[int], pads: list[int], ceil: bool
+) -> None:
+    net = Net((3, 7, 6))
+    net.grid("image", "a", grid, bits, 0.8, 4)
+    more = {"ceil_mode": 1} if ceil else {}
+    net.add("MaxPool", ["a"], "p", kernel_shape=kernel, strides=strides, pads=pads, **more)
+    net.weight("w", (2, 3, 1, 1), np.array(bits).reshape(1, 3, 1, 1), np.ones(2))
+    net.add("Conv", ["p", "w"], "y")
+    # Mostly negative, so that a padded tap that counted as 0 would show.
+    x = np.random.default_rng(5).normal(-0.4, 0.6, (2, 3, 7, 6)).astype(np.float32)
+    t = net.network("y").trace(x)
+    assert (t["p"] == naive_max_pool(t["a"], kernel, strides, pads, ceil)).all()
+    if pads[:2] == pads[2:] and all(2 * pads[i] <= kernel[i] for i in range(2)):
+        like = functional.max_pool2d(
+            torch.from_numpy(t["a"]).float(), kernel, strides, pads[:2], ceil_mode=ceil
+        )
+        assert (t["p"] == like.numpy()).all()
+
+
+def test_pooled_codes_become_carriers() -> None:
+    net = Net((2, 5, 5))
+    net.grid("image", "a", Grid.UNSIGNED, [8, 8], 1.5, 4)
+    net.add("MaxPool", ["a"], "p", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    net.quant("p", "y", 2.0**-8, 0, 16, 1)
+    t = net.network("y").trace(np.random.default_rng(6).random((2, 2, 5, 5), np.float32) * 2)
+    m = np.float32(float(np.float32(1.5 / 255)) * 255 / 255 / 2.0**-8)
+    assert (t["y"] == np.rint(t["p"].astype(np.float32) * m)).all() and t["y"].max() == 384
+
+
+def test_a_clip_vanishes_in_the_quantizer() -> None:
+    x = np.random.default_rng(7).random((2, 3, 4, 4), np.float32) * 3
+    traced = []
+    for change in (clipped(2.0, 2.0), clipped(2.0, 2.0 * (1 + 5e-7)), clipped(4.0, 2.0)):
+        net = plain()
+        change(net)
+        traced.append(net.network("y").trace(x)["q"])
+    net = plain()
+    net.nodes[-1].output[0] = "c"
+    net.add("Relu", ["c"], "n")
+    net.quant("n", "q", 2 / 255, 0, 8)
+    net.add("GlobalAveragePool", ["q"], "y")
+    expected = net.network("y").trace(x)["q"]
+    assert all((codes == expected).all() for codes in traced) and expected.max() == 255
+
+
+@pytest.mark.parametrize("constant", [0.5, [[[0.25]], [[-3.0]]], [[[[0.25]], [[-3.0]]]]])
+def test_an_added_constant_is_a_bias(constant: Any) -> None:
+    net = plain()
+    net.nodes[-1].input.append(net.const("bias", [1.0, 2.0]))
+    plus(constant)(net)
+    x = np.random.default_rng(8).random((2, 3, 4, 4), np.float32)
+    direct = plain()
+    total = np.array([1.0, 2.0]) + np.array(constant).reshape(-1)
+    direct.nodes[-1].input.append(direct.const("bias", total))
+    assert (net.network("y").run(x) == direct.network("y").run(x)).all()

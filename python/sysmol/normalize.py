@@ -1,0 +1,358 @@
+"""One form for each layer of a traced network, however its author wrote it.
+
+:func:`normalize` turns functions and methods into the modules of :mod:`torch.nn` that compute the
+same, bit for bit, so that :func:`sysmol.prepare` and :func:`sysmol.export` know those only::
+
+    F.relu, torch.relu, x.relu(), x.clamp(min=0)                ReLU
+    F.relu6, F.hardtanh(x, 0, 6), x.clamp(0, 6)                 ReLU6
+    F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d           MaxPool2d, AvgPool2d, ...
+    x.mean((2, 3))                                              AdaptiveAvgPool2d(1), Flatten
+    torch.flatten(x, 1), x.view(x.size(0), -1), x.view(-1, 400) Flatten
+    x.add(y), x.add_(y), torch.add(x, y), x += y                x + y
+    F.log_softmax(x, 1), F.softmax(x, 1)                        LogSoftmax, Softmax
+
+What works in place no longer does, and a ReLU behind a max pool or a flattening goes in front of
+it, where its quantizer stands.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from sysmol.errors import SysmolError
+
+__all__ = ["DROPOUTS", "has_dropout", "is_size", "module_of", "normalize"]
+
+DROPOUTS = (nn.Dropout, nn.Dropout2d)
+
+_DROPOUT_CALLS = (functional.dropout, functional.dropout2d)
+_KEEP_VALUES = (nn.Flatten, nn.Identity, *DROPOUTS)
+_POOL = ("kernel_size", "stride", "padding")
+
+
+def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """The module that ``node`` calls, if it calls one."""
+    return graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def has_dropout(graph: fx.GraphModule) -> bool:
+    """Whether the network calls a dropout function, whose trace depends on the mode."""
+    return any(node.target in _DROPOUT_CALLS for node in graph.graph.nodes)
+
+
+def normalize(graph: fx.GraphModule) -> None:
+    """Rewrite ``graph`` in place, see the module's documentation.
+
+    What it does not know it leaves as it is, for the caller to refuse.
+
+    Parameters
+    ----------
+    graph : torch.fx.GraphModule
+        Of a network without attention. Dropout functions must have been traced in both modes, see
+        :func:`sysmol.attention.in_both_modes`.
+
+    Raises
+    ------
+    SysmolError
+        For an operation in place whose effect another tensor shares, a dropout that is active in
+        evaluation, and a max pool that is read both with and without a ReLU behind it.
+    """
+    # A module called twice works in place twice: look at all calls before changing it.
+    for node in [node for node in graph.graph.nodes if _works_in_place(graph, node)]:
+        _leave_place(graph, node)
+    for node in list(graph.graph.nodes):
+        _make_canonical(graph, node)
+    for node in reversed(graph.graph.nodes):
+        if is_size(node) and not node.users:
+            graph.graph.erase_node(node)
+    for node in list(graph.graph.nodes):
+        if isinstance(module_of(graph, node), (nn.ReLU, nn.Hardtanh)):
+            _move_up(graph, node)
+    graph.graph.lint()
+    graph.recompile()
+
+
+# Operations in place ----------------------------------------------------------------------------
+
+
+def _works_in_place(graph: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(module_of(graph, node), "inplace", False))
+    if node.op not in ("call_function", "call_method"):
+        return False
+    name = str(getattr(node.target, "__name__", node.target))
+    marked = name.endswith("_") and not name.startswith("_")
+    return bool(node.kwargs.get("inplace")) or marked or node.target is operator.iadd
+
+
+def _is_view(graph: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return isinstance(module_of(graph, node), _KEEP_VALUES)
+    return getattr(node.target, "__name__", node.target) in ("flatten", "reshape", "view")
+
+
+def _leave_place(graph: fx.GraphModule, node: fx.Node) -> None:
+    """Let later readers of the changed tensor read ``node``, which then may make a new one."""
+    source = node.args[0]
+    if not isinstance(source, fx.Node):
+        return
+    places = {other: place for place, other in enumerate(graph.graph.nodes)}
+    same = [source]
+    while _is_view(graph, same[0]):
+        same.insert(0, same[0].all_input_nodes[0])
+    for tensor in same:  # grows
+        for user in list(tensor.users):
+            if user is node or user in same or is_size(user):
+                continue
+            if places[user] < places[node]:
+                if _is_view(graph, user):
+                    same.append(user)
+            elif tensor is source:
+                user.replace_input_with(source, node)
+            else:
+                raise SysmolError(
+                    f"'{node.name}' changes in place what '{user.name}' reads in another shape: "
+                    "write it without inplace"
+                )
+    module = module_of(graph, node)
+    if module is not None:
+        module.inplace = False  # type: ignore[assignment]
+
+
+# Functions and methods --------------------------------------------------------------------------
+
+
+def _given(node: fx.Node, *names: str) -> dict[str, Any]:
+    """Arguments by name, but for the tensor."""
+    return {**dict(zip(names, node.args[1:], strict=False)), **node.kwargs}
+
+
+def _relu(node: fx.Node) -> nn.Module:
+    del node
+    return nn.ReLU()
+
+
+def _clamp(low: Any, high: Any) -> nn.Module | None:
+    if isinstance(low, fx.Node) or isinstance(high, fx.Node) or low != 0:
+        return None
+    if high is None:
+        return nn.ReLU()
+    if high == 6:
+        return nn.ReLU6()
+    return nn.Hardtanh(0.0, float(high)) if high > 0 else None
+
+
+def _relu6(node: fx.Node) -> nn.Module:
+    del node
+    return nn.ReLU6()
+
+
+def _hardtanh(node: fx.Node) -> nn.Module | None:
+    given = _given(node, "min_val", "max_val")
+    return _clamp(given.get("min_val", -1.0), given.get("max_val", 1.0))
+
+
+def _clip(node: fx.Node) -> nn.Module | None:
+    given = _given(node, "min", "max")
+    return _clamp(given.get("min"), given.get("max"))
+
+
+def _max_pool(node: fx.Node) -> nn.Module | None:
+    given = _given(node, *_POOL, "dilation", "ceil_mode", "return_indices")
+    stride = given.pop("stride", None) or None  # torch.max_pool2d says () for none
+    return nn.MaxPool2d(stride=stride, **given)
+
+
+def _avg_pool(node: fx.Node) -> nn.Module | None:
+    given = _given(node, *_POOL, "ceil_mode", "count_include_pad", "divisor_override")
+    stride = given.pop("stride", None) or None
+    return nn.AvgPool2d(stride=stride, **given)
+
+
+def _adaptive_pool(node: fx.Node) -> nn.Module | None:
+    return nn.AdaptiveAvgPool2d(_given(node, "output_size")["output_size"])
+
+
+def _mean(node: fx.Node) -> nn.Module | None:
+    given = _given(node, "dim", "keepdim")
+    dims = given.pop("dim", None)
+    keep = given.pop("keepdim", False)
+    if given or not isinstance(dims, (tuple, list)):
+        return None
+    # Of [N, C, H, W]; whatever else has such axes is no network of images.
+    if sorted(dim % 4 if isinstance(dim, int) else -1 for dim in dims) != [2, 3]:
+        return None
+    pool = nn.AdaptiveAvgPool2d(1)
+    return pool if keep else nn.Sequential(pool, nn.Flatten())
+
+
+def _flatten(node: fx.Node) -> nn.Module | None:
+    given = _given(node, "start_dim", "end_dim")
+    plain = given.get("start_dim", 0) == 1 and given.get("end_dim", -1) in (-1, 3)
+    return nn.Flatten() if plain else None
+
+
+def _softmax(make: Callable[[Any], nn.Module]) -> Callable[[fx.Node], nn.Module | None]:
+    def build(node: fx.Node) -> nn.Module | None:
+        given = _given(node, "dim", "_stacklevel", "dtype")
+        return make(given.get("dim")) if given.get("dtype") is None else None
+
+    return build
+
+
+_CALLS: dict[Any, Callable[[fx.Node], nn.Module | None]] = {
+    **dict.fromkeys((functional.relu, torch.relu, torch.relu_, "relu", "relu_"), _relu),
+    functional.relu6: _relu6,
+    **dict.fromkeys((functional.hardtanh, functional.hardtanh_), _hardtanh),
+    **dict.fromkeys((torch.clamp, torch.clip, torch.clamp_, torch.clip_), _clip),
+    **dict.fromkeys(("clamp", "clip", "clamp_", "clip_"), _clip),
+    **dict.fromkeys((functional.max_pool2d, torch.max_pool2d), _max_pool),
+    functional.avg_pool2d: _avg_pool,
+    functional.adaptive_avg_pool2d: _adaptive_pool,
+    **dict.fromkeys((torch.mean, "mean"), _mean),
+    **dict.fromkeys((torch.flatten, "flatten"), _flatten),
+    **dict.fromkeys(
+        (functional.log_softmax, torch.log_softmax, "log_softmax"), _softmax(nn.LogSoftmax)
+    ),
+    **dict.fromkeys((functional.softmax, torch.softmax, "softmax"), _softmax(nn.Softmax)),
+}
+_VIEWS = ("view", "reshape", torch.reshape)
+_ADDS = ("add", "add_", torch.add, operator.iadd)
+
+
+def _make_canonical(graph: fx.GraphModule, node: fx.Node) -> None:
+    if node.op not in ("call_function", "call_method"):
+        return
+    if node.target in _DROPOUT_CALLS:
+        if node.kwargs.get("training", True):
+            raise SysmolError(
+                f"'{node.name}' drops in evaluation, too: give it training=self.training"
+            )
+        node.replace_all_uses_with(node.all_input_nodes[0])
+        graph.graph.erase_node(node)
+    elif node.target in _ADDS:
+        _make_sum(graph, node)
+    elif node.target in _VIEWS:
+        if _flattens(graph, node):
+            _put(graph, node, nn.Flatten())
+    elif node.target in _CALLS and len(node.all_input_nodes) == 1:
+        given = dict(node.kwargs)
+        # Old names of the tensor, and what has no meaning any more.
+        node.kwargs = {k: v for k, v in given.items() if k not in ("inplace", "input", "self")}
+        if not node.args:
+            node.args = (given.get("input", given.get("self")),)
+        module = _CALLS[node.target](node)
+        if module is not None:
+            _put(graph, node, module)
+
+
+def _make_sum(graph: fx.GraphModule, node: fx.Node) -> None:
+    given = _given(node, "other")
+    if given.pop("alpha", 1) != 1 or set(given) != {"other"} or not node.args:
+        return
+    node.op, node.target = "call_function", operator.add
+    node.args, node.kwargs = (node.args[0], given["other"]), {}
+
+
+def is_size(node: fx.Node) -> bool:
+    """Whether ``node`` is the shape of a tensor or a part of it."""
+    if node.op == "call_method":
+        return node.target == "size"
+    if node.target is getattr:
+        return bool(node.args[1] == "shape")
+    return node.target is operator.getitem and is_size(node.all_input_nodes[0])
+
+
+def _is_batch(node: Any) -> bool:
+    """Whether ``node`` is a first axis: no layer here changes that one."""
+    if not isinstance(node, fx.Node) or not is_size(node):
+        return False
+    return bool(node.args[1:] == (0,) or node.kwargs.get("dim") == 0)
+
+
+def _flattens(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a view keeps the first axis and joins all others."""
+    shape = node.args[1:] or (node.kwargs.get("shape"),)
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = tuple(shape[0])
+    if len(shape) != 2:
+        return False
+    batch, features = shape
+    if _is_batch(batch):
+        return isinstance(features, int) and (features == -1 or features > 0)
+    # view(-1, 400) may move images into each other; with the layer behind it it cannot: Flatten
+    # gives that layer the width it wants, or fails.
+    return bool(batch == -1) and _read_by_linear(graph, node, features)
+
+
+def _read_by_linear(graph: fx.GraphModule, node: fx.Node, features: Any) -> bool:
+    """Whether linear layers of that width are all that reads ``node``, through its ReLU, say."""
+    elementwise = (nn.ReLU, nn.Hardtanh, *_KEEP_VALUES)
+    for user in node.users:
+        module = module_of(graph, user)
+        if isinstance(module, nn.Linear):
+            if module.in_features != features:
+                return False
+        elif not is_size(user):
+            same = isinstance(module, elementwise)
+            if module is None:
+                same = user.target in _CALLS or user.target in _DROPOUT_CALLS
+            if not same or not _read_by_linear(graph, user, features):
+                return False
+    return True
+
+
+def _put(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
+    """Let ``node``, which keeps its name, call ``module``, or the modules in it one by one."""
+    *first, last = list(module) if isinstance(module, nn.Sequential) else [module]
+    source: Any = node.args[0]
+    with graph.graph.inserting_before(node):
+        for part in first:
+            source = graph.graph.call_module(_add(graph, node.name, part), (source,))
+    node.op, node.target = "call_module", _add(graph, node.name, last)
+    node.args, node.kwargs = (source,), {}
+
+
+def _add(graph: fx.GraphModule, name: str, module: nn.Module) -> str:
+    while hasattr(graph, name):
+        name += "_"
+    graph.add_submodule(name, module.train(graph.training))
+    return name
+
+
+# Order ------------------------------------------------------------------------------------------
+
+
+def _move_up(graph: fx.GraphModule, node: fx.Node) -> None:
+    """Put a ReLU in front of the max pools and flattenings that it reads through."""
+    module = module_of(graph, node)
+    # A clamp from above does not commute with dropout, which scales.
+    dropouts = DROPOUTS if isinstance(module, nn.ReLU) else ()
+    passed = (nn.MaxPool2d, nn.Flatten, nn.Identity, *dropouts)
+    top = shared = None
+    pooled, up = False, node.all_input_nodes[0]
+    while isinstance(module_of(graph, up), passed):
+        if len(up.users) > 1:
+            shared = up
+        if isinstance(module_of(graph, up), (nn.MaxPool2d, nn.Flatten)):
+            top = up
+            pooled |= isinstance(module_of(graph, up), nn.MaxPool2d)
+        up = up.all_input_nodes[0]
+    if pooled and shared is not None:
+        raise SysmolError(
+            f"'{shared.name}' is read with and without the ReLU '{node.name}' behind it: put the "
+            "ReLU in front of the max pool"
+        )
+    if top is None or shared is not None:
+        return
+    source = top.all_input_nodes[0]
+    node.replace_all_uses_with(node.all_input_nodes[0])
+    node.args = (source,)
+    top.replace_input_with(source, node)
+    top.prepend(node)
