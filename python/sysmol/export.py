@@ -24,7 +24,7 @@ from sysmol.errors import SysmolError
 from sysmol.files import write_bytes
 from sysmol.grids import Float32, Grid, Int64, check_levels, quantize, step, values
 from sysmol.layers import ActivationQuant, CarrierQuant, QuantConv2d, QuantLayer, QuantLinear
-from sysmol.normalize import DROPOUTS, module_of, normalize
+from sysmol.normalize import BATCH_NORMS, DROPOUTS, module_of, normalize
 from sysmol.prepare import is_residual, trace
 
 __all__ = ["QONNX_DOMAIN", "build", "check_writable", "export"]
@@ -33,7 +33,7 @@ QONNX_DOMAIN = "qonnx.custom_op.general"
 _OPSET = 17
 _IR_VERSION = 8
 _ALLOWED = (
-    "allowed are Conv2d, Linear, BatchNorm2d, ReLU, ReLU6, max and average pools, Flatten, Dropout "
+    "allowed are Conv2d, Linear, batch norm, ReLU, ReLU6, max and average pools, Flatten, Dropout "
     "and residual + of two different tensors"
 )
 _SOFTMAX = (nn.LogSoftmax, nn.Softmax)
@@ -179,7 +179,9 @@ def _linear(
     writer.add("Gemm", inputs, output, transB=1)
 
 
-def _norm(writer: _Writer, norm: nn.BatchNorm2d, source: str, output: str, name: str) -> None:
+def _norm(
+    writer: _Writer, norm: nn.modules.batchnorm._BatchNorm, source: str, output: str, name: str
+) -> None:
     if norm.running_mean is None or norm.running_var is None:
         raise SysmolError(f"export: batch norm '{name}' keeps no running statistics")
     ones = torch.ones(norm.num_features)
@@ -248,7 +250,7 @@ def _write(writer: _Writer, node: fx.Node, inputs: list[str], output: str) -> No
         if len(node.meta["tensor_meta"].shape) != 2:
             raise SysmolError(f"export: linear layer '{name}' reads more than [N, C]")
         _linear(writer, module, source, output, name)
-    elif isinstance(module, nn.BatchNorm2d):
+    elif isinstance(module, BATCH_NORMS):
         _norm(writer, module, source, output, name)
     elif isinstance(module, nn.ReLU):
         writer.add("Relu", inputs, output)

@@ -27,8 +27,9 @@ from torch.nn import functional
 
 from sysmol.errors import SysmolError
 
-__all__ = ["DROPOUTS", "has_dropout", "is_size", "module_of", "normalize"]
+__all__ = ["BATCH_NORMS", "DROPOUTS", "has_dropout", "is_size", "module_of", "normalize"]
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 DROPOUTS = (nn.Dropout, nn.Dropout2d)
 
 _DROPOUT_CALLS = (functional.dropout, functional.dropout2d)

@@ -18,7 +18,7 @@ from typing import TypeVar
 import torch
 from torch import distributed, nn
 
-__all__ = ["SyncedBatchNorm2d", "synchronize"]
+__all__ = ["SyncedBatchNorm1d", "SyncedBatchNorm2d", "synchronize"]
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -31,19 +31,18 @@ def _mean(v: torch.Tensor) -> torch.Tensor:
     return total / distributed.get_world_size()
 
 
-class SyncedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm whose statistics in training are those of all processes' images."""
-
+class _Synced(nn.modules.batchnorm._BatchNorm):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, C, H, W] to the same; every process must bring the same N."""
+        """[N, C, ...] to the same; every process must bring the same N."""
         alone = not (distributed.is_available() and distributed.is_initialized())
         if alone or not self.training or distributed.get_world_size() == 1:
             return super().forward(x)
-        shape = (1, -1, 1, 1)
+        shape = (1, -1, *([1] * (x.dim() - 2)))
+        axes = (0, *range(2, x.dim()))
         wide = x.float()
-        mean = _mean(wide.mean((0, 2, 3)))
+        mean = _mean(wide.mean(axes))
         centred = wide - mean.view(shape)
-        variance = _mean(centred.square().mean((0, 2, 3)))
+        variance = _mean(centred.square().mean(axes))
         if self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():
                 assert self.num_batches_tracked is not None
@@ -60,12 +59,27 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         return y.to(x.dtype)
 
 
+class SyncedBatchNorm1d(_Synced, nn.BatchNorm1d):
+    """Batch norm of [N, C] whose statistics in training are those of all processes' rows."""
+
+
+class SyncedBatchNorm2d(_Synced, nn.BatchNorm2d):
+    """Batch norm whose statistics in training are those of all processes' images."""
+
+
+_SYNCED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm1d: SyncedBatchNorm1d,
+    nn.BatchNorm2d: SyncedBatchNorm2d,
+}
+
+
 def synchronize(model: M) -> M:
-    """Let every ``BatchNorm2d`` of ``model`` count the images of all processes; in place.
+    """Let every batch norm of ``model`` count the images of all processes; in place.
 
     Parameters, buffers and the state dict stay as they are.
     """
     for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SyncedBatchNorm2d
+        synced = _SYNCED.get(type(module))
+        if synced is not None:
+            module.__class__ = synced
     return model

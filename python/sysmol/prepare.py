@@ -48,8 +48,8 @@ from sysmol.layers import (
     QuantLayer,
     QuantLinear,
 )
-from sysmol.normalize import DROPOUTS, has_dropout, is_size, module_of, normalize
-from sysmol.parallel import SyncedBatchNorm2d
+from sysmol.normalize import BATCH_NORMS, DROPOUTS, has_dropout, is_size, module_of, normalize
+from sysmol.parallel import SyncedBatchNorm1d, SyncedBatchNorm2d
 
 __all__ = [
     "Inputs",
@@ -71,7 +71,7 @@ _SOFTMAX = (nn.LogSoftmax, nn.Softmax)
 _KNOWN = (
     nn.Conv2d,
     nn.Linear,
-    nn.BatchNorm2d,
+    *BATCH_NORMS,
     nn.ReLU,
     nn.Hardtanh,  # ReLU6 is one
     nn.MaxPool2d,
@@ -80,7 +80,7 @@ _KNOWN = (
     *_SOFTMAX,
 )
 _ALLOWED = (
-    "allowed are Conv2d, Linear, BatchNorm2d, ReLU, ReLU6, max and average pools, Flatten, "
+    "allowed are Conv2d, Linear, batch norm, ReLU, ReLU6, max and average pools, Flatten, "
     "Dropout and residual +"
 )
 
@@ -99,7 +99,8 @@ class _Tracer(fx.Tracer):
     """Keeps our batch norm whole, as PyTorch's is, and the float part of attention."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if isinstance(m, (SyncedBatchNorm2d, HeadProducts, ScaledDotProduct)):
+        ours = (SyncedBatchNorm1d, SyncedBatchNorm2d, HeadProducts, ScaledDotProduct)
+        if isinstance(m, ours):
             return True
         # PyTorch's code of this one can be traced once its attention is ours.
         open_ = type(m) is nn.TransformerDecoderLayer
@@ -189,10 +190,13 @@ def _check_exportable(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -
         last = all(user.op == "output" for user in node.users)
         if not last or module.dim not in (1, -1):
             reason = f"{type(module).__name__} is allowed at the end only, over the classes"
-    elif isinstance(module, nn.BatchNorm2d):
+    elif isinstance(module, BATCH_NORMS):
         source = _source(graph, node, _KEEP_VALUES)
         before = _module(graph, source)
-        if isinstance(before, (nn.BatchNorm2d, nn.ReLU, nn.Hardtanh, nn.MaxPool2d)):
+        flat = isinstance(_module(graph, node.all_input_nodes[0]), nn.Flatten)
+        if isinstance(module, nn.BatchNorm1d) and (flat or not isinstance(before, nn.Linear)):
+            reason = "BatchNorm1d must stand straight behind a Linear layer"
+        elif isinstance(before, (*BATCH_NORMS, nn.ReLU, nn.Hardtanh, nn.MaxPool2d)):
             reason = (
                 f"batch norm behind {type(before).__name__} '{source.name}' cannot be folded: put "
                 "it in front, behind the convolution"
@@ -254,7 +258,7 @@ def prepare(model: nn.Module, ends_bits: int = 8, inputs: Inputs = Inputs.IMAGE)
     Parameters
     ----------
     model : nn.Module
-        Of ``Conv2d`` (any stride, padding, dilation, groups), ``Linear``, ``BatchNorm2d``,
+        Of ``Conv2d`` (any stride, padding, dilation, groups), ``Linear``, batch norms,
         ``ReLU``, ``ReLU6``, max and average pools, ``Flatten``, ``Dropout`` and residual ``+``,
         as modules or as functions (see :mod:`sysmol.normalize`), traceable by ``torch.fx``. Batch
         norm stands in front of ReLU and max pools. It is copied, not changed.
@@ -339,13 +343,13 @@ def _check_carrier(graph: fx.GraphModule, carrier: fx.Node) -> None:
     """Refuse what may not stand between a sum and its carrier (HP17)."""
     norm: fx.Node | None = None
     node = carrier.all_input_nodes[0]
-    passed = (*_KEEP_VALUES, nn.ReLU, nn.BatchNorm2d)
+    passed = (*_KEEP_VALUES, nn.ReLU, *BATCH_NORMS)
     while isinstance(module := _module(graph, node), passed):
         if isinstance(module, nn.Flatten):
             raise SysmolError(
                 f"prepare: a residual sum reads '{node.name}': put the flattening behind the sum"
             )
-        norm = node if isinstance(module, nn.BatchNorm2d) else norm
+        norm = node if isinstance(module, BATCH_NORMS) else norm
         node = node.all_input_nodes[0]
     if norm is not None and isinstance(module, CarrierQuant):
         raise SysmolError(
@@ -564,7 +568,7 @@ def _made(graph: fx.GraphModule, node: fx.Node) -> int | None:
         module = _module(graph, node)
         if isinstance(module, nn.Conv2d):
             return module.out_channels
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, BATCH_NORMS):
             return module.num_features
         if isinstance(module, nn.Linear):
             return module.out_features
@@ -731,7 +735,7 @@ def recalibrate_batchnorm(model: nn.Module, batches: list[torch.Tensor]) -> None
         Training images. Training runs in bfloat16 and moves all the time; the deployed network
         computes in binary32 with its last weights.
     """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in model.modules() if isinstance(module, BATCH_NORMS)]
     momenta = [norm.momentum for norm in norms]
     was = model.training
     model.train()

@@ -161,6 +161,28 @@ class Vgg(nn.Module):
         return y
 
 
+class Mlp(nn.Module):
+    """Linear layers with batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(3 * 256, 24, bias=False),
+            nn.BatchNorm1d(24),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.1),
+            nn.Linear(24, 17),
+            nn.BatchNorm1d(17, affine=False),
+            nn.ReLU(),
+            nn.Linear(17, 5),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.layers(x)
+        return y
+
+
 class Mnist(nn.Module):
     """PyTorch's example."""
 

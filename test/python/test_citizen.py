@@ -176,3 +176,6 @@ def test_synchronized_batch_norm_alone_is_the_plain_one() -> None:
     assert torch.equal(plain(x), synced(x))
     assert plain.state_dict().keys() == synced.state_dict().keys()
     assert sysmol.prepare(synced) is not None
+    rows = torch.rand(6, 4)
+    norm = nn.BatchNorm1d(4)
+    assert torch.equal(synchronize(copy.deepcopy(norm))(rows), norm(rows))

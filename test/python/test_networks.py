@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 from native import needs_native, targets_here
-from networks import Forced, LeNet, Mnist, MobileNet, ResNet, Vgg
+from networks import Forced, LeNet, Mlp, Mnist, MobileNet, ResNet, Vgg
 from onnx import numpy_helper
 from torch import fx, nn
 from torch.nn import functional
@@ -21,6 +21,7 @@ import sysmol
 from sysmol import IntegerNetwork, SysmolError
 from sysmol.budget import Costs
 from sysmol.layers import ActivationQuant, CarrierQuant, ChannelPrecision, QuantLinear
+from sysmol.normalize import BATCH_NORMS
 from sysmol.posttraining import sensitivity
 from sysmol.prepare import (
     bits_term,
@@ -39,6 +40,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "lenet": (LeNet, 16),
     "vgg": (Vgg, 16),
     "mnist": (Mnist, 16),
+    "mlp": (Mlp, 16),
 }
 
 
@@ -54,7 +56,7 @@ def twin_of(name: str, seed: int = 0) -> tuple[nn.Module, torch.Tensor]:
     make, size = NETWORKS[name]
     twin = make()
     for module in twin.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, BATCH_NORMS) and module.affine:
             nn.init.normal_(module.weight, 0.8, 0.5)  # some negative
             nn.init.normal_(module.bias, 0.3, 0.4)
     x = torch.rand(16, 3, size, size)

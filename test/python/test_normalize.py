@@ -160,6 +160,7 @@ def twice(x: torch.Tensor) -> torch.Tensor:
         (twice, None, "with and without the ReLU"),
         (nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(4)), None, "put it in front"),
         (nn.Sequential(nn.ReLU(), nn.BatchNorm2d(4)), None, "put it in front"),
+        (nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64)), 64, "straight behind a Linear"),
     ],
 )
 def test_what_has_no_normal_form_is_named(
