@@ -9,60 +9,12 @@ from torch.nn import functional
 
 from sysmol.grids import Grid, step, values
 from sysmol.layers import ActivationQuant, CarrierQuant
+from sysmol.models.resnet import ResNet
 
 
-class BasicBlock(nn.Module):
-    """torchvision's: batch norm in front of the sum, one ReLU called twice, the sum in place."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample: nn.Module | None = None
-        if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        identity = x
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        if self.downsample is not None:
-            identity = self.downsample(x)
-        out += identity
-        y: torch.Tensor = self.relu(out)
-        return y
-
-
-class ResNet(nn.Module):
-    """ResNet with the 7x7 stem and its max pool."""
-
-    def __init__(self, widths: tuple[int, ...] = (6, 8), blocks: int = 2) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, widths[0], 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(widths[0])
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        layers: list[nn.Module] = []
-        inputs = widths[0]
-        for stage, width in enumerate(widths):
-            for block in range(blocks):
-                stride = 2 if stage and not block else 1
-                layers.append(BasicBlock(inputs, width, stride))
-                inputs = width
-        self.layers = nn.Sequential(*layers)
-        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(inputs, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.avgpool(self.layers(x))
-        y: torch.Tensor = self.fc(torch.flatten(x, 1))
-        return y
+def small_resnet() -> nn.Module:
+    """One ReLU a block, called twice; sums in place."""
+    return ResNet(2, (6, 8), 3, 5)
 
 
 def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int, groups: int) -> nn.Sequential:

@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 from native import needs_native, targets_here
-from networks import Forced, LeNet, Mlp, Mnist, MobileNet, ResNet, Vgg
+from networks import Forced, LeNet, Mlp, Mnist, MobileNet, Vgg, small_resnet
 from onnx import numpy_helper
 from torch import fx, nn
 from torch.nn import functional
@@ -35,7 +35,7 @@ from sysmol.prepare import (
 )
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
-    "resnet": (ResNet, 32),
+    "resnet": (small_resnet, 32),
     "mobilenet": (MobileNet, 16),
     "lenet": (LeNet, 16),
     "vgg": (Vgg, 16),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["macs_by_level", "run"]
 
-#: The mixes of the untrained ResNet-18.
+#: The mixes of the untrained networks.
 RESNET18 = ("60/35/5", "2 bit", "4 bit", "8 bit")
+RESNET18_2015 = ("60/35/5",)
 
 #: Seconds of measuring a network: for each mix, and for each peer.
 _SECONDS = 2.0
@@ -146,11 +147,16 @@ def _measure(
     return rows
 
 
-def _resnet18(
-    settings: Settings, folder: Path, note: Callable[[str], None]
+def _untrained(
+    case: str,
+    mixes: Sequence[str],
+    make: Callable[[], nn.Module],
+    settings: Settings,
+    folder: Path,
+    note: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    case = "ResNet-18, 224x224"
-    mixes = [mix for mix in RESNET18 if settings.wants(f"{case}, {mix}")]
+    """A network of 224x224 images, of one mix for all hidden layers."""
+    mixes = [mix for mix in mixes if settings.wants(f"{case}, {mix}")]
     if not mixes:
         return []
     note(case)
@@ -158,22 +164,38 @@ def _resnet18(
 
     from sysmol.export import export
     from sysmol.mixes import export_mix
-    from sysmol.models.preresnet import preresnet18
+
+    def made() -> nn.Module:
+        torch.manual_seed(0)
+        return make()
 
     shape = (3, 224, 224)
-    torch.manual_seed(0)
-    twin = folder / "resnet18-float.onnx"
-    export(preresnet18().eval(), twin, shape)
+    twin = folder / "float.onnx"
+    export(made().eval(), twin, shape)
     sources = {}
     for mix in mixes:
-        torch.manual_seed(0)
-        sources[mix] = folder / f"resnet18-{mix.replace('/', '-').replace(' ', '-')}.onnx"
-        export_mix(preresnet18(), sources[mix], MIXES[mix], shape)
-    torch.manual_seed(0)
+        sources[mix] = folder / f"{mix.replace('/', '-').replace(' ', '-')}.onnx"
+        export_mix(made(), sources[mix], MIXES[mix], shape)
     images = np.random.default_rng(0).random((8, *shape), np.float32)
-    return _measure(
-        case, sources, twin, preresnet18().eval(), images, folder, settings, golden_pairs=0
-    )
+    return _measure(case, sources, twin, made().eval(), images, folder, settings, golden_pairs=0)
+
+
+def _resnet18(
+    settings: Settings, folder: Path, note: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    from sysmol.models.preresnet import preresnet18
+
+    return _untrained("ResNet-18, 224x224", RESNET18, preresnet18, settings, folder, note)
+
+
+def _resnet18_2015(
+    settings: Settings, folder: Path, note: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """The older form: ReLU behind the sums, a max pool in the stem."""
+    from sysmol.models.resnet import resnet18
+
+    case = "ResNet-18 of 2015, 224x224"
+    return _untrained(case, RESNET18_2015, resnet18, settings, folder, note)
 
 
 def _resnet20(
@@ -205,7 +227,7 @@ def _resnet20(
 def run(settings: Settings, note: Callable[[str], None]) -> list[dict[str, Any]]:
     """Measure; gives the rows, with compile times and sizes."""
     rows: list[dict[str, Any]] = []
-    for network in (_resnet18, _resnet20):
+    for network in (_resnet18, _resnet18_2015, _resnet20):
         with tempfile.TemporaryDirectory(prefix="sysmol-") as name:
             rows += network(settings, Path(name), note)
     return rows
