@@ -470,6 +470,23 @@ class CarrierQuant(nn.Module):
         return torch.clamp(torch.round(x / self.delta), -32767, 32767) * self.delta
 
 
+_CACHED_WEIGHTS = 2**16
+
+
+def _on_weight_grid(weight: torch.Tensor, p: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
+    """Weights [Cout, ...] on their grids (HP3, HP4) of ``p`` bits, of scale ``d`` [Cout].
+
+    With straight-through gradients to the weights, and LSQ's to the scales.
+    """
+    low, high, half = _limits(p, True)
+    steps = d.view(-1, *([1] * (weight.dim() - 1))) * _steps_per_scale(p, True)
+    v = weight / steps
+    rounded = torch.where(half > 0, v.floor() + half, v.round())
+    clipped = torch.minimum(torch.maximum(v, low), high + 2 * half)
+    target = torch.minimum(torch.maximum(rounded, low + half), high + half)
+    return (clipped + (target - clipped).detach()) * steps
+
+
 class QuantLayer(nn.Module):
     """What convolution and linear layers share: the weight, its scales, its quantization.
 
@@ -529,15 +546,7 @@ class QuantLayer(nn.Module):
     ) -> torch.Tensor:
         """Weights on their grid (HP3, HP4), with straight-through and LSQ gradients."""
         p = self.spread(self.precision.bits if bits is None else bits)
-        d = self.scale if scale is None else scale
-        d = d.view(-1, *([1] * (self.weight.dim() - 1)))
-        low, high, half = _limits(p, True)
-        steps = d * _steps_per_scale(p, True)
-        v = self.weight / steps
-        rounded = torch.where(half > 0, v.floor() + half, v.round())
-        clipped = torch.minimum(torch.maximum(v, low), high + 2 * half)
-        target = torch.minimum(torch.maximum(rounded, low + half), high + half)
-        return (clipped + (target - clipped).detach()) * steps
+        return _on_weight_grid(self.weight, p, self.scale if scale is None else scale)
 
     def noisy(self) -> torch.Tensor:
         """``w + d * sigma(s) * U(-1, 1)``."""
@@ -562,14 +571,23 @@ class QuantLayer(nn.Module):
     @torch.no_grad()
     def fit_scale(self) -> None:
         """Start of phase 2: per output channel the ``d`` with the least squared error."""
-        flat = self.weight.flatten(1).float()
-        first = flat.square().mean(1).sqrt() if self.precision.learned else self.scale.clone()
-        best = torch.full_like(first, math.inf)
-        for factor in torch.linspace(0.4, 2.0, 65).tolist():
-            trial = (first * factor).clamp_min(1e-8)
-            error = (self.quantized(scale=trial) - self.weight).flatten(1).square().sum(1)
-            self.scale.copy_(torch.where(error < best, trial, self.scale))
-            best = torch.minimum(best, error)
+        p = self.spread(self.precision.bits)
+        # On CPUs so many rows that what is tried stays in the cache: five times as fast.
+        most = _CACHED_WEIGHTS if self.weight.device.type == "cpu" else self.weight.numel()
+        step = max(1, most // self.weight[0].numel())
+        for start in range(0, len(self.weight), step):
+            rows = slice(start, start + step)
+            weight, scale = self.weight[rows], self.scale[rows]
+            levels = p if len(p) == 1 else p[rows]
+            flat = weight.flatten(1).float()
+            first = flat.square().mean(1).sqrt() if self.precision.learned else scale.clone()
+            best = torch.full_like(first, math.inf)
+            for factor in torch.linspace(0.4, 2.0, 65).tolist():
+                trial = (first * factor).clamp_min(1e-8)
+                error = _on_weight_grid(weight, levels, trial) - weight
+                error = error.flatten(1).square().sum(1)
+                scale.copy_(torch.where(error < best, trial, scale))
+                best = torch.minimum(best, error)
 
 
 class QuantConv2d(QuantLayer):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import sysmol.layers
 from sysmol.grids import Grid, quantize, values
 from sysmol.layers import (
     ActivationQuant,
@@ -192,3 +193,22 @@ def test_carrier_rounds_in_evaluation_and_saturates() -> None:
     x = torch.tensor([0.0, 0.4, 0.5, 1.5, 1e9, -1e9]) / 256
     x[4:] *= 256
     assert (carrier(x) * 256).tolist() == [0, 0, 0, 2, 32767, -32767]
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_scales_do_not_depend_on_how_many_rows_are_fitted_at_once(
+    groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    precision = ChannelPrecision(8)
+    layer = QuantConv2d(nn.Conv2d(8, 12, 3, groups=groups), precision)
+    precision.bits.copy_(torch.tensor([1, 2, 4, 8, 4, 2, 1, 4]))
+    precision.freeze()
+    found = []
+    for most in (1, 100, 2**30):
+        monkeypatch.setattr(sysmol.layers, "_CACHED_WEIGHTS", most)
+        layer.scale.data.fill_(1.0)
+        layer.fit_scale()
+        found.append(layer.scale.detach().clone())
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+    assert (found[0] != 1).all()
