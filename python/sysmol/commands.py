@@ -107,9 +107,13 @@ def compile_(options: Any) -> int:
     )
     print(f"{output}: {output.stat().st_size:,} bytes in {report.seconds:.2f} s")
     if report.weight_bytes:
+        against = ""
+        if report.compression >= 1:
+            against = f", {report.compression:.1f} times smaller than float32"
+        elif report.float_bytes:  # padding outweighs the weights of a very small network
+            against = f", {1 / report.compression:.1f} times larger than float32"
         print(
-            f"weights with scales and tables: {report.weight_bytes:,} bytes, "
-            f"{report.compression:.1f} times smaller than float32; "
+            f"weights with scales and tables: {report.weight_bytes:,} bytes{against}; "
             f"scratch memory: {report.arena_bytes:,} bytes"
         )
     if options.verbose:
@@ -357,8 +361,10 @@ def _verify_gpu(options: Any) -> int:
     from sysmol.gpu import Network
     from sysmol.gpu.network import read, verify_emulated
 
-    if options.target or options.threads:
-        raise UsageError("--target and --threads are for bundles, not for a network for a GPU")
+    if options.target or options.threads or options.reference_images:
+        raise UsageError(
+            "--target, --threads and --reference-images are for CPUs, not for a network for a GPU"
+        )
     description = read(options.bundle)
     if options.emulate:
         pairs, where = verify_emulated(options.bundle), "emulated"
