@@ -196,6 +196,8 @@ Expected<Entry> Importer::toCarrier(const Entry &entry, double delta) {
   bool hasClip = std::isfinite(entry.top);
   if (entry.kind == Kind::Added || entry.kind == Kind::Carrier) {
     // The clamp of HP17 is part of the addition; a carrier stays what it is.
+    if (entry.isFlat)
+      return fail("HP17: no Flatten is allowed in front of a 16-bit Quant");
     if (delta != entry.delta || entry.norm || hasClip)
       return fail("HP17: a carrier of scale " + number(entry.delta) +
                   " cannot become one of scale " + number(delta) +

@@ -14,6 +14,17 @@ using llvm::Expected;
 using llvm::Twine;
 using ::onnx::TensorProto;
 
+/// Inputs that nothing reads would change the network.
+static Error checkInputs(const NodeProto &node, int least, int most) {
+  int count = node.input_size();
+  if (count >= least && count <= most)
+    return Error::success();
+  std::string wanted = std::to_string(least);
+  if (most != least)
+    wanted += " to " + std::to_string(most);
+  return fail("it has " + Twine(count) + " inputs; expected " + wanted);
+}
+
 //===----------------------------------------------------------------------===//
 // Nodes
 //===----------------------------------------------------------------------===//
@@ -205,7 +216,7 @@ Expected<Entry> Importer::importBatchNorm(const NodeProto &node) {
         part->values.size() != entry->unit.size())
       return fail("'" + printable(node.input(i)) + "' has shape " +
                   toString(part->shape) + "; expected [" +
-                  Twine(entry->shape[1]) + "] of floats");
+                  Twine(entry->unit.size()) + "] of floats");
     parts.push_back(std::move(*part));
   }
   entry->norm.emplace();
@@ -219,8 +230,12 @@ Expected<Entry> Importer::importRelu(const NodeProto &node) {
   Expected<Attributes> attributes = Attributes::get(node, {});
   if (!attributes)
     return attributes.takeError();
-  Expected<Entry> entry = getOperand(node, 0, {Kind::Sums, Kind::Carrier},
-                                     "an accumulator or a 16-bit carrier");
+  if (Error error = checkInputs(node, 1, 1))
+    return std::move(error);
+  // Of a sum it is part of the carrier that the sum becomes (HP17).
+  Expected<Entry> entry =
+      getOperand(node, 0, {Kind::Sums, Kind::Carrier, Kind::Added},
+                 "an accumulator or a 16-bit carrier");
   if (entry)
     entry->relu = true;
   return entry;
@@ -230,6 +245,8 @@ Expected<Entry> Importer::importClip(const NodeProto &node) {
   Expected<Attributes> attributes = Attributes::get(node, {});
   if (!attributes)
     return attributes.takeError();
+  if (Error error = checkInputs(node, 1, 3))
+    return std::move(error);
   Expected<Entry> entry = getOperand(node, 0, {Kind::Sums, Kind::Carrier},
                                      "an accumulator or a 16-bit carrier");
   if (!entry)
@@ -244,13 +261,15 @@ Expected<Entry> Importer::importClip(const NodeProto &node) {
     if (!bound)
       return bound.takeError();
     if (bound->type != TensorProto::FLOAT || bound->values.size() != 1)
-      return fail("'" + printable(node.input(i)) + "' has shape " +
-                  toString(bound->shape) + "; expected one float");
+      return fail("'" + printable(node.input(i)) + "' has type " +
+                  Twine(bound->type) + " and shape " + toString(bound->shape) +
+                  "; expected one float (type 1)");
     bounds.push_back(bound->values[0]);
   }
   if (bounds[0] != 0 || !(bounds[1] > 0))
     return fail("HP20: it clips to [" + number(bounds[0]) + ", " +
-                number(bounds[1]) + "]; only from 0 on is allowed");
+                number(bounds[1]) +
+                "]; only from 0 to a positive number is allowed");
   entry->relu = true;
   entry->top = std::min(entry->top, bounds[1]);
   return entry;
@@ -278,9 +297,10 @@ Expected<Entry> Importer::importBias(const NodeProto &node, int sums,
                          : shape == ArrayRef(aligned) ||
                                shape == ArrayRef(aligned).drop_front();
   if (bias->type != TensorProto::FLOAT || !fits)
-    return fail("'" + printable(node.input(constant)) + "' has shape " +
-                toString(bias->shape) + "; a bias behind " +
-                toString(entry->shape) + " has " + toString(aligned));
+    return fail("'" + printable(node.input(constant)) + "' has type " +
+                Twine(bias->type) + " and shape " + toString(bias->shape) +
+                "; a bias behind " + toString(entry->shape) +
+                " has floats (type 1) and " + toString(aligned));
   for (auto [c, sum] : llvm::enumerate(entry->bias))
     sum += bias->values[count == 1 ? 0 : c];
   return entry;
@@ -290,8 +310,10 @@ Expected<Entry> Importer::importAdd(const NodeProto &node) {
   Expected<Attributes> attributes = Attributes::get(node, {});
   if (!attributes)
     return attributes.takeError();
+  if (Error error = checkInputs(node, 2, 2))
+    return std::move(error);
   for (int i : {0, 1})
-    if (i < node.input_size() && graph.isConstant(node.input(i)))
+    if (graph.isConstant(node.input(i)))
       return importBias(node, /*sums=*/1 - i, /*constant=*/i);
   constexpr StringRef wanted =
       "a 16-bit carrier (a Quant with bit_width = 16 before the Add)";
@@ -396,9 +418,10 @@ static void padLastWindows(Window &window, ArrayRef<int64_t> image) {
     int64_t before = window.pads[axis], &after = window.pads[axis + 2];
     int64_t padded = image[axis] + before + after;
     int64_t kernel = window.kernel[axis], stride = window.strides[axis];
-    if (padded < kernel)
-      continue; // refused later
-    int64_t last = llvm::divideCeil(padded - kernel, stride);
+    if (kernel - padded >= stride)
+      continue; // no window: refused later
+    int64_t last =
+        llvm::divideCeil(std::max<int64_t>(0, padded - kernel), stride);
     if (last * stride >= image[axis] + before)
       --last;
     after = std::max(after, last * stride + kernel - image[axis] - before);
@@ -411,6 +434,8 @@ Expected<Entry> Importer::importMaxPool(const NodeProto &node) {
                              "kernel_shape", "storage_order", "strides"});
   if (!attributes)
     return attributes.takeError();
+  if (Error error = checkInputs(node, 1, 1))
+    return std::move(error);
   Expected<Entry> codes = getCodes(node, 4);
   if (!codes)
     return codes;

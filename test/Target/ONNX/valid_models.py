@@ -122,8 +122,15 @@ def relu_behind_sum() -> onnx.ModelProto:
     b.activation("c4", "z", [4, 1, 2])
     b.add("Conv", ["z", w], "conv2")
     b.carrier(b.add("Relu", ["conv2"], "relu2"), "c5")
-    b.carrier(b.add("Add", ["c5", "c4"], "sum2"), "c6")
-    b.activation(b.add("Relu", ["c6"], "relu3"), "out", [4, 4, 4])
+    b.carrier(b.add("Relu", [b.add("Add", ["c5", "c4"], "sum2")], "relu3"), "c6")
+    b.add(
+        "MaxPool",
+        [b.activation("c6", "last", [4, 4, 4])],
+        "out",
+        kernel_shape=[3, 3],
+        strides=[2, 2],
+        ceil_mode=1,
+    )
     return b.model()
 
 

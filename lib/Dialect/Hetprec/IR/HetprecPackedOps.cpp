@@ -339,6 +339,9 @@ LogicalResult ContractOp::verify() {
     return emitOpError("this epilogue needs a multiplier");
   if (getEpilogue() == Epilogue::Real && !getOffset())
     return emitOpError("real needs an offset");
+  if (getRelu() && getEpilogue() != Epilogue::Carrier &&
+      getEpilogue() != Epilogue::CarrierAdd)
+    return emitOpError("relu is for carriers");
   return success();
 }
 

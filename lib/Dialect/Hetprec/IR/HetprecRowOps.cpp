@@ -95,6 +95,9 @@ LogicalResult GemvOp::verify() {
   bool isCodes = getEpilogue() == Epilogue::Codes;
   if ((isCodes || getEpilogue() == Epilogue::Real) && !getOffset())
     return emitOpError("this epilogue needs an offset");
+  if (getRelu() && getEpilogue() != Epilogue::Carrier &&
+      getEpilogue() != Epilogue::CarrierAdd)
+    return emitOpError("relu is for carriers");
   if (!isCodes)
     return success();
   if (getOutLevels().empty())

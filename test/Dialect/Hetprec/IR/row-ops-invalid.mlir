@@ -126,6 +126,15 @@ func.func @multiplier(%r: memref<1x1xi8>, %w: memref<1x64xi8>, %out: memref<1x64
 
 // -----
 
+func.func @relu(%r: memref<1x1xi8>, %w: memref<1x64xi8>, %out: memref<1x64xi32>) {
+  // expected-error @+1 {{relu is for carriers}}
+  hetprec.gemv accumulator rows(%r : memref<1x1xi8>) weights(%w : memref<1x64xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, tile_blocks = 1, relu}
+  return
+}
+
+// -----
+
 func.func @offset(%r: memref<1x1xi8>, %w: memref<1x64xi8>, %out: memref<1x64xf32>, %t: memref<64xf32>) {
   // expected-error @+1 {{this epilogue needs an offset}}
   hetprec.gemv real rows(%r : memref<1x1xi8>) weights(%w : memref<1x64xi8>) multiplier(%t : memref<64xf32>) outs(%out : memref<1x64xf32>)
