@@ -53,7 +53,7 @@ Emulator::fromIR(llvm::StringRef text, llvm::StringRef name) {
   auto impl = std::make_unique<Impl>();
   if (!impl->machine.sharedBase())
     return llvm::make_error<EmulatorError>(
-        FaultKind::Usage, "no memory below 4 GiB for the shared memory");
+        FaultKind::Limit, "no memory below 4 GiB for the shared memory");
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
   auto target = llvm::orc::JITTargetMachineBuilder::detectHost();

@@ -463,9 +463,12 @@ llvm::Error Machine::run(Kernel entry, llvm::StringRef name,
                          const LaunchConfig &launchConfig,
                          uint64_t staticSharedBytes, const void *const *values,
                          llvm::ArrayRef<Buffer> launchBuffers) {
-  auto usage = [&](const llvm::Twine &message) {
+  auto fail = [&](FaultKind kind, const llvm::Twine &message) {
     return llvm::make_error<EmulatorError>(
-        FaultKind::Usage, ("kernel '" + name + "': " + message).str());
+        kind, ("kernel '" + name + "': " + message).str());
+  };
+  auto usage = [&](const llvm::Twine &message) {
+    return fail(FaultKind::Usage, message);
   };
   config = launchConfig;
   for (const Dim3 &dim : {config.grid, config.block})
@@ -478,12 +481,14 @@ llvm::Error Machine::run(Kernel entry, llvm::StringRef name,
     return usage("a block of " + llvm::Twine(count) +
                  " threads; at most 1024 are possible, 64 of them along z");
   if (!shared.data())
-    return usage("no memory below 4 GiB for the shared memory");
-  if (config.sharedBytes > shared.size() ||
-      staticSharedBytes + config.sharedBytes > shared.size())
+    return fail(FaultKind::Limit,
+                "no memory below 4 GiB for the shared memory");
+  uint64_t most = std::min<uint64_t>(config.maxSharedBytes, shared.size());
+  if (config.sharedBytes > most ||
+      staticSharedBytes + config.sharedBytes > most)
     return usage(llvm::Twine(staticSharedBytes + config.sharedBytes) +
-                 " bytes of shared memory; at most " +
-                 llvm::Twine(shared.size()) + " are possible");
+                 " bytes of shared memory; at most " + llvm::Twine(most) +
+                 " are possible");
 
   kernel = entry;
   kernelName = name.str();
@@ -499,7 +504,7 @@ llvm::Error Machine::run(Kernel entry, llvm::StringRef name,
     stacks = std::make_unique<FiberStacks>(count);
   if (!stacks->valid()) {
     stacks.reset();
-    return usage("no memory for the stacks of its threads");
+    return fail(FaultKind::Limit, "no memory for the stacks of its threads");
   }
 
   threads = std::vector<Thread>(count);

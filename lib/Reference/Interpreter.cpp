@@ -243,10 +243,19 @@ Result<HostTensor> Frame::eval(hetprec::PermuteOp op) const {
 
 } // namespace
 
-/// HP24: of an argument's codes only the bits of their level are read.
-static HostTensor readCodes(Type argument, const HostTensor &tensor) {
+/// HP24: of an argument's codes only the bits of their level are read, and no
+/// carrier is below the lowest.
+static HostTensor readArgument(Type argument, const HostTensor &tensor) {
   auto type = dyn_cast<RankedTensorType>(argument);
   ChannelsAttr channels = hetprec::getChannels(argument);
+  if (type && isa_and_present<hetprec::CarrierAttr>(type.getEncoding()) &&
+      !tensor.isReal()) {
+    IntTensor carriers = tensor.ints();
+    for (int32_t &carrier : carriers.data)
+      if (carrier == -carrierMax - 1) // what else does not fit is found next
+        carrier = -carrierMax;
+    return HostTensor(std::move(carriers));
+  }
   if (!channels || channels.getGroups() != 1 || tensor.isReal() ||
       ArrayRef<int64_t>(tensor.shape()) != type.getShape())
     return tensor; // whatever is wrong with it is found next
@@ -283,7 +292,7 @@ sysmol::reference::interpret(func::FuncOp function, ArrayRef<HostTensor> inputs,
   Frame frame;
   for (auto [argument, input] : llvm::zip_equal(body.getArguments(), inputs))
     if (Status status =
-            frame.set(argument, readCodes(argument.getType(), input));
+            frame.set(argument, readArgument(argument.getType(), input));
         !status)
       return Error{"argument " + std::to_string(argument.getArgNumber()) +
                    ": " + status.message()};

@@ -134,6 +134,10 @@ def compare(
                 yield _comparison(name, got, wanted, taken)
 
 
+def _listed(tensors: Sequence[Any]) -> str:
+    return ", ".join(f"{tensor.dtype} {list(tensor.shape)}" for tensor in tensors) or "nothing"
+
+
 def compare_gpu(
     network: str | os.PathLike[str],
     images: Float32,
@@ -153,18 +157,35 @@ def compare_gpu(
         What was compiled from it.
     emulated : bool
         On this CPU, instead of the first GPU.
+
+    Raises
+    ------
+    InputRefused
+        The network for a GPU takes or gives what the simulation does not.
     """
     from sysmol.gpu.network import Network, emulate, read
     from sysmol.simulate import IntegerNetwork
 
-    wanted = IntegerNetwork.from_onnx(Path(network)).run(images)
     read_ = read(description)
-    if len(read_.inputs) != 1 or read_.inputs[0].shape[1:] != images.shape[1:]:
+    float32 = np.dtype(np.float32)
+    takes = [(tensor.dtype, tensor.shape[1:]) for tensor in read_.inputs]
+    if takes != [(float32, images.shape[1:])]:
         raise InputRefused(
-            f"{read_.path}: takes {[list(tensor.shape) for tensor in read_.inputs]}; the images "
-            f"are {list(images.shape)}"
+            f"{read_.path}: takes {_listed(read_.inputs)}; the images are float32 "
+            f"{list(images.shape)}"
         )
     batch = read_.inputs[0].shape[0]
+    gives = [(tensor.dtype, tensor.shape[:1], len(tensor.shape)) for tensor in read_.outputs]
+    if gives != [(float32, (batch,), 2)]:
+        raise InputRefused(
+            f"{read_.path}: gives {_listed(read_.outputs)}; the simulation gives float32 "
+            f"[{batch}, classes]"
+        )
+    wanted = IntegerNetwork.from_onnx(Path(network)).run(images)
+    if read_.outputs[0].shape[1] != wanted.shape[1]:
+        raise InputRefused(
+            f"{read_.path}: gives {_listed(read_.outputs)}; {network} has {wanted.shape[1]} classes"
+        )
     device = None if emulated else Network(description)
     got = np.empty_like(wanted)
     start = time.perf_counter()
@@ -188,8 +209,11 @@ def run(options: Any, bundle: Path | None = None) -> int:
     images = task.to_input(samples[: options.images])
     all_equal = True
     if bundle is not None and bundle.suffix == ".json":
-        if options.target or options.threads:
-            raise UsageError("--target and --threads are for CPUs, not for a network for a GPU")
+        if options.target or options.threads or options.reference_images:
+            raise UsageError(
+                "--target, --threads and --reference-images are for CPUs, not for a network for a "
+                "GPU"
+            )
         found: Iterable[Comparison] = [
             compare_gpu(options.network, images, bundle, emulated=options.emulate)
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -87,6 +88,21 @@ def test_the_emulator_gives_the_reference(compiled: Path) -> None:
     assert network.verify_emulated(compiled) == 2
 
 
+def test_the_lowest_carrier_is_read_as_another(tmp_path: Path) -> None:
+    source, output = tmp_path / "net.mlir", tmp_path / "net.json"
+    type_ = "tensor<1x3xi16, #hetprec.carrier<delta = 1.0>>"
+    source.write_text(
+        f"func.func @main(%x: {type_}, %y: {type_}) -> ({type_}, {type_}) {{\n"
+        f"  %s = hetprec.add %x, %y : {type_}\n  return %s, %x : {type_}, {type_}\n}}\n"
+    )
+    sysmol.compile(source, output, targets=["sm_90"])
+    x, y = np.array([[[-32768, -32767, 5]], [[1, 2, -32768]]], np.int16)
+    total, same = network.emulate(output, x, y)
+    assert total.tolist() == [[-32766, -32765, -32762]]
+    assert same.tolist() == [[-32767, -32767, 5]]
+    assert network.verify_emulated(output) == 2
+
+
 def test_a_difference_is_named(compiled: Path, tmp_path: Path) -> None:
     table = json.loads(compiled.read_text())
     data = bytearray(compiled.with_suffix(".bin").read_bytes())
@@ -126,6 +142,19 @@ def test_a_difference_is_named(compiled: Path, tmp_path: Path) -> None:
         (lambda table: table["buffers"]["map"].update(strides=[1]), "does not fit"),
         (lambda table: table["buffers"]["map"].update(element="f64"), "'element' is 'f64'"),
         (lambda table: table["launches"][0].update(arguments=["x"]), "names 'x', which is no"),
+        (lambda table: table.update(outputs=[], golden=[]), "'outputs' must name .* at least one"),
+        (
+            lambda table: table["buffers"]["map"].update(shape=[1], strides=[2**70]),
+            "strides of at most 4294967296",
+        ),
+        (
+            lambda table: table["buffers"]["map"].update(shape=[1] * 65, strides=[0] * 65),
+            "must have at most 8 sizes",
+        ),
+        (
+            lambda table: table["buffers"]["map"].update(shape=[2**31], strides=[0]),
+            "does not fit",
+        ),
     ],
 )
 def test_a_broken_description_is_refused(
@@ -138,6 +167,63 @@ def test_a_broken_description_is_refused(
     with pytest.raises(InputRefused, match=reason) as caught:
         network.read(path)
     assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_the_limit_is_the_compilers() -> None:
+    header = (ROOT / "include/sysmol/Target/NVVM/Limits.h").read_text()
+    (shift,) = re.findall(r"kMaxNetworkBytes = uint64_t\(1\) << (\d+);", header)
+    assert 1 << int(shift) == network._MAX_BYTES
+
+
+_IMAGE = "tensor<1x1x28x28xf32>"
+_CODES = """
+#x = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [8]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [8]>
+"""
+_HEAD = f"""
+  %w = arith.constant dense<1> : tensor<3x1x28x28xi8, #w>
+  %q = hetprec.quantize %x : {_IMAGE} to tensor<1x1x28x28xi8, #x>
+  %acc = hetprec.conv_2d %q, %w : tensor<1x1x28x28xi8, #x>, tensor<3x1x28x28xi8, #w>
+      -> tensor<1x3x1x1xi32>
+  %real = hetprec.to_real %acc multiplier = [0.5] offset = [1.0]
+      : tensor<1x3x1x1xi32> to tensor<1x3x1x1xf32>
+"""
+
+
+@pytest.mark.parametrize(
+    ("taken", "body", "given", "reason"),
+    [
+        (_IMAGE, "return %x, %x", f"{_IMAGE}, {_IMAGE}", "gives float32 .*, float32 .*; the sim"),
+        (_IMAGE, "return %x", _IMAGE, r"gives float32 \[1, 1, 28, 28\]; the simulation gives"),
+        (
+            _IMAGE,
+            _HEAD + "return %real",
+            "tensor<1x3x1x1xf32>",
+            r"simulation gives float32 \[1, cl",
+        ),
+        ("tensor<1x2xf32>", "return %x", "tensor<1x2xf32>", r"takes float32 \[1, 2\]; the images"),
+        ("tensor<1x1x28x28xi32>", "return %x", "tensor<1x1x28x28xi32>", "takes int32"),
+    ],
+)
+def test_what_the_simulation_does_not_give_is_refused_before_it_runs(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    taken: str,
+    body: str,
+    given: str,
+    reason: str,
+) -> None:
+    source, output = tmp_path / "net.mlir", tmp_path / "net.json"
+    source.write_text(
+        f"{_CODES}func.func @main(%x: {taken}) -> ({given}) {{\n  {body} : {given}\n}}\n"
+    )
+    sysmol.compile(source, output, targets=["sm_90"], golden_pairs=0)
+    # There is no such network: the simulation would say so.
+    command = ["verify", str(output), "--against", "simulation", "--network", "no-such.onnx"]
+    assert main([*command, "--emulate", "--images=1"]) == 1
+    assert re.search(reason, capsys.readouterr().err)
+    assert main([*command, "--emulate", "--images=1", "--reference-images=1"]) == 2
+    assert "--reference-images are for CPUs" in capsys.readouterr().err
 
 
 def test_inputs_of_another_shape_are_refused(compiled: Path) -> None:
@@ -168,7 +254,7 @@ def test_the_command_line(
         (["compile", "net.onnx", "--target", "sm_90", "--target", "sm_80"], "the only target"),
         (["compile", "net.onnx", "--target", "sm_90", "--profile"], "are for CPUs"),
         (["verify", "net.smol", "--emulate"], "--emulate is for networks of GPUs"),
-        (["verify", str(output), "--target", "sm_80"], "--target and --threads are for bundles"),
+        (["verify", str(output), "--target", "sm_80"], "are for CPUs, not for a network"),
     ]:
         assert main(arguments) == 2
         assert reason in capsys.readouterr().err

@@ -113,7 +113,8 @@ int main(int argc, char **argv) {
           &complaints)) {
     std::string line = StringRef(complaint).trim().str(); // with its advice
     std::replace(line.begin(), line.end(), '\n', ' ');
-    errs() << line << "\n";
+    if (!line.empty()) // else LLVM said it: a value that is none
+      errs() << line << "\n";
     return int(FailureKind::Usage);
   }
 
@@ -135,9 +136,18 @@ int main(int argc, char **argv) {
     WithColor::error() << "a GPU must be the only target\n";
     return int(FailureKind::Usage);
   }
-  if (isGPU && (explain || profile || forbidFallback)) {
-    WithColor::error() << "--explain, --profile and --forbid-fallback are for "
-                          "CPUs; for a GPU: sysmol bench --gpu --predict\n";
+  if (isGPU &&
+      (explain || profile || forbidFallback || grain.getNumOccurrences())) {
+    WithColor::error() << "--explain, --profile, --forbid-fallback and --grain "
+                          "are for CPUs; for a GPU: sysmol bench --gpu "
+                          "--predict\n";
+    return int(FailureKind::Usage);
+  }
+  if (!isGPU &&
+      (kernelOptions.getNumOccurrences() || ptxas.getNumOccurrences())) {
+    WithColor::error() << "--kernel-options and --ptxas are for GPUs; name one "
+                          "by --target: "
+                       << join(getGPUTargets(), ", ") << "\n";
     return int(FailureKind::Usage);
   }
   if (path.empty()) {

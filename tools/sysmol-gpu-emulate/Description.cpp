@@ -2,6 +2,7 @@
 
 #include "Description.h"
 
+#include "sysmol/Target/NVVM/Limits.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/JSON.h"
 
@@ -10,9 +11,6 @@
 using namespace sysmol;
 using namespace sysmol::emulate;
 namespace json = llvm::json;
-
-/// Nothing that the emulator runs needs more.
-static constexpr uint64_t MaxBufferBytes = uint64_t(1) << 32;
 
 namespace {
 class Reader {
@@ -42,9 +40,9 @@ llvm::Error Reader::buffer(llvm::StringRef key, const json::Value &value,
                            Description &into) const {
   const json::Object *object = value.getAsObject();
   auto bytes = object ? object->getInteger("bytes") : std::nullopt;
-  if (!bytes || *bytes < 0 || uint64_t(*bytes) > MaxBufferBytes)
+  if (!bytes || *bytes < 0 || uint64_t(*bytes) > kMaxNetworkBytes)
     return refuse("buffer '" + key + "' must have \"bytes\" of at most " +
-                  llvm::Twine(MaxBufferBytes));
+                  llvm::Twine(kMaxNetworkBytes));
   BufferDescription &read = into.buffers[key.str()];
   read.bytes = *bytes;
   read.zero = object->getBoolean("zero").value_or(false);
@@ -55,7 +53,7 @@ llvm::Error Reader::buffer(llvm::StringRef key, const json::Value &value,
     return llvm::Error::success();
   auto offset = object->getInteger("offset");
   if ((role != "constant" && role != "scratch") || !offset || *offset < 0 ||
-      uint64_t(*offset) > MaxBufferBytes)
+      uint64_t(*offset) > kMaxNetworkBytes)
     return refuse("buffer '" + key +
                   "' must be an input or output, or a constant or scratch with "
                   "\"offset\"");
@@ -150,14 +148,18 @@ llvm::Expected<Description> Reader::read(llvm::StringRef text) {
                   "sysmol-gpu-network, version 1)");
   Description description;
   description.llvmIR = root->getString("llvm_ir").value_or("").str();
+  // Code for other chips than ours has the limit of the largest.
+  if (auto arch = root->getString("arch"))
+    if (const GPUChip *chip = findGPUChip(*arch))
+      description.maxSharedBytes = chip->sharedBytes;
   if (isNetwork) {
     auto data = root->getString("data");
     auto arenaBytes = root->getInteger("arena_bytes");
     if (!data || !arenaBytes || *arenaBytes < 0 ||
-        uint64_t(*arenaBytes) > MaxBufferBytes)
+        uint64_t(*arenaBytes) > kMaxNetworkBytes)
       return refuse("a network must have \"data\", and \"arena_bytes\" of at "
                     "most " +
-                    llvm::Twine(MaxBufferBytes));
+                    llvm::Twine(kMaxNetworkBytes));
     description.data = data->str();
     description.arenaBytes = *arenaBytes;
   }

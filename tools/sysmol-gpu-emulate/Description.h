@@ -41,6 +41,8 @@ struct Description {
   /// Of a network: the file of its constants, and bytes of the arena.
   std::string data;
   uint64_t arenaBytes = 0;
+  /// Most shared memory of a block on the chip that the code is for.
+  uint64_t maxSharedBytes = UINT64_MAX;
   std::map<std::string, BufferDescription> buffers;
   std::vector<LaunchDescription> launches;
 };

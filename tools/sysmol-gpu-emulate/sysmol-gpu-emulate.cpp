@@ -9,6 +9,7 @@
 
 #include "Description.h"
 
+#include "sysmol/Runtime/Files.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
@@ -17,7 +18,6 @@
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 #include <sys/mman.h>
 
@@ -86,10 +86,11 @@ static Failure failureOf(llvm::Error error) {
       [&](const EmulatorError &problem) {
         switch (problem.getKind()) {
         case FaultKind::Refused:
+        case FaultKind::Usage: // by the description: launches are its
           failure.code = Refused;
           break;
-        case FaultKind::Usage:
-          failure.code = Usage;
+        case FaultKind::Limit:
+          failure.code = Limit;
           break;
         case FaultKind::Kernel:
           failure.code = Fault;
@@ -118,22 +119,6 @@ static std::optional<Failure> readInto(llvm::StringRef path,
                     llvm::Twine(bytes.size()))
                        .str()};
   llvm::copy((*file)->getBuffer(), bytes.begin());
-  return std::nullopt;
-}
-
-static std::optional<Failure> writeFile(llvm::StringRef path,
-                                        llvm::StringRef bytes) {
-  std::error_code code;
-  llvm::ToolOutputFile file(path, code, llvm::sys::fs::OF_None);
-  if (!code) {
-    file.os() << bytes;
-    file.os().flush();
-    code = file.os().error();
-    file.os().clear_error();
-  }
-  if (code)
-    return Failure{Refused, (path + ": cannot write: " + code.message()).str()};
-  file.keep();
   return std::nullopt;
 }
 
@@ -202,6 +187,7 @@ static llvm::Expected<Statistics> run(const Description &description,
     }
     LaunchConfig config = launch.config;
     config.scheduleSeed = scheduleSeed;
+    config.maxSharedBytes = description.maxSharedBytes;
     auto statistics =
         emulator.launch(launch.entry, config, parameters, buffers);
     if (!statistics)
@@ -316,15 +302,24 @@ static std::optional<Failure> emulate(const Options &options) {
   if (!statistics)
     return failureOf(statistics.takeError());
 
+  std::vector<sysmol::runtime::FileContent> files;
   for (const std::string &option : options.get) {
     if (auto failure = split(option, *description, name, file))
       return failure;
-    if (auto failure =
-            writeFile(file, llvm::toStringRef(memories.buffers[name])))
-      return failure;
+    llvm::ArrayRef<uint8_t> bytes = memories.buffers[name];
+    files.push_back({file, {bytes.data(), bytes.size()}});
   }
-  if (!options.statistics.empty())
-    return writeFile(options.statistics, toJSON(*statistics));
+  std::string counts = toJSON(*statistics);
+  bool isPrinted = options.statistics == "-";
+  if (!options.statistics.empty() && !isPrinted)
+    files.push_back(
+        {options.statistics,
+         {reinterpret_cast<const uint8_t *>(counts.data()), counts.size()}});
+  // All of them, or none.
+  if (auto written = sysmol::runtime::writeFilesAtomically(files); !written)
+    return Failure{ExitCode(written.error().Kind), written.error().Message};
+  if (isPrinted)
+    llvm::outs() << counts;
   return std::nullopt;
 }
 
@@ -350,10 +345,19 @@ int main(int argc, char **argv) {
       "schedule-seed", cl::cat(category), cl::init(0),
       cl::desc("Shuffle blocks and warps; 0 runs them in order"));
   cl::HideUnrelatedOptions(category);
-  cl::ParseCommandLineOptions(
-      argc, argv,
-      "Runs a GPU kernel or network, by its launch description and LLVM IR, on "
-      "the CPU\n");
+  std::string complaint;
+  llvm::raw_string_ostream complaints(complaint);
+  if (!cl::ParseCommandLineOptions(
+          argc, argv,
+          "Runs a GPU kernel or network, by its launch description and LLVM "
+          "IR, on the CPU\n",
+          &complaints)) {
+    std::string line = llvm::StringRef(complaint).trim().str();
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    if (!line.empty()) // else LLVM said it: a value that is none
+      llvm::errs() << line << "\n";
+    return Usage;
+  }
 
   auto failure = emulate({input,
                           llvmIR,

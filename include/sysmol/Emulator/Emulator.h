@@ -38,6 +38,8 @@ enum class FaultKind {
   Usage,
   /// The kernel did what would be undefined on a GPU.
   Kernel,
+  /// This machine has too little memory.
+  Limit,
 };
 
 class EmulatorError : public llvm::ErrorInfo<EmulatorError> {
@@ -72,6 +74,9 @@ struct LaunchConfig {
   Dim3 block = {1, 1, 1};
   /// Dynamic shared memory of a block in bytes.
   uint64_t sharedBytes = 0;
+  /// Most shared memory of a block, static and dynamic, on the chip that is
+  /// emulated; never more than the largest chip's.
+  uint64_t maxSharedBytes = UINT64_MAX;
   /// 0 runs blocks and warps in order; another seed shuffles both, as a GPU
   /// may.
   uint64_t scheduleSeed = 0;

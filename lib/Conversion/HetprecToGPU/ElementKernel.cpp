@@ -172,16 +172,10 @@ LogicalResult Element::addSource(Value operand) {
   if (!source.argument)
     return op->emitOpError("must read arguments of its kernel");
   auto type = cast<RankedTensorType>(operand.getType());
-  if (type.getRank() != 2 && type.getRank() != 4)
-    return function.emitOpError()
-           << "reads " << type << "; a GPU kernel reads tensors of rank 2 or 4";
   if (type.getNumElements() == 0)
     return function.emitOpError()
            << "reads " << type << ", which has no elements";
   ChannelsAttr channels = getChannels(type);
-  if (type.getElementType().isInteger(8) && !channels)
-    return function.emitOpError()
-           << "reads " << type << ", bytes without an encoding";
   bool isTaken = function.getArgAttr(source.argument.getArgNumber(),
                                      kBoundaryAttr) != nullptr;
   source.order = isTaken                              ? Order::Boundary
@@ -244,7 +238,8 @@ LogicalResult Element::addTables() {
                              << "; a GPU kernel permutes channels, axis 1");
       })
       .Default([](Operation *other) {
-        return LogicalResult(other->emitOpError("has no GPU kernel"));
+        return LogicalResult(other->emitOpError(
+            "has no GPU kernel; allowed are the ops of hetprec's model phase"));
       });
 }
 
@@ -313,10 +308,6 @@ Launch Element::describe() {
 }
 
 FailureOr<KernelProgram> Element::emit() {
-  int64_t rank = cast<ShapedType>(result.getType()).getRank();
-  if (rank != 2 && rank != 4)
-    return function.emitOpError() << "makes " << result.getType()
-                                  << "; a GPU kernel makes rank 2 or 4";
   shape = PixelShape::get(result);
   if (codes && codes.isSegmented() && !isGiven)
     packed = PackedLayout::get(codes);
@@ -327,6 +318,9 @@ FailureOr<KernelProgram> Element::emit() {
     read.assign(op->operand_begin(), op->operand_end());
   if (conv)
     read.pop_back();
+  if (conv && !isa<BlockArgument>(conv.getFilter()))
+    return conv.emitOpError("must read its weights from an argument of its "
+                            "kernel");
   for (Value operand : read)
     if (failed(addSource(operand)))
       return failure();
@@ -504,7 +498,14 @@ Value Element::load(size_t source, Value pixel, Value channel) {
     return element;
   if (type.isInteger(8))
     return arith::ExtUIOp::create(b, loc, b.getI32Type(), element);
-  return arith::ExtSIOp::create(b, loc, b.getI32Type(), element);
+  element = arith::ExtSIOp::create(b, loc, b.getI32Type(), element);
+  // HP24: -32768 from outside is no carrier.
+  bool isCarrier = isa_and_present<CarrierAttr>(
+      cast<RankedTensorType>(from.argument.getType()).getEncoding());
+  if (from.order == Order::Boundary && isCarrier)
+    element =
+        arith::MaxSIOp::create(b, loc, element, k.i32(int(kLowestCarrier)));
+  return element;
 }
 
 Value Element::loadPacked(const Source &source, Value pixel, Value channel) {

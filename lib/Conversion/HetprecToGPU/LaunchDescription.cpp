@@ -97,7 +97,7 @@ std::vector<int32_t> sysmol::spreadFloats(ArrayRef<float> values,
 }
 
 int64_t sysmol::getBytes(const Buffer &buffer) {
-  return buffer.size * buffer.element.getIntOrFloatBitWidth() / 8;
+  return buffer.size * (buffer.element.getIntOrFloatBitWidth() / 8);
 }
 
 DictionaryAttr sysmol::describeProduct(const KernelProgram &program,

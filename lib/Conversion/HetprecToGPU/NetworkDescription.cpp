@@ -35,7 +35,7 @@ public:
   DenseElementsAttr getConstants();
 
 private:
-  LogicalResult addArgument(BlockArgument argument);
+  void addArgument(BlockArgument argument);
   LogicalResult addCall(func::CallOp call);
   LogicalResult addResult(OpOperand &returned);
   /// The buffer of `argument` of a kernel that `call` runs.
@@ -94,13 +94,8 @@ static StringRef getElementName(ShapedType type) {
                                  : "i8";
 }
 
-LogicalResult Network::addArgument(BlockArgument argument) {
-  auto type = dyn_cast<RankedTensorType>(argument.getType());
-  if (!type || !type.hasStaticShape() ||
-      (type.getRank() != 2 && type.getRank() != 4))
-    return function.emitOpError()
-           << "takes " << argument.getType()
-           << "; a network on a GPU takes tensors of rank 2 or 4";
+void Network::addArgument(BlockArgument argument) {
+  auto type = cast<RankedTensorType>(argument.getType());
   int64_t width = type.getElementTypeBitWidth() / 8;
   NetworkBuffer buffer = {type.getNumElements() * width, "input"};
   describeElements(b, buffer.elements, getElementName(type), type.getShape(),
@@ -112,7 +107,6 @@ LogicalResult Network::addArgument(BlockArgument argument) {
           buffer);
   inputs.push_back(b.getStringAttr(unique));
   nameOf[argument] = unique;
-  return success();
 }
 
 FailureOr<std::string> Network::bind(func::CallOp call,
@@ -144,7 +138,8 @@ FailureOr<std::string> Network::bind(func::CallOp call,
     }
     auto found = nameOf.find(operand);
     if (found == nameOf.end())
-      return call.emitOpError("reads what no kernel makes");
+      return call.emitOpError("reads what no kernel makes; allowed are results "
+                              "of calls, arguments and dense constants");
     return found->second;
   }
   return add(name, {getBytes(argument), "scratch"});
@@ -153,7 +148,9 @@ FailureOr<std::string> Network::bind(func::CallOp call,
 LogicalResult Network::addCall(func::CallOp call) {
   auto found = programs.find(call.getCallee());
   if (found == programs.end())
-    return call.emitOpError("calls what is no kernel");
+    return call.emitOpError() << "calls '" << call.getCallee()
+                              << "', which is no kernel; allowed are functions "
+                                 "that hetprec-outline-kernels made";
   const KernelProgram &program = found->second;
   llvm::StringMap<std::string> names; // of this call's arguments
   for (const Launch &launch : program.launches) {
@@ -183,7 +180,8 @@ LogicalResult Network::addResult(OpOperand &returned) {
   auto found = nameOf.find(value);
   if (found == nameOf.end() || buffers[found->second].role != "scratch")
     return returned.getOwner()->emitOpError(
-        "must return the results of kernels, each once");
+        "must return the results of kernels, each once; arguments and "
+        "constants go through hetprec-outline-kernels");
   NetworkBuffer buffer = buffers[found->second];
   buffer.role = "output";
   // Pixel by pixel.
@@ -239,15 +237,15 @@ void Network::placeScratch() {
 
 LogicalResult Network::build() {
   for (BlockArgument argument : function.getArguments())
-    if (failed(addArgument(argument)))
-      return failure();
+    addArgument(argument);
   Block &body = function.getBody().front();
   for (Operation &op : body.without_terminator()) {
     if (op.hasTrait<OpTrait::ConstantLike>())
       continue;
     auto call = dyn_cast<func::CallOp>(op);
     if (!call)
-      return op.emitOpError("has no GPU kernel");
+      return op.emitOpError("has no GPU kernel; allowed are calls of kernels "
+                            "and constants");
     if (failed(addCall(call)))
       return failure();
   }

@@ -68,10 +68,14 @@ static LogicalResult checkWindow(Conv2DOp conv) {
     return success();
   if (conv.getGroups() != 1)
     return conv.emitOpError()
-           << "has " << conv.getGroups() << " groups; a GPU kernel has one";
-  return conv.emitOpError("pads activations of the mid-rise grid below 8 bits, "
-                          "which has no zero; a GPU kernel pads the unsigned "
-                          "grid and the symmetric level");
+           << "has " << conv.getGroups()
+           << " groups; a single product on a GPU has one, any number is "
+              "allowed in a network";
+  return conv.emitOpError(
+      "pads activations of the mid-rise grid below 8 bits, "
+      "which has no zero; a single product on a GPU pads the "
+      "unsigned grid and the symmetric level, a network "
+      "all");
 }
 
 /// Takes `op`, which follows `last`, into `product`.
@@ -123,8 +127,6 @@ static FailureOr<BlockArgument> matchArgument(Operation *op, Value operand) {
 static FailureOr<Product> matchProduct(func::FuncOp function) {
   Product product;
   product.isOfNetwork = function->hasAttr(kKernelAttr);
-  if (!function.getBody().hasOneBlock())
-    return function.emitOpError("must be one block to become a kernel");
   Operation *last = nullptr;
   for (Operation &op : function.getBody().front().without_terminator()) {
     if (isa<FlattenOp>(op) && product.isOfNetwork)

@@ -403,6 +403,8 @@ SYSMOL_DRIVER cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
       [&](const EmulatorError &error) {
         if (error.getKind() == FaultKind::Usage)
           code = InvalidValue;
+        if (error.getKind() == FaultKind::Limit)
+          code = OutOfMemory;
         state().fault = error.getMessage();
       },
       [&](const llvm::ErrorInfoBase &error) {

@@ -37,6 +37,17 @@ llvm::Error sysmol::makeError(const runtime::Error &error) {
   return makeError(error.Message, static_cast<FailureKind>(error.Kind));
 }
 
+llvm::Error sysmol::atInput(const std::string &input, llvm::Error error) {
+  std::error_code code;
+  std::string message;
+  llvm::handleAllErrors(std::move(error), [&](const llvm::ErrorInfoBase &info) {
+    code = info.convertToErrorCode();
+    message = info.message();
+  });
+  return llvm::createStringError(code, "%s: %s", input.c_str(),
+                                 message.c_str());
+}
+
 llvm::Error sysmol::writeText(const std::string &path, llvm::StringRef text) {
   runtime::Status status = runtime::writeFileAtomically(
       path,

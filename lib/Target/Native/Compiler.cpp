@@ -21,20 +21,8 @@ using namespace mlir;
 using namespace sysmol;
 
 //===----------------------------------------------------------------------===//
-// Errors and time
+// Time
 //===----------------------------------------------------------------------===//
-
-/// The same error, about `input`.
-static llvm::Error atInput(const std::string &input, llvm::Error error) {
-  std::error_code code;
-  std::string message;
-  llvm::handleAllErrors(std::move(error), [&](const llvm::ErrorInfoBase &info) {
-    code = info.convertToErrorCode();
-    message = info.message();
-  });
-  return llvm::createStringError(code, "%s: %s", input.c_str(),
-                                 message.c_str());
-}
 
 namespace {
 
@@ -349,14 +337,10 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   if (options.emit == EmitKind::Bundle)
     if (llvm::Error error = checkGolden(metadata, options.goldenPairs))
       return atInput(input, std::move(error));
-  if (auto bytes = program->getFunction()->getAttrOfType<IntegerAttr>(
-          "hetprec.float_bytes")) {
-    if (bytes.getInt() < 0)
-      return makeError(input + ": 'hetprec.float_bytes' is " +
-                       llvm::Twine(bytes.getInt()) +
-                       "; bytes are counted from 0 on");
-    metadata.FloatBytes = bytes.getInt();
-  }
+  auto floatBytes = readFloatBytes(program->getFunction());
+  if (!floatBytes)
+    return atInput(input, floatBytes.takeError());
+  metadata.FloatBytes = *floatBytes;
   unsigned numInputs = metadata.Inputs.size();
 
   std::vector<std::vector<std::string>> strategies; // of each target

@@ -16,6 +16,10 @@ using namespace sysmol;
 llvm::Expected<OwningOpRef<ModuleOp>>
 sysmol::readNetwork(const std::string &path, MLIRContext *context,
                     unsigned batch) {
+  if (path.empty())
+    return makeError("the name of the input is empty; give an .onnx or .mlir "
+                     "file",
+                     FailureKind::Usage);
   llvm::StringRef extension = llvm::sys::path::extension(path);
   if (extension == ".onnx") {
     ImportOptions import;
@@ -71,4 +75,16 @@ std::string sysmol::checkModule(ModuleOp module) {
     if (DictionaryAttr attrs = network.getResultAttrDict(i))
       network.setResultAttrs(i, keepOwn(attrs));
   return "";
+}
+
+llvm::Expected<uint64_t> sysmol::readFloatBytes(func::FuncOp network) {
+  auto bytes = network->getAttrOfType<IntegerAttr>("hetprec.float_bytes");
+  if (!bytes)
+    return 0;
+  const llvm::APInt &count = bytes.getValue(); // of any width
+  if (count.isNegative() || count.getActiveBits() > 63)
+    return makeError("'hetprec.float_bytes' is " +
+                     llvm::toString(count, 10, /*Signed=*/true) +
+                     "; bytes are counted from 0 on, in 63 bits");
+  return count.getZExtValue();
 }

@@ -6,6 +6,7 @@ with PTX, LLVM IR and a file of constants beside it. Its launches run in order o
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -32,8 +33,10 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "i8": np.dtype("i1"),
 }
 _INPUT, _OUTPUT, _CONSTANT, _SCRATCH = _ROLES = ("input", "output", "constant", "scratch")
-# What `sysmol-gpu-emulate` can hold, and far more than a network's tensors are.
+# `kMaxNetworkBytes` of sysmol/Target/NVVM/Limits.h, which the compiler and the emulator have.
 _MAX_BYTES = 1 << 32
+# A network's tensors have 2 or 4; numpy has 64.
+_MAX_RANK = 8
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,14 @@ class _NetworkReader(Reader):
         shape, strides = self.numbers(table, "shape"), self.numbers(table, "strides")
         size = self.positive(table, "bytes")
         bad = len(shape) != len(strides) or min((1, *shape)) < 1 or min((0, *strides)) < 0
+        if len(shape) > _MAX_RANK or max((0, *shape, *strides)) > _MAX_BYTES:
+            raise self.refuse(
+                f"the shape of '{name}' must have at most {_MAX_RANK} sizes and strides of at "
+                f"most {_MAX_BYTES}"
+            )
         last = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=False))
         bad |= size > _MAX_BYTES or size % dtype.itemsize != 0
+        bad |= math.prod(shape) * dtype.itemsize > size  # elements that are one in memory
         if bad or (last + 1) * dtype.itemsize > size:
             raise self.refuse(f"the shape of '{name}' does not fit into its {size} bytes")
         return Tensor(name, dtype, shape, strides, size)
@@ -177,9 +186,10 @@ class _NetworkReader(Reader):
     def names(self, root: Mapping[str, Any], key: str, tensors: Mapping[str, Tensor]) -> list[str]:
         names = self.get(root, key, list)
         known = all(isinstance(name, str) and name in tensors for name in names)
-        if not known or len(set(names)) < len(names):
+        if not names or not known or len(set(names)) < len(names):
             raise self.refuse(
-                f"'{key}' must name buffers of role {key[:-1]}, each once, got {names}"
+                f"'{key}' must name buffers of role {key[:-1]}, at least one and each once, got "
+                f"{names}"
             )
         return list(names)
 

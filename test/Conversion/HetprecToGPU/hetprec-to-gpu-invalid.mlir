@@ -35,7 +35,7 @@ func.func @no_gemv(%x: tensor<1x1x5x5xi8, #a>, %w: tensor<4x1x3x3xi8, #w>) -> te
 #a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 4]>
 #w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2 x 4], groups = 2>
 func.func @groups(%x: tensor<1x4x5x5xi8, #a>, %w: tensor<4x2x3x3xi8, #w>) -> tensor<1x4x3x3xi32> {
-  // expected-error @+1 {{has 2 groups; a GPU kernel has one}}
+  // expected-error @+1 {{has 2 groups; a single product on a GPU has one, any number is allowed in a network}}
   %acc = hetprec.conv_2d %x, %w groups = 2 : tensor<1x4x5x5xi8, #a>, tensor<4x2x3x3xi8, #w> -> tensor<1x4x3x3xi32>
   return %acc : tensor<1x4x3x3xi32>
 }
@@ -101,3 +101,8 @@ func.func @empty(%x: tensor<0x4x3x3xi8, #a>, %w: tensor<5x4x1x1xi8, #w>) -> tens
 func.func @nothing(%x: tensor<1x1xi8, #a>) -> tensor<1x1xi8, #a> {
   return %x : tensor<1x1xi8, #a>
 }
+
+// -----
+
+// expected-error @+1 {{must be one block that ends in func.return to become a kernel}}
+func.func private @declared(tensor<1x1xi32>) -> tensor<1x4xi32>

@@ -81,6 +81,21 @@ func.func @codes(%x: tensor<3x2xi8, #a>) -> tensor<3x2xi8, #a> {
 
 // -----
 
+#c = #hetprec.carrier<delta = 1.0>
+
+// Nor has it the carrier -32768 (HP24).
+// CHECK-LABEL: gpu.func @carriers_0_take(
+// CHECK-DAG: %[[LEAST:.+]] = arith.constant -32767 : i32
+// CHECK-DAG: %[[READ:.+]] = arith.extsi %{{.+}} : i16 to i32
+// CHECK: %[[CARRIER:.+]] = arith.maxsi %[[READ]], %[[LEAST]] : i32
+// CHECK: arith.trunci %[[CARRIER]] : i32 to i16
+func.func @carriers(%x: tensor<3x2xi16, #c>) -> tensor<3x2xi16, #c> {
+  %y = hetprec.add %x, %x : tensor<3x2xi16, #c>
+  return %y : tensor<3x2xi16, #c>
+}
+
+// -----
+
 #a = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2, 4]>
 #w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2, 4], groups = 2>
 

@@ -122,7 +122,7 @@ func.func @f(%x: tensor<1x2xi32>, %r: tensor<1x2xi16, #c>)
   EXPECT_EQ(results[0].ints().data, (std::vector<int32_t>{0, -127}));
   EXPECT_EQ(results[1].reals().data, (std::vector<float>{-0.5f, 16383.5f}));
   EXPECT_REFUSED(
-      run(text, {IntTensor{{1, 2}, {0, 0}}, IntTensor{{1, 2}, {0, -32768}}}),
+      run(text, {IntTensor{{1, 2}, {0, 0}}, IntTensor{{1, 2}, {0, -32769}}}),
       "argument 1");
 }
 
@@ -245,6 +245,19 @@ func.func @f(%x: tensor<1x3xi8, #a>, %y: tensor<1x2xi8, #s>)
   EXPECT_EQ(results[0].ints().data, (std::vector<int32_t>{0, 15, 255}));
   EXPECT_EQ(results[1].ints().data, (std::vector<int32_t>{2, -127}));
   EXPECT_REFUSED(run(text, {x, IntTensor{{1, 1}, {0}}}), "argument 1");
+}
+
+// HP24: a carrier from outside that HP17 does not have.
+TEST_F(Interpreter, ReadsTheLowestCarrier) {
+  const char *text = R"mlir(
+#c = #hetprec.carrier<delta = 1.0>
+func.func @f(%x: tensor<1x3xi16, #c>) -> tensor<1x3xi16, #c> {
+  return %x : tensor<1x3xi16, #c>
+}
+)mlir";
+  SYSMOL_VALUE(results, run(text, {IntTensor{{1, 3}, {-32768, -32767, 5}}}));
+  EXPECT_EQ(results[0].ints().data, (std::vector<int32_t>{-32767, -32767, 5}));
+  EXPECT_REFUSED(run(text, {IntTensor{{1, 3}, {-32769, 0, 0}}}), "argument 0");
 }
 
 TEST_F(Interpreter, BuffersRoundTrip) {

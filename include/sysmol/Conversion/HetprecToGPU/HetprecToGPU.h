@@ -15,6 +15,13 @@ enum class GPUKernelKind {
   Gemm, ///< tiles in shared memory
 };
 
+/// What is wrong with the numbers among a kernel's options (empty: nothing).
+std::string checkKernelOptions(int64_t warps, int64_t unroll, int64_t threads,
+                               int64_t stages);
+
+/// Name of the `gpu.module` that kernels come into.
+inline constexpr llvm::StringLiteral kKernelsName = "kernels";
+
 /// Name of the dictionary attribute of a `gpu.func` that says how to launch it;
 /// `writeLaunchDescription` (Target/NVVM) prints it as JSON.
 inline constexpr llvm::StringLiteral kLaunchAttr = "hetprec.launch";

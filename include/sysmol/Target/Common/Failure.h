@@ -27,6 +27,8 @@ llvm::Error makeError(const llvm::Twine &message,
                       FailureKind kind = FailureKind::Refused);
 /// The runtime's kinds have the same numbers.
 llvm::Error makeError(const runtime::Error &error);
+/// The same error, of the same kind, about `input`.
+llvm::Error atInput(const std::string &input, llvm::Error error);
 
 /// A file that appears complete or not at all.
 llvm::Error writeText(const std::string &path, llvm::StringRef text);

@@ -31,7 +31,8 @@
 //   "golden": [{"inputs": [offset, ...], "outputs": [offset, ...]}]
 //
 // where a golden pair's tensors lie in the file of data in C order, as the
-// reference has them.
+// reference has them. No buffer, neither the arena nor the constants have more
+// than `kMaxNetworkBytes` (Limits.h).
 //
 //===----------------------------------------------------------------------===//
 
@@ -50,8 +51,9 @@ bool isGPUTargetName(const std::string &name);
 struct GPUCompileOptions {
   /// `sm_80`, `sm_89` or `sm_90`.
   std::string chip = "sm_90";
-  /// Bundle: the launch description, and PTX and LLVM IR beside it; Assembly:
-  /// PTX; LLVMIR: optimized; Object: a cubin; MLIR: after `phase`.
+  /// Bundle: the launch description, a .json file, and PTX, LLVM IR and data
+  /// beside it, all of them or none; Assembly: PTX; LLVMIR: optimized; Object:
+  /// a cubin; MLIR: after `phase`.
   EmitKind emit = EmitKind::Bundle;
   /// For `EmitKind::MLIR`: gpu or nvvm.
   std::string phase = "gpu";

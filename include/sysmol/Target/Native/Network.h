@@ -28,6 +28,9 @@ inline constexpr char kNetworkName[] = "network";
 /// The one function of a checked module.
 mlir::func::FuncOp getNetwork(mlir::ModuleOp module);
 
+/// What the network says that its float parameters are in bytes, or 0.
+llvm::Expected<uint64_t> readFloatBytes(mlir::func::FuncOp network);
+
 } // namespace sysmol
 
 #endif // SYSMOL_TARGET_NATIVE_NETWORK_H

@@ -22,6 +22,17 @@ bool sysmol::hetprec::isKernel(func::FuncOp function) {
          llvm::all_of(first.getOperands(), llvm::IsaPred<BlockArgument>);
 }
 
+bool sysmol::hetprec::isKernelTensor(Type type) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor || !tensor.hasStaticShape() ||
+      (tensor.getRank() != 2 && tensor.getRank() != 4))
+    return false;
+  Type element = tensor.getElementType();
+  return element.isF32() || element.isSignlessInteger(32) ||
+         element.isSignlessInteger(16) ||
+         (element.isSignlessInteger(8) && getChannels(tensor));
+}
+
 bool sysmol::hetprec::isForTensorCores(Operation *product) {
   auto conv = dyn_cast<Conv2DOp>(product);
   if (!conv)
@@ -80,18 +91,21 @@ static void fuseEpilogue(SmallVectorImpl<Operation *> &group) {
     group.push_back(add);
 }
 
-/// Kernels read and make tensors of known shape, one each.
+/// Kernels read and make tensors that they know, one each.
 static LogicalResult checkTensors(func::FuncOp function) {
-  auto isTensor = [](Type type) {
-    auto tensor = dyn_cast<RankedTensorType>(type);
-    return tensor && tensor.hasStaticShape();
-  };
-  if (!llvm::all_of(function.getArgumentTypes(), isTensor))
-    return function.emitOpError("takes what is no tensor of static shape");
-  for (Operation &op : function.getBody().front().without_terminator())
-    if (op.getNumResults() != 1 || !isTensor(op.getResult(0).getType()))
-      return op.emitOpError("must make one tensor of static shape to become a "
-                            "kernel");
+  for (Type type : function.getArgumentTypes())
+    if (!isKernelTensor(type))
+      return function.emitOpError()
+             << "takes " << type << "; GPU kernels take " << kKernelTensors;
+  for (Operation &op : function.getBody().front().without_terminator()) {
+    if (op.getNumResults() != 1)
+      return op.emitOpError() << "makes " << op.getNumResults()
+                              << " values; a GPU kernel makes one tensor";
+    Type type = op.getResult(0).getType();
+    if (!isKernelTensor(type))
+      return op.emitOpError()
+             << "makes " << type << "; GPU kernels make " << kKernelTensors;
+  }
   return success();
 }
 

@@ -525,6 +525,11 @@ LogicalResult Packer::visitReturn(func::ReturnOp op) {
       operand.set(unpackCodes(op.getLoc(), *packed, type.getShape()));
     } else if (planes.contains(value)) {
       operand.set(unpackPlanes(op.getLoc(), planes[value], type.getShape()));
+    } else if (type && isa<BlockArgument>(value) &&
+               isa_and_present<CarrierAttr>(type.getEncoding())) {
+      // HP24 would have it read.
+      return op.emitOpError("returns a carrier that comes from outside; CPU "
+                            "code takes codes and reals");
     } else if (!returned.insert(value).second) {
       // Each result is a buffer of its own to the caller.
       operand.set(bufferization::AllocTensorOp::create(

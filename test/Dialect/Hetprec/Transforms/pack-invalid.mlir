@@ -57,3 +57,11 @@ func.func @tiles_of_5x5(%x: tensor<1x4x8x8xi8, #t5>) -> tensor<1x8x8x8xi32> {
   %r = hetprec.conv_2d %x, %w pads = [2, 2, 2, 2] {hetprec.lanes = #hetprec.lane_role<tiles>} : tensor<1x4x8x8xi8, #t5>, tensor<8x4x5x5xi8, #u5> -> tensor<1x8x8x8xi32>
   return %r : tensor<1x8x8x8xi32>
 }
+
+// -----
+
+// A carrier from outside might be -32768, which is -32767 (HP24).
+func.func @carrier(%x: tensor<1x2xi16, #hetprec.carrier<delta = 1.0>>) -> tensor<1x2xi16, #hetprec.carrier<delta = 1.0>> {
+  // expected-error @+1 {{returns a carrier that comes from outside; CPU code takes codes and reals}}
+  return %x : tensor<1x2xi16, #hetprec.carrier<delta = 1.0>>
+}

@@ -23,6 +23,13 @@ enum class Phase { Model, Plan, Packed, Loops, Vectors };
 /// already, or was made one by hetprec-outline-kernels; else it is a network.
 bool isKernel(mlir::func::FuncOp function);
 
+/// Whether GPU kernels read and make `type`; else an error says that they take
+/// `kKernelTensors`.
+bool isKernelTensor(mlir::Type type);
+inline constexpr llvm::StringLiteral kKernelTensors =
+    "tensors of static shape and rank 2 or 4, of f32, i32, i16, or i8 with a "
+    "#hetprec.channels encoding";
+
 /// Whether tensor cores can compute a product: not where it has groups, nor
 /// where it pads activations of the mid-rise grid below 8 bits, which has no
 /// zero. Others are computed directly, on a GPU.
