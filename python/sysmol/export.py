@@ -24,7 +24,7 @@ from sysmol.errors import SysmolError
 from sysmol.files import write_bytes
 from sysmol.grids import Float32, Grid, Int64, check_levels, quantize, step, values
 from sysmol.layers import ActivationQuant, CarrierQuant, QuantConv2d, QuantLayer, QuantLinear
-from sysmol.normalize import BATCH_NORMS, DROPOUTS, module_of, normalize
+from sysmol.normalize import BATCH_NORMS, DROPOUTS, SOFTMAX, fault, module_of, normalize
 from sysmol.prepare import is_residual, trace
 
 __all__ = ["QONNX_DOMAIN", "build", "check_writable", "export"]
@@ -36,7 +36,6 @@ _ALLOWED = (
     "allowed are Conv2d, Linear, batch norm, ReLU, ReLU6, max and average pools, Flatten, Dropout "
     "and residual + of two different tensors"
 )
-_SOFTMAX = (nn.LogSoftmax, nn.Softmax)
 
 
 class _Writer:
@@ -47,6 +46,15 @@ class _Writer:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self.quantized = False
+        # Traced names can be any; those of the ends are given.
+        self._taken = {"image", "logits"}
+
+    def unique(self, name: str) -> str:
+        """``name``, or one like it if another value has it."""
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
 
     def constant(self, name: str, array: npt.ArrayLike) -> str:
         """Add a binary32 initializer, once; give its name."""
@@ -105,7 +113,9 @@ def _squeeze(array: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.asarray(full.flat[0]) if (full == full.flat[0]).all() else full
 
 
-def _activation(writer: _Writer, quant: ActivationQuant, source: str, name: str, rank: int) -> None:
+def _activation(
+    writer: _Writer, quant: ActivationQuant, source: str, output: str, name: str, rank: int
+) -> None:
     bits = check_levels(quant.precision.bits.numpy()).reshape(1, -1, *([1] * (rank - 2)))
     grid = Grid.MIDRISE if quant.signed else Grid.UNSIGNED
     scale = float(quant.alpha.detach())
@@ -115,9 +125,10 @@ def _activation(writer: _Writer, quant: ActivationQuant, source: str, name: str,
         scale = float(np.float32(scale / (2**finest - 1))) * (2**finest - 1)
     zero, signed = _zero_point(grid, bits)
     steps = np.broadcast_to(step(grid, bits, scale), bits.shape)
-    writer.quant(source, name, _squeeze(steps), _squeeze(zero), _squeeze(bits), signed)
+    codes = output if quant.pool is None else writer.unique(name)
+    writer.quant(source, codes, _squeeze(steps), _squeeze(zero), _squeeze(bits), signed)
     if quant.pool is not None:
-        _max_pool(writer, quant.pool, name, f"{name}_pool", name)
+        _max_pool(writer, quant.pool, codes, output, name)
 
 
 def _weight(writer: _Writer, layer: QuantLayer, name: str) -> str:
@@ -196,8 +207,6 @@ def _norm(
 
 
 def _max_pool(writer: _Writer, pool: nn.MaxPool2d, source: str, output: str, name: str) -> None:
-    if _pair(pool.dilation) != [1, 1] or pool.return_indices:
-        raise SysmolError(f"export: '{name}': MaxPool2d must have dilation 1 and no indices")
     more = {"ceil_mode": 1} if pool.ceil_mode else {}
     writer.add(
         "MaxPool",
@@ -241,7 +250,8 @@ def _write(writer: _Writer, node: fx.Node, inputs: list[str], output: str) -> No
     module = writer.graph.get_submodule(name)
     source = inputs[0]
     if isinstance(module, ActivationQuant):
-        _activation(writer, module, source, node.name, len(node.meta["tensor_meta"].shape))
+        rank = len(node.meta["tensor_meta"].shape)
+        _activation(writer, module, source, output, node.name, rank)
     elif isinstance(module, CarrierQuant):
         writer.quant(source, output, float(module.delta), 0.0, 16.0, True)
     elif isinstance(module, (nn.Conv2d, QuantConv2d)):
@@ -263,8 +273,6 @@ def _write(writer: _Writer, node: fx.Node, inputs: list[str], output: str) -> No
     elif isinstance(module, nn.AdaptiveAvgPool2d):
         _adaptive_pool(writer, node, source, output)
     elif isinstance(module, nn.AvgPool2d):
-        if module.ceil_mode or not module.count_include_pad or module.divisor_override:
-            raise SysmolError(f"export: '{name}': only plain AvgPool2d is supported")
         kernel = _pair(module.kernel_size)
         strides = _pair(module.stride)
         pads = _pads(tuple(_pair(module.padding)))
@@ -304,6 +312,10 @@ def check_writable(model: nn.Module) -> fx.GraphModule:
         placeholders += node.op == "placeholder"
         if placeholders > 1:
             raise SysmolError(f"export: '{node.name}' is a second input: one is allowed")
+        if node.op == "output" and not isinstance(node.args[0], fx.Node):
+            raise SysmolError("export: the network must have one tensor as its output")
+        if (reason := fault(graph, node)) is not None:
+            raise SysmolError(f"export: '{node.name}': {reason}")
         if node.op in ("placeholder", "call_module", "output"):
             continue
         if node.target not in (operator.add, torch.add) or not is_residual(node):
@@ -338,7 +350,7 @@ def build(model: nn.Module, image_shape: tuple[int, int, int] = (1, 28, 28)) -> 
         ShapeProp(graph).propagate(torch.zeros(1, *image_shape))
     for node in list(graph.graph.nodes):
         # The file's outputs are the logits in front of it.
-        if isinstance(module_of(graph, node), _SOFTMAX):
+        if isinstance(module_of(graph, node), SOFTMAX):
             node.replace_all_uses_with(node.all_input_nodes[0])
             graph.graph.erase_node(node)
     writer = _Writer(graph)
@@ -350,11 +362,13 @@ def build(model: nn.Module, image_shape: tuple[int, int, int] = (1, 28, 28)) -> 
             classes = int(last.meta["tensor_meta"].shape[-1])
             continue
         final = any(user.op == "output" for user in node.users)
-        names[node] = "image" if node.op == "placeholder" else "logits" if final else node.name
-        if isinstance(module := module_of(graph, node), ActivationQuant) and module.pool:
-            names[node] = f"{node.name}_pool"
-        if node.op != "placeholder":
-            _write(writer, node, [names[source] for source in node.all_input_nodes], names[node])
+        if node.op == "placeholder":
+            names[node] = "image"
+            continue
+        pooled = isinstance(module := module_of(graph, node), ActivationQuant) and module.pool
+        name = f"{node.name}_pool" if pooled else node.name
+        names[node] = "logits" if final else writer.unique(name)
+        _write(writer, node, [names[source] for source in node.all_input_nodes], names[node])
     opsets = [helper.make_opsetid("", _OPSET)]
     if writer.quantized:
         opsets.append(helper.make_opsetid(QONNX_DOMAIN, 1))

@@ -8,11 +8,16 @@ same, bit for bit, so that :func:`sysmol.prepare` and :func:`sysmol.export` know
     F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d           MaxPool2d, AvgPool2d, ...
     x.mean((2, 3))                                              AdaptiveAvgPool2d(1), Flatten
     torch.flatten(x, 1), x.view(x.size(0), -1), x.view(-1, 400) Flatten
-    x.add(y), x.add_(y), torch.add(x, y), x += y                x + y
+    x.add(y), x.add_(y), torch.add(x, y)                        x + y
     F.log_softmax(x, 1), F.softmax(x, 1)                        LogSoftmax, Softmax
+    x.contiguous()                                              x
 
 What works in place no longer does, and a ReLU behind a max pool or a flattening goes in front of
 it, where its quantizer stands.
+
+One operation in place cannot be seen: torch.fx traces ``y += z`` as ``y = y + z``. So another name
+of the old ``y``, as ``w`` in ``w = y; y += z``, keeps the old value here, while PyTorch changes it.
+Write ``y.add_(z)`` where that matters.
 """
 
 from __future__ import annotations
@@ -27,10 +32,24 @@ from torch.nn import functional
 
 from sysmol.errors import SysmolError
 
-__all__ = ["BATCH_NORMS", "DROPOUTS", "has_dropout", "is_size", "module_of", "normalize"]
+__all__ = [
+    "BATCH_NORMS",
+    "DROPOUTS",
+    "SOFTMAX",
+    "end_fault",
+    "fault",
+    "has_dropout",
+    "is_flat",
+    "is_size",
+    "leave_places",
+    "module_of",
+    "normalize",
+    "source_of",
+]
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 DROPOUTS = (nn.Dropout, nn.Dropout2d)
+SOFTMAX = (nn.LogSoftmax, nn.Softmax)
 
 _DROPOUT_CALLS = (functional.dropout, functional.dropout2d)
 _KEEP_VALUES = (nn.Flatten, nn.Identity, *DROPOUTS)
@@ -45,6 +64,72 @@ def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
 def has_dropout(graph: fx.GraphModule) -> bool:
     """Whether the network calls a dropout function, whose trace depends on the mode."""
     return any(node.target in _DROPOUT_CALLS for node in graph.graph.nodes)
+
+
+def _pair(value: Any) -> tuple[Any, Any]:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+
+
+def fault(graph: fx.GraphModule, node: fx.Node) -> str | None:
+    """Why no file has a place for the module that ``node`` calls, whatever that module reads."""
+    module = module_of(graph, node)
+    if isinstance(module, nn.AdaptiveAvgPool2d):
+        if None in _pair(module.output_size):
+            return "AdaptiveAvgPool2d needs both sizes as numbers"
+    elif isinstance(module, nn.AvgPool2d):
+        if module.ceil_mode or module.divisor_override is not None:
+            return "AvgPool2d with ceil_mode or divisor_override is not supported: leave them out"
+        if not module.count_include_pad and any(_pair(module.padding)):
+            return (
+                "AvgPool2d must count its padding: leave out count_include_pad=False or the padding"
+            )
+    elif isinstance(module, nn.MaxPool2d):
+        if _pair(module.dilation) != (1, 1) or module.return_indices:
+            return "MaxPool2d must have dilation 1 and return no indices"
+    elif isinstance(module, nn.Hardtanh):
+        if module.min_val != 0 or module.max_val <= 0:
+            return f"Hardtanh({module.min_val:g}, {module.max_val:g}) does not begin at 0"
+    elif isinstance(module, nn.Flatten):
+        if module.start_dim != 1 or module.end_dim not in (-1, 3):
+            return "Flatten must keep the first axis and join all others"
+    elif isinstance(module, SOFTMAX):
+        last = all(user.op == "output" for user in node.users)
+        if not last or module.dim not in (1, -1):
+            return f"{type(module).__name__} is allowed at the end only, over the classes"
+    return None
+
+
+def source_of(
+    graph: fx.GraphModule, node: fx.Node, through: tuple[type[nn.Module], ...]
+) -> fx.Node:
+    """What ``node`` reads, before layers of these kinds."""
+    node = node.all_input_nodes[0]
+    while isinstance(module_of(graph, node), through):
+        node = node.all_input_nodes[0]
+    return node
+
+
+def is_flat(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a tensor is known to be [N, C], whose codes become no carriers (HP17)."""
+    module = module_of(graph, node)
+    if isinstance(module, (nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)):
+        return False
+    if isinstance(module, (nn.Linear, nn.Flatten)):
+        return True
+    return any(is_flat(graph, source) for source in node.all_input_nodes)
+
+
+def end_fault(graph: fx.GraphModule, output: fx.Node) -> str | None:
+    """Why the end of the network is no sums, as it must be (HP18)."""
+    if not isinstance(output.args[0], fx.Node):
+        return "the network must have one tensor as its output"
+    last = source_of(graph, output, (*_KEEP_VALUES, *SOFTMAX))
+    if isinstance(module := module_of(graph, last), (nn.ReLU, nn.Hardtanh, nn.MaxPool2d)):
+        return (
+            f"'{last.name}': {type(module).__name__} cannot be the end, which must be a layer, an "
+            "average pool or a residual sum: apply it to the network's output"
+        )
+    return None
 
 
 def normalize(graph: fx.GraphModule) -> None:
@@ -64,14 +149,16 @@ def normalize(graph: fx.GraphModule) -> None:
         For an operation in place whose effect another tensor shares, a dropout that is active in
         evaluation, and a max pool that is read both with and without a ReLU behind it.
     """
-    # A module called twice works in place twice: look at all calls before changing it.
-    for node in [node for node in graph.graph.nodes if _works_in_place(graph, node)]:
-        _leave_place(graph, node)
+    leave_places(graph)
+    for module in graph.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # type: ignore[assignment]
     for node in list(graph.graph.nodes):
         _make_canonical(graph, node)
     for node in reversed(graph.graph.nodes):
         if is_size(node) and not node.users:
             graph.graph.erase_node(node)
+    _merge_relus(graph)
     for node in list(graph.graph.nodes):
         if isinstance(module_of(graph, node), (nn.ReLU, nn.Hardtanh)):
             _move_up(graph, node)
@@ -89,18 +176,31 @@ def _works_in_place(graph: fx.GraphModule, node: fx.Node) -> bool:
         return False
     name = str(getattr(node.target, "__name__", node.target))
     marked = name.endswith("_") and not name.startswith("_")
-    return bool(node.kwargs.get("inplace")) or marked or node.target is operator.iadd
+    return bool(node.kwargs.get("inplace")) or marked
 
 
 def _is_view(graph: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_module":
         return isinstance(module_of(graph, node), _KEEP_VALUES)
-    return getattr(node.target, "__name__", node.target) in ("flatten", "reshape", "view")
+    if node.target in _DROPOUT_CALLS:  # its input itself in evaluation
+        return True
+    name = getattr(node.target, "__name__", node.target)
+    return name in ("contiguous", "flatten", "reshape", "view")
+
+
+def leave_places(graph: fx.GraphModule) -> None:
+    """Let what follows an operation in place read its result; modules keep their ``inplace``.
+
+    This comes before anything that drops nodes without readers.
+    """
+    for node in list(graph.graph.nodes):
+        if _works_in_place(graph, node):
+            _leave_place(graph, node)
 
 
 def _leave_place(graph: fx.GraphModule, node: fx.Node) -> None:
     """Let later readers of the changed tensor read ``node``, which then may make a new one."""
-    source = node.args[0]
+    source = node.args[0] if node.args else node.kwargs.get("input")
     if not isinstance(source, fx.Node):
         return
     places = {other: place for place, other in enumerate(graph.graph.nodes)}
@@ -121,9 +221,6 @@ def _leave_place(graph: fx.GraphModule, node: fx.Node) -> None:
                     f"'{node.name}' changes in place what '{user.name}' reads in another shape: "
                     "write it without inplace"
                 )
-    module = module_of(graph, node)
-    if module is not None:
-        module.inplace = False  # type: ignore[assignment]
 
 
 # Functions and methods --------------------------------------------------------------------------
@@ -224,7 +321,7 @@ _CALLS: dict[Any, Callable[[fx.Node], nn.Module | None]] = {
     **dict.fromkeys((functional.softmax, torch.softmax, "softmax"), _softmax(nn.Softmax)),
 }
 _VIEWS = ("view", "reshape", torch.reshape)
-_ADDS = ("add", "add_", torch.add, operator.iadd)
+_ADDS = ("add", "add_", torch.add)
 
 
 def _make_canonical(graph: fx.GraphModule, node: fx.Node) -> None:
@@ -235,6 +332,9 @@ def _make_canonical(graph: fx.GraphModule, node: fx.Node) -> None:
             raise SysmolError(
                 f"'{node.name}' drops in evaluation, too: give it training=self.training"
             )
+        node.replace_all_uses_with(node.all_input_nodes[0])
+        graph.graph.erase_node(node)
+    elif node.target == "contiguous":  # values have no order in memory
         node.replace_all_uses_with(node.all_input_nodes[0])
         graph.graph.erase_node(node)
     elif node.target in _ADDS:
@@ -255,10 +355,11 @@ def _make_canonical(graph: fx.GraphModule, node: fx.Node) -> None:
 
 def _make_sum(graph: fx.GraphModule, node: fx.Node) -> None:
     given = _given(node, "other")
-    if given.pop("alpha", 1) != 1 or set(given) != {"other"} or not node.args:
+    first = node.args[0] if node.args else given.pop("input", None)
+    if given.pop("alpha", 1) != 1 or set(given) != {"other"} or first is None:
         return
     node.op, node.target = "call_function", operator.add
-    node.args, node.kwargs = (node.args[0], given["other"]), {}
+    node.args, node.kwargs = (first, given["other"]), {}
 
 
 def is_size(node: fx.Node) -> bool:
@@ -303,7 +404,7 @@ def _read_by_linear(graph: fx.GraphModule, node: fx.Node, features: Any) -> bool
         elif not is_size(user):
             same = isinstance(module, elementwise)
             if module is None:
-                same = user.target in _CALLS or user.target in _DROPOUT_CALLS
+                same = user.target in (*_CALLS, *_DROPOUT_CALLS, "contiguous")
             if not same or not _read_by_linear(graph, user, features):
                 return False
     return True
@@ -328,6 +429,28 @@ def _add(graph: fx.GraphModule, name: str, module: nn.Module) -> str:
 
 
 # Order ------------------------------------------------------------------------------------------
+
+
+def _merge_relus(graph: fx.GraphModule) -> None:
+    """Make equal ReLUs behind one max pool a single one, which then can go in front of it."""
+    pooled: set[fx.Node] = set()
+    places = {node: place for place, node in enumerate(graph.graph.nodes)}
+    for node in list(places):
+        module = module_of(graph, node)
+        keeps = isinstance(module, (nn.Flatten, nn.Identity)) and node.all_input_nodes[0] in pooled
+        if not keeps and not isinstance(module, nn.MaxPool2d):
+            continue
+        pooled.add(node)
+        first: dict[Any, fx.Node] = {}
+        for user in sorted(node.users, key=places.__getitem__):
+            relu = module_of(graph, user)
+            if not isinstance(relu, (nn.ReLU, nn.Hardtanh)):
+                continue
+            ends = (relu.min_val, relu.max_val) if isinstance(relu, nn.Hardtanh) else None
+            kept = first.setdefault(ends, user)
+            if kept is not user:
+                user.replace_all_uses_with(kept)
+                graph.graph.erase_node(user)
 
 
 def _move_up(graph: fx.GraphModule, node: fx.Node) -> None:

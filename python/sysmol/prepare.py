@@ -22,7 +22,6 @@ import warnings
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 import torch
 from torch import fx, nn
@@ -48,7 +47,20 @@ from sysmol.layers import (
     QuantLayer,
     QuantLinear,
 )
-from sysmol.normalize import BATCH_NORMS, DROPOUTS, has_dropout, is_size, module_of, normalize
+from sysmol.normalize import (
+    BATCH_NORMS,
+    DROPOUTS,
+    SOFTMAX,
+    end_fault,
+    fault,
+    has_dropout,
+    is_flat,
+    is_size,
+    leave_places,
+    module_of,
+    normalize,
+    source_of,
+)
 from sysmol.parallel import SyncedBatchNorm1d, SyncedBatchNorm2d
 
 __all__ = [
@@ -67,7 +79,6 @@ __all__ = [
 _ADDS = (operator.add, torch.add)
 _POOLS = (nn.AdaptiveAvgPool2d, nn.AvgPool2d)
 _KEEP_VALUES = (nn.Flatten, nn.Identity, *DROPOUTS)
-_SOFTMAX = (nn.LogSoftmax, nn.Softmax)
 _KNOWN = (
     nn.Conv2d,
     nn.Linear,
@@ -77,7 +88,7 @@ _KNOWN = (
     nn.MaxPool2d,
     *_KEEP_VALUES,
     *_POOLS,
-    *_SOFTMAX,
+    *SOFTMAX,
 )
 _ALLOWED = (
     "allowed are Conv2d, Linear, batch norm, ReLU, ReLU6, max and average pools, Flatten, "
@@ -115,6 +126,12 @@ def trace(model: nn.Module) -> fx.GraphModule:
         raise SysmolError(f"torch.fx cannot trace the model: {error}") from error
 
 
+def _trace_in_place(model: nn.Module) -> fx.GraphModule:
+    graph = trace(model)
+    leave_places(graph)
+    return graph
+
+
 _module = module_of
 
 
@@ -132,6 +149,9 @@ def _check(graph: fx.GraphModule, attends: bool) -> None:
     called: set[object] = set()
     for node in graph.graph.nodes:
         module = _module(graph, node)
+        if node.op == "output" and not attends:
+            if (reason := end_fault(graph, node)) is not None:
+                raise SysmolError(f"prepare: {reason}")
         if node.op in ("placeholder", "output"):
             continue
         if attends and not isinstance(module, _KNOWN):
@@ -173,40 +193,29 @@ def _check(graph: fx.GraphModule, attends: bool) -> None:
 
 def _check_exportable(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
     """Refuse what the grids have no place for; attention keeps all of this in float."""
-    reason = None
-    if isinstance(module, nn.AdaptiveAvgPool2d):
-        if None in _pair(module.output_size):
-            reason = "AdaptiveAvgPool2d needs both sizes as numbers"
-    elif isinstance(module, nn.MaxPool2d):
-        if _pair(module.dilation) != (1, 1) or module.return_indices:
-            reason = "MaxPool2d must have dilation 1 and return no indices"
-    elif isinstance(module, nn.Hardtanh):
-        if module.min_val != 0 or module.max_val <= 0:
-            reason = f"Hardtanh({module.min_val:g}, {module.max_val:g}) does not begin at 0"
-    elif isinstance(module, nn.Flatten):
-        if module.start_dim != 1 or module.end_dim not in (-1, 3):
-            reason = "Flatten must keep the first axis and join all others"
-    elif isinstance(module, _SOFTMAX):
-        last = all(user.op == "output" for user in node.users)
-        if not last or module.dim not in (1, -1):
-            reason = f"{type(module).__name__} is allowed at the end only, over the classes"
-    elif isinstance(module, BATCH_NORMS):
-        source = _source(graph, node, _KEEP_VALUES)
+    reason = fault(graph, node)
+    relus = (nn.ReLU, nn.Hardtanh)
+    if reason is None and isinstance(module, (*BATCH_NORMS, *relus)):
+        kind = type(module).__name__
+        source = source_of(graph, node, _KEEP_VALUES)
         before = _module(graph, source)
         flat = isinstance(_module(graph, node.all_input_nodes[0]), nn.Flatten)
-        if isinstance(module, nn.BatchNorm1d) and (flat or not isinstance(before, nn.Linear)):
+        if source.op == "placeholder":
+            reason = (
+                f"{kind} on the network's input has no place in files: do it to the inputs before, "
+                "or put it behind the first layer"
+            )
+        elif isinstance(module, relus):
+            pass
+        elif isinstance(module, nn.BatchNorm1d) and (flat or not isinstance(before, nn.Linear)):
             reason = "BatchNorm1d must stand straight behind a Linear layer"
-        elif isinstance(before, (*BATCH_NORMS, nn.ReLU, nn.Hardtanh, nn.MaxPool2d)):
+        elif isinstance(before, (*BATCH_NORMS, *relus, nn.MaxPool2d)):
             reason = (
                 f"batch norm behind {type(before).__name__} '{source.name}' cannot be folded: put "
                 "it in front, behind the convolution"
             )
     if reason is not None:
         raise SysmolError(f"prepare: '{node.name}': {reason}")
-
-
-def _pair(value: Any) -> tuple[Any, Any]:
-    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
 
 
 def _insert(
@@ -225,14 +234,6 @@ def _insert(
     after.replace_all_uses_with(
         node, delete_user_cb=lambda user: user is not node and (users is None or user in users)
     )
-    return node
-
-
-def _source(graph: fx.GraphModule, node: fx.Node, through: tuple[type[nn.Module], ...]) -> fx.Node:
-    """What ``node`` reads, before layers of these kinds."""
-    node = node.all_input_nodes[0]
-    while isinstance(_module(graph, node), through):
-        node = node.all_input_nodes[0]
     return node
 
 
@@ -280,7 +281,8 @@ def prepare(model: nn.Module, ends_bits: int = 8, inputs: Inputs = Inputs.IMAGE)
     Max pools pass codes on, so files have their quantizer in front of them; training has it behind,
     which gives the same values. It is that of the layers behind, with learned precisions, where
     only such layers read what is pooled; else, in front of a residual sum or an average pool, it
-    has ``ends_bits``. What is flattened on its way to a linear layer is quantized before, with one
+    has ``ends_bits``. A layer that reads the same codes as an average pool has them, too; a warning
+    names it. What is flattened on its way to a linear layer is quantized before, with one
     precision for all pixels of a channel.
 
     Attention is ``nn.MultiheadAttention``, ``nn.TransformerEncoderLayer``,
@@ -299,7 +301,7 @@ def prepare(model: nn.Module, ends_bits: int = 8, inputs: Inputs = Inputs.IMAGE)
         graph = trace(model)
         attention = next(attention_nodes(graph), None)
         if attention is not None or has_dropout(graph):
-            graph = in_both_modes(model, trace)
+            graph = in_both_modes(model, trace if attention is not None else _trace_in_place)
         if attention is None:
             normalize(graph)
     except SysmolError as error:
@@ -316,7 +318,7 @@ def prepare(model: nn.Module, ends_bits: int = 8, inputs: Inputs = Inputs.IMAGE)
         _add_carriers(graph)
     _add_quantizers(graph, ends_bits, inputs, attention is not None)
     for node in graph.graph.nodes:
-        if isinstance(_module(graph, node), _SOFTMAX) and attention is None:
+        if isinstance(_module(graph, node), SOFTMAX) and attention is None:
             warnings.warn(
                 f"prepare: '{node.name}' stays in PyTorch; files end with the logits before it",
                 stacklevel=2,
@@ -356,6 +358,16 @@ def _check_carrier(graph: fx.GraphModule, carrier: fx.Node) -> None:
             f"prepare: batch norm '{norm.name}' stands between two residual sums: put it behind a "
             "convolution of the branch"
         )
+    if _needs_codes(graph, carrier) and any(
+        is_flat(graph, node) for user in (carrier, *carrier.users) for node in user.all_input_nodes
+    ):
+        source = source_of(graph, carrier, _KEEP_VALUES)
+        what = (
+            "the input, which is no image: put a Linear layer in front"
+            if source.op == "placeholder"
+            else f"'{source.name}', a ReLU6 of values [N, C]: use ReLU instead"
+        )
+        raise SysmolError(f"prepare: a residual sum reads {what}")
 
 
 # Where quantizers stand -------------------------------------------------------------------------
@@ -464,7 +476,7 @@ def _needs_codes(graph: fx.GraphModule, node: fx.Node) -> bool:
     """Whether ``node`` is a carrier of what cannot go there but as codes: a clip, the input."""
     if not isinstance(_module(graph, node), CarrierQuant):
         return False
-    source = _source(graph, node, _KEEP_VALUES)
+    source = source_of(graph, node, _KEEP_VALUES)
     return source.op == "placeholder" or isinstance(_module(graph, source), nn.Hardtanh)
 
 
@@ -490,6 +502,8 @@ def _add_quantizers(graph: fx.GraphModule, ends_bits: int, inputs: Inputs, atten
         signed = not image and not _is_relu(graph, origin)
         if signed:
             _check_signed(graph, group, dots)
+        if group.fixed and not (attends or given):
+            _warn_of_fixed(group, dots, ends_bits)
         clip = _module(graph, origin)
         limit = clip.max_val if isinstance(clip, nn.Hardtanh) and not attends else None
         quant = ActivationQuant(
@@ -513,7 +527,7 @@ def _add_quantizers(graph: fx.GraphModule, ends_bits: int, inputs: Inputs, atten
 
 
 def _check_signed(graph: fx.GraphModule, group: _Group, dots: list[fx.Node]) -> None:
-    """Refuse codes that can be negative where a residual sum is to read them (HP17)."""
+    """Refuse codes that can be negative for average pools (HP14) and residual sums (HP17)."""
     behind = [reader for reader in group.readers if reader not in dots]
     for node in behind:  # grows
         if isinstance(_module(graph, node), CarrierQuant):
@@ -521,8 +535,25 @@ def _check_signed(graph: fx.GraphModule, group: _Group, dots: list[fx.Node]) -> 
                 f"prepare: a residual sum reads '{group.place.name}' as codes, which must not be "
                 "negative: put a ReLU behind it"
             )
+        if isinstance(_module(graph, node), _POOLS):
+            raise SysmolError(
+                f"prepare: average pool '{node.name}' reads '{group.place.name}', which can be "
+                "negative: put a ReLU in front of the pool"
+            )
         if isinstance(_module(graph, node), (*_KEEP_VALUES, nn.MaxPool2d)):
             behind += [user for user in node.users if user not in behind]
+
+
+def _warn_of_fixed(group: _Group, dots: list[fx.Node], bits: int) -> None:
+    """Name layers whose precision is not learned because a pool reads the same codes."""
+    named = [reader.name for reader in group.readers if reader in dots[:-1]]
+    pools = [reader.name for reader in group.readers if reader not in dots]
+    if named and pools:
+        warnings.warn(
+            f"prepare: '{named[0]}' reads the codes that '{pools[0]}' averages or sums, so its "
+            f"precision is not learned but {bits} bits",
+            stacklevel=4,
+        )
 
 
 def _take_pool(graph: fx.GraphModule, node: fx.Node, quant: ActivationQuant) -> None:

@@ -9,7 +9,7 @@ HP18). It is the reference that compiled code meets.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +50,16 @@ _EXACT_FLOAT32 = 2**24
 _WEIGHT_TOLERANCE = 1e-3  # HP23, in steps
 _CLIP_TOLERANCE = 1e-6  # HP20, of alpha
 _CARRIER_BITS = 16
+_MOST = 2**24  # of a window's kernel, stride and padding
+_INPUTS = {  # least and most
+    "Conv": (2, 3),
+    "Gemm": (2, 3),
+    "MatMul": (2, 2),
+    "BatchNormalization": (5, 5),
+    "Clip": (2, 3),
+    "Add": (2, 2),
+    "Quant": (4, 4),
+}
 
 
 def _exact() -> AbstractContextManager[None]:
@@ -89,7 +99,8 @@ class _Integers(_Value):
     """Accumulators, or carriers, and the real operations that wait for a quantizer.
 
     ``unit`` and ``bias`` are doubles, [C] or scalar; ``carrier`` is true for 16-bit carriers.
-    ``top`` is the upper end of a Clip, whose lower one is ``relu``.
+    ``top`` is the upper end of a Clip, whose lower one is ``relu``. A channel that was flattened
+    has ``pixels`` columns.
     """
 
     unit: Float64
@@ -99,6 +110,7 @@ class _Integers(_Value):
     relu: bool = False
     top: float | None = None
     flat: bool = False
+    pixels: int = 1
 
     @property
     def plain(self) -> bool:
@@ -230,12 +242,14 @@ class IntegerNetwork:
         return tuple(d.dim_value for d in dims)
 
     def _fail(self, node: onnx.NodeProto, reason: str) -> SysmolError:
-        return SysmolError(f"{self._where}: {node.op_type} '{node.output[0]}': {reason}")
+        return SysmolError(f"{self._label(node)}: {reason}")
 
-    def _constant(self, node: onnx.NodeProto, name: str) -> Float64:
+    def _constant(self, node: onnx.NodeProto, name: str, real: bool = False) -> Float64:
         if name not in self._constants:
             raise self._fail(node, f"'{name}' is not a constant")
         array = self._constants[name]
+        if array.dtype.kind not in "biuf" or (real and array.dtype != np.float32):
+            raise self._fail(node, f"'{name}' is {array.dtype}, expected float32")
         if not np.isfinite(array).all():
             raise self._fail(node, f"'{name}' holds NaN or infinity")
         return np.asarray(array, np.float64)
@@ -276,6 +290,10 @@ class IntegerNetwork:
         }
         if node.op_type not in readers:
             raise self._fail(node, "unsupported operator")
+        least, most = _INPUTS.get(node.op_type, (1, 1))
+        if not least <= len(node.input) <= most or not node.output:
+            wanted = f"{least}" if least == most else f"{least} to {most}"
+            raise self._fail(node, f"expected {wanted} inputs and an output, has {len(node.input)}")
         readers[node.op_type](node)
 
     def _quant(self, node: onnx.NodeProto) -> None:
@@ -301,6 +319,8 @@ class IntegerNetwork:
             run: _Step = lambda a: quantize(a[value.source], grid, shaped, scale)  # noqa: E731
         else:
             acc = self._integers(node)
+            if (bits.reshape(-1, acc.pixels) != bits[:: acc.pixels, None]).any():
+                raise self._fail(node, "the pixels of a flattened channel differ in precision")
             if acc.relu and grid is not Grid.UNSIGNED:
                 raise self._fail(node, "a ReLU must be followed by an unsigned grid (HP20)")
             if acc.top is not None and scale > acc.top * (1 + _CLIP_TOLERANCE):
@@ -312,7 +332,8 @@ class IntegerNetwork:
         self._values[output] = _Codes(value.shape, output, grid, np.asarray(bits), scale)
 
     def _label(self, node: onnx.NodeProto) -> str:
-        return f"{self._where}: {node.op_type} '{node.output[0]}'"
+        name = node.output[0] if node.output else node.name
+        return f"{self._where}: {node.op_type} '{name}'"
 
     def _per_channel(self, node: onnx.NodeProto, array: Any, value: _Value) -> Any:
         if array.size == 1:
@@ -325,8 +346,6 @@ class IntegerNetwork:
 
     def _target(self, node: onnx.NodeProto) -> _Target:
         """HP21, read backwards."""
-        if len(node.input) != 4:
-            raise self._fail(node, "expected x, scale, zero_point and bit_width")
         scale, zero, bits = (self._constant(node, name) for name in node.input[1:])
         attributes = _attributes(node)
         signed, narrow = attributes.get("signed", 1), attributes.get("narrow", 0)
@@ -399,6 +418,8 @@ class IntegerNetwork:
             )
         else:
             acc = self._integers(node)
+        if isinstance(value, _Codes) and not value.flat and len(value.shape) != 3:
+            raise self._fail(node, "only codes [N, C, H, W] become carriers (HP17)")
         if acc.flat or acc.top is not None:
             raise self._fail(node, "neither Flatten nor Clip may stand before a carrier (HP17)")
         if acc.carrier and (acc.norm is not None or acc.unit != delta):
@@ -418,14 +439,12 @@ class IntegerNetwork:
         weight, codes, attributes = self._weight(node), self._codes(node), _attributes(node)
         groups = attributes.get("group", 1)
         kernel = weight.levels.shape[2:]
-        rank = len(kernel)
-        strides = attributes.get("strides", [1] * rank)
-        dilations = attributes.get("dilations", [1] * rank)
-        pads = attributes.get("pads", [0] * (2 * rank))
-        if attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
-            raise self._fail(node, "auto_pad is not supported: give pads")
-        if rank != 2 or len(codes.shape) != 3 or min(pads) < 0:
-            raise self._fail(node, "only 2-D convolutions with pads of at least 0 are supported")
+        if len(kernel) != 2 or len(codes.shape) != 3:
+            raise self._fail(node, "only 2-D convolutions are supported")
+        _, strides, pads = self._window(node, kernel)
+        dilations = attributes.get("dilations", [1, 1])
+        if len(dilations) != 2 or min(dilations) < 1 or groups < 1:
+            raise self._fail(node, "dilations and group must be positive")
         out = weight.levels.shape[0]
         if codes.channels != weight.levels.shape[1] * groups or out % groups:
             raise self._fail(node, f"{codes.channels} input channels do not fit the weight")
@@ -451,6 +470,26 @@ class IntegerNetwork:
             return np.asarray(acc.to(torch.int64).numpy())
 
         self._accumulator(node, (out, *sizes), unit_, self._bias(node, out), run)
+
+    def _window(
+        self, node: onnx.NodeProto, kernel: Sequence[int]
+    ) -> tuple[list[int], list[int], list[int]]:
+        """Kernel, strides and pads of a window on two axes."""
+        attributes = _attributes(node)
+        strides = attributes.get("strides", [1, 1])
+        pads = attributes.get("pads", [0] * 4)
+        for name, given, length, least in (
+            ("kernel_shape", kernel, 2, 1),
+            ("strides", strides, 2, 1),
+            ("pads", pads, 4, 0),
+        ):
+            whole = isinstance(given, (list, tuple)) and all(isinstance(n, int) for n in given)
+            if not whole or len(given) != length or min(given) < least or max(given) > _MOST:
+                wanted = f"{length} integers from {least} to 2^24"
+                raise self._fail(node, f"{name} must be {wanted}")
+        if attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
+            raise self._fail(node, "auto_pad is not supported: give pads")
+        return list(kernel), list(strides), list(pads)
 
     def _gemm(self, node: onnx.NodeProto) -> None:
         codes, attributes = self._codes(node), _attributes(node)
@@ -528,7 +567,7 @@ class IntegerNetwork:
 
     def _batch_norm(self, node: onnx.NodeProto) -> None:
         value = self._integers(node)
-        if value.norm is not None or value.relu:
+        if value.norm is not None or value.relu or value.pixels > 1:
             raise self._fail(node, "batch norm must directly follow a dot product or carrier")
         parts = [self._constant(node, name) for name in node.input[1:5]]
         if any(part.shape != (value.channels,) for part in parts):
@@ -544,7 +583,7 @@ class IntegerNetwork:
 
     def _clip(self, node: onnx.NodeProto) -> None:
         value = self._integers(node)
-        ends = [self._constant(node, name) for name in node.input[1:3] if name]
+        ends = [self._constant(node, name, real=True) for name in node.input[1:] if name]
         if len(ends) != 2 or any(end.size != 1 for end in ends) or ends[0].item() != 0:
             raise self._fail(node, "expected constant ends, the lower one 0 (HP20)")
         top = ends[1].item()
@@ -556,10 +595,10 @@ class IntegerNetwork:
 
     def _add_bias(self, node: onnx.NodeProto, index: int, name: str) -> None:
         acc, rank = self._integers(node, index), 1 + len(self._input(node, index).shape)
-        constant = self._constant(node, name)
+        constant = self._constant(node, name, real=True)
         tail = (1,) * (rank - 2)
         shapes = [(acc.channels, *tail), (1, acc.channels, *tail)]
-        if constant.size != 1 and constant.shape not in shapes:
+        if constant.ndim > rank or (constant.size != 1 and constant.shape not in shapes):
             wanted = f"{list(shapes[0])} or {list(shapes[1])}"
             raise self._fail(node, f"a bias of shape {list(constant.shape)}, expected {wanted}")
         if acc.carrier or not acc.plain:
@@ -587,9 +626,7 @@ class IntegerNetwork:
         kernel = strides = list(codes.shape[1:])
         pads = [0] * 4
         if node.op_type == "AveragePool":
-            kernel = attributes["kernel_shape"]
-            strides = attributes.get("strides", [1, 1])
-            pads = attributes.get("pads", pads)
+            kernel, strides, pads = self._window(node, attributes.get("kernel_shape", []))
             if attributes.get("ceil_mode", 0) or set(attributes.get("dilations", [1])) != {1}:
                 raise self._fail(node, "ceil_mode and dilations are not supported")
             if any(pads) and not attributes.get("count_include_pad", 0):
@@ -598,6 +635,8 @@ class IntegerNetwork:
             (codes.shape[1 + i] + pads[i] + pads[i + 2] - kernel[i]) // strides[i] + 1
             for i in range(2)
         ]
+        if min(sizes) < 1:
+            raise self._fail(node, "the kernel is larger than the padded image")
         ones = torch.ones(codes.channels, 1, *kernel, dtype=torch.float64)
         border = (pads[1], pads[3], pads[0], pads[2])
 
@@ -613,19 +652,20 @@ class IntegerNetwork:
 
     def _max_pool(self, node: onnx.NodeProto) -> None:
         codes, attributes = self._codes(node), _attributes(node)
-        if len(codes.shape) != 3 or len(attributes.get("kernel_shape", [])) != 2:
-            raise self._fail(node, "expected [N, C, H, W] and a kernel_shape of two (HP25)")
-        kernel = attributes["kernel_shape"]
-        strides, pads = attributes.get("strides", [1, 1]), attributes.get("pads", [0] * 4)
+        if len(codes.shape) != 3:
+            raise self._fail(node, "expected codes [N, C, H, W] (HP25)")
+        kernel, strides, pads = self._window(node, attributes.get("kernel_shape", []))
         if set(attributes.get("dilations", [1])) != {1} or attributes.get("storage_order", 0):
             raise self._fail(node, "dilations and storage_order are not supported (HP25)")
-        if attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or len(node.output) != 1:
-            raise self._fail(node, "neither auto_pad nor indices are supported (HP25)")
-        if min(pads) < 0 or any(pad >= kernel[i % 2] for i, pad in enumerate(pads)):
+        if len(node.output) != 1:
+            raise self._fail(node, "indices are not supported (HP25)")
+        if any(pad >= kernel[i % 2] for i, pad in enumerate(pads)):
             raise self._fail(node, "every pad must be smaller than the kernel (HP25)")
         sizes = []
         for i, size in enumerate(codes.shape[1:]):
             room = size + pads[i] + pads[i + 2] - kernel[i]
+            if attributes.get("ceil_mode", 0) and -strides[i] < room < 0:
+                room = 0  # one window, which the padding behind grows up to
             if room < 0:
                 raise self._fail(node, "the kernel is larger than the padded image")
             count = room // strides[i] + 1
@@ -691,6 +731,7 @@ class IntegerNetwork:
                 bias=repeat(acc.bias),
                 norm=norm,
                 flat=acc.flat or len(acc.shape) > 1,
+                pixels=acc.pixels * times,
             )
         source = value.source
         self._steps.append((output, lambda a: a[source].reshape(len(a[source]), -1)))

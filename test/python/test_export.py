@@ -189,6 +189,97 @@ def test_operations_without_a_place_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+class Odd(nn.Module):
+    """A float network with ``how`` in front of the end."""
+
+    def __init__(self, how: Callable[[torch.Tensor], object]) -> None:
+        super().__init__()
+        self.first, self.how, self.last = nn.Conv2d(1, 4, 3), how, nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> object:
+        y = self.last(self.first(x).relu().mean((2, 3)))
+        return self.how(y)
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (Other(lambda x: x.softmax(1)), "'softmax': Softmax is allowed at the end only"),
+        (Other(nn.LogSoftmax(1)), "'how': LogSoftmax is allowed at the end only"),
+        (Odd(lambda y: y.softmax(0)), "'softmax': Softmax is allowed at the end only"),
+        (Odd(lambda y: y.softmax(1).log_softmax(1)), "'softmax': Softmax is allowed at the end"),
+        (Odd(lambda y: (y, y.softmax(1))), "must have one tensor as its output"),
+        (Other(nn.Flatten(2)), "must keep the first axis"),
+        (Other(nn.AvgPool2d(2, ceil_mode=True)), "AvgPool2d with ceil_mode"),
+        (Other(nn.AvgPool2d(2, divisor_override=2)), "AvgPool2d with ceil_mode or divisor"),
+        (Other(nn.AvgPool2d(3, 2, 1, count_include_pad=False)), "must count its padding"),
+        (Other(nn.MaxPool2d(2, dilation=2)), "must have dilation 1"),
+    ],
+)
+def test_float_networks_that_files_would_change_are_refused(
+    model: nn.Module, reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SysmolError, match=reason) as caught:
+        sysmol.export(model, tmp_path / "net.onnx", SHAPE)
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dim", [1, -1])
+def test_a_softmax_at_the_end_is_left_out(dim: int) -> None:
+    proto = build(Odd(nn.Softmax(dim)), SHAPE)
+    assert [node.op_type for node in proto.graph.node][-1] == "Gemm"
+
+
+def test_an_average_without_padding_counts_none(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    pool = nn.AvgPool2d(3, 2, count_include_pad=False)
+    model = sysmol.prepare(
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), pool, nn.Flatten(), nn.Linear(32, 3))
+    )
+    x = torch.rand(8, *SHAPE)
+    calibrate(model, x)
+    freeze(model)
+    sysmol.export(model.eval(), tmp_path / "net.onnx", SHAPE)
+    exact = IntegerNetwork.from_onnx(tmp_path / "net.onnx").run(x.numpy())
+    torch.testing.assert_close(torch.from_numpy(exact), model(x).detach(), rtol=1e-3, atol=1e-3)
+
+
+class Named(nn.Module):
+    """Layers with the names of values that the file has anyway."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image, self.logits = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 1)
+        self.relu, self.pool = nn.ReLU(), nn.MaxPool2d(2)
+        self.relu_quant_pool, self.last = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu_quant_pool(self.pool(self.relu(self.image(x))))
+        y: torch.Tensor = self.last(self.relu(self.logits(self.relu(x))))
+        return y
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_values_have_names_of_their_own(quantized: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = Named(), torch.rand(4, *SHAPE)
+    if quantized:
+        model = sysmol.prepare(model)
+        calibrate(model, x)
+        freeze(model)
+    graph = build(model, SHAPE).graph
+    names = [graph.input[0].name, *(name for node in graph.node for name in node.output)]
+    assert len(set(names)) == len(names) and names[-1] == "logits"
+    assert {"image", "image_", "logits_"} <= set(names)
+    if quantized:
+        assert {"relu_quant_pool", "relu_quant_pool_"} <= set(names)
+        sysmol.export(model, tmp_path / "net.onnx", SHAPE)
+        exact = IntegerNetwork.from_onnx(tmp_path / "net.onnx").run(x.numpy())
+        torch.testing.assert_close(
+            torch.from_numpy(exact), model.eval()(x).detach(), rtol=1e-3, atol=1e-3
+        )
+
+
 def test_linear_layers_on_more_than_rows_train_but_are_refused(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = sysmol.prepare(nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 3)))

@@ -216,7 +216,7 @@ def test_sensitivity_counts_all_pixels_of_a_flattened_channel() -> None:
 def test_relu6_limits_alpha(frozen: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = sysmol.prepare(
-        nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU6(), nn.Conv2d(4, 5, 1), nn.ReLU6(), nn.Flatten())
+        nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU6(), nn.Conv2d(4, 5, 1), nn.Flatten())
     )
     quant = model.get_submodule("_1_quant")
     assert isinstance(quant, ActivationQuant) and quant.limit == 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,11 @@ def iadd(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return x
 
 
+def pooled_twice(x: torch.Tensor) -> torch.Tensor:
+    y = functional.max_pool2d(x, 2)
+    return functional.relu(y) + y.relu()
+
+
 @pytest.mark.parametrize(
     ("how", "columns", "kinds"),
     [
@@ -77,6 +83,11 @@ def iadd(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         (lambda x: x.add(x.relu()), None, ["ReLU", "add"]),
         (lambda x: x.add_(x.relu()), None, ["ReLU", "add"]),
         (lambda x: iadd(x, x.relu()), None, ["ReLU", "add"]),
+        (lambda x: torch.add(input=x, other=x.relu()), None, ["ReLU", "add"]),
+        (lambda x: torch.relu_(input=x), None, ["ReLU"]),
+        (lambda x: x.contiguous().relu(), None, ["ReLU"]),
+        (lambda x: x.view(-1, 256).contiguous(), 256, ["Flatten"]),
+        (pooled_twice, None, ["ReLU", "MaxPool2d", "add"]),
         (lambda x: torch.flatten(x, 1), 256, ["Flatten"]),
         (lambda x: torch.flatten(x, start_dim=1), 256, ["Flatten"]),
         (lambda x: x.flatten(1), 256, ["Flatten"]),
@@ -137,6 +148,59 @@ def test_what_worked_in_place_is_read_by_all_that_followed() -> None:
         normalize(trace(Shared(True)))
 
 
+class Aliased(nn.Module):
+    """In place on what a dropout gave, which is its input itself in evaluation."""
+
+    def __init__(self, module: bool) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 1)
+        self.module, self.dropout = module, nn.Dropout()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x)
+        z = self.dropout(y) if self.module else functional.dropout(y, training=self.training)
+        functional.relu_(z)
+        w: torch.Tensor = self.last(y)
+        return w
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("module", [False, True])
+def test_what_dropout_gives_is_not_changed_in_place(module: bool, training: bool) -> None:
+    with pytest.raises(SysmolError, match="'relu_' changes in place what 'last' reads"):
+        sysmol.prepare(Aliased(module).train(training))
+
+
+class Unread(nn.Module):
+    """Nobody reads what the operation in place returns, in a network with dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x)
+        functional.relu_(y)
+        z: torch.Tensor = self.last(functional.dropout(y, training=self.training))
+        return z
+
+
+def test_operations_in_place_that_nobody_reads_stay() -> None:
+    assert any(isinstance(module, nn.ReLU) for module in sysmol.prepare(Unread()).modules())
+
+
+def test_sums_in_place_change_no_other_name_of_the_tensor() -> None:
+    # As documented: torch.fx cannot see that they work in place.
+    def how(x: torch.Tensor) -> torch.Tensor:
+        y = old = x.relu()
+        y += x
+        return functional.max_pool2d(old, 2)
+
+    graph, _ = normal(Between(how))
+    assert operator.iadd not in {node.target for node in graph.graph.nodes}
+    assert operator.add in {node.target for node in graph.graph.nodes}
+
+
 def twice(x: torch.Tensor) -> torch.Tensor:
     y = functional.max_pool2d(x, 2)
     return y + functional.relu(y)
@@ -157,6 +221,17 @@ def twice(x: torch.Tensor) -> torch.Tensor:
         (nn.Flatten(2), 64, "join all others"),
         (lambda x: functional.softmax(x, 1), None, "at the end only"),
         (lambda x: functional.avg_pool2d(x, x.size(3)), None, "sizes of tensors"),
+        (lambda x: x.view(x.size(0), x.size(1) * x.size(2) * x.size(3)), 64, "sizes of tensors"),
+        (lambda x: functional.avg_pool2d(x.relu(), 2, ceil_mode=True), None, "ceil_mode"),
+        (lambda x: functional.avg_pool2d(x.relu(), 2, divisor_override=3), None, "divisor"),
+        (
+            lambda x: functional.avg_pool2d(x.relu(), 3, 1, 1, count_include_pad=False),
+            None,
+            "must count its padding",
+        ),
+        (lambda x: functional.avg_pool2d(x, 2), None, "put a ReLU in front of the pool"),
+        (lambda x: functional.avg_pool2d(x, 2).relu(), None, "put a ReLU in front of the pool"),
+        (lambda x: x.mean((2, 3)), 4, "put a ReLU in front of the pool"),
         (twice, None, "with and without the ReLU"),
         (nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(4)), None, "put it in front"),
         (nn.Sequential(nn.ReLU(), nn.BatchNorm2d(4)), None, "put it in front"),

@@ -192,6 +192,18 @@ class Twice(nn.Module):
         return y
 
 
+class Two(nn.Module):
+    """A network with two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = self.conv(x)
+        return y, y.softmax(1)
+
+
 class Sum(nn.Module):
     """Two layers with an addition between them."""
 
@@ -219,6 +231,14 @@ class Sum(nn.Module):
         (Odd(nn.Conv2d(2, 2, 3, padding_mode="circular", padding=1)), "padding_mode"),
         (Odd(nn.Conv2d(2, 2, 3, padding="same")), "numbers"),
         (Branching(), "cannot trace"),
+        (Two(), "must have one tensor as its output"),
+        (Odd(nn.ReLU()), "'layer': ReLU cannot be the end"),
+        (Odd(nn.Sequential(nn.ReLU6(), nn.Flatten())), "ReLU6 cannot be the end"),
+        (Odd(nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))), "MaxPool2d cannot be the end"),
+        (Odd(nn.Sequential(nn.ReLU(), nn.Softmax(1))), "ReLU cannot be the end"),
+        (nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 3)), "'_0': BatchNorm2d on the network"),
+        (nn.Sequential(nn.Dropout(), nn.ReLU(), nn.Conv2d(1, 2, 3)), "ReLU on the network's input"),
+        (nn.Sequential(nn.MaxPool2d(2), nn.ReLU6(), nn.Conv2d(1, 2, 3)), "ReLU6 on the network's"),
     ],
 )
 def test_what_cannot_be_prepared_is_named(model: nn.Module, reason: str) -> None:
@@ -262,3 +282,68 @@ def test_inputs_of_either_sign_want_to_be_announced(tmp_path: Path) -> None:
     sysmol.export(model.eval(), tmp_path / "net.onnx", (3, 6, 6))
     exact = sysmol.IntegerNetwork.from_onnx(tmp_path / "net.onnx").run(x.numpy())
     torch.testing.assert_close(torch.from_numpy(exact), model(x).detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_average_pools_of_images_want_images() -> None:
+    net = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(1, 2, 3))
+    sysmol.prepare(net)
+    with pytest.raises(SysmolError, match=r"'_0' reads 'input_1', .* put a ReLU in front"):
+        sysmol.prepare(net, inputs=sysmol.Inputs.REAL)
+
+
+class Rows(nn.Module):
+    """Residual sums of [N, C]."""
+
+    def __init__(self, relu: nn.Module, start: nn.Module) -> None:
+        super().__init__()
+        self.start, self.relu = start, relu
+        self.branch, self.last = nn.Linear(12, 12), nn.Linear(12, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.start(x)
+        y = y + self.relu(self.branch(y))
+        z: torch.Tensor = self.last(y.relu())
+        return z
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (Rows(nn.ReLU6(), nn.Linear(7, 12)), "reads 'relu', a ReLU6 .*: use ReLU instead"),
+        (
+            Rows(nn.ReLU(), nn.Sequential(nn.Linear(7, 12), nn.BatchNorm1d(12), nn.ReLU6())),
+            "reads 'start_2', a ReLU6 of values .*: use ReLU instead",
+        ),
+        (Rows(nn.ReLU(), nn.Identity()), "reads the input, .*: put a Linear layer in front"),
+        (Rows(nn.ReLU(), nn.Linear(7, 12)), None),
+    ],
+)
+def test_sums_of_rows_read_no_codes(model: nn.Module, reason: str | None) -> None:
+    if reason is None:
+        sysmol.prepare(model)
+        return
+    with pytest.raises(SysmolError, match=reason) as caught:
+        sysmol.prepare(model)
+    assert "\n" not in str(caught.value)
+
+
+class Shared(nn.Module):
+    """A layer and an average read one tensor."""
+
+    def __init__(self, pool: nn.Module) -> None:
+        super().__init__()
+        self.first, self.pool = nn.Conv2d(1, 4, 3), pool
+        self.conv, self.last = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 5, 1)
+        self.average, self.relu = nn.AdaptiveAvgPool2d(1), nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.pool(self.relu(self.first(x)))
+        z: torch.Tensor = self.last(self.average(self.relu(self.conv(y))) + self.average(y))
+        return z
+
+
+@pytest.mark.parametrize("pool", [nn.Identity(), nn.MaxPool2d(2)])
+def test_precisions_that_an_average_fixes_are_named(pool: nn.Module) -> None:
+    with pytest.warns(UserWarning, match="'conv' reads the codes that 'average_1' .* 8 bits"):
+        model = sysmol.prepare(Shared(pool))
+    assert dict(layers(model))["conv"].precision.bits.tolist() == [8] * 4

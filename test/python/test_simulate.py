@@ -340,6 +340,84 @@ def pooled(**attributes: Any) -> Callable[..., None]:
     return change
 
 
+def averaged(**attributes: Any) -> Callable[..., None]:
+    def change(net: Net) -> None:
+        append("AveragePool", ["u"], **attributes)(net)
+        net.quant("image", "u", 1 / 15, 0, 4)
+        net.nodes.insert(0, net.nodes.pop())
+
+    return change
+
+
+def no_output(net: Net) -> None:
+    net.nodes.append(helper.make_node("Relu", ["y"], []))
+
+
+def typed(op: str, *constants: Any, dtype: type[np.generic]) -> Callable[..., None]:
+    """With constants of another type."""
+
+    def change(net: Net) -> None:
+        names = [f"n{i}" for i in range(len(constants))]
+        append(op, ["c", *names])(net)
+        net.constants |= {n: np.array(v, dtype) for n, v in zip(names, constants, strict=True)}
+
+    return change
+
+
+def flattened(delta: float | None, *norm: Any) -> Callable[..., None]:
+    """Sums, or carriers of step ``delta``, whose pixels have batch norms or precisions."""
+
+    def change(net: Net) -> None:
+        net.nodes[-1].output[0] = x = "c"
+        if delta is not None:
+            x = net.quant("c", "r", delta, 0, 16, 1)
+        net.add("Flatten", [x], "f", axis=1)
+        if norm:
+            names = [net.const(f"n{i}", value) for i, value in enumerate(norm)]
+            net.add("BatchNormalization", ["f", *names], "y")
+        else:
+            net.grid("f", "y", Grid.UNSIGNED, [2, 4] * 4, 1.0, 2)
+
+    return change
+
+
+def codes_of_rows(delta: float) -> IntegerNetwork:
+    """A carrier of codes [N, C]."""
+    net = Net((3,))
+    net.grid("image", "a", Grid.UNSIGNED, [8, 8, 8], 1.0, 2)
+    net.quant("a", "y", delta, 0, 16, 1)
+    return net.network("y")
+
+
+def test_codes_of_rows_become_no_carriers() -> None:
+    with pytest.raises(SysmolError, match=r"only codes \[N, C, H, W\] become carriers \(HP17\)"):
+        codes_of_rows(2.0**-8)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding"),
+    [(1, 2, 2, 0), (2, 3, 2, 0), (2, 4, 3, 0), (1, 3, 2, 0), (1, 4, 2, 1), (1, 3, 3, 1)],
+)
+def test_a_pool_that_rounds_up_may_be_larger_than_its_image(
+    size: int, kernel: int, stride: int, padding: int
+) -> None:
+    net = Net((2, size, size))
+    net.grid("image", "a", Grid.UNSIGNED, [8, 8], 1.0, 4)
+    window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [padding] * 4}
+    net.add("MaxPool", ["a"], "p", ceil_mode=1, **window)
+    net.quant("p", "y", 2.0**-8, 0, 16, 1)
+    x = np.random.default_rng(9).random((2, 2, size, size), np.float32)
+    pool = torch.nn.MaxPool2d(kernel, stride, padding, ceil_mode=True)
+    if kernel - size - 2 * padding >= stride:
+        with pytest.raises(RuntimeError):
+            pool(torch.from_numpy(x))
+        with pytest.raises(SysmolError, match="larger than the padded image"):
+            net.network("y")
+        return
+    t = net.network("y").trace(x)
+    assert (t["p"] == pool(torch.from_numpy(t["a"]).float()).numpy()).all()
+
+
 def plus(constant: Any) -> Callable[..., None]:
     def change(net: Net) -> None:
         append("Add", ["c", net.const("n", constant)])(net)
@@ -383,9 +461,44 @@ def plus(constant: Any) -> Callable[..., None]:
         (pooled(pads=[0, 2, 0, 0]), "HP25"),
         (pooled(dilations=[1, 2]), "HP25"),
         (pooled(storage_order=1), "HP25"),
-        (pooled(auto_pad="SAME_UPPER"), "HP25"),
-        (pooled(kernel_shape=[2]), "HP25"),
+        (pooled(auto_pad="SAME_UPPER"), "auto_pad is not supported: give pads"),
+        (pooled(kernel_shape=[2]), "kernel_shape must be 2 integers from 1"),
+        (pooled(kernel_shape=[0, 2]), "kernel_shape must be 2 integers from 1"),
+        (pooled(kernel_shape="ab"), "kernel_shape must be 2 integers from 1"),
+        (pooled(strides=[0, 1]), "strides must be 2 integers from 1"),
+        (pooled(strides=[1]), "strides must be 2 integers from 1"),
+        (pooled(strides=[2**24 + 1, 1]), r"strides must be 2 integers from 1 to 2\^24"),
+        (pooled(pads=[0, 0]), "pads must be 4 integers from 0"),
+        (pooled(pads=[1] * 5), "pads must be 4 integers from 0"),
+        (pooled(pads=[-1, 0, 0, 0]), "pads must be 4 integers from 0"),
         (pooled(kernel_shape=[5, 2]), "larger than the padded image"),
+        (pooled(kernel_shape=[5, 2], ceil_mode=1), "larger than the padded image"),
+        (pooled(kernel_shape=[7, 2], ceil_mode=1, strides=[3, 2]), "larger than the padded image"),
+        (averaged(), "kernel_shape must be 2 integers"),
+        (averaged(kernel_shape=[2, 2], strides=[0, 0]), "strides must be 2 integers"),
+        (averaged(kernel_shape=[5, 2]), "larger than the padded image"),
+        (averaged(kernel_shape=[2, 2], auto_pad="SAME_UPPER"), "auto_pad"),
+        (append("Conv", ["a", "w"], strides=[0, 0]), "strides must be 2 integers"),
+        (append("Conv", ["a", "w"], dilations=[0, 0]), "dilations and group must be positive"),
+        (append("MaxPool", [], kernel_shape=[2, 2]), "expected 1 inputs"),
+        (append("MaxPool", ["a", "c"], kernel_shape=[2, 2]), "expected 1 inputs"),
+        (append("Add", ["c"]), "expected 2 inputs"),
+        (append("Add", []), "expected 2 inputs"),
+        (append("Add", ["c", "c", "c"]), "expected 2 inputs"),
+        (append("Relu", []), "expected 1 inputs"),
+        (append("Relu", ["c", "a"]), "expected 1 inputs"),
+        (append("Clip", ["c"]), "expected 2 to 3 inputs"),
+        (append("Clip", ["c"] * 4), "expected 2 to 3 inputs"),
+        (no_output, "expected 1 inputs and an output"),
+        (typed("Clip", 0, 6, dtype=np.int64), "'n0' is int64, expected float32"),
+        (typed("Clip", 0, 6, dtype=np.float64), "'n0' is float64, expected float32"),
+        (typed("Add", 1, dtype=np.float64), "'n0' is float64, expected float32"),
+        (typed("Add", 1, dtype=np.int64), "'n0' is int64, expected float32"),
+        (plus([[[[[1]]]]]), "a bias of shape"),
+        (flattened(None, *[[1] * 8] * 4), "must directly follow"),
+        (flattened(0.5, *[[1] * 8] * 4), "must directly follow"),
+        (flattened(None), "pixels of a flattened channel differ in precision"),
+        (flattened(0.5), "pixels of a flattened channel differ in precision"),
         (append("MaxPool", ["c"], kernel_shape=[2, 2]), "not quantized"),
         (append("Clip", ["a", "c"]), "neither accumulator"),
         (plus([1, 2]), "a bias of shape"),
