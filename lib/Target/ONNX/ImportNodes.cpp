@@ -405,8 +405,9 @@ Expected<Entry> Importer::toSums(const Entry &codes) {
   sums.value = *value;
   sums.shape = codes.shape;
   for (int8_t bits : codes.grid.bits)
-    sums.unit.push_back(
-        reference::meanPoolUnit(bits, codes.grid.scale, /*kh=*/1, /*kw=*/1));
+    sums.unit.push_back(reference::meanPoolUnit(bits, codes.grid.scale,
+                                                /*kernelHeight=*/1,
+                                                /*kernelWidth=*/1));
   sums.bias.assign(sums.unit.size(), 0.0);
   return sums;
 }
