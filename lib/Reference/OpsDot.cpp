@@ -219,6 +219,21 @@ Result<Accumulators> sysmol::reference::matmul(const IntTensor &input,
   return result;
 }
 
+/// [N, C, OH, OW] of a pool over [N, C, H, W].
+static Result<std::vector<int64_t>> pooledShape(const IntTensor &input,
+                                                const PoolParams &params) {
+  std::vector<int64_t> shape = {input.shape[0], input.shape[1]};
+  for (int axis : {0, 1}) {
+    Result<int64_t> size =
+        windows(input.shape[2 + axis], params.pads[axis], params.pads[2 + axis],
+                params.kernel[axis], 1, params.strides[axis]);
+    if (!size)
+      return size.error();
+    shape.push_back(*size);
+  }
+  return shape;
+}
+
 Result<IntTensor> sysmol::reference::maxPool2d(const IntTensor &input,
                                                const ChannelEncoding &encoding,
                                                const PoolParams &params) {
@@ -231,20 +246,18 @@ Result<IntTensor> sysmol::reference::maxPool2d(const IntTensor &input,
   auto [top, left, bottom, right] = params.pads;
   if (std::max(top, bottom) >= kernelH || std::max(left, right) >= kernelW)
     return Error{"pads must be smaller than the kernel (HP25)"};
-  Result<int64_t> outH = windows(height, top, bottom, kernelH, 1, strideY);
-  if (!outH)
-    return outH.error();
-  Result<int64_t> outW = windows(width, left, right, kernelW, 1, strideX);
-  if (!outW)
-    return outW.error();
-  IntTensor result{{batch, channels, *outH, *outW}, {}};
+  auto shape = pooledShape(input, params);
+  if (!shape)
+    return shape.error();
+  IntTensor result{*shape, {}};
+  const int64_t outH = (*shape)[2], outW = (*shape)[3];
   Result<int64_t> count = numElements(result.shape);
   if (!count)
     return count.error();
   result.data.reserve(*count);
   for (int64_t plane = 0; plane < batch * channels; ++plane)
-    for (int64_t oy = 0; oy < *outH; ++oy)
-      for (int64_t ox = 0; ox < *outW; ++ox) {
+    for (int64_t oy = 0; oy < outH; ++oy)
+      for (int64_t ox = 0; ox < outW; ++ox) {
         // HP25. Every window has a pixel: pads are smaller than it.
         int32_t largest = std::numeric_limits<int32_t>::min();
         for (int64_t y = std::max<int64_t>(0, oy * strideY - top);
@@ -275,27 +288,25 @@ sysmol::reference::sumPool2d(const IntTensor &input,
   auto [kernelH, kernelW] = params.kernel;
   auto [strideY, strideX] = params.strides;
   auto [top, left, bottom, right] = params.pads;
-  Result<int64_t> outH = windows(height, top, bottom, kernelH, 1, strideY);
-  if (!outH)
-    return outH.error();
-  Result<int64_t> outW = windows(width, left, right, kernelW, 1, strideX);
-  if (!outW)
-    return outW.error();
+  auto shape = pooledShape(input, params);
+  if (!shape)
+    return shape.error();
 
   Accumulators result;
   result.finest = precision;
   result.high = kernelH * kernelW * maxLevelValue(Grid::Unsigned, precision);
   if (result.high > std::numeric_limits<int32_t>::max()) // HP12
     return Error{"the accumulator's bound exceeds 2^31 - 1 (HP12)"};
-  result.values.shape = {batch, channels, *outH, *outW};
+  result.values.shape = *shape;
+  const int64_t outH = (*shape)[2], outW = (*shape)[3];
   Result<int64_t> count = numElements(result.values.shape);
   if (!count)
     return count.error();
   result.values.data.reserve(*count);
   for (int64_t n = 0; n < batch; ++n)
     for (int64_t c = 0; c < channels; ++c)
-      for (int64_t oy = 0; oy < *outH; ++oy)
-        for (int64_t ox = 0; ox < *outW; ++ox) {
+      for (int64_t oy = 0; oy < outH; ++oy)
+        for (int64_t ox = 0; ox < outW; ++ox) {
           int64_t sum = 0; // HP14
           for (int64_t ky = 0; ky < kernelH; ++ky)
             for (int64_t kx = 0; kx < kernelW; ++kx) {

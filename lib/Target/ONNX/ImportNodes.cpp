@@ -376,7 +376,11 @@ Expected<Entry> Importer::importPool(const NodeProto &node) {
   if (*counted == 0 && llvm::any_of(window->pads, [](int64_t p) { return p; }))
     return fail("HP14: padding is counted; set count_include_pad = 1 or pads "
                 "to 0");
-  Expected<mlir::Value> value = emitter.sumPool(input->value, *window);
+  return sumCodes(*input, *window);
+}
+
+Expected<Entry> Importer::sumCodes(const Entry &codes, const Window &window) {
+  Expected<mlir::Value> value = emitter.sumPool(codes.value, window);
   if (!value)
     return value.takeError();
   Entry sums;
@@ -384,9 +388,9 @@ Expected<Entry> Importer::importPool(const NodeProto &node) {
   sums.value = *value;
   sums.shape.assign(Emitter::shapeOf(*value).begin(),
                     Emitter::shapeOf(*value).end());
-  for (int8_t bits : input->grid.bits)
-    sums.unit.push_back(
-        reference::meanPoolUnit(bits, input->grid.scale, kernel[0], kernel[1]));
+  for (int8_t bits : codes.grid.bits)
+    sums.unit.push_back(reference::meanPoolUnit(
+        bits, codes.grid.scale, window.kernel[0], window.kernel[1]));
   sums.bias.assign(sums.unit.size(), 0.0);
   return sums;
 }
@@ -396,20 +400,7 @@ Expected<Entry> Importer::toSums(const Entry &codes) {
       !llvm::all_equal(codes.grid.bits) || codes.shape.size() != 4)
     return fail("HP17: only codes [N, C, H, W] of one precision on the "
                 "unsigned grid become a 16-bit carrier");
-  Window pixel{{1, 1}, {1, 1}, {0, 0, 0, 0}, {1, 1}};
-  Expected<mlir::Value> value = emitter.sumPool(codes.value, pixel);
-  if (!value)
-    return value.takeError();
-  Entry sums;
-  sums.kind = Kind::Sums;
-  sums.value = *value;
-  sums.shape = codes.shape;
-  for (int8_t bits : codes.grid.bits)
-    sums.unit.push_back(reference::meanPoolUnit(bits, codes.grid.scale,
-                                                /*kernelHeight=*/1,
-                                                /*kernelWidth=*/1));
-  sums.bias.assign(sums.unit.size(), 0.0);
-  return sums;
+  return sumCodes(codes, Window{{1, 1}, {1, 1}, {0, 0, 0, 0}, {1, 1}});
 }
 
 /// Pads behind the last row and column that complete windows which `ceil_mode`

@@ -107,6 +107,8 @@ private:
                                llvm::ArrayRef<double> steps) const;
   llvm::Expected<Entry> toCodes(const Entry &entry, const Quantizer &quantizer);
   llvm::Expected<Entry> toCarrier(const Entry &entry, double delta);
+  /// Means over windows, whose divisor is in the unit (HP14, HP19).
+  llvm::Expected<Entry> sumCodes(const Entry &codes, const Window &window);
   /// Codes of one precision as sums of one (HP14).
   llvm::Expected<Entry> toSums(const Entry &codes);
   llvm::Expected<Entry> flattenEntry(Entry entry);

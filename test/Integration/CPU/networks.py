@@ -148,6 +148,14 @@ class Network:
             spread=self.spread_of(x, x.shape[1], 1),
         )
 
+    @staticmethod
+    def pooled(
+        x: Value, kernel: Sequence[int], strides: Sequence[int], pads: Sequence[int]
+    ) -> list[int]:
+        padded = [x.shape[2 + i] + pads[i] + pads[2 + i] for i in (0, 1)]
+        sizes = [(padded[i] - kernel[i]) // strides[i] + 1 for i in (0, 1)]
+        return [*x.shape[:2], *sizes]
+
     def pool(
         self,
         x: Value,
@@ -155,15 +163,13 @@ class Network:
         strides: tuple[int, int] = (1, 1),
         pads: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> Value:
-        n, c, h, w = x.shape
-        oh = (h + pads[0] + pads[2] - kernel[0]) // strides[0] + 1
-        ow = (w + pads[1] + pads[3] - kernel[1]) // strides[1] + 1
-        type_ = self.plain_type([n, c, oh, ow], "i32")
+        shape = self.pooled(x, kernel, strides, pads)
+        type_ = self.plain_type(shape, "i32")
         return self.emit(
             f"hetprec.sum_pool_2d {x.name} kernel = {list(kernel)} strides = {list(strides)} "
             f"pads = {list(pads)} : {x.type} -> {type_}",
             type_,
-            [n, c, oh, ow],
+            shape,
             spread=(2.0 ** max(x.bits) - 1) / 2 * math.prod(kernel),
         )
 
@@ -174,16 +180,14 @@ class Network:
         strides: tuple[int, int] = (1, 1),
         pads: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> Value:
-        n, c, h, w = x.shape
-        oh = (h + pads[0] + pads[2] - kernel[0]) // strides[0] + 1
-        ow = (w + pads[1] + pads[3] - kernel[1]) // strides[1] + 1
-        sizes = "x".join(map(str, x.shape))
-        type_ = x.type.replace(f"tensor<{sizes}x", f"tensor<{n}x{c}x{oh}x{ow}x", 1)
+        shape = self.pooled(x, kernel, strides, pads)
+        before, behind = ("x".join(map(str, sizes)) for sizes in (x.shape, shape))
+        type_ = x.type.replace(f"tensor<{before}x", f"tensor<{behind}x", 1)
         return self.emit(
             f"hetprec.max_pool_2d {x.name} kernel = {list(kernel)} strides = {list(strides)} "
             f"pads = {list(pads)} : {x.type} -> {type_}",
             type_,
-            [n, c, oh, ow],
+            shape,
             bits=x.bits,
             grid=x.grid,
         )

@@ -1,6 +1,15 @@
 """Residual sums of carriers."""
 
+from functools import partial
+
 from networks import Network, Value, mixed
+
+
+def product(net: Network, x: Value, outputs: int) -> Value:
+    """A dot product over rows, or over an image's 3x3 windows."""
+    if len(x.shape) == 2:
+        return net.matmul(x, outputs)
+    return net.conv(x, outputs, (3, 3), pads=(1, 1, 1, 1))
 
 
 def residual() -> dict[str, str]:
@@ -37,10 +46,7 @@ def residual() -> dict[str, str]:
         net = Network(count)
         x = net.argument(shape, mixed(shape[1]))
 
-        def dot(x: Value = x, net: Network = net, count: int = count) -> Value:
-            if len(x.shape) == 2:
-                return net.matmul(x, count)
-            return net.conv(x, count, (3, 3), pads=(1, 1, 1, 1))
+        dot = partial(product, net, x, count)
 
         first = net.carrier(dot())
         total = net.add(net.carrier(dot()), first)
@@ -76,10 +82,7 @@ def residual() -> dict[str, str]:
             net = Network(count)
             x = net.argument(shape, mixed(shape[1]))
 
-            def dot(x: Value = x, net: Network = net, count: int = count) -> Value:
-                if len(x.shape) == 2:
-                    return net.matmul(x, count)
-                return net.conv(x, count, (3, 3), pads=(1, 1, 1, 1))
+            dot = partial(product, net, x, count)
 
             first = net.carrier(dot(), spread, offset=True, relu=True)
             second = net.add(net.carrier(dot(), spread, offset=True), first, relu=True)

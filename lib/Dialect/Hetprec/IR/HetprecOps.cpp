@@ -335,61 +335,53 @@ LogicalResult MatmulOp::verify() {
                      {lhs.getDimSize(0), rhs.getDimSize(0)});
 }
 
-LogicalResult SumPool2DOp::verify() {
-  RankedTensorType input = getInput().getType();
+/// What is the same for all pools.
+template <typename Pool> static LogicalResult verifyPool(Pool op) {
+  RankedTensorType input = op.getInput().getType();
   if (input.getRank() != 4 || !input.hasStaticShape())
-    return emitOpError("input must have rank 4 and a static shape");
-  if (getKernel().size() != 2)
-    return emitOpError("kernel needs 2 sizes");
-  if (failed(verifyWindowAttrs(*this, getStrides(), getPads(), {1, 1})) ||
-      failed(verifyActivation(*this, input, "input")))
+    return op.emitOpError("input must have rank 4 and a static shape");
+  if (op.getKernel().size() != 2)
+    return op.emitOpError("kernel needs 2 sizes");
+  if (failed(verifyWindowAttrs(op, op.getStrides(), op.getPads(), {1, 1})) ||
+      failed(verifyActivation(op, input, "input")))
     return failure();
-  ChannelsAttr channels = getChannels(input);
-  if (channels.getGrid() != Grid::Unsigned || channels.getLevels().size() != 1)
-    return emitOpError("HP14: pools one precision of the unsigned grid");
   SmallVector<int64_t> expected = {input.getDimSize(0), input.getDimSize(1)};
   for (int dim : {0, 1}) {
     FailureOr<int64_t> size = getWindowedSize(
-        *this, input.getDimSize(2 + dim), getPads()[dim], getPads()[2 + dim],
-        getKernel()[dim], getStrides()[dim], /*dilation=*/1);
+        op, input.getDimSize(2 + dim), op.getPads()[dim], op.getPads()[2 + dim],
+        op.getKernel()[dim], op.getStrides()[dim], /*dilation=*/1);
     if (failed(size))
       return failure();
     expected.push_back(*size);
   }
+  return verifyShape(op, op.getResult().getType(), expected);
+}
+
+LogicalResult SumPool2DOp::verify() {
+  if (failed(verifyPool(*this)))
+    return failure();
+  ChannelsAttr channels = getChannels(getInput().getType());
+  if (channels.getGrid() != Grid::Unsigned || channels.getLevels().size() != 1)
+    return emitOpError("HP14: pools one precision of the unsigned grid");
   double bound = double(getKernel()[0]) * getKernel()[1] *
                  getMaxLevelValue(Grid::Unsigned, channels.getFinestLevel());
   if (bound > 2147483647.0)
     return emitOpError() << "HP12: the window's sum " << bound
                          << " passes 2^31 - 1";
-  return verifyShape(*this, getResult().getType(), expected);
+  return success();
 }
 
 LogicalResult MaxPool2DOp::verify() {
-  RankedTensorType input = getInput().getType();
-  if (input.getRank() != 4 || !input.hasStaticShape())
-    return emitOpError("input must have rank 4 and a static shape");
-  if (getKernel().size() != 2)
-    return emitOpError("kernel needs 2 sizes");
-  if (failed(verifyWindowAttrs(*this, getStrides(), getPads(), {1, 1})) ||
-      failed(verifyActivation(*this, input, "input")))
+  if (failed(verifyPool(*this)))
     return failure();
-  if (getChannels(getResult().getType()) != getChannels(input))
-    return emitOpError() << "HP25: result encoding must be "
-                         << getChannels(input);
-  SmallVector<int64_t> expected = {input.getDimSize(0), input.getDimSize(1)};
-  for (int dim : {0, 1}) {
-    int64_t before = getPads()[dim], after = getPads()[2 + dim];
-    FailureOr<int64_t> size =
-        getWindowedSize(*this, input.getDimSize(2 + dim), before, after,
-                        getKernel()[dim], getStrides()[dim], /*dilation=*/1);
-    if (failed(size))
-      return failure();
-    if (std::max(before, after) >= getKernel()[dim])
+  ChannelsAttr channels = getChannels(getInput().getType());
+  if (getChannels(getResult().getType()) != channels)
+    return emitOpError() << "HP25: result encoding must be " << channels;
+  for (int side = 0; side < 4; ++side)
+    if (getPads()[side] >= getKernel()[side % 2])
       return emitOpError() << "HP25: pads must be smaller than the kernel of "
-                           << getKernel()[dim];
-    expected.push_back(*size);
-  }
-  return verifyShape(*this, getResult().getType(), expected);
+                           << getKernel()[side % 2];
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
