@@ -101,6 +101,7 @@ def _wait(device: torch.device) -> None:
 def _float_model(make: Callable[[], PreResNet], seed: int, device: torch.device) -> nn.Module:
     torch.manual_seed(seed)
     model: nn.Module = make().to(device)
+    avoid_fault(model)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
@@ -605,8 +606,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.given = given
     clock = _Clock(options.seconds)
     device = torch.device(options.device)
-    if device.type == "cpu":
-        avoid_fault()
     try:
         if device.type == "cuda" and not torch.cuda.is_available():
             raise SysmolError("no CUDA device is here; --device cpu runs the same plan, slowly")

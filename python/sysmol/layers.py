@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from sysmol import kernels
+from sysmol.onednn import is_strided_pointwise
 
 __all__ = [
     "START_BITS",
@@ -598,9 +599,14 @@ class QuantConv2d(QuantLayer):
         self.stride: tuple[int, ...] = conv.stride
         self.padding = conv.padding
         self.dilation: tuple[int, ...] = conv.dilation
+        self.pointwise = is_strided_pointwise(conv.kernel_size, conv.stride, conv.padding)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, Cin, H, W] to [N, Cout, H', W']."""
+        if self.pointwise and x.device.type == "cpu":
+            # The same, where oneDNN would corrupt memory (sysmol.onednn).
+            x = x[..., :: self.stride[0], :: self.stride[1]]
+            return functional.conv2d(x, self.effective(), self.bias, groups=self.groups)
         return functional.conv2d(
             x,
             self.effective(),

@@ -54,6 +54,14 @@ def _pullback(
 ) -> torch.Tensor:
     """Gradient at the layer's input if its weight were ``weight``."""
     if isinstance(layer, QuantConv2d):
+        if layer.pointwise:
+            # Not by PyTorch's own gradient of it: sysmol.onednn.
+            whole = g.new_zeros(like)
+            pixels = whole[..., :: layer.stride[0], :: layer.stride[1]]
+            pixels.copy_(
+                grad.conv2d_input(pixels.shape, weight, g, groups=layer.groups)  # type: ignore[no-untyped-call]
+            )
+            return whole
         return grad.conv2d_input(  # type: ignore[no-untyped-call, no-any-return]
             like, weight, g, layer.stride, layer.padding, layer.dilation, layer.groups
         )

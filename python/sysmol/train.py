@@ -381,6 +381,7 @@ def train_float(splits: tuple[Split, Split], settings: Settings, out: Path) -> n
     torch.manual_seed(settings.seed)
     task = named(settings.task)
     model = task.model().to(settings.device)
+    avoid_fault(model)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(
         model.parameters(), settings.rates["float"], 0.9, weight_decay=5e-4, nesterov=True
@@ -791,7 +792,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """``sysmol train``; raises what :func:`sysmol.cli.main` turns into a line and a status."""
     options = parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
-    avoid_fault()
     settings = _settings(options)
     with files.folder(options.out):
         _train(options, settings)

@@ -170,7 +170,6 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = top.parse_args(arguments)
         torch.set_num_threads(options.threads)
-        avoid_fault()
         torch.manual_seed(options.seed)
         settings = _settings(options)
         options.out.mkdir(parents=True, exist_ok=True)
@@ -178,6 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
         twin = load_float(FASHION_MNIST.model(), options.twin)
         twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model = quantize(twin, options.bits, options.narrow)
+        avoid_fault(model)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         _warm_up(model, splits[0], settings)
         optimizer = optimizer_of(model, options.rate)

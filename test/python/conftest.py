@@ -33,14 +33,6 @@ func.func @main(%x: tensor<1x1x4x4xf32> {hetprec.name = "image"})
 """One real input, a real output and the accumulator that it comes from."""
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_fault_of_onednn() -> None:
-    """Tests train, too."""
-    from sysmol.onednn import avoid_fault
-
-    avoid_fault()
-
-
 @pytest.fixture(scope="session")
 def small_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network as .mlir."""

@@ -17,7 +17,6 @@ import sysmol
 from sysmol import layers as sysmol_layers
 from sysmol.layers import ChannelPrecision
 from sysmol.models import PreResNet
-from sysmol.onednn import avoid_fault
 from sysmol.parallel import synchronize
 from sysmol.prepare import bits_term, calibrate, freeze, project
 
@@ -135,7 +134,6 @@ def _steps(model: nn.Module, inner: nn.Module, rank: int, world: int, phase: int
 
 def _process(rank: int, folder: str, phase: int) -> None:
     torch.set_num_threads(1)
-    avoid_fault()
     sysmol_layers.uniform_noise = _still_noise
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2

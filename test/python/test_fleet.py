@@ -19,6 +19,7 @@ from sysmol.budget import Costs, settle
 from sysmol.fleet import Batches, Goal, Images, Kind, Run, Vector
 from sysmol.layers import ActivationQuant, ChannelPrecision
 from sysmol.models import PreResNet
+from sysmol.onednn import avoid_fault
 from sysmol.prepare import bits_term, calibrate, freeze, hidden_layers, layers, mean_bits, project
 
 
@@ -29,7 +30,9 @@ def one_thread() -> None:
 
 def tiny() -> PreResNet:
     torch.manual_seed(2)
-    return PreResNet(1, (4, 8, 8))
+    model = PreResNet(1, (4, 8, 8))
+    avoid_fault(model)
+    return model
 
 
 def images(count: int = 64) -> Images:
