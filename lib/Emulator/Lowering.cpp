@@ -84,7 +84,7 @@ private:
   LoweredModule lowered;
 
   // Of the function at hand: room for the slots of one call.
-  static constexpr unsigned MaxSlots = 64;
+  static constexpr unsigned MaxSlots = 136; // wgmma of 256 columns
   llvm::AllocaInst *argumentRoom = nullptr;
   llvm::AllocaInst *resultRoom = nullptr;
 };
@@ -225,6 +225,11 @@ llvm::Error Lowering::lowerAssembly(llvm::CallInst &call) {
       if (!slot)
         return slot.takeError();
       values.push_back(*slot);
+      // Tied to an output: that begins with its value.
+      unsigned tied = 0;
+      if (!llvm::StringRef(constraint.Codes.front()).getAsInteger(10, tied) &&
+          tied < outputs)
+        values[tied] = *slot;
     }
   }
 
@@ -241,7 +246,8 @@ llvm::Error Lowering::lowerAssembly(llvm::CallInst &call) {
       if (groups.empty())
         return refuseHere("it has no operands");
       targets = groups.front();
-      groups = groups.drop_front();
+      if (!operation->updates)
+        groups = groups.drop_front();
     }
     llvm::SmallVector<llvm::Value *> slots;
     for (const auto &group : groups)

@@ -20,15 +20,18 @@
 using namespace sysmol::emulator;
 
 SharedWindow::SharedWindow(size_t bytes) : bytes(bytes) {
-  void *where = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+  void *where = mmap(nullptr, 2 * bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-  if (where != MAP_FAILED)
-    memory = static_cast<uint8_t *>(where);
+  if (where == MAP_FAILED)
+    return;
+  reserved = static_cast<uint8_t *>(where);
+  auto address = reinterpret_cast<uint64_t>(reserved);
+  memory = reserved + (llvm::alignTo(address, bytes) - address);
 }
 
 SharedWindow::~SharedWindow() {
-  if (memory)
-    munmap(memory, bytes);
+  if (reserved)
+    munmap(reserved, 2 * bytes);
 }
 
 //===----------------------------------------------------------------------===//
@@ -67,6 +70,9 @@ void Machine::reportRace(const Thread &thread,
   case Race::InFlight:
     what = "touches what a cp.async still copies, started";
     break;
+  case Race::Unfenced:
+    what = "wgmma reads where no fence.proxy.async is behind a write";
+    break;
   }
   std::string who = "warp " + std::to_string(finding.other.warp);
   if (!finding.otherIsMany)
@@ -87,12 +93,13 @@ bool Machine::inShared(uint64_t address) const {
 Stamp Machine::stamp(const Thread &thread) const {
   return {blockEpoch, warpEpochs[thread.warp()],
           static_cast<uint16_t>(thread.warp()),
-          static_cast<uint16_t>(thread.lane())};
+          static_cast<uint16_t>(thread.lane()), thread.proxyFences};
 }
 
 static llvm::StringRef verb(AccessKind kind) {
   switch (kind) {
   case AccessKind::Read:
+  case AccessKind::ReadByProxy:
     return "reads";
   case AccessKind::Write:
     return "writes";
@@ -111,15 +118,25 @@ bool Machine::checkShared(const Thread &thread, uint64_t address,
                      llvm::Twine(sharedLimit));
     return false;
   }
-  SharedAccess how = kind == AccessKind::Read    ? SharedAccess::Read
+  bool reads = kind == AccessKind::Read || kind == AccessKind::ReadByProxy;
+  SharedAccess how = reads                       ? SharedAccess::Read
                      : kind == AccessKind::Write ? SharedAccess::Write
                                                  : SharedAccess::Atomic;
   if (auto finding = shadow.access(offset, bytes, how, stamp(thread))) {
     reportRace(thread, *finding);
     return false;
   }
-  (kind == AccessKind::Read ? statistics.sharedBytesRead
-                            : statistics.sharedBytesWritten) += bytes;
+  for (uint64_t i = offset;
+       kind == AccessKind::ReadByProxy && i < offset + bytes; ++i) {
+    std::optional<Stamp> write = shadow.lastWrite(i);
+    if (!write || write->blockEpoch < firstEpoch ||
+        threads[write->warp * 32 + write->lane].proxyFences >
+            write->proxyFences)
+      continue;
+    reportRace(thread, {Race::Unfenced, i, *write, false});
+    return false;
+  }
+  (reads ? statistics.sharedBytesRead : statistics.sharedBytesWritten) += bytes;
   return true;
 }
 
@@ -292,6 +309,36 @@ bool Machine::meetInWarp(uint32_t warp) {
   return false;
 }
 
+/// Serves the operation at which a warpgroup waits, if all of it does.
+bool Machine::meetInGroup(uint32_t firstWarp) {
+  Warpgroup group;
+  uint32_t begin = firstWarp * 32;
+  auto waiting = [&](const Thread &thread) {
+    return waitsFor(thread, Operation::Scope::Warpgroup);
+  };
+  size_t here = std::min(group.size(), threads.size() - begin);
+  auto members = llvm::MutableArrayRef<Thread>(threads).slice(begin, here);
+  const Thread *first = llvm::find_if(members, waiting);
+  if (first == members.end())
+    return false;
+  if (here < group.size()) {
+    fail(*first, first->site->operation.name + " needs four warps from warp " +
+                     llvm::Twine(firstWarp) + "; this block has " +
+                     llvm::Twine(here / 32) + " from there");
+    return false;
+  }
+  for (auto [member, thread] : llvm::zip_equal(group, members)) {
+    if (!waiting(thread) || thread.site != first->site)
+      return false;
+    member = {&thread, thread.arguments, thread.results};
+  }
+  ++first->site->executions;
+  first->site->operation.runAsGroup(*this, group);
+  for (Thread &thread : members)
+    thread.state = Thread::State::Ready;
+  return !failed();
+}
+
 bool Machine::runWarp(uint32_t warp) {
   uint32_t begin = warp * 32;
   uint32_t end = std::min<uint32_t>(begin + 32, threads.size());
@@ -420,6 +467,8 @@ void Machine::enter(void *argument) {
   auto &thread = *static_cast<Thread *>(argument);
   Machine &machine = *thread.machine;
   machine.kernel(machine.parameters);
+  if (thread.wgmmaOpen || thread.wgmmaGroups)
+    machine.fail(thread, "returns before it has waited for its wgmma");
   thread.state = Thread::State::Done;
   thread.fiber.yield();
 }
@@ -427,7 +476,7 @@ void Machine::enter(void *argument) {
 void Machine::runBlock() {
   // What a GPU leaves there is anything: a pattern makes it show.
   std::memset(shared.data(), 0xa5, sharedLimit);
-  ++blockEpoch;
+  firstEpoch = ++blockEpoch;
   bool copiesLeft = false;
   for (Thread &thread : threads) {
     copiesLeft |= !thread.copies.empty() || !thread.copyGroups.empty();
@@ -448,7 +497,9 @@ void Machine::runBlock() {
       if (failed())
         return;
     }
-    progress |= meetInBlock();
+    for (uint32_t warp = 0; warp < warpOrder.size() && !failed(); warp += 4)
+      progress |= meetInGroup(warp);
+    progress |= !failed() && meetInBlock();
     if (failed() || progress)
       continue;
     if (llvm::all_of(threads, [](const Thread &thread) {

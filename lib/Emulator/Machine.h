@@ -50,6 +50,14 @@ struct Thread {
   llvm::SmallVector<AsyncCopy, 0> copies;
   std::deque<llvm::SmallVector<AsyncCopy, 0>> copyGroups;
 
+  /// fence.proxy.async, counted over all blocks of the launch.
+  uint32_t proxyFences = 0;
+  /// Whether wgmma.fence lies between its registers and a wgmma.mma_async.
+  bool wgmmaFenced = false;
+  /// Whether there are wgmma.mma_async in no group, and how many groups.
+  bool wgmmaOpen = false;
+  uint32_t wgmmaGroups = 0;
+
   uint32_t warp() const { return index / 32; }
   uint32_t lane() const { return index % 32; }
 };
@@ -60,9 +68,18 @@ inline uint8_t *hostPointer(uint64_t address) {
   return reinterpret_cast<uint8_t *>(address);
 }
 
-enum class AccessKind : uint8_t { Read, Write, Atomic };
+enum class AccessKind : uint8_t {
+  Read,
+  Write,
+  Atomic,
+  /// Of shared memory by the asynchronous proxy, which sees what was written in
+  /// front of a fence.proxy.async only.
+  ReadByProxy,
+};
 
-/// The lowest 4 GiB hold the shared memory: inline PTX has 32-bit addresses.
+/// The lowest 4 GiB hold the shared memory: inline PTX has 32-bit addresses. It
+/// begins at a multiple of its size, a power of two: wgmma has the lowest 18
+/// bits of an address.
 class SharedWindow {
 public:
   explicit SharedWindow(size_t bytes);
@@ -73,6 +90,7 @@ public:
   size_t size() const { return bytes; }
 
 private:
+  uint8_t *reserved = nullptr; ///< twice `bytes`
   uint8_t *memory = nullptr;
   size_t bytes;
 };
@@ -124,6 +142,7 @@ private:
   bool runWarp(uint32_t warp);
   bool meetInWarp(uint32_t warp);
   bool meetLanes(uint32_t warp, Thread &first);
+  bool meetInGroup(uint32_t firstWarp);
   bool meetInBlock();
   void releaseBarrier(llvm::ArrayRef<Thread *> waiting);
   void reportDeadlock();
@@ -149,6 +168,8 @@ private:
   std::vector<uint32_t> warpOrder;
   std::vector<uint32_t> warpEpochs;
   uint32_t blockEpoch = 0;
+  /// When the block at hand began.
+  uint32_t firstEpoch = 0;
   std::optional<std::mt19937_64> random;
   Thread *current = nullptr;
   std::string fault;

@@ -23,6 +23,10 @@ static Operation perThread(llvm::StringRef name, unsigned arguments,
 
 static void nothing(Machine &, Thread &, const Slot *, Slot *) {}
 
+static void fenceProxy(Machine &, Thread &thread, const Slot *, Slot *) {
+  ++thread.proxyFences;
+}
+
 //===----------------------------------------------------------------------===//
 // cp.async
 //===----------------------------------------------------------------------===//
@@ -170,8 +174,9 @@ sysmol::emulator::memoryForIntrinsic(llvm::StringRef name) {
     bool sized = rest == ".s";
     return makeCopy(name, sized ? 3 : 2, sized ? 2 : 0, bytes);
   }
-  if (name.starts_with("membar.") || name.starts_with("fence.proxy.async") ||
-      name == "fence.sc.cluster")
+  if (name.starts_with("fence.proxy.async"))
+    return perThread(name, 0, 0, fenceProxy);
+  if (name.starts_with("membar.") || name == "fence.sc.cluster")
     return perThread(name, 0, 0, nothing);
   if (name == "nanosleep")
     return perThread(name, 1, 0, nothing);
@@ -203,6 +208,9 @@ sysmol::emulator::memoryForPtx(llvm::StringRef mnemonic, size_t operands) {
     return operands == 4 ? makeCopy(mnemonic, 4, 3, std::nullopt)
                          : makeCopy(mnemonic, 3, 0, std::nullopt);
   }
+  if (mnemonic == "fence.proxy.async" ||
+      mnemonic.starts_with("fence.proxy.async.shared"))
+    return perThread(mnemonic, 0, 0, fenceProxy);
   if (mnemonic.starts_with("membar.") || mnemonic.starts_with("fence.") ||
       mnemonic.starts_with("prefetch.global."))
     return perThread(mnemonic, mnemonic.starts_with("prefetch.") ? 1 : 0, 0,

@@ -5,18 +5,22 @@
 // of each 128 bits along k the 32 that start at 32 * (l % 4). Registers of A
 // alternate between rows g and g + 8 (m16), then go on to the next 128 bits.
 // Of C a lane has columns 2 * (l % 4) and the next, of row g, then of g + 8.
+// A warp of a warpgroup has 16 rows in the same places, and of D eight columns
+// after eight; B lies in shared memory.
 //
 //===----------------------------------------------------------------------===//
 
 #include "Machine.h"
 #include "Operations.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringExtras.h"
 
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 #include <limits>
 
 using namespace sysmol::emulator;
@@ -217,4 +221,190 @@ std::optional<Operation> sysmol::emulator::mmaForPtx(llvm::StringRef mnemonic,
   if (!parseShape(parts[3], shape))
     return std::nullopt;
   return makeMma(shape, mnemonic.str());
+}
+
+//===----------------------------------------------------------------------===//
+// Warpgroups
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// A wgmma.mma_async of 64 rows and 256 bits along k, whose A is in registers.
+struct WgmmaShape {
+  unsigned n = 0;
+  ElementType a, b;
+  bool saturates = false;
+
+  static constexpr unsigned registersA = 4;
+  unsigned registersD() const { return n / 2; }
+};
+
+/// A matrix descriptor: where core matrices of 8 columns times 16 bytes lie in
+/// shared memory, each 128 bytes in a row (no swizzle).
+struct MatrixDescriptor {
+  uint64_t start, alongK, alongN, offset, swizzle;
+
+  explicit MatrixDescriptor(uint64_t bits)
+      : start((bits & 0x3fff) << 4), alongK((bits >> 16 & 0x3fff) << 4),
+        alongN((bits >> 32 & 0x3fff) << 4), offset(bits >> 49 & 7),
+        swizzle(bits >> 62) {}
+};
+} // namespace
+
+/// The words of a column of B, or false where reading them is a fault.
+static bool readColumn(Machine &machine, Warpgroup &group,
+                       const MatrixDescriptor &matrix, unsigned column,
+                       Words &words) {
+  auto base = reinterpret_cast<uint64_t>(machine.sharedBase());
+  for (unsigned half = 0; half < 2; ++half) {
+    uint64_t address = base + matrix.start + column / 8 * matrix.alongN +
+                       half * matrix.alongK + column % 8 * 16;
+    // Read by more than one warp, as far as races go.
+    for (unsigned reader : {0, 32}) {
+      const uint8_t *from = machine.access(*group[reader].thread, address, 16,
+                                           16, AccessKind::ReadByProxy);
+      if (!from)
+        return false;
+      std::memcpy(&words[size_t(half) * 4], from, 16);
+    }
+  }
+  return true;
+}
+
+static void multiply(const WgmmaShape &shape, Machine &machine,
+                     Warpgroup &group) {
+  // Arguments: D, A, the descriptor of B, whether D is added.
+  unsigned firstA = shape.registersD(), last = firstA + shape.registersA;
+  uint64_t descriptor = group[0].arguments[last];
+  for (Participant &member : group) {
+    if (!member.thread->wgmmaFenced)
+      return machine.fail(*member.thread,
+                          "wgmma.mma_async with no wgmma.fence since its "
+                          "registers were free to use");
+    if (member.arguments[last] != descriptor)
+      return machine.fail(*member.thread,
+                          "wgmma.mma_async with a descriptor that differs "
+                          "within the warpgroup");
+    member.thread->wgmmaOpen = true;
+  }
+  MatrixDescriptor matrix(descriptor);
+  if (matrix.swizzle || matrix.offset)
+    return machine.fail(*group[0].thread,
+                        "wgmma.mma_async with a swizzled matrix, which the "
+                        "emulator does not know");
+  std::array<Words, 64> a;
+  for (unsigned row = 0; row < a.size(); ++row)
+    for (unsigned word = 0; word < a[row].size(); ++word)
+      a[row][word] = group[row / 16 * 32 + row % 8 * 4 + word % 4]
+                         .arguments[firstA + word / 4 * 2 + row / 8 % 2];
+  std::array<Elements, 4> elementsA; // 16 rows each
+  unsigned count = 256 / shape.a.bits;
+  bool binary = shape.a.bits == 1;
+  if (!binary)
+    for (unsigned row = 0; row < a.size(); ++row)
+      elementsA[row / 16].set(row % 16, a[row], 8, shape.a);
+  for (unsigned column = 0; column < shape.n; ++column) {
+    Words b;
+    if (!readColumn(machine, group, matrix, column, b))
+      return;
+    Elements elementsB;
+    if (!binary)
+      elementsB.set(0, b, 8, shape.b);
+    for (unsigned row = 0; row < a.size(); ++row) {
+      int64_t sum = binary ? dotOfBits(a[row], b, 8, /*isXor=*/false)
+                           : dotOfElements(elementsA[row / 16].values[row % 16],
+                                           elementsB.values[0], count);
+      Participant &owner = group[row / 16 * 32 + row % 8 * 4 + column % 8 / 2];
+      unsigned index = column / 8 * 4 + row / 8 % 2 * 2 + column % 2;
+      if (owner.arguments[last + 1] & 1)
+        sum += static_cast<int32_t>(owner.arguments[index]);
+      if (shape.saturates)
+        sum = std::clamp<int64_t>(sum, std::numeric_limits<int32_t>::min(),
+                                  std::numeric_limits<int32_t>::max());
+      owner.results[index] = static_cast<uint32_t>(sum);
+    }
+  }
+}
+
+/// Takes effect at once. That its registers are not touched before the wait is
+/// for the inline PTX to see to: it is one statement from fence to wait.
+static std::optional<Operation> makeWgmma(llvm::StringRef mnemonic) {
+  llvm::SmallVector<llvm::StringRef> parts;
+  mnemonic.split(parts, '.');
+  llvm::ArrayRef<llvm::StringRef> rest = parts;
+  llvm::StringRef size = rest.front();
+  rest = rest.drop_front();
+  auto consume = [&](llvm::StringRef part) {
+    bool found = !rest.empty() && rest.front() == part;
+    rest = rest.drop_front(found);
+    return found;
+  };
+  if (!consume("s32"))
+    return std::nullopt;
+  WgmmaShape shape;
+  shape.saturates = consume("satfinite");
+  auto typeA = rest.empty() ? std::nullopt : elementType(rest[0]);
+  auto typeB = rest.size() < 2 ? std::nullopt : elementType(rest[1]);
+  if (!typeA || !typeB || typeA->bits != typeB->bits || typeA->bits == 4)
+    return std::nullopt;
+  rest = rest.drop_front(2);
+  bool binary = typeA->bits == 1;
+  if (binary ? shape.saturates || !rest.equals({"and", "popc"}) : !rest.empty())
+    return std::nullopt;
+  unsigned k = 0;
+  if (!size.consume_front("m64n") || size.consumeInteger(10, shape.n) ||
+      !size.consume_front("k") || size.consumeInteger(10, k) || !size.empty())
+    return std::nullopt;
+  bool hasColumns = shape.n % 16 == 0 ? shape.n > 0 && shape.n <= 256
+                                      : shape.n == 8 || shape.n == 24;
+  if (!hasColumns || k * typeA->bits != 256)
+    return std::nullopt;
+  shape.a = *typeA;
+  shape.b = *typeB;
+
+  Operation operation;
+  operation.scope = Operation::Scope::Warpgroup;
+  operation.results = shape.registersD();
+  operation.arguments = operation.results + shape.registersA + 2;
+  operation.updates = true;
+  operation.runAsGroup = [shape](Machine &machine, Warpgroup &group) {
+    multiply(shape, machine, group);
+  };
+  return operation;
+}
+
+/// wgmma.mma_async.sync.aligned.m64n128k256.s32.b1.b1.and.popc
+std::optional<Operation>
+sysmol::emulator::warpgroupForPtx(llvm::StringRef mnemonic, size_t) {
+  using Do = void (*)(Thread &, const Slot *);
+  auto ofWarp = [](unsigned arguments, Do run) {
+    Operation operation;
+    operation.scope = Operation::Scope::Warp;
+    operation.arguments = arguments;
+    operation.runTogether = [run](Machine &, Team &team) {
+      for (Participant &lane : team)
+        run(*lane.thread, lane.arguments);
+    };
+    return operation;
+  };
+  std::optional<Operation> operation;
+  llvm::StringRef rest = mnemonic;
+  if (rest == "wgmma.fence.sync.aligned")
+    operation = ofWarp(
+        0, [](Thread &thread, const Slot *) { thread.wgmmaFenced = true; });
+  else if (rest == "wgmma.commit_group.sync.aligned")
+    operation = ofWarp(0, [](Thread &thread, const Slot *) {
+      thread.wgmmaOpen = false;
+      ++thread.wgmmaGroups;
+    });
+  else if (rest == "wgmma.wait_group.sync.aligned")
+    operation = ofWarp(1, [](Thread &thread, const Slot *given) {
+      thread.wgmmaGroups =
+          std::min(thread.wgmmaGroups, static_cast<uint32_t>(given[0]));
+      thread.wgmmaFenced &= thread.wgmmaOpen || thread.wgmmaGroups;
+    });
+  else if (rest.consume_front("wgmma.mma_async.sync.aligned."))
+    operation = makeWgmma(rest);
+  if (operation)
+    operation->name = mnemonic.str();
+  return operation;
 }

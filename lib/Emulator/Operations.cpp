@@ -17,7 +17,8 @@ sysmol::emulator::operationForIntrinsic(llvm::StringRef name) {
 
 std::optional<Operation>
 sysmol::emulator::operationForPtx(llvm::StringRef mnemonic, size_t operands) {
-  for (auto find : {mmaForPtx, warpForPtx, memoryForPtx, integerForPtx})
+  for (auto find :
+       {mmaForPtx, warpgroupForPtx, warpForPtx, memoryForPtx, integerForPtx})
     if (auto operation = find(mnemonic, operands))
       return operation;
   return std::nullopt;

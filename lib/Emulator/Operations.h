@@ -31,6 +31,8 @@ struct Participant {
   explicit operator bool() const { return thread != nullptr; }
 };
 using Team = std::array<Participant, 32>;
+/// Four warps, the first of a number that four divides.
+using Warpgroup = std::array<Participant, 128>;
 
 struct Operation {
   enum class Scope {
@@ -40,6 +42,8 @@ struct Operation {
     Warp,
     /// The lanes that `mask` names.
     Mask,
+    /// All lanes of a warpgroup, at the same instruction.
+    Warpgroup,
     /// All threads of the block, or a count of them.
     Block,
   };
@@ -49,6 +53,8 @@ struct Operation {
   Scope scope = Scope::Thread;
   unsigned arguments = 0;
   unsigned results = 0;
+  /// The results' old values are its first arguments, in the same registers.
+  bool updates = false;
 
   /// Scope::Mask: which argument holds the mask.
   unsigned maskArgument = 0;
@@ -60,6 +66,7 @@ struct Operation {
 
   std::function<void(Machine &, Thread &, const Slot *, Slot *)> run;
   std::function<void(Machine &, Team &)> runTogether;
+  std::function<void(Machine &, Warpgroup &)> runAsGroup;
 };
 
 /// By the name of an intrinsic, without "llvm.nvvm.".
@@ -73,6 +80,8 @@ std::optional<Operation> operationForPtx(llvm::StringRef mnemonic,
 /// Operations of one kind, by either name; the two functions above ask each.
 std::optional<Operation> mmaForIntrinsic(llvm::StringRef name);
 std::optional<Operation> mmaForPtx(llvm::StringRef mnemonic, size_t operands);
+std::optional<Operation> warpgroupForPtx(llvm::StringRef mnemonic,
+                                         size_t operands);
 std::optional<Operation> warpForIntrinsic(llvm::StringRef name);
 std::optional<Operation> warpForPtx(llvm::StringRef mnemonic, size_t operands);
 std::optional<Operation> memoryForIntrinsic(llvm::StringRef name);

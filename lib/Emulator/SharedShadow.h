@@ -26,6 +26,8 @@ struct Stamp {
   uint32_t warpEpoch = 0;
   uint16_t warp = 0;
   uint16_t lane = 0;
+  /// How often its thread had passed fence.proxy.async.
+  uint32_t proxyFences = 0;
 };
 
 enum class SharedAccess : uint8_t { Read, Write, Atomic };
@@ -36,6 +38,8 @@ enum class Race : uint8_t {
   ReadAfterWrite,
   /// A cp.async that was not waited for covers the byte.
   InFlight,
+  /// wgmma reads it, and its writer has passed no fence.proxy.async since.
+  Unfenced,
 };
 
 class SharedShadow {
@@ -51,6 +55,12 @@ public:
   };
   std::optional<Finding> access(size_t offset, size_t bytes, SharedAccess kind,
                                 const Stamp &now);
+
+  /// Who wrote a byte last, in any block of the launch.
+  std::optional<Stamp> lastWrite(size_t offset) const {
+    const Cell &cell = cells[offset];
+    return cell.written ? std::optional(cell.write) : std::nullopt;
+  }
 
   /// A cp.async starts: it may write from now on.
   std::optional<Finding> startCopy(size_t offset, size_t bytes,

@@ -273,18 +273,19 @@ SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
       memref::ExtractAlignedPointerAsIndexOp::create(k.b, k.loc, shared);
   Value start = k.add(k.mul(k.add(slot, kStageWords), 4), base);
   start = k.add(k.bitAnd(k.shiftRight(start, 4), 0x3fff), strides);
-  operands.push_back(
-      arith::IndexCastOp::create(k.b, k.loc, k.b.getI64Type(), start));
+  for (int64_t step = 0; step < kStageSteps; ++step)
+    operands.push_back(
+        arith::IndexCastOp::create(k.b, k.loc, k.b.getI64Type(),
+                                   k.add(start, step * kStepStride * 4 / 16)));
+  Value adds = arith::ConstantOp::create(k.b, k.loc, k.b.getBoolAttr(true));
+  operands.push_back(adds);
   // All in one statement: nobody may touch a register before the wait.
   std::string text;
   llvm::raw_string_ostream os(text);
-  os << "{ .reg .pred p; .reg .b64 d; setp.eq.b32 p, 0, 0; "
-        "wgmma.fence.sync.aligned; ";
-  int64_t firstA = 2 * count, descriptor = firstA + 4 * kStageSteps;
+  os << "wgmma.fence.sync.aligned; ";
+  int64_t firstA = 2 * count, descriptors = firstA + 4 * kStageSteps;
   for (int64_t step = 0; step < kStageSteps; step += planes)
-    for (int64_t j = 0; j < planes; ++j) {
-      os << "add.s64 d, $" << descriptor << ", "
-         << (step + j) * kStepStride * 4 / 16 << "; ";
+    for (int64_t j = 0; j < planes; ++j)
       for (int64_t i = 0; i < planes; ++i) {
         os << "wgmma.mma_async.sync.aligned.m64n128k256.s32.b1.b1.and.popc {";
         for (int64_t r = 0; r < 4 * kTiles; ++r)
@@ -292,10 +293,10 @@ SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
         os << "}, {";
         for (int64_t r = 0; r < 4; ++r)
           os << (r ? ", $" : "$") << firstA + 4 * (step + i) + r;
-        os << "}, d, p; ";
+        os << "}, $" << descriptors + step + j << ", $"
+           << descriptors + kStageSteps << "; ";
       }
-    }
-  os << "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0; }";
+  os << "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;";
   std::string constraints;
   for (int64_t i = 0; i < count; ++i)
     constraints += "=r,";
@@ -303,7 +304,9 @@ SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
     constraints += std::to_string(i) + ",";
   for (int64_t i = 0; i < 4 * kStageSteps; ++i)
     constraints += "r,";
-  constraints += "l";
+  for (int64_t i = 0; i < kStageSteps; ++i)
+    constraints += "l,";
+  constraints += "b"; // a predicate
   SmallVector<Type> words(count, k.b.getI32Type());
   auto type = LLVM::LLVMStructType::getLiteral(k.b.getContext(), words);
   auto statement = LLVM::InlineAsmOp::create(

@@ -40,6 +40,7 @@ ARCHITECTURES = ["sm_80", "sm_89", "sm_90"]
 WARPGROUPS = [
     ("gemm", 8192, 8192, "1 x 2048, 2 x 4096, 4 x 2048", "warpgroups=1", {"BGMMA": 12}),
     ("gemm", 200, 200, "1 x 5000", "warpgroups=1", {"BGMMA": 4}),
+    ("gemm", 8192, 8192, "2 x 8192", "warpgroups=1", {"BGMMA": 8}),
 ]
 
 

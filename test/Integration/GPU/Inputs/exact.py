@@ -1,6 +1,6 @@
 """Compiles random products for a GPU and runs the kernels in the emulator, bit for bit.
 
-exact.py FOLDER SYSMOL-COMPILE SYSMOL-GPU-EMULATE SEED: every mix of levels, both grids, both
+exact.py FOLDER SYSMOL-COMPILE SYSMOL-GPU-EMULATE SEED: every mix of levels, both grids, all
 kernels, shapes without round numbers, random options. The result must be that of the law as
 `sysmol.grids` states it, computed from the codes that lie in the kernel's buffers, and that of
 `sysmol.gpu.problem`, which `sysmol bench --gpu` trusts. One line a product; exit code 1 where one
@@ -68,13 +68,15 @@ class Case:
 
 
 def cases(seed: int) -> Iterator[Case]:
-    """Every mix on both grids as both kernels; the rest is drawn."""
+    """Every mix on both grids as all kernels; the rest is drawn."""
     draw = random.Random(seed)
     mixes = [mix for size in (1, 2, 3) for mix in combinations(LEVELS, size)]
     for mix in mixes:
         for grid in ("unsigned", "midrise"):
             result = draw.choice(["i32", "f32"])
-            for kind in ("gemv", "gemm"):
+            for kind in ("gemv", "gemm", "wgmma"):
+                if kind == "wgmma" and not {1, 2} & set(mix):
+                    continue  # the same as gemm
                 # Fewer channels than a step, whole steps and more; odd numbers between them.
                 widths = [
                     draw.choice([draw.randint(1, 200), 256, draw.randint(257, 1500)]) for _ in mix
@@ -87,6 +89,7 @@ def cases(seed: int) -> Iterator[Case]:
                     options = f"warps={draw.randint(4, 9)} unroll={draw.randint(1, 9)}"
                 else:
                     options = f"stages={draw.randint(2, 5)}"
+                    options += " warpgroups=1" if kind == "wgmma" else ""
                 yield Case(kind, m, n, tuple(zip(mix, widths, strict=True)), grid, result, options)
 
 
@@ -145,8 +148,9 @@ def check(case: Case, stem: Path, compiler: str, seed: int) -> str:
     """Empty, or what is wrong."""
     source, description = stem.with_suffix(".mlir"), stem.with_suffix(".json")
     source.write_text(case.source())
-    command = [compiler, str(source), "--target=sm_90", "-o", str(description)]
-    command.append(f"--kernel-options=kernel={case.kind} {case.options}")
+    target, kind = ("sm_90a", "gemm") if case.kind == "wgmma" else ("sm_90", case.kind)
+    command = [compiler, str(source), f"--target={target}", "-o", str(description)]
+    command.append(f"--kernel-options=kernel={kind} {case.options}")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         return done.stderr.strip()
