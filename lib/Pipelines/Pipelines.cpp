@@ -148,6 +148,7 @@ void sysmol::buildGPUPhase(OpPassManager &pm, const GPUPhaseOptions &options) {
   convert.threads = options.threads;
   convert.stages = options.stages;
   convert.warpgroups = options.warpgroups;
+  convert.nibbleMMA = options.nibbleMMA;
   // A network is many kernels; a product is one already.
   pm.addPass(createOutlineKernelsPass());
   pm.addPass(createConvertHetprecToGPUPass(convert));

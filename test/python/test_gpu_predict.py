@@ -42,20 +42,24 @@ def test_a_gemv_takes_as_long_as_its_weights(tmp_path: Path) -> None:
 
 
 def test_a_gemm_pays_for_pairs_of_planes(tmp_path: Path) -> None:
-    one, two, four = (
-        predict.predict(write(tmp_path, "gemm", 8192, 8192, 8192, bits), H200) for bits in (1, 2, 4)
-    )
+    kernels = [write(tmp_path, "gemm", 8192, 8192, 8192, bits) for bits in (1, 2, 4, 8)]
+    one, two, four, eight = (predict.predict(kernel, H200) for kernel in kernels)
     # Four pairs of planes; one multiply-add on bytes is eight on bits.
     assert two.tensor == pytest.approx(4 * one.tensor)
-    assert four.tensor == pytest.approx(8 * one.tensor)
+    assert four.tensor == eight.tensor == pytest.approx(8 * one.tensor)
     assert two.bound == four.bound == "tensor"
     assert two.l2 == pytest.approx(2 * one.l2)
+    # Older cards have MMAs for nibbles.
+    *_, four, eight = (predict.predict(kernel, predict.CARDS["a100"]) for kernel in kernels)
+    assert eight.tensor == pytest.approx(2 * four.tensor)
 
 
 def test_warpgroups_are_faster_and_only_on_hopper(tmp_path: Path) -> None:
-    by_group = write(tmp_path, "gemm_warpgroup", 1024, 1024, 1024, 2)
-    by_warp = write(tmp_path, "gemm", 1024, 1024, 1024, 2)
-    assert predict.predict(by_group, H200).tensor < predict.predict(by_warp, H200).tensor
+    for bits in (4, 8, 2):
+        by_group = write(tmp_path, "gemm_warpgroup", 1024, 1024, 1024, bits)
+        by_warp = write(tmp_path, "gemm", 1024, 1024, 1024, bits)
+        times = [predict.predict(kernel, H200).tensor for kernel in (by_group, by_warp)]
+        assert times[0] == times[1] if bits == 4 else times[0] < times[1]
     with pytest.raises(InputRefused, match="a100 has no wgmma"):
         predict.predict(by_group, predict.CARDS["a100"])
 

@@ -113,6 +113,10 @@ struct GPUPhaseOptions : public mlir::PassPipelineOptions<GPUPhaseOptions> {
   Option<bool> warpgroups{*this, "warpgroups",
                           llvm::cl::desc("gemm: wgmma, sm_90a only"),
                           llvm::cl::init(false)};
+  Option<bool> nibbleMMA{
+      *this, "nibble-mma",
+      llvm::cl::desc("4-bit MMAs, sm_80 and sm_89 only; their default"),
+      llvm::cl::init(false)};
 };
 
 /// Model to plan: channels sorted into segments.

@@ -196,7 +196,7 @@ CodePlaces FragmentLayout::getWeightPlaces(const FragmentSegment &s) const {
     return places;
   }
   Digit word = {2, 64}, quad = {4, 128};
-  if (order == FragmentOrder::Warpgroup && s.level <= 2)
+  if (order == FragmentOrder::Warpgroup && s.level != 4)
     std::swap(word, quad);
   places.row = {{8, 4 * 128},
                 {2, 32},

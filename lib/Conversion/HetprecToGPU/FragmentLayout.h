@@ -2,7 +2,8 @@
 //
 // Weights lie as the operands of tensor-core instructions, so that 16 bytes a
 // lane are its A fragment of one `mma.m16n8k256.b1` (levels 1 and 2, one bit
-// plane each), of two `mma.m16n8k32.u8` (level 4, nibbles) or of one (level 8).
+// plane each), of one `mma.m16n8k64.u4` or two `m16n8k32.u8` (level 4, nibbles)
+// or of one `m16n8k32.s8` (level 8).
 // The inner dimension of an MMA may be permuted as one likes if both operands
 // agree; here lane (g, t) = (lane / 4, lane % 4) owns the neighbouring words 2t
 // and 2t + 1 of a step of eight 32-bit words. So activations keep their natural
@@ -42,8 +43,8 @@ inline constexpr int64_t kStageWords =
 enum class FragmentOrder {
   Streamed, ///< a segment after the other
   Staged,   ///< what a gemm's block needs of a stage is one piece
-  /// Staged, and lane (g, t) owns words t and t + 4 of a step at levels 1 and
-  /// 2: a warpgroup's MMA reads activations from shared memory in their order.
+  /// Staged, and lane (g, t) owns words t and t + 4 of a step, but not at level
+  /// 4: a warpgroup's MMA reads activations from shared memory in their order.
   Warpgroup,
 };
 

@@ -7,7 +7,8 @@
 // product counts in between, so that one set of accumulators serves all. Level
 // 2 has three while it lasts, for the plane pairs that count 1, 2 and 4; level
 // 4 has two, for low nibbles and for high ones, which count 16 times where one
-// operand is not shifted. Level 8 is of signed bytes.
+// operand is not shifted, unless there are MMAs of nibbles. Level 8 is of
+// signed bytes.
 //
 // A convolution is the same product: its activations come into the stages from
 // wherever their windows are in the image (WindowCopies.h).
@@ -26,6 +27,7 @@
 
 using namespace mlir;
 using namespace sysmol;
+using namespace sysmol::hetprec;
 
 /// Fragments of a warp's tile.
 static constexpr int64_t kTiles = 16;
@@ -79,12 +81,16 @@ private:
                               Value slot);
   SmallVector<Value> loadA(Value slot, int64_t rowTile, int64_t step);
   SmallVector<Value> loadB(Value slot, int64_t columnTile, int64_t step);
+  /// Whether nibbles are multiplied as bytes.
+  bool hasSplitNibbles(int8_t level) const {
+    return level == 4 && !k.nibbleMMA;
+  }
   /// Sets of accumulators that a level sums at the same time.
-  static int64_t getNumSets(int8_t level) {
-    return level == 2 ? 3 : level == 4 ? 2 : 1;
+  int64_t getNumSets(int8_t level) const {
+    return level == 2 ? 3 : hasSplitNibbles(level) ? 2 : 1;
   }
 
-  /// The same by wgmma, at levels 1 and 2.
+  /// The same by wgmma, at levels that need no nibbles taken apart.
   SmallVector<Value> sumStageByWarpgroup(const FragmentSegment &segment,
                                          ValueRange sums, Value slot);
 
@@ -229,7 +235,7 @@ SmallVector<Value> Gemm::sumStage(const FragmentSegment &segment,
     for (int64_t column = 0; column < columnTiles; ++column)
       for (int64_t plane = 0; plane < planes; ++plane)
         b.push_back(loadB(slot, column, step + plane));
-    if (segment.level == 4)
+    if (hasSplitNibbles(segment.level))
       for (SmallVector<Value> &words : b) {
         SmallVector<Value> shifted;
         for (Value word : words)
@@ -241,7 +247,7 @@ SmallVector<Value> Gemm::sumStage(const FragmentSegment &segment,
       SmallVector<SmallVector<Value>> a;
       for (int64_t plane = 0; plane < planes; ++plane)
         a.push_back(loadA(slot, row, step + plane));
-      if (segment.level == 4) {
+      if (hasSplitNibbles(segment.level)) {
         a.push_back(mask(a[0], int32_t(0xf0f0f0f0)));
         a[0] = mask(a[0], 0x0f0f0f0f);
         for (int64_t column = 0; column < columnTiles; ++column) {
@@ -282,12 +288,15 @@ SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
   // All in one statement: nobody may touch a register before the wait.
   std::string text;
   llvm::raw_string_ostream os(text);
+  StringRef types = segment.level < 8              ? "k256.s32.b1.b1.and.popc"
+                    : layout.grid == Grid::Midrise ? "k32.s32.s8.s8"
+                                                   : "k32.s32.s8.u8";
   os << "wgmma.fence.sync.aligned; ";
   int64_t firstA = 2 * count, descriptors = firstA + 4 * kStageSteps;
   for (int64_t step = 0; step < kStageSteps; step += planes)
     for (int64_t j = 0; j < planes; ++j)
       for (int64_t i = 0; i < planes; ++i) {
-        os << "wgmma.mma_async.sync.aligned.m64n128k256.s32.b1.b1.and.popc {";
+        os << "wgmma.mma_async.sync.aligned.m64n128" << types << " {";
         for (int64_t r = 0; r < 4 * kTiles; ++r)
           os << (r ? ", $" : "$") << (i + j) * 4 * kTiles + r;
         os << "}, {";
@@ -362,7 +371,7 @@ void Gemm::emit(KernelResult result, const PackedLayout *packed) {
           gpu::BarrierOp::create(k.b, k.loc);
           copyStage(k.add(stage, options.stages - 1));
           Value slot = k.mul(k.rem(stage, options.stages), kSlotWords);
-          bool asGroup = options.warpgroups && segment.level <= 2;
+          bool asGroup = options.warpgroups && segment.level != 4;
           scf::YieldOp::create(
               k.b, k.loc,
               asGroup ? sumStageByWarpgroup(segment, iterSums, slot)
@@ -375,7 +384,7 @@ void Gemm::emit(KernelResult result, const PackedLayout *packed) {
       total = set(0, i);
       if (segment.level == 2)
         total = k.add(total, k.add(k.mul(set(1, i), 2), k.mul(set(2, i), 4)));
-      else if (segment.level == 4)
+      else if (hasSplitNibbles(segment.level))
         total = k.add(total, k.shiftRight(set(1, i), 4));
     }
   }

@@ -16,7 +16,7 @@ inline constexpr int64_t kMaxGemmNibbles = (int64_t(1) << 31) / (16 * 225);
 
 struct GemmOptions {
   int64_t stages;  ///< in shared memory at a time
-  bool warpgroups; ///< wgmma for levels 1 and 2: sm_90a only
+  bool warpgroups; ///< wgmma for levels 1, 2 and 8: sm_90a only
 };
 
 int64_t getGemmGridSize(const FragmentLayout &layout);

@@ -75,7 +75,8 @@ static LogicalResult checkFunction(func::FuncOp function, bool isNetwork) {
 }
 
 LogicalResult ConvertHetprecToGPU::convertAll(gpu::GPUModuleOp kernels) {
-  ProductOptions options = {kernel, warps, unroll, threads, stages, warpgroups};
+  ProductOptions options = {kernel, warps,      unroll,   threads,
+                            stages, warpgroups, nibbleMMA};
   OpBuilder b = OpBuilder::atBlockEnd(kernels.getBody());
   llvm::StringMap<KernelProgram> programs; // of the network
   llvm::StringSet<> entries;

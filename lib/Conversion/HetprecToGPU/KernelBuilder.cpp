@@ -122,6 +122,10 @@ SmallVector<Value> KernelBuilder::mma(Grid grid, int8_t level, ValueRange a,
     return emitMMA(b, loc, a, operandB, c, /*k=*/256,
                    {NVVM::MMATypes::b1, NVVM::MMATypes::b1},
                    NVVM::MMAB1Op::and_popc, std::nullopt);
+  if (nibbleMMA)
+    return emitMMA(b, loc, a, operandB, c, /*k=*/64,
+                   {NVVM::MMATypes::u4, NVVM::MMATypes::u4}, std::nullopt,
+                   NVVM::MMAIntOverflow::wrapped);
   auto nibbles = [&](ValueRange words, bool high) {
     SmallVector<Value> bytes;
     for (Value word : words)

@@ -32,9 +32,12 @@ struct KernelArguments {
 /// Emits index arithmetic, loads and MMAs at the builder's place.
 class KernelBuilder {
 public:
-  KernelBuilder(mlir::OpBuilder &b, mlir::Location loc) : b(b), loc(loc) {}
+  KernelBuilder(mlir::OpBuilder &b, mlir::Location loc, bool nibbleMMA = false)
+      : b(b), loc(loc), nibbleMMA(nibbleMMA) {}
   mlir::OpBuilder &b;
   mlir::Location loc;
+  /// Level 4 is one MMA of nibbles, not two of bytes.
+  bool nibbleMMA;
 
   mlir::Value index(int64_t value);
   mlir::Value i32(int64_t value);
@@ -56,9 +59,9 @@ public:
   /// `words` neighbouring words, one aligned instruction.
   llvm::SmallVector<mlir::Value> load(mlir::Value buffer, mlir::Value at,
                                       int64_t words);
-  /// `C + A x B` of one inner step at `level`: one b1 MMA, two u8 MMAs of the
-  /// nibbles, or one s8 MMA, whose B is of `grid`. Four words of A, two of B,
-  /// four of C.
+  /// `C + A x B` of one inner step at `level`: one b1 MMA, one of u4 or two of
+  /// u8 for nibbles, or one s8 MMA, whose B is of `grid`. Four words of A, two
+  /// of B, four of C.
   llvm::SmallVector<mlir::Value> mma(hetprec::Grid grid, int8_t level,
                                      mlir::ValueRange a, mlir::ValueRange b,
                                      mlir::ValueRange c);

@@ -183,8 +183,10 @@ static std::optional<Window> getWindow(const Product &product) {
 }
 
 /// Where the codes of `product` lie for the kernel that is asked for.
-static FailureOr<FragmentLayout>
-chooseLayout(const Product &product, GPUKernelKind kernel, bool warpgroups) {
+static FailureOr<FragmentLayout> chooseLayout(const Product &product,
+                                              const ProductOptions &options) {
+  GPUKernelKind kernel = options.kernel;
+  bool warpgroups = options.warpgroups;
   Operation *op = product.op;
   ChannelsAttr channels = product.getChannels();
   int64_t rows = cast<ShapedType>(product.weights.getType()).getDimSize(0);
@@ -204,7 +206,8 @@ chooseLayout(const Product &product, GPUKernelKind kernel, bool warpgroups) {
            << "has " << batch << " rows of activations; gemv takes at most "
            << kMaxGemvBatch;
   int64_t taps = window ? window->getNumTaps() : 1;
-  if (isGemm && channels.getNumChannels(4) * taps > kMaxGemmNibbles)
+  if (isGemm && !options.nibbleMMA &&
+      channels.getNumChannels(4) * taps > kMaxGemmNibbles)
     return op->emitOpError()
            << "has " << channels.getNumChannels(4) * taps
            << " channels of 4 bits, times taps; gemm takes at most "
@@ -236,8 +239,7 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
     packedLayout = PackedLayout::get(
         getChannels(product->requantize.getResult().getType()));
   const PackedLayout *packed = packedLayout ? &*packedLayout : nullptr;
-  FailureOr<FragmentLayout> chosen =
-      chooseLayout(*product, options.kernel, options.warpgroups);
+  FailureOr<FragmentLayout> chosen = chooseLayout(*product, options);
   if (failed(chosen))
     return failure();
   const FragmentLayout &layout = *chosen;
@@ -311,7 +313,7 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
     main.sharedBytes = getGemmSharedBytes(layout, gemm);
     auto [kernelFunc, args] = createKernel(b, loc, main);
     args.relu = product->hasRelu();
-    KernelBuilder k(b, loc);
+    KernelBuilder k(b, loc, options.nibbleMMA);
     emitGemm(k, layout, gemm, args, result, packed);
     mainKernel = kernelFunc;
   } else {
@@ -328,7 +330,7 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
     kernelFunc->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
                         b.getI32IntegerAttr(std::max<int64_t>(
                             1, options.threads / main.blockSize)));
-    KernelBuilder k(b, loc);
+    KernelBuilder k(b, loc, options.nibbleMMA);
     emitGemv(k, layout, gemv, args, result,
              kernelFunc.getWorkgroupAttributions().front());
     mainKernel = kernelFunc;

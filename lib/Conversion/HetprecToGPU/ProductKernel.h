@@ -14,6 +14,7 @@ struct ProductOptions {
   GPUKernelKind kernel;
   int64_t warps, unroll, threads, stages;
   bool warpgroups;
+  bool nibbleMMA;
 };
 
 /// The kernels of a function that is one product, at the builder's place, or

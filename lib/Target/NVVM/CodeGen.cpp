@@ -9,13 +9,15 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "sysmol/Target/Common/EmitLLVM.h"
 #include "sysmol/Target/Common/Failure.h"
+#include "sysmol/Target/NVVM/Limits.h"
 #include "llvm/IR/Module.h"
 
 using namespace sysmol;
 
 llvm::Expected<GPUCode> sysmol::generateGPUCode(mlir::gpu::GPUModuleOp kernels,
                                                 llvm::StringRef chip) {
-  auto machine = makeTargetMachine("nvptx64-nvidia-cuda", chip, "+ptx80",
+  auto machine = makeTargetMachine("nvptx64-nvidia-cuda", chip,
+                                   "+" + findGPUChip(chip)->ptx.str(),
                                    llvm::TargetOptions());
   if (!machine)
     return machine.takeError();

@@ -222,6 +222,13 @@ static llvm::Error parseKernelOptions(const GPUCompileOptions &options,
     return makeError("option warpgroups needs target sm_90a, found " +
                          options.chip,
                      FailureKind::Usage);
+  bool hasNibbles = findGPUChip(options.chip)->hasNibbleMMA;
+  if (!kernels.nibbleMMA.hasValue())
+    kernels.nibbleMMA = hasNibbles;
+  else if (kernels.nibbleMMA && !hasNibbles)
+    return makeError("option nibble-mma needs target sm_80 or sm_89, found " +
+                         options.chip,
+                     FailureKind::Usage);
   return llvm::Error::success();
 }
 

@@ -35,6 +35,7 @@ ASSUMPTIONS = (
     "cuBLAS and for the kernels alike (optimistic for the kernels)",
     "one-bit MMAs do 8 times the products of INT8 (NVIDIA's figure for A100, carried over to the "
     "other cards)",
+    "4-bit MMAs on sm_80 and sm_89 do twice the products of INT8",
     f"mma.sync on sm_90 has {_SYNC_PART:.0%} of the rate of wgmma",
     "L2 gives 5.5 TB/s on H100 and H200, 4.5 on A100, 4 on L40S",
     "the card holds its boost clock; copies, MMAs and loads overlap; all else is free",
@@ -58,6 +59,11 @@ class Card:
     def is_hopper(self) -> bool:
         """Whether ``wgmma`` is what reaches the data sheet's rates."""
         return self.arch == "sm_90"
+
+    @property
+    def int4(self) -> int:
+        """Products of nibbles: where there are no MMAs for them, as bytes."""
+        return self.int8 if self.is_hopper else 2 * self.int8
 
 
 CARDS = {
@@ -95,19 +101,25 @@ def _extent(digits: Digits) -> int:
 
 @dataclass
 class _Work:
-    """Multiply-adds on bits and bytes by each kind of instruction; bytes of all blocks."""
+    """Multiply-adds by each kind of instruction; bytes of all blocks."""
 
     sync_bits: float = 0
+    sync_nibbles: float = 0
     sync_bytes: float = 0
     group_bits: float = 0
+    group_bytes: float = 0
     l2: float = 0
     shared: float = 0
 
 
 def _gemv(segment: Segment, m: int, work: _Work) -> None:
     rows, channels = _extent(segment.weights.row), _extent(segment.weights.k)
-    if segment.weight_bits >= 4:  # of 4 bits also the sums of activations, as one more product
-        work.sync_bytes += (2 if segment.weight_bits == 4 else 1) * rows * 8 * channels
+    if segment.weight_bits == 8:
+        work.sync_bytes += rows * 8 * channels
+        return
+    # Below 8 bits also the sums of activations, as one more product.
+    if segment.weight_bits == 4:
+        work.sync_nibbles += 2 * rows * 8 * channels
         return
     planes = segment.weight_bits
     tiles = 2 if planes == 2 and m > 4 else 1
@@ -127,17 +139,19 @@ def _gemm(segment: Segment, columns: int, by_group: bool, work: _Work) -> None:
     # where a warpgroup's MMA reads the columns once for its 64 rows, at level 2 for each plane.
     if not by_group:
         reads = 8 * (64 + 32)
-    elif bits >= 4:
+    elif bits == 4:
         reads = 8 * (16 + 128)
     else:
-        reads = 128 + 2 * bits * 128
+        reads = 128 + 2 * (bits if bits < 8 else 1) * 128
     work.shared += 2 * stored + blocks * channels * bits / 8 * reads
-    if bits >= 4:
-        work.sync_bytes += products
-    elif by_group:
-        work.group_bits += bits**2 * products
+    if bits == 4:
+        work.sync_nibbles += products
+    elif bits == 8:
+        work.group_bytes += products * by_group
+        work.sync_bytes += products * (not by_group)
     else:
-        work.sync_bits += bits**2 * products
+        work.group_bits += bits**2 * products * by_group
+        work.sync_bits += bits**2 * products * (not by_group)
 
 
 def predict(kernel: Kernel, card: Card) -> Prediction:
@@ -183,7 +197,8 @@ def predict(kernel: Kernel, card: Card) -> Prediction:
     sync = _SYNC_PART if card.is_hopper else 1.0
     tensor = (
         (work.sync_bits / 8 + work.sync_bytes) / (card.int8 * sync)
-        + work.group_bits / 8 / card.int8
+        + work.sync_nibbles / (card.int4 * sync)
+        + (work.group_bits / 8 + work.group_bytes) / card.int8
     ) / cycle
     terms = {
         "memory": sum(buffer.bytes for buffer in kernel.buffers.values())

@@ -1,5 +1,6 @@
 // RUN: sysmol-opt %s --hetprec-plan-to-gpu="warps=4 unroll=4" | FileCheck %s
 // RUN: sysmol-opt %s --hetprec-plan-to-gpu=kernel=gemm | FileCheck %s --check-prefix=GEMM
+// RUN: sysmol-opt %s --hetprec-plan-to-gpu=nibble-mma=1 | FileCheck %s --check-prefix=NIBBLE
 
 #a1 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 2048, 2 x 1024]>
 #w1 = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [1 x 2048, 2 x 1024]>
@@ -60,6 +61,7 @@ func.func @streamed(%x: tensor<1x3072xi8, #a1>, %w: tensor<16x3072xi8, #w1>) -> 
 // CHECK: arith.addf
 // GEMM-LABEL: gpu.func @nibbles(
 // GEMM: nvvm.mma.sync {{.+}}multiplicandAPtxType = #nvvm.mma_type<u8>{{.+}}k = 32
+// NIBBLE: nvvm.mma.sync {{.+}}multiplicandAPtxType = #nvvm.mma_type<u4>{{.+}}k = 64
 func.func @nibbles(%x: tensor<8x100xi8, #a2>, %w: tensor<20x100xi8, #w2>) -> tensor<8x20xf32> {
   %acc = hetprec.matmul %x, %w : tensor<8x100xi8, #a2>, tensor<20x100xi8, #w2> -> tensor<8x20xi32>
   %y = hetprec.to_real %acc multiplier = [0.5] offset = [1.0] : tensor<8x20xi32> to tensor<8x20xf32>

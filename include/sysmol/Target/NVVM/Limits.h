@@ -17,13 +17,18 @@ struct GPUChip {
   /// Most shared memory of a block, in bytes (CUDA programming guide, compute
   /// capabilities).
   int64_t sharedBytes;
+  /// The oldest PTX that has all that its kernels use.
+  llvm::StringLiteral ptx;
+  /// 4-bit MMAs; later chips emulate them.
+  bool hasNibbleMMA;
 };
 
 /// Chips whose MMAs are those that the kernels use, native; newest first.
-inline constexpr GPUChip kGPUChips[] = {{"sm_90a", 227 * 1024},
-                                        {"sm_90", 227 * 1024},
-                                        {"sm_89", 99 * 1024},
-                                        {"sm_80", 163 * 1024}};
+inline constexpr GPUChip kGPUChips[] = {
+    {"sm_90a", 227 * 1024, "ptx84", /*hasNibbleMMA=*/false}, // wgmma of s8, u8
+    {"sm_90", 227 * 1024, "ptx80", /*hasNibbleMMA=*/false},
+    {"sm_89", 99 * 1024, "ptx80", /*hasNibbleMMA=*/true},
+    {"sm_80", 163 * 1024, "ptx80", /*hasNibbleMMA=*/true}};
 
 /// Null: none of ours.
 inline const GPUChip *findGPUChip(llvm::StringRef name) {

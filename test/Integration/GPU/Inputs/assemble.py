@@ -18,18 +18,19 @@ from exact_conv import Conv
 
 MIX, TWO = ((1, 38), (2, 22), (4, 4)), ((2, 256),)
 # Name, rows of activations, rows of weights, segments, options, and the least number of each
-# MMA in the kernel's code. Loops count once: the numbers are those of an unrolled body.
+# MMA in the kernel's code. Loops count once: the numbers are those of an unrolled body. "U4" are
+# MMAs of nibbles: two of bytes where there are none.
 KERNELS = [
     ("gemv", 1, 64, "2 x 16384", "", {"BMMA": 12}),
-    ("gemv", 8, 40, "1 x 700, 2 x 1500, 4 x 300", "warps=4 unroll=4", {"BMMA": 8, "IMMA": 2}),
+    ("gemv", 8, 40, "1 x 700, 2 x 1500, 4 x 300", "warps=4 unroll=4", {"BMMA": 8, "U4": 2}),
     ("gemm", 128, 128, "1 x 8192", "", {"BMMA": 64}),
     ("gemm", 256, 256, "2 x 8192", "", {"BMMA": 128}),
-    ("gemm", 256, 256, "4 x 8192", "", {"IMMA": 128}),
-    ("gemm", 8192, 8192, "1 x 2048, 4 x 2048", "", {"BMMA": 64, "IMMA": 128}),
+    ("gemm", 256, 256, "4 x 8192", "", {"U4": 64}),
+    ("gemm", 8192, 8192, "1 x 2048, 4 x 2048", "", {"BMMA": 64, "U4": 64}),
 ]
 # Convolutions, and the same.
 CONVS = [
-    (Conv((256, 56, 56), MIX, "unsigned", MIX, "unsigned"), {"BMMA": 64, "IMMA": 128}),
+    (Conv((256, 56, 56), MIX, "unsigned", MIX, "unsigned"), {"BMMA": 64, "U4": 64}),
     (Conv((256, 14, 14), TWO, "unsigned", TWO, "unsigned"), {"BMMA": 128}),
     (
         Conv((256, 224, 224), ((8, 3),), "midrise", MIX, "unsigned", (7, 7), (2, 2), (3,) * 4),
@@ -41,6 +42,7 @@ WARPGROUPS = [
     ("gemm", 8192, 8192, "1 x 2048, 2 x 4096, 4 x 2048", "warpgroups=1", {"BGMMA": 12}),
     ("gemm", 200, 200, "1 x 5000", "warpgroups=1", {"BGMMA": 4}),
     ("gemm", 8192, 8192, "2 x 8192", "warpgroups=1", {"BGMMA": 8}),
+    ("gemm", 8192, 8192, "1 x 4096, 8 x 4096", "warpgroups=1", {"BGMMA": 4, "IGMMA": 4}),
 ]
 
 
@@ -109,9 +111,14 @@ def main() -> int:
             code = subprocess.run(
                 [nvdisasm, "-c", cubin], check=True, capture_output=True, text=True
             ).stdout
-            counts = Counter(re.findall(r"\b(BMMA|IMMA|BGMMA)\.", code))
-            line += ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) + ", "
-            few = {name for name, least in case.least.items() if counts[name] < least}
+            counts = Counter(re.findall(r"\b(BMMA|IMMA|BGMMA|IGMMA)\.", code))
+            counts["U4"] = len(re.findall(r"\bIMMA\.16864\.U4\.U4", code))
+            counts["IMMA"] -= counts["U4"]
+            line += ", ".join(f"{name} {count}" for name, count in sorted((+counts).items())) + ", "
+            wanted = Counter(case.least)
+            if case.arch.startswith("sm_90"):
+                wanted["IMMA"] += 2 * wanted.pop("U4", 0)
+            few = {name for name, least in wanted.items() if counts[name] < least}
             if few:
                 line += f"TOO FEW {sorted(few)} of {case.least}, "
                 wrong += 1

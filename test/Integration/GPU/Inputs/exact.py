@@ -39,6 +39,7 @@ class Case:
     segments: tuple[tuple[int, int], ...]  # level, channels
     grid: str
     result: str
+    target: str
     options: str
 
     def source(self) -> str:
@@ -64,7 +65,8 @@ class Case:
 
     def __str__(self) -> str:
         levels = ", ".join(f"{level} x {channels}" for level, channels in self.segments)
-        return f"{self.kind} {self.m}x{self.n} [{levels}] {self.grid} {self.result} {self.options}"
+        product = f"{self.kind} {self.m}x{self.n} [{levels}] {self.grid} {self.result}"
+        return f"{product} {self.target} {self.options}"
 
 
 def cases(seed: int) -> Iterator[Case]:
@@ -75,7 +77,7 @@ def cases(seed: int) -> Iterator[Case]:
         for grid in ("unsigned", "midrise"):
             result = draw.choice(["i32", "f32"])
             for kind in ("gemv", "gemm", "wgmma"):
-                if kind == "wgmma" and not {1, 2} & set(mix):
+                if kind == "wgmma" and set(mix) == {4}:
                     continue  # the same as gemm
                 # Fewer channels than a step, whole steps and more; odd numbers between them.
                 widths = [
@@ -85,12 +87,15 @@ def cases(seed: int) -> Iterator[Case]:
                 n = draw.choice(
                     [1, 16, draw.randint(2, 60)] if kind == "gemv" else [1, 77, 128, 129]
                 )
+                # Level 4 is other instructions on the older ones.
+                target = "sm_90a" if kind == "wgmma" else draw.choice(["sm_80", "sm_89", "sm_90"])
                 if kind == "gemv":
                     options = f"warps={draw.randint(4, 9)} unroll={draw.randint(1, 9)}"
                 else:
-                    options = f"stages={draw.randint(2, 5)}"
+                    options = f"stages={draw.randint(2, 3 if target == 'sm_89' else 5)}"
                     options += " warpgroups=1" if kind == "wgmma" else ""
-                yield Case(kind, m, n, tuple(zip(mix, widths, strict=True)), grid, result, options)
+                segments = tuple(zip(mix, widths, strict=True))
+                yield Case(kind, m, n, segments, grid, result, target, options)
 
 
 def positions(digits: kernel.Digits, extent: int) -> npt.NDArray[np.int64]:
@@ -148,8 +153,8 @@ def check(case: Case, stem: Path, compiler: str, seed: int) -> str:
     """Empty, or what is wrong."""
     source, description = stem.with_suffix(".mlir"), stem.with_suffix(".json")
     source.write_text(case.source())
-    target, kind = ("sm_90a", "gemm") if case.kind == "wgmma" else ("sm_90", case.kind)
-    command = [compiler, str(source), f"--target={target}", "-o", str(description)]
+    kind = "gemm" if case.kind == "wgmma" else case.kind
+    command = [compiler, str(source), f"--target={case.target}", "-o", str(description)]
     command.append(f"--kernel-options=kernel={kind} {case.options}")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -190,7 +191,10 @@ def law(
 def compiled(conv: Conv, stem: Path, compiler: str) -> kernel.Kernel:
     source, description = stem.with_suffix(".mlir"), stem.with_suffix(".json")
     source.write_text(conv.source())
-    command = [compiler, str(source), "--target=sm_90", "-o", str(description)]
+    # Some where nibbles have instructions of their own, and blocks less shared memory.
+    is_newer = "stages=5" in conv.options or crc32(str(conv).encode()) % 2
+    target = "sm_90" if is_newer else "sm_80"
+    command = [compiler, str(source), f"--target={target}", "-o", str(description)]
     command.append(f"--kernel-options={conv.options}")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
