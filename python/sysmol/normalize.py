@@ -22,6 +22,7 @@ Write ``y.add_(z)`` where that matters.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -53,6 +54,7 @@ SOFTMAX = (nn.LogSoftmax, nn.Softmax)
 
 _DROPOUT_CALLS = (functional.dropout, functional.dropout2d)
 _KEEP_VALUES = (nn.Flatten, nn.Identity, *DROPOUTS)
+_CLAMPS = (nn.ReLU, nn.Hardtanh)
 _POOL = ("kernel_size", "stride", "padding")
 
 
@@ -147,7 +149,8 @@ def normalize(graph: fx.GraphModule) -> None:
     ------
     SysmolError
         For an operation in place whose effect another tensor shares, a dropout that is active in
-        evaluation, and a max pool that is read both with and without a ReLU behind it.
+        evaluation, and a max pool that is read both with and without a ReLU behind it, or through
+        different clamps.
     """
     leave_places(graph)
     for module in graph.modules():
@@ -160,7 +163,7 @@ def normalize(graph: fx.GraphModule) -> None:
             graph.graph.erase_node(node)
     _merge_relus(graph)
     for node in list(graph.graph.nodes):
-        if isinstance(module_of(graph, node), (nn.ReLU, nn.Hardtanh)):
+        if isinstance(module_of(graph, node), _CLAMPS):
             _move_up(graph, node)
     graph.graph.lint()
     graph.recompile()
@@ -437,20 +440,52 @@ def _merge_relus(graph: fx.GraphModule) -> None:
     places = {node: place for place, node in enumerate(graph.graph.nodes)}
     for node in list(places):
         module = module_of(graph, node)
-        keeps = isinstance(module, (nn.Flatten, nn.Identity)) and node.all_input_nodes[0] in pooled
+        keeps = isinstance(module, _KEEP_VALUES) and node.all_input_nodes[0] in pooled
         if not keeps and not isinstance(module, nn.MaxPool2d):
             continue
         pooled.add(node)
         first: dict[Any, fx.Node] = {}
         for user in sorted(node.users, key=places.__getitem__):
-            relu = module_of(graph, user)
-            if not isinstance(relu, (nn.ReLU, nn.Hardtanh)):
+            if not isinstance(module_of(graph, user), _CLAMPS):
                 continue
-            ends = (relu.min_val, relu.max_val) if isinstance(relu, nn.Hardtanh) else None
-            kept = first.setdefault(ends, user)
+            kept = first.setdefault(_ends_of(graph, user), user)
             if kept is not user:
                 user.replace_all_uses_with(kept)
                 graph.graph.erase_node(user)
+
+
+def _ends_of(graph: fx.GraphModule, clamp: fx.Node) -> tuple[float, float]:
+    module = module_of(graph, clamp)
+    return (module.min_val, module.max_val) if isinstance(module, nn.Hardtanh) else (0.0, math.inf)
+
+
+def _clamps_behind(graph: fx.GraphModule, node: fx.Node) -> list[fx.Node | None]:
+    """The clamps through which ``node`` is read, None for each reading without one."""
+    found: list[fx.Node | None] = []
+    for user in node.users:
+        module = module_of(graph, user)
+        if isinstance(module, (nn.MaxPool2d, *_KEEP_VALUES)):
+            found += _clamps_behind(graph, user)
+        else:
+            found.append(user if isinstance(module, _CLAMPS) else None)
+    return found
+
+
+def _shared_fault(graph: fx.GraphModule, shared: fx.Node, clamp: fx.Node) -> str:
+    """Why ``clamp`` cannot move in front of ``shared``, which others read, too."""
+    behind = _clamps_behind(graph, shared)
+    clamps = [other for other in behind if other is not None]
+    if len(clamps) < len(behind):
+        return (
+            f"'{shared.name}' is read with and without the ReLU '{clamp.name}' behind it: put the "
+            "ReLU in front of the max pool"
+        )
+    how = "different" if len({_ends_of(graph, other) for other in clamps}) > 1 else "several"
+    names = " and ".join(f"'{other.name}'" for other in clamps)
+    return (
+        f"'{shared.name}' is read through {how} clamps, {names}: give each a max pool of its own, "
+        "behind it"
+    )
 
 
 def _move_up(graph: fx.GraphModule, node: fx.Node) -> None:
@@ -469,10 +504,7 @@ def _move_up(graph: fx.GraphModule, node: fx.Node) -> None:
             pooled |= isinstance(module_of(graph, up), nn.MaxPool2d)
         up = up.all_input_nodes[0]
     if pooled and shared is not None:
-        raise SysmolError(
-            f"'{shared.name}' is read with and without the ReLU '{node.name}' behind it: put the "
-            "ReLU in front of the max pool"
-        )
+        raise SysmolError(_shared_fault(graph, shared, node))
     if top is None or shared is not None:
         return
     source = top.all_input_nodes[0]

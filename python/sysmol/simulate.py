@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 from torch.nn import functional
 
+from sysmol.attributes import Attributes
 from sysmol.errors import SysmolError
 from sysmol.fold import BatchNorm, fold
 from sysmol.grids import (
@@ -50,7 +51,8 @@ _EXACT_FLOAT32 = 2**24
 _WEIGHT_TOLERANCE = 1e-3  # HP23, in steps
 _CLIP_TOLERANCE = 1e-6  # HP20, of alpha
 _CARRIER_BITS = 16
-_MOST = 2**24  # of a window's kernel, stride and padding
+_EPSILON = float(np.float32(1e-5))  # ONNX stores the default, too, in binary32
+_ADDED = "is a sum of carriers: a 16-bit Quant must follow it, behind a Relu at most (HP17)"
 _INPUTS = {  # least and most
     "Conv": (2, 3),
     "Gemm": (2, 3),
@@ -99,6 +101,7 @@ class _Integers(_Value):
     """Accumulators, or carriers, and the real operations that wait for a quantizer.
 
     ``unit`` and ``bias`` are doubles, [C] or scalar; ``carrier`` is true for 16-bit carriers.
+    ``added`` is true for the sum of two carriers until a 16-bit ``Quant`` makes it one (HP17).
     ``top`` is the upper end of a Clip, whose lower one is ``relu``. A channel that was flattened
     has ``pixels`` columns.
     """
@@ -106,6 +109,7 @@ class _Integers(_Value):
     unit: Float64
     bias: Float64
     carrier: bool
+    added: bool = False
     norm: BatchNorm | None = None
     relu: bool = False
     top: float | None = None
@@ -139,14 +143,21 @@ class _Target:
 _Step = Callable[[dict[str, Any]], Any]
 
 
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+def _given(names: Sequence[str]) -> int:
+    """How many there are; those left out at the end may have empty names."""
+    return max((i for i, name in enumerate(names, 1) if name), default=0)
 
 
 def _channelwise(array: Float64 | Float32 | Int64, rank: int) -> Any:
     """[C] or scalar to what broadcasts over [N, C, ...] of ``rank`` axes."""
     flat = np.asarray(array)
     return flat.reshape(1, -1, *([1] * (rank - 2))) if flat.ndim else flat
+
+
+def _rounded(reals: Float64) -> Float32:
+    """To binary32; what passes its largest number is infinite."""
+    with np.errstate(over="ignore"):
+        return reals.astype(np.float32)
 
 
 def _finest(bits: Int64, steps: Float64, grid: Grid, where: str, axis: int | None) -> Float64:
@@ -183,11 +194,7 @@ class IntegerNetwork:
         self._values[self.input] = _Image(self._image_shape(inputs[0]), self.input)
         for node in graph.node:
             self._read(node)
-        last = self._values.get(self.output)
-        if not isinstance(last, _Integers) or last.relu:
-            raise SysmolError(f"{name}: output '{self.output}' is not an accumulator (HP18)")
-        self._final = last
-        self._m, self._b = fold(last.unit, np.ones(()), last.bias, last.norm)
+        self._to_reals = self._reals()
 
     @classmethod
     def from_onnx(cls, path: Path | str) -> IntegerNetwork:
@@ -201,7 +208,8 @@ class IntegerNetwork:
     def run(self, x: Float32, batch: int = 16) -> Float32:
         """Logits, binary32 [N, classes], of images ``x``, binary32 [N, C, H, W].
 
-        ``batch`` images at a time, few enough for the processor's cache.
+        ``batch`` images at a time, few enough for the processor's cache. A network that ends with
+        codes gives the reals that they mean.
         """
         x = self._checked(x)
         parts = [self._forward(x[i : i + batch])[1] for i in range(0, len(x), batch)]
@@ -228,10 +236,9 @@ class IntegerNetwork:
         arrays: dict[str, Any] = {self.input: x}
         for name, run in self._steps:
             arrays[name] = run(arrays)
-        acc = arrays[self._final.source]
-        m, b = (_channelwise(v, acc.ndim) for v in (self._m, self._b))
+        result: Float32 = self._to_reals(arrays)
         del arrays[self.input]
-        return arrays, dequantize(acc, m, b)
+        return arrays, result
 
     # Reading -----------------------------------------------------------------------------------
 
@@ -240,6 +247,24 @@ class IntegerNetwork:
         if not dims or any(not d.HasField("dim_value") for d in dims):
             raise SysmolError(f"{self._where}: input '{info.name}' needs a fixed shape [N, C, ...]")
         return tuple(d.dim_value for d in dims)
+
+    def _reals(self) -> _Step:
+        """What makes reals of the output: of accumulators by HP18, of codes by HP3 to HP5."""
+        last, what = self._values.get(self.output), f"{self._where}: output '{self.output}'"
+        if isinstance(last, _Codes):
+            grid, scale, bits = last.grid, last.scale, _channelwise(last.bits, 1 + len(last.shape))
+            return lambda a: _rounded(values(a[last.source], grid, bits, scale))
+        if not isinstance(last, _Integers) or last.relu:
+            raise SysmolError(
+                f"{what} must be codes, or an accumulator or carrier without Relu or Clip (HP18)"
+            )
+        if last.added:
+            raise SysmolError(f"{what} {_ADDED}")
+        m, b = (
+            _channelwise(v, 1 + len(last.shape))
+            for v in fold(last.unit, np.ones(()), last.bias, last.norm)
+        )
+        return lambda a: dequantize(a[last.source], m, b)
 
     def _fail(self, node: onnx.NodeProto, reason: str) -> SysmolError:
         return SysmolError(f"{self._label(node)}: {reason}")
@@ -260,10 +285,16 @@ class IntegerNetwork:
             raise self._fail(node, f"'{name}' is not computed before it")
         return self._values[name]
 
-    def _integers(self, node: onnx.NodeProto, index: int = 0) -> _Integers:
-        value = self._input(node, index)
+    def _attributes(self, node: onnx.NodeProto) -> Attributes:
+        return Attributes(node, functools.partial(self._fail, node))
+
+    def _integers(self, node: onnx.NodeProto, index: int = 0, added: bool = False) -> _Integers:
+        """An accumulator or a carrier; where ``added``, the sum of two carriers, too."""
+        value, name = self._input(node, index), node.input[index]
         if not isinstance(value, _Integers):
-            raise self._fail(node, f"'{node.input[index]}' is neither accumulator nor carrier")
+            raise self._fail(node, f"'{name}' is neither accumulator nor carrier")
+        if value.added and not added:
+            raise self._fail(node, f"'{name}' {_ADDED}")
         return value
 
     def _codes(self, node: onnx.NodeProto) -> _Codes:
@@ -288,12 +319,22 @@ class IntegerNetwork:
             "Flatten": self._flatten,
             "Identity": self._identity,
         }
-        if node.op_type not in readers:
-            raise self._fail(node, "unsupported operator")
+        # Quant alone is QONNX's, whose domain has had several names, none of them ONNX's.
+        standard = node.domain in ("", "ai.onnx")
+        if node.op_type not in readers or (node.op_type == "Quant") is standard:
+            where = "" if standard else f" of domain '{node.domain}'"
+            allowed = ", ".join(name for name in readers if name != "Quant")
+            raise self._fail(
+                node, f"unsupported operator{where}; allowed are Quant (QONNX), {allowed}"
+            )
         least, most = _INPUTS.get(node.op_type, (1, 1))
-        if not least <= len(node.input) <= most or not node.output:
+        inputs, outputs = _given(node.input), _given(node.output)
+        if not least <= inputs <= most or outputs != 1:
             wanted = f"{least}" if least == most else f"{least} to {most}"
-            raise self._fail(node, f"expected {wanted} inputs and an output, has {len(node.input)}")
+            raise self._fail(
+                node, f"expected {wanted} inputs and 1 output, has {inputs} and {outputs}"
+            )
+        self._attributes(node)  # refuses unknown ones, where none is read, too
         readers[node.op_type](node)
 
     def _quant(self, node: onnx.NodeProto) -> None:
@@ -347,10 +388,10 @@ class IntegerNetwork:
     def _target(self, node: onnx.NodeProto) -> _Target:
         """HP21, read backwards."""
         scale, zero, bits = (self._constant(node, name) for name in node.input[1:])
-        attributes = _attributes(node)
-        signed, narrow = attributes.get("signed", 1), attributes.get("narrow", 0)
-        rounding = attributes.get("rounding_mode", b"ROUND").upper()
-        if rounding != b"ROUND" and (rounding != b"HALF_UP" or not zero.any()):
+        attributes = self._attributes(node)
+        signed, narrow = attributes.integer("signed", 1), attributes.integer("narrow", 0)
+        rounding = attributes.text("rounding_mode", "ROUND").upper()
+        if rounding != "ROUND" and (rounding != "HALF_UP" or not zero.any()):
             raise self._fail(node, "rounding_mode must be ROUND, or HALF_UP on the mid-rise grid")
         if narrow and not signed:
             raise self._fail(node, "narrow needs signed = 1 (HP21)")
@@ -417,7 +458,7 @@ class IntegerNetwork:
                 value.shape, value.source, worth, np.zeros(()), carrier=False, flat=value.flat
             )
         else:
-            acc = self._integers(node)
+            acc = self._integers(node, added=True)
         if isinstance(value, _Codes) and not value.flat and len(value.shape) != 3:
             raise self._fail(node, "only codes [N, C, H, W] become carriers (HP17)")
         if acc.flat or acc.top is not None:
@@ -436,25 +477,20 @@ class IntegerNetwork:
         )
 
     def _conv(self, node: onnx.NodeProto) -> None:
-        weight, codes, attributes = self._weight(node), self._codes(node), _attributes(node)
-        groups = attributes.get("group", 1)
+        weight, codes, attributes = self._weight(node), self._codes(node), self._attributes(node)
+        groups = attributes.integer("group", 1)
         kernel = weight.levels.shape[2:]
         if len(kernel) != 2 or len(codes.shape) != 3:
             raise self._fail(node, "only 2-D convolutions are supported")
-        _, strides, pads = self._window(node, kernel)
-        dilations = attributes.get("dilations", [1, 1])
-        if len(dilations) != 2 or min(dilations) < 1 or groups < 1:
-            raise self._fail(node, "dilations and group must be positive")
+        window = attributes.window(kernel)
+        strides, pads, dilations = window.strides, window.pads, window.dilations
+        if groups < 1:
+            raise self._fail(node, "group must be positive")
         out = weight.levels.shape[0]
         if codes.channels != weight.levels.shape[1] * groups or out % groups:
             raise self._fail(node, f"{codes.channels} input channels do not fit the weight")
         scaled, unit_ = self._product(node, weight, codes, groups)
-        sizes = [
-            (codes.shape[1 + i] + pads[i] + pads[i + 2] - dilations[i] * (kernel[i] - 1) - 1)
-            // strides[i]
-            + 1
-            for i in range(2)
-        ]
+        sizes = [window.room(i, codes.shape[1 + i]) // strides[i] + 1 for i in range(2)]
         if min(sizes) < 1:
             raise self._fail(node, "the kernel is larger than the padded image")
         matrix = torch.from_numpy(scaled)
@@ -471,33 +507,13 @@ class IntegerNetwork:
 
         self._accumulator(node, (out, *sizes), unit_, self._bias(node, out), run)
 
-    def _window(
-        self, node: onnx.NodeProto, kernel: Sequence[int]
-    ) -> tuple[list[int], list[int], list[int]]:
-        """Kernel, strides and pads of a window on two axes."""
-        attributes = _attributes(node)
-        strides = attributes.get("strides", [1, 1])
-        pads = attributes.get("pads", [0] * 4)
-        for name, given, length, least in (
-            ("kernel_shape", kernel, 2, 1),
-            ("strides", strides, 2, 1),
-            ("pads", pads, 4, 0),
-        ):
-            whole = isinstance(given, (list, tuple)) and all(isinstance(n, int) for n in given)
-            if not whole or len(given) != length or min(given) < least or max(given) > _MOST:
-                wanted = f"{length} integers from {least} to 2^24"
-                raise self._fail(node, f"{name} must be {wanted}")
-        if attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
-            raise self._fail(node, "auto_pad is not supported: give pads")
-        return list(kernel), list(strides), list(pads)
-
     def _gemm(self, node: onnx.NodeProto) -> None:
-        codes, attributes = self._codes(node), _attributes(node)
-        transposed = node.op_type == "MatMul" or not attributes.get("transB", 0)
+        codes, attributes = self._codes(node), self._attributes(node)
+        transposed = not attributes.integer("transB", 0)
         weight = self._weight(node, transposed)
-        if attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0:
+        if attributes.number("alpha", 1.0) != 1.0 or attributes.number("beta", 1.0) != 1.0:
             raise self._fail(node, "alpha and beta must be 1")
-        if attributes.get("transA", 0) or weight.levels.ndim != 2 or len(codes.shape) != 1:
+        if attributes.integer("transA", 0) or weight.levels.ndim != 2 or len(codes.shape) != 1:
             raise self._fail(node, "expected [N, K] times a 2-D weight")
         if weight.levels.shape[1] != codes.channels:
             raise self._fail(node, f"{codes.channels} inputs do not fit the weight")
@@ -563,23 +579,27 @@ class IntegerNetwork:
     ) -> None:
         output = node.output[0]
         self._steps.append((output, run))
+        # [C] of pools, too: Flatten spreads channels over their pixels.
+        unit_, bias = (np.broadcast_to(v, shape[:1]) for v in (unit_, bias))
         self._values[output] = _Integers(shape, output, unit_, bias, carrier=False)
 
     def _batch_norm(self, node: onnx.NodeProto) -> None:
-        value = self._integers(node)
+        value, attributes = self._integers(node), self._attributes(node)
+        epsilon = attributes.number("epsilon", _EPSILON)
+        if attributes.integer("training_mode", 0):
+            raise self._fail(node, "training_mode must be 0: export the network in evaluation")
         if value.norm is not None or value.relu or value.pixels > 1:
             raise self._fail(node, "batch norm must directly follow a dot product or carrier")
         parts = [self._constant(node, name) for name in node.input[1:5]]
         if any(part.shape != (value.channels,) for part in parts):
             raise self._fail(node, f"parameters are not of {value.channels} channels")
-        epsilon = float(_attributes(node).get("epsilon", 1e-5))
         if (parts[3] + epsilon <= 0).any():
             raise self._fail(node, "a variance is negative")
         norm = BatchNorm(parts[0], parts[1], parts[2], parts[3], epsilon)
         self._values[node.output[0]] = replace(value, norm=norm)
 
     def _relu(self, node: onnx.NodeProto) -> None:
-        self._values[node.output[0]] = replace(self._integers(node), relu=True)
+        self._values[node.output[0]] = replace(self._integers(node, added=True), relu=True)
 
     def _clip(self, node: onnx.NodeProto) -> None:
         value = self._integers(node)
@@ -617,26 +637,28 @@ class IntegerNetwork:
         self._steps.append(
             (output, lambda x: np.clip(x[a.source] + x[b.source], -CARRIER_MAX, CARRIER_MAX))
         )
-        self._values[output] = replace(a, source=output)
+        self._values[output] = replace(a, source=output, added=True)
 
     def _pool(self, node: onnx.NodeProto) -> None:
-        codes, attributes = self._codes(node), _attributes(node)
+        codes, attributes = self._codes(node), self._attributes(node)
         if codes.grid is not Grid.UNSIGNED or len(codes.shape) != 3 or len(set(codes.bits)) != 1:
             raise self._fail(node, "pools read unsigned codes of one precision (HP14)")
-        kernel = strides = list(codes.shape[1:])
-        pads = [0] * 4
         if node.op_type == "AveragePool":
-            kernel, strides, pads = self._window(node, attributes.get("kernel_shape", []))
-            if attributes.get("ceil_mode", 0) or set(attributes.get("dilations", [1])) != {1}:
+            window = attributes.window()
+            if attributes.integer("ceil_mode", 0) or window.dilations != [1, 1]:
                 raise self._fail(node, "ceil_mode and dilations are not supported")
-            if any(pads) and not attributes.get("count_include_pad", 0):
+            if not attributes.integer("count_include_pad", 0) and any(window.pads):
                 raise self._fail(node, "padding must be counted (HP14)")
-        sizes = [
-            (codes.shape[1 + i] + pads[i] + pads[i + 2] - kernel[i]) // strides[i] + 1
-            for i in range(2)
-        ]
+        else:
+            window = attributes.window(codes.shape[1:])
+        kernel, strides, pads = window.kernel, window.strides, window.pads
+        sizes = [window.room(i, codes.shape[1 + i]) // strides[i] + 1 for i in range(2)]
         if min(sizes) < 1:
             raise self._fail(node, "the kernel is larger than the padded image")
+        largest = 2 ** int(codes.bits[0]) - 1
+        if window.taps * largest > _ACCUMULATOR_MAX:
+            bound = window.taps * largest
+            raise self._fail(node, f"the window's sum {bound} exceeds 2^31 - 1 (HP12)")
         ones = torch.ones(codes.channels, 1, *kernel, dtype=torch.float64)
         border = (pads[1], pads[3], pads[0], pads[2])
 
@@ -646,30 +668,28 @@ class IntegerNetwork:
                 acc = functional.conv2d(x, ones, None, strides, groups=codes.channels)
             return np.asarray(acc.to(torch.int64).numpy())
 
-        taps = kernel[0] * kernel[1]
-        unit_ = np.asarray((codes.scale / (2.0 ** int(codes.bits[0]) - 1)) / taps)
+        unit_ = np.asarray((codes.scale / largest) / window.taps)
         self._accumulator(node, (codes.channels, *sizes), unit_, np.zeros(()), run)
 
     def _max_pool(self, node: onnx.NodeProto) -> None:
-        codes, attributes = self._codes(node), _attributes(node)
+        codes, attributes = self._codes(node), self._attributes(node)
         if len(codes.shape) != 3:
             raise self._fail(node, "expected codes [N, C, H, W] (HP25)")
-        kernel, strides, pads = self._window(node, attributes.get("kernel_shape", []))
-        if set(attributes.get("dilations", [1])) != {1} or attributes.get("storage_order", 0):
+        window, ceil = attributes.window(), attributes.integer("ceil_mode", 0)
+        kernel, strides, pads = window.kernel, window.strides, window.pads
+        if attributes.integer("storage_order", 0) or window.dilations != [1, 1]:
             raise self._fail(node, "dilations and storage_order are not supported (HP25)")
-        if len(node.output) != 1:
-            raise self._fail(node, "indices are not supported (HP25)")
         if any(pad >= kernel[i % 2] for i, pad in enumerate(pads)):
             raise self._fail(node, "every pad must be smaller than the kernel (HP25)")
         sizes = []
         for i, size in enumerate(codes.shape[1:]):
-            room = size + pads[i] + pads[i + 2] - kernel[i]
-            if attributes.get("ceil_mode", 0) and -strides[i] < room < 0:
+            room = window.room(i, size)
+            if ceil and -strides[i] < room < 0:
                 room = 0  # one window, which the padding behind grows up to
             if room < 0:
                 raise self._fail(node, "the kernel is larger than the padded image")
             count = room // strides[i] + 1
-            further = attributes.get("ceil_mode", 0) and room % strides[i] != 0
+            further = ceil and room % strides[i] != 0
             # A further window must start inside the image or the padding before it.
             if further and count * strides[i] < size + pads[i]:
                 count += 1
@@ -695,7 +715,7 @@ class IntegerNetwork:
 
     def _flatten(self, node: onnx.NodeProto) -> None:
         value = self._input(node)
-        if _attributes(node).get("axis", 1) != 1 or isinstance(value, _Image):
+        if self._attributes(node).integer("axis", 1) != 1 or isinstance(value, _Image):
             raise self._fail(node, "expected axis 1 of a quantized tensor")
         output, size = node.output[0], int(np.prod(value.shape))
         times = size // value.channels

@@ -57,6 +57,22 @@ def pooled_twice(x: torch.Tensor) -> torch.Tensor:
     return functional.relu(y) + y.relu()
 
 
+class Twice(nn.Module):
+    """Two clamps of what ``first`` makes."""
+
+    def __init__(self, first: nn.Module, one: Way, other: Way) -> None:
+        super().__init__()
+        self.first, self.one, self.other = first, one, other
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x)
+        return self.one(y) + self.other(y)
+
+
+def dropped(kind: type[nn.Module]) -> nn.Module:
+    return nn.Sequential(nn.MaxPool2d(2), kind())
+
+
 @pytest.mark.parametrize(
     ("how", "columns", "kinds"),
     [
@@ -88,6 +104,23 @@ def pooled_twice(x: torch.Tensor) -> torch.Tensor:
         (lambda x: x.contiguous().relu(), None, ["ReLU"]),
         (lambda x: x.view(-1, 256).contiguous(), 256, ["Flatten"]),
         (pooled_twice, None, ["ReLU", "MaxPool2d", "add"]),
+        (
+            Twice(dropped(nn.Dropout), functional.relu, nn.ReLU()),
+            None,
+            ["ReLU", "MaxPool2d", "Dropout", "add"],
+        ),
+        (
+            Twice(nn.Sequential(dropped(nn.Dropout2d), nn.Flatten()), functional.relu, nn.ReLU()),
+            64,
+            ["ReLU", "MaxPool2d", "Dropout2d", "Flatten", "add"],
+        ),
+        (
+            lambda x: (
+                functional.max_pool2d(x.relu(), 2) + functional.max_pool2d(functional.relu6(x), 2)
+            ),
+            None,
+            ["ReLU", "MaxPool2d", "ReLU6", "MaxPool2d", "add"],
+        ),
         (lambda x: torch.flatten(x, 1), 256, ["Flatten"]),
         (lambda x: torch.flatten(x, start_dim=1), 256, ["Flatten"]),
         (lambda x: x.flatten(1), 256, ["Flatten"]),
@@ -233,6 +266,22 @@ def twice(x: torch.Tensor) -> torch.Tensor:
         (lambda x: functional.avg_pool2d(x, 2).relu(), None, "put a ReLU in front of the pool"),
         (lambda x: x.mean((2, 3)), 4, "put a ReLU in front of the pool"),
         (twice, None, "with and without the ReLU"),
+        (
+            Twice(dropped(nn.Identity), functional.relu, lambda x: x.relu() + x),
+            None,
+            "with and without the ReLU",
+        ),
+        (
+            Twice(nn.MaxPool2d(2), functional.relu, functional.relu6),
+            None,
+            "'how_first' is read through different clamps, 'relu' and 'relu6': give each a max "
+            "pool of its own, behind it",
+        ),
+        (
+            Twice(nn.MaxPool2d(2), lambda x: x.flatten(1).relu(), lambda x: x.flatten(1).relu()),
+            16,
+            "'how_first' is read through several clamps, 'relu' and 'relu_1': give each",
+        ),
         (nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(4)), None, "put it in front"),
         (nn.Sequential(nn.ReLU(), nn.BatchNorm2d(4)), None, "put it in front"),
         (nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64)), 64, "straight behind a Linear"),

@@ -80,6 +80,7 @@ class Builder:
         return self.quant(x, name, delta, 0.0, 16.0, signed=1)
 
     def norm(self, x: str, name: str, channels: int, **attributes: Any) -> str:
+        """With ``epsilon=None`` the node has none."""
         parts = [
             self.constant(f"{name}.{part}", [value] * channels)
             for part, value in (("g", 2.0), ("b", 1.0), ("m", 0.5), ("v", 0.25))

@@ -150,3 +150,23 @@ def biases() -> onnx.ModelProto:
     b.add("MatMul", [flat, b.quant("v", "vq", 2.0 ** (2 - p), 2 ** (p - 1) - 0.5, p)], "mul")
     b.add("Add", ["mul", b.constant("last", [0.25])], "logits")
     return b.model()
+
+
+@valid
+def norm_without_epsilon() -> onnx.ModelProto:
+    """Variances so small that the binary32 and the double value of 1e-5 give other multipliers."""
+    b = begin([8, 8, 8])
+    b.add("Conv", ["x", b.symmetric("w", np.arange(-96, 96).reshape(64, 3, 1, 1) // 2)], "conv")
+    b.constant("norm.v", np.linspace(5e-7, 2e-6, 64))
+    b.norm("conv", "norm", 64, epsilon=None)
+    return b.model()
+
+
+@valid
+def pool_of_biased_pixels() -> onnx.ModelProto:
+    """One number added to the sums of a pool, which are flattened: a bias of every pixel."""
+    b = begin([4, 4, 4])
+    b.add("AveragePool", ["x"], "pool", kernel_shape=[2, 2], strides=[2, 2])
+    flat = b.add("Flatten", [b.add("Add", ["pool", b.constant("bias", 0.25)], "sum")], "flat")
+    b.activation(flat, "y", [2] * 4 + [4] * 4 + [1] * 4, rank=2)
+    return b.model()

@@ -1,0 +1,382 @@
+"""The simulation takes, computes and refuses what the compiler does, on hand-written models."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from native import needs_native, targets_here
+
+from sysmol import IntegerNetwork, SysmolError
+from sysmol.grids import Grid, quantize, values
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Target" / "ONNX"))
+import valid_models  # noqa: F401 (fills CASES)
+from models import CASES, QONNX, Builder, begin, conv
+
+Change = Callable[[Builder], object]
+VALID = CASES["valid"]
+# With BipolarQuant, and with Constant and Reshape: for the compiler alone.
+COMPILER_ONLY = {"bipolar", "odds_and_ends"}
+
+
+def images(model: onnx.ModelProto) -> np.ndarray:
+    """Three, of reals on both sides of all grids."""
+    shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+    return np.random.default_rng(0).normal(0.8, 1.5, (3, *shape)).astype(np.float32)
+
+
+def simulated(model: onnx.ModelProto) -> IntegerNetwork:
+    return IntegerNetwork(model, "test")
+
+
+def saved(model: onnx.ModelProto, folder: Path) -> Path:
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def assert_as_reference(model: onnx.ModelProto, folder: Path) -> None:
+    """The simulation gives the bits of the C++ reference."""
+    from sysmol.compile import reference
+
+    x = images(model)
+    found = simulated(model).run(x)
+    expected = reference(saved(model, folder), x)
+    assert len(np.unique(found)) > 1
+    assert (found.reshape(len(x), -1).view(np.uint32) == expected.view(np.uint32)).all()
+
+
+# What is computed -------------------------------------------------------------------------------
+
+
+@needs_native
+@pytest.mark.parametrize("name", sorted(set(VALID) - COMPILER_ONLY))
+def test_models_give_the_bits_of_the_reference(name: str, tmp_path: Path) -> None:
+    assert_as_reference(VALID[name](), tmp_path)
+
+
+@needs_native
+@pytest.mark.parametrize("name", ["norm_without_epsilon", "pool_of_biased_pixels"])
+def test_models_give_the_bits_of_compiled_code(name: str, tmp_path: Path) -> None:
+    from sysmol import check
+    from sysmol.compile import targets
+
+    model = VALID[name]()
+    path, one = saved(model, tmp_path), targets_here(targets())[:1]
+    found = list(check.compare(path, images(model), targets=one, threads=[1]))
+    assert len(found) == 1 and found[0].equal
+
+
+def test_a_missing_epsilon_is_onnx_s_in_binary32() -> None:
+    model = VALID["norm_without_epsilon"]()
+    assert not [a for node in model.graph.node for a in node.attribute if a.name == "epsilon"]
+    network, x = simulated(model), images(model)
+    acc = network.trace(x)["conv"]
+    with_double, with_single = (
+        2.0 / np.sqrt(np.linspace(5e-7, 2e-6, 64).astype(np.float32).astype(float) + epsilon)
+        for epsilon in (1e-5, float(np.float32(1e-5)))
+    )
+    unit = 1.0 * (float(np.float32(3 / 255)) * 255) / 16320
+    m, other = (np.float32(unit * s) for s in (with_single, with_double))
+    assert (m != other).any()
+    m, b = (v.reshape(1, -1, 1, 1) for v in (m, np.float32(1 + (0 - 0.5) * with_single)))
+    assert (network.run(x) == (acc.astype(np.float32) * m).astype(np.float32) + b).all()
+
+
+def test_a_number_added_to_a_pool_is_a_bias_of_every_pixel() -> None:
+    builder = begin([4, 4, 4])
+    builder.add("AveragePool", ["x"], "pool", kernel_shape=[2, 2], strides=[2, 2])
+    builder.add("Add", ["pool", builder.constant("bias", 0.25)], "sum")
+    builder.add("Flatten", ["sum"], "flat")
+    network, x = simulated(builder.model()), images(builder.model())
+    sums = network.trace(x)["pool"].astype(np.float32)
+    m = np.float32(float(np.float32(3 / 15)) / 4)
+    assert (network.run(x) == (sums * m + np.float32(0.25)).reshape(3, 12)).all()
+    # The same behind a quantizer of the pixels.
+    network = simulated(VALID["pool_of_biased_pixels"]())
+    bits = np.repeat([2, 4, 1], 4)
+    reals = np.maximum(sums * m + np.float32(0.25), 0).reshape(3, 12)
+    error = np.abs(network.run(x) - np.minimum(reals, 3))
+    assert (error <= 3 / (2.0**bits - 1) / 2 * (1 + 1e-6)).all()
+
+
+ENDS = [(grid, bits) for grid in Grid for bits in ([4, 1, 2], [8, 8, 8], [8, 2, 4])]
+
+
+def pooled_codes(grid: Grid, bits: list[int], flat: bool) -> onnx.ModelProto:
+    """A network that ends with the codes of a max pool."""
+    builder, p = Builder(), np.reshape(bits, (1, 3, 1, 1)).astype(float)
+    if grid is Grid.UNSIGNED:
+        builder.activation("image", "x", bits)
+    else:
+        zero = np.where(p == 8, 128, 2 ** (p - 1) - 0.5)
+        builder.quant("image", "x", 1.5 * 2 ** (2 - p), zero, p)
+    builder.add("MaxPool", ["x"], "pool", kernel_shape=[2, 2], strides=[1, 2])
+    if flat:
+        builder.add("Flatten", ["pool"], "flat")
+    return builder.model()
+
+
+@pytest.mark.parametrize(("grid", "bits"), ENDS)
+@pytest.mark.parametrize("flat", [False, True])
+def test_codes_at_the_end_become_reals(grid: Grid, bits: list[int], flat: bool) -> None:
+    model = pooled_codes(grid, bits, flat)
+    x = images(model)
+    most, p = 2.0 ** max(bits) - 1, np.reshape(bits, (1, 3, 1, 1))
+    scale = 1.5 if grid is Grid.MIDRISE else float(np.float32(3 / most)) * most  # HP22
+    k = quantize(x, grid, p, scale)
+    codes = np.maximum.reduce([k[:, :, r : r + 3, c : c + 3 : 2] for r in (0, 1) for c in (0, 1)])
+    expected = values(codes, grid, p, scale).astype(np.float32)
+    found = simulated(model).run(x)
+    assert found.dtype == np.float32 and found.shape == ((3, 18) if flat else (3, 3, 3, 2))
+    assert (found.reshape(expected.shape) == expected).all()
+
+
+@needs_native
+@pytest.mark.parametrize(("grid", "bits"), ENDS)
+@pytest.mark.parametrize("flat", [False, True])
+def test_codes_at_the_end_are_those_of_the_reference(
+    grid: Grid, bits: list[int], flat: bool, tmp_path: Path
+) -> None:
+    assert_as_reference(pooled_codes(grid, bits, flat), tmp_path)
+
+
+# What is refused --------------------------------------------------------------------------------
+
+
+def residual(change: Change) -> Builder:
+    """A sum of two carriers, ``s``, and what ``change`` puts behind it."""
+    builder = begin([4, 4, 4])
+    w = builder.weight("w", (3, 3, 1, 1), [4, 4, 4])
+    carriers = [builder.carrier(builder.add("Conv", ["x", w], f"y{i}"), f"c{i}") for i in (0, 1)]
+    builder.add("Add", carriers, "s")
+    change(builder)
+    return builder
+
+
+def clip(builder: Builder) -> str:
+    return builder.add("Clip", ["s", builder.constant("l", 0.0), builder.constant("h", 6.0)], "z")
+
+
+def relu(change: Change) -> Change:
+    """With a Relu in front."""
+
+    def changed(builder: Builder) -> None:
+        builder.add("Relu", ["s"], "r")
+        first = len(builder.nodes)
+        change(builder)
+        for node in builder.nodes[first:]:
+            node.input[:] = ["r" if name == "s" else name for name in node.input]
+
+    return changed
+
+
+def pool(op: str = "MaxPool", **attributes: object) -> Builder:
+    builder = begin([4, 4, 4])
+    builder.add(op, ["x"], "y", **{"kernel_shape": [2, 2], **attributes})
+    return builder
+
+
+def gemm(op: str = "Gemm", **attributes: object) -> Builder:
+    builder = Builder(("N", 3))
+    builder.activation("image", "x", [8, 8, 8], rank=2)
+    builder.add(op, ["x", builder.symmetric("w", np.eye(3))], "y", **attributes)
+    return builder
+
+
+def behind_conv(op: str, **attributes: object) -> Builder:
+    builder = conv()
+    builder.add(op, ["conv"], "y", **attributes)
+    return builder
+
+
+def norm(**attributes: object) -> Builder:
+    builder = conv()
+    builder.norm("conv", "y", 2, **attributes)
+    return builder
+
+
+def quantized(**attributes: object) -> Builder:
+    builder = Builder()
+    builder.quant("image", "x", 1.0, 1.5, 2.0, **attributes)
+    return builder
+
+
+def in_domain(builder: Builder, domain: str) -> Builder:
+    """The last node, in another domain."""
+    builder.nodes[-1].domain = domain
+    return builder
+
+
+BEHIND_SUM: dict[str, Change] = {
+    "output": lambda b: None,
+    "codes": lambda b: b.activation("s", "z", [4, 4, 4]),
+    "norm": lambda b: b.norm("s", "z", 3),
+    "clip": clip,
+    "add": lambda b: b.add("Add", ["s", "c0"], "z"),
+    "add a constant": lambda b: b.add("Add", ["s", b.constant("k", 1.0)], "z"),
+    "flatten": lambda b: b.add("Flatten", ["s"], "z"),
+}
+SUM = r"'[sr]' is a sum of carriers: a 16-bit Quant must follow it, behind a Relu at most \(HP17\)"
+TWO = r"must be 2 integers from 1 to 2\^24"
+
+REFUSED: dict[str, tuple[Callable[[], Builder], str]] = {
+    **{f"sum: {what}": (lambda c=c: residual(c), SUM) for what, c in BEHIND_SUM.items()},
+    **{
+        f"sum, relu: {what}": (lambda c=c: residual(relu(c)), SUM)
+        for what, c in BEHIND_SUM.items()
+        if what != "output"
+    },
+    "sum, relu: output": (
+        lambda: residual(lambda b: b.add("Relu", ["s"], "r")),
+        "output 'r' must be codes, or an accumulator or carrier without Relu or Clip",
+    ),
+    "window of 2^31": (
+        lambda: pool(
+            "AveragePool",
+            kernel_shape=[16384, 8739],
+            pads=[8192, 8192, 8192, 8192],
+            strides=[9, 9],
+            count_include_pad=1,
+        ),
+        r"the window's sum 2147696640 exceeds 2\^31 - 1 \(HP12\)",
+    ),
+    "MaxPool: dilations = 1": (lambda: pool(dilations=1), f"dilations {TWO}"),
+    "MaxPool: dilations of 3": (lambda: pool(dilations=[1, 1, 1]), f"dilations {TWO}"),
+    "MaxPool: ceil_mode text": (lambda: pool(ceil_mode="no"), "ceil_mode must be an integer"),
+    "MaxPool: ceil_mode real": (lambda: pool(ceil_mode=0.0), "ceil_mode must be an integer"),
+    "MaxPool: storage_order": (lambda: pool(storage_order="0"), "storage_order must be an integer"),
+    "MaxPool: auto_pad": (lambda: pool(auto_pad=1), "auto_pad must be a string"),
+    "MaxPool: unknown": (
+        lambda: pool(count_include_pad=1),
+        "attribute 'count_include_pad' is not supported; allowed are auto_pad, ceil_mode",
+    ),
+    "AveragePool: dilations = 1": (lambda: pool("AveragePool", dilations=1), f"dilations {TWO}"),
+    "AveragePool: dilations of 3": (
+        lambda: pool("AveragePool", dilations=[1, 1, 1]),
+        f"dilations {TWO}",
+    ),
+    "AveragePool: ceil_mode": (
+        lambda: pool("AveragePool", ceil_mode=0.0),
+        "ceil_mode must be an integer",
+    ),
+    "AveragePool: count_include_pad": (
+        lambda: pool("AveragePool", count_include_pad=1.0),
+        "count_include_pad must be an integer",
+    ),
+    "AveragePool: unknown": (lambda: pool("AveragePool", storage_order=0), "'storage_order' is"),
+    "GlobalAveragePool: unknown": (lambda: pool("GlobalAveragePool"), "allowed are none"),
+    "Conv: dilations = 1": (lambda: conv(dilations=1), f"dilations {TWO}"),
+    "Conv: dilations of 3": (lambda: conv(dilations=[1, 1, 1]), f"dilations {TWO}"),
+    "Conv: dilations text": (lambda: conv(dilations="11"), f"dilations {TWO}"),
+    "Conv: group": (lambda: conv(group=1.0), "group must be an integer"),
+    "Conv: kernel_shape": (
+        lambda: conv(kernel_shape=[2, 3]),
+        r"kernel_shape is \[2, 3\], the weight's is \[3, 3\]",
+    ),
+    "Conv: unknown": (lambda: conv(padding=[0] * 4), "attribute 'padding' is not supported"),
+    "Gemm: alpha": (lambda: gemm(alpha=1), "alpha must be a finite number"),
+    "Gemm: beta": (lambda: gemm(beta=float("nan")), "beta must be a finite number"),
+    "Gemm: transB": (lambda: gemm(transB=0.0), "transB must be an integer"),
+    "Gemm: transA": (lambda: gemm(transA=[0]), "transA must be an integer"),
+    "MatMul: unknown": (lambda: gemm("MatMul", transB=0), "'transB' is not supported; allowed"),
+    "norm: epsilon": (lambda: norm(epsilon="0.1"), "epsilon must be a finite number"),
+    "norm: infinite": (lambda: norm(epsilon=float("inf")), "epsilon must be a finite number"),
+    "norm: training": (lambda: norm(training_mode=1), "training_mode must be 0: export"),
+    "norm: training_mode": (lambda: norm(training_mode="0"), "training_mode must be an integer"),
+    "norm: unknown": (lambda: norm(spatial=1), "'spatial' is not supported; allowed are epsilon"),
+    "Relu: unknown": (lambda: behind_conv("Relu", alpha=0.0), "'alpha' is not supported; allowed"),
+    "Flatten: axis": (lambda: behind_conv("Flatten", axis=1.0), "axis must be an integer"),
+    "Flatten: unknown": (lambda: behind_conv("Flatten", end=1), "'end' is not supported"),
+    "Quant: rounding_mode": (
+        lambda: quantized(rounding_mode=1),
+        "rounding_mode must be a string",
+    ),
+    "Quant: signed": (lambda: quantized(signed=0.0), "signed must be an integer"),
+    "Quant: narrow": (lambda: quantized(narrow="0"), "narrow must be an integer"),
+    "Quant: unknown": (lambda: quantized(axis=1), "'axis' is not supported; allowed are narrow"),
+    "domain: MaxPool": (
+        lambda: in_domain(pool(), QONNX),
+        f"unsupported operator of domain '{re.escape(QONNX)}'; allowed are Quant \\(QONNX\\), Conv",
+    ),
+    "domain: Identity": (
+        lambda: in_domain(behind_conv("Identity"), QONNX),
+        "unsupported operator of domain",
+    ),
+    "domain: Quant": (lambda: in_domain(quantized(), ""), "unsupported operator; allowed are"),
+    "domain: Quant of ai.onnx": (
+        lambda: in_domain(quantized(), "ai.onnx"),
+        "unsupported operator; allowed are",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_the_compiler_refuses_is_refused(what: str) -> None:
+    make, reason = REFUSED[what]
+    with pytest.raises(SysmolError, match=reason) as caught:
+        simulated(make().model())
+    assert "\n" not in str(caught.value) and str(caught.value).startswith("test: ")
+
+
+@needs_native
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_refused_is_so_by_the_compiler_too(what: str, tmp_path: Path) -> None:
+    import sysmol
+
+    with pytest.raises(SysmolError):
+        sysmol.compile(
+            REFUSED[what][0]().model(), tmp_path / "net.mlir", emit="mlir", phase="model"
+        )
+
+
+TAKEN: dict[str, Callable[[], Builder]] = {
+    "sum: carrier": lambda: residual(lambda b: b.carrier("s", "z")),
+    "sum, relu: carrier": lambda: residual(relu(lambda b: b.carrier("s", "z"))),
+    "sum, identity: carrier": lambda: residual(
+        lambda b: b.carrier(b.add("Relu", [b.add("Identity", ["s"], "i")], "r"), "z")
+    ),
+    "Identity: unknown": lambda: behind_conv("Identity", alpha=1.0),
+    "AveragePool: ones": lambda: pool("AveragePool", dilations=[1, 1], ceil_mode=0),
+    "Conv: kernel_shape": lambda: conv(kernel_shape=[3, 3], auto_pad="NOTSET"),
+    "norm: momentum": lambda: norm(momentum=0.9, training_mode=0),
+    "Quant: rounding_mode": lambda: quantized(rounding_mode="half_up"),
+    "domain: ai.onnx": lambda: in_domain(pool(), "ai.onnx"),
+}
+
+
+@pytest.mark.parametrize("what", TAKEN)
+def test_what_the_compiler_takes_is_taken(what: str) -> None:
+    model = TAKEN[what]().model()
+    assert np.isfinite(simulated(model).run(images(model))).all()
+
+
+@needs_native
+@pytest.mark.parametrize("what", TAKEN)
+def test_what_is_taken_gives_the_bits_of_the_reference(what: str, tmp_path: Path) -> None:
+    assert_as_reference(TAKEN[what]().model(), tmp_path)
+
+
+def test_windows_may_sum_to_the_largest_accumulator() -> None:
+    builder = Builder(("N", 1, 8421505, 1))
+    builder.activation("image", "x", [8])
+    builder.add("AveragePool", ["x"], "y", kernel_shape=[8421504, 1])
+    simulated(builder.model())
+    builder.nodes[-1].attribute[0].ints[0] += 1
+    with pytest.raises(SysmolError, match="sum 2147483775 exceeds"):
+        simulated(builder.model())
+
+
+def test_an_optional_output_may_have_no_name() -> None:
+    builder = pool()
+    builder.nodes[-1].output.append("")
+    simulated(builder.model())
+    builder.nodes[-1].output[1] = "indices"
+    with pytest.raises(SysmolError, match="expected 1 inputs and 1 output, has 1 and 2"):
+        simulated(builder.model())
