@@ -99,7 +99,7 @@ def cases() -> Iterator[Case | Conv]:
     mix = ((1, 1100), (2, 1500), (4, 600))
     yield Case("00_check_gemv", 3, 40, mix, "kernel=gemv")
     yield Case("00_check_gemm", 130, 256, mix, "kernel=gemm")
-    for level in (1, 2):
+    for level in (1, 2, 8):
         yield Case(
             f"00_check_wgmma_{level}bit", 128, 128, ((level, 2048),), "kernel=gemm warpgroups=1"
         )

@@ -87,6 +87,20 @@ PixelLayout PixelLayout::get(ChannelsAttr channels) {
   return layout;
 }
 
+/// A power of two, so that warps share a block evenly.
+static int64_t getBlockRows(FragmentOrder order, int64_t rows) {
+  switch (order) {
+  case FragmentOrder::Streamed:
+    return kFragmentRows;
+  case FragmentOrder::Staged:
+    return std::clamp<int64_t>(llvm::PowerOf2Ceil(rows), kLeastBlockRows,
+                               kBlockRows);
+  case FragmentOrder::Warpgroup: // 64 rows each of two groups
+    return kBlockRows;
+  }
+  llvm_unreachable("unknown order");
+}
+
 FragmentLayout FragmentLayout::get(ChannelsAttr activations,
                                    const Window &window, int64_t rows) {
   FragmentLayout layout;
@@ -96,7 +110,8 @@ FragmentLayout FragmentLayout::get(ChannelsAttr activations,
   layout.rows = rows;
   layout.k = activations.getBits().size();
   layout.window = window;
-  layout.paddedRows = llvm::alignTo(rows, kBlockRows);
+  layout.blockRows = getBlockRows(layout.order, rows);
+  layout.paddedRows = llvm::alignTo(rows, layout.blockRows);
   layout.paddedBatch = llvm::alignTo(layout.batch, kBlockColumns);
   PixelLayout pixel = PixelLayout::get(activations);
   layout.pixelWords = pixel.words;
@@ -111,11 +126,11 @@ FragmentLayout FragmentLayout::get(ChannelsAttr activations,
     segment.stages =
         llvm::divideCeil(steps * segment.getNumPlanes(), kStageSteps);
     segment.steps = segment.stages * kStageSteps / segment.getNumPlanes();
-    segment.weightBase = segment.firstStage * kStageWords;
+    segment.weightBase = segment.firstStage * layout.getStageWords();
     layout.stages += segment.stages;
   }
-  layout.weightWords =
-      layout.paddedRows / kBlockRows * layout.stages * kStageWords;
+  layout.weightWords = layout.paddedRows / layout.blockRows * layout.stages *
+                       layout.getStageWords();
   layout.activationWords = window.getNumPixels() * layout.pixelWords;
   return layout;
 }
@@ -131,8 +146,8 @@ FragmentLayout FragmentLayout::get(FragmentOrder order,
   layout.batch = batch;
   layout.rows = rows;
   layout.k = activations.getBits().size();
-  layout.paddedRows =
-      llvm::alignTo(rows, isStaged ? kBlockRows : kFragmentRows);
+  layout.blockRows = getBlockRows(order, rows);
+  layout.paddedRows = llvm::alignTo(rows, layout.blockRows);
   layout.paddedBatch = isStaged ? llvm::alignTo(batch, kBlockColumns) : batch;
   layout.weightWords = layout.activationWords = layout.stages = 0;
   int8_t finest = activations.getFinestLevel();
@@ -150,7 +165,7 @@ FragmentLayout FragmentLayout::get(FragmentOrder order,
           llvm::divideCeil(segment.steps * segment.getNumPlanes(), kStageSteps);
       segment.steps = segment.stages * kStageSteps / segment.getNumPlanes();
       layout.stages += segment.stages;
-      segment.weightBase = segment.firstStage * kStageWords;
+      segment.weightBase = segment.firstStage * layout.getStageWords();
       segment.activationBase = segment.firstStage * kStageSteps * kStepWords;
     } else {
       segment.weightBase = layout.weightWords;
@@ -200,13 +215,13 @@ CodePlaces FragmentLayout::getWeightPlaces(const FragmentSegment &s) const {
     std::swap(word, quad);
   places.row = {{8, 4 * 128},
                 {2, 32},
-                {kBlockRows / kFragmentRows, kStageSteps * fragment},
-                {paddedRows / kBlockRows, stages * kStageWords * 32}};
+                {blockRows / kFragmentRows, kStageSteps * fragment},
+                {paddedRows / blockRows, stages * getStageWords() * 32}};
   places.k = {{32 / field, field},
               word,
               quad,
               {kStageSteps / planes, planes * fragment},
-              {s.stages, kStageWords * 32}};
+              {s.stages, getStageWords() * 32}};
   return places;
 }
 

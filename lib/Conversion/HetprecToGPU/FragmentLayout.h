@@ -34,11 +34,10 @@ inline constexpr int64_t kFragmentRows = 16, kFragmentColumns = 8;
 inline constexpr int64_t kFragmentWords = 128;
 
 /// Of a gemm: rows of weights and of activations of a block, and the steps (of
-/// one plane each) that lie in shared memory together.
+/// one plane each) that lie in shared memory together. Products of few rows
+/// have smaller blocks, but no smaller than these.
 inline constexpr int64_t kBlockRows = 128, kBlockColumns = 128, kStageSteps = 4;
-/// 32-bit words of a stage of weights: of all rows of a block.
-inline constexpr int64_t kStageWords =
-    kBlockRows / kFragmentRows * kStageSteps * kFragmentWords;
+inline constexpr int64_t kLeastBlockRows = 32;
 
 enum class FragmentOrder {
   Streamed, ///< a segment after the other
@@ -102,7 +101,8 @@ struct FragmentSegment {
 
 /// Pixels of a tensor: the words of one, and where its segments are in it. A
 /// kernel's block of `kBlockRows` rows writes their channels into words of its
-/// own, so a segment's channels are in pieces, each in whole words.
+/// own, so a segment's channels are in pieces, each in whole words. (A smaller
+/// block has all channels.)
 struct PixelLayout {
   llvm::SmallVector<FragmentSegment, 3> segments;
   int64_t words;
@@ -147,6 +147,8 @@ struct FragmentLayout {
   int64_t batch, rows, k;
   std::optional<Window> window;
   int64_t pixelWords; ///< with a window: 32-bit words of a pixel
+  /// Rows of weights that a block of the kernel computes.
+  int64_t blockRows;
   /// `rows` and `batch` padded to whole tiles of the kernel.
   int64_t paddedRows, paddedBatch;
   llvm::SmallVector<FragmentSegment, 3> segments;
@@ -160,6 +162,10 @@ struct FragmentLayout {
   /// The same of a convolution, staged.
   static FragmentLayout get(hetprec::ChannelsAttr activations,
                             const Window &window, int64_t rows);
+  /// Staged: 32-bit words of a stage of weights, of all rows of a block.
+  int64_t getStageWords() const {
+    return blockRows / kFragmentRows * kStageSteps * kFragmentWords;
+  }
   /// Mid-rise activations leave over a number a row (see FragmentLayout.cpp).
   bool hasRowBias() const { return grid == hetprec::Grid::Midrise; }
   /// Bit positions of the codes of a segment.

@@ -1,14 +1,14 @@
 //===- GemmKernel.cpp - Products in tiles of shared memory ----------------===//
 //
-// A block of eight warps computes 128 rows of weights times 128 of activations;
-// a warp 64 times 32. Stages of four steps flow through shared memory, all
-// segments in one pipeline. Every product ends in registers: segments go from
-// coarse to fine, and what is summed is multiplied by the ratio of their
-// product counts in between, so that one set of accumulators serves all. Level
-// 2 has three while it lasts, for the plane pairs that count 1, 2 and 4; level
-// 4 has two, for low nibbles and for high ones, which count 16 times where one
-// operand is not shifted, unless there are MMAs of nibbles. Level 8 is of
-// signed bytes.
+// A block of eight warps, two by four, computes 128 rows of weights times 128
+// of activations, or fewer rows of weights where there are no more. Stages of
+// four steps flow through shared memory, all segments in one pipeline. Every
+// product ends in registers: segments go from coarse to fine, and what is
+// summed is multiplied by the ratio of their product counts in between, so that
+// one set of accumulators serves all. Level 2 has three while it lasts, for the
+// plane pairs that count 1, 2 and 4; level 4 has two, for low nibbles and for
+// high ones, which count 16 times where one operand is not shifted, unless
+// there are MMAs of nibbles. Level 8 is of signed bytes.
 //
 // A convolution is the same product: its activations come into the stages from
 // wherever their windows are in the image (WindowCopies.h).
@@ -29,23 +29,28 @@ using namespace mlir;
 using namespace sysmol;
 using namespace sysmol::hetprec;
 
-/// Fragments of a warp's tile.
-static constexpr int64_t kTiles = 16;
+/// Warps that share the rows of a block.
+static constexpr int64_t kWarpRows = 2;
 /// In shared memory one step of all columns, and 32 bytes so that the copies of
 /// neighbouring steps fall into different banks.
 static constexpr int64_t kStepStride = kBlockColumns * kStepWords + 8;
 /// For wgmma a step's left and right halves (16 bytes a column) lie apart, in
 /// core matrices of eight columns; again 16 bytes more than a power of two.
 static constexpr int64_t kHalfStride = kStepStride / 2;
-static constexpr int64_t kSlotWords = kStageWords + kStageSteps * kStepStride;
 
 int64_t sysmol::getGemmGridSize(const FragmentLayout &layout) {
-  return layout.paddedRows / kBlockRows * (layout.paddedBatch / kBlockColumns);
+  return layout.paddedRows / layout.blockRows *
+         (layout.paddedBatch / kBlockColumns);
+}
+
+/// Of a stage in shared memory: weights, then activations.
+static int64_t getSlotWords(const FragmentLayout &layout) {
+  return layout.getStageWords() + kStageSteps * kStepStride;
 }
 
 static int64_t getSharedWords(const FragmentLayout &layout,
                               const GemmOptions &options) {
-  return options.stages * kSlotWords +
+  return options.stages * getSlotWords(layout) +
          (layout.window ? WindowCopies::kTableWords : 0);
 }
 
@@ -98,8 +103,11 @@ private:
   const FragmentLayout &layout;
   const GemmOptions &options;
   const KernelArguments &args;
-  /// A warp's tile: 64 x 32, or 16 x 128 as a warpgroup's MMA has it.
+  int64_t stageWords, slotWords;
+  /// A warp's tile, in fragments: of 128 rows 64 x 32, or 16 x 128 as a
+  /// warpgroup's MMA has it.
   int64_t rowTiles, columnTiles;
+  int64_t getNumTiles() const { return rowTiles * columnTiles; }
   Value thread, rowBlock, columnBlock, warpRow, warpColumn, group, place, lane;
   Value shared, rawShared;
   std::optional<WindowCopies> windows;
@@ -110,18 +118,21 @@ private:
 Gemm::Gemm(KernelBuilder &k, const FragmentLayout &layout,
            const GemmOptions &options, const KernelArguments &args)
     : k(k), layout(layout), options(options), args(args),
-      rowTiles(options.warpgroups ? 1 : 4),
+      stageWords(layout.getStageWords()), slotWords(getSlotWords(layout)),
+      rowTiles(options.warpgroups
+                   ? 1
+                   : layout.blockRows / kWarpRows / kFragmentRows),
       columnTiles(options.warpgroups ? 16 : 4) {
   thread = gpu::ThreadIdOp::create(k.b, k.loc, gpu::Dimension::x);
   Value block = gpu::BlockIdOp::create(k.b, k.loc, gpu::Dimension::x);
-  int64_t rowBlocks = layout.paddedRows / kBlockRows;
+  int64_t rowBlocks = layout.paddedRows / layout.blockRows;
   rowBlock = k.rem(block, rowBlocks);
   columnBlock = k.div(block, rowBlocks);
   Value warp = k.div(thread, 32);
   lane = k.rem(thread, 32);
   group = k.div(lane, 4);
   place = k.rem(lane, 4);
-  int64_t warpRows = kBlockRows / kFragmentRows / rowTiles;
+  int64_t warpRows = layout.blockRows / kFragmentRows / rowTiles;
   warpRow = k.rem(warp, warpRows);
   warpColumn = k.div(warp, warpRows);
   auto space = gpu::AddressSpaceAttr::get(k.b.getContext(),
@@ -134,7 +145,7 @@ Gemm::Gemm(KernelBuilder &k, const FragmentLayout &layout,
   shared = memref::ViewOp::create(k.b, k.loc, words, rawShared, k.index(0),
                                   ValueRange());
   if (layout.window)
-    windows.emplace(k, layout, args, shared, options.stages * kSlotWords);
+    windows.emplace(k, layout, args, shared, options.stages * slotWords);
 }
 
 Value Gemm::copyFour(Value from, Value at, Value to) {
@@ -145,14 +156,14 @@ Value Gemm::copyFour(Value from, Value at, Value to) {
 
 Value Gemm::copyStage(Value stage) {
   // A stage behind the last goes to a slot that nobody reads any more.
-  Value slot = k.mul(k.rem(stage, options.stages), kSlotWords);
+  Value slot = k.mul(k.rem(stage, options.stages), slotWords);
   Value real = k.min(stage, layout.stages - 1);
   SmallVector<Value> tokens;
   Value weights =
-      k.add(k.mul(k.add(k.mul(rowBlock, layout.stages), real), kStageWords),
+      k.add(k.mul(k.add(k.mul(rowBlock, layout.stages), real), stageWords),
             k.mul(thread, 4));
   Value to = k.add(slot, k.mul(thread, 4));
-  for (int64_t at = 0; at < kStageWords; at += kGemmThreads * 4)
+  for (int64_t at = 0; at < stageWords; at += kGemmThreads * 4)
     tokens.push_back(copyFour(args.weights, k.add(weights, at), k.add(to, at)));
   copyActivations(real, slot, tokens);
   return nvgpu::DeviceAsyncCreateGroupOp::create(
@@ -168,7 +179,7 @@ void Gemm::copyActivations(Value stage, Value slot,
   // Words between neighbouring columns, and between halves.
   int64_t columnStride = options.warpgroups ? 4 : kStepWords;
   int64_t halfStride = options.warpgroups ? kHalfStride : 4;
-  Value to = k.add(k.add(slot, kStageWords),
+  Value to = k.add(k.add(slot, stageWords),
                    k.add(k.mul(k.div(unit, 2), kStepStride),
                          k.add(k.mul(first, columnStride),
                                k.mul(k.rem(unit, 2), halfStride))));
@@ -206,7 +217,7 @@ SmallVector<Value> Gemm::loadB(Value slot, int64_t columnTile, int64_t step) {
         k.add(k.mul(k.div(place, 2), kHalfStride), k.mul(k.rem(place, 2), 2));
   Value at = k.add(k.add(k.mul(column, stride), words), slot);
   return k.load(shared,
-                k.add(at, kStageWords + step * kStepStride +
+                k.add(at, stageWords + step * kStepStride +
                               columnTile * kFragmentColumns * stride),
                 2);
 }
@@ -217,7 +228,8 @@ SmallVector<Value> Gemm::sumStage(const FragmentSegment &segment,
   // Set `set` of the tile (row, column) += a x b.
   auto accumulate = [&](int64_t set, int64_t row, int64_t column, ValueRange a,
                         ValueRange b, bool bytes) {
-    auto at = result.begin() + 4 * (set * kTiles + row * columnTiles + column);
+    auto at =
+        result.begin() + 4 * (set * getNumTiles() + row * columnTiles + column);
     SmallVector<Value> c(at, at + 4);
     llvm::copy(bytes ? k.byteMMA(a, b, c)
                      : k.mma(layout.grid, segment.level, a, b, c),
@@ -277,7 +289,7 @@ SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
   constexpr int64_t strides = kHalfStride * 4 / 16 << 16 | int64_t(8) << 32;
   Value base =
       memref::ExtractAlignedPointerAsIndexOp::create(k.b, k.loc, shared);
-  Value start = k.add(k.mul(k.add(slot, kStageWords), 4), base);
+  Value start = k.add(k.mul(k.add(slot, stageWords), 4), base);
   start = k.add(k.bitAnd(k.shiftRight(start, 4), 0x3fff), strides);
   for (int64_t step = 0; step < kStageSteps; ++step)
     operands.push_back(
@@ -297,8 +309,8 @@ SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
     for (int64_t j = 0; j < planes; ++j)
       for (int64_t i = 0; i < planes; ++i) {
         os << "wgmma.mma_async.sync.aligned.m64n128" << types << " {";
-        for (int64_t r = 0; r < 4 * kTiles; ++r)
-          os << (r ? ", $" : "$") << (i + j) * 4 * kTiles + r;
+        for (int64_t r = 0; r < 4 * getNumTiles(); ++r)
+          os << (r ? ", $" : "$") << (i + j) * 4 * getNumTiles() + r;
         os << "}, {";
         for (int64_t r = 0; r < 4; ++r)
           os << (r ? ", $" : "$") << firstA + 4 * (step + i) + r;
@@ -341,7 +353,7 @@ void Gemm::emit(KernelResult result, const PackedLayout *packed) {
   for (int64_t stage = 0; stage < options.stages - 1; ++stage)
     token = copyStage(k.index(stage));
 
-  SmallVector<Value> totals(4 * kTiles, k.i32(0));
+  SmallVector<Value> totals(4 * getNumTiles(), k.i32(0));
   // What turns sums of products of codes into those of values; level 8, the
   // last, has them already.
   int64_t count = 0, factor = layout.hasRowBias() ? 4 : 2;
@@ -370,7 +382,7 @@ void Gemm::emit(KernelResult result, const PackedLayout *packed) {
           // Behind it everybody sees this stage, and nobody reads the last.
           gpu::BarrierOp::create(k.b, k.loc);
           copyStage(k.add(stage, options.stages - 1));
-          Value slot = k.mul(k.rem(stage, options.stages), kSlotWords);
+          Value slot = k.mul(k.rem(stage, options.stages), slotWords);
           bool asGroup = options.warpgroups && segment.level != 4;
           scf::YieldOp::create(
               k.b, k.loc,
@@ -398,7 +410,7 @@ void Gemm::emit(KernelResult result, const PackedLayout *packed) {
   bool isWhole =
       layout.rows == layout.paddedRows && layout.batch == layout.paddedBatch;
   forEachResult(totals, factor, [&](Value acc, Value row, Value column) {
-    Value n = k.add(k.mul(rowBlock, kBlockRows), row);
+    Value n = k.add(k.mul(rowBlock, layout.blockRows), row);
     Value batch = k.add(k.mul(columnBlock, kBlockColumns), column);
     auto store = [&] { k.store(layout, args, result, acc, batch, n); };
     if (isWhole)
@@ -458,7 +470,7 @@ void Gemm::storeCodes(const PackedLayout &packed, ValueRange totals,
   Value bytes = memref::ViewOp::create(k.b, k.loc, type, rawShared, k.index(0),
                                        ValueRange());
   forEachResult(totals, factor, [&](Value acc, Value row, Value column) {
-    Value n = k.add(k.mul(rowBlock, kBlockRows), row);
+    Value n = k.add(k.mul(rowBlock, layout.blockRows), row);
     Value code = results.requantize(acc, n);
     code = arith::TruncIOp::create(k.b, k.loc, k.b.getI8Type(), code);
     memref::StoreOp::create(

@@ -126,24 +126,26 @@ def _gemv(segment: Segment, m: int, work: _Work) -> None:
     work.sync_bits += (planes + 1) * tiles * rows * 8 * channels
 
 
-def _gemm(segment: Segment, columns: int, by_group: bool, work: _Work) -> None:
+def _gemm(segment: Segment, columns: int, block: int, by_group: bool, work: _Work) -> None:
+    """Of blocks of ``block`` rows of weights and 128 of activations."""
     rows = _extent(segment.weights.row)
     channels = _extent(segment.weights.k)  # of a convolution times taps
     bits = segment.weight_bits
     products = rows * columns * channels
-    # Blocks of 128 x 128 copy both operands; 1/8 byte a bit.
-    blocks = rows * columns / 128**2
-    stored = blocks * 128 * channels * bits / 8
-    work.l2 += 2 * stored
-    # Copies write them; then warps read rows and columns of each step: 64 and 32, or 16 and 128,
+    # Blocks copy both operands; 1/8 byte a bit.
+    blocks = rows * columns / (block * 128)
+    stored = blocks * (block + 128) * channels * bits / 8
+    work.l2 += stored
+    # Copies write them; then warps read rows and columns of each step: half the block's rows and 32
+    # columns, or 16 and 128,
     # where a warpgroup's MMA reads the columns once for its 64 rows, at level 2 for each plane.
     if not by_group:
-        reads = 8 * (64 + 32)
+        reads = 8 * (block // 2 + 32)
     elif bits == 4:
         reads = 8 * (16 + 128)
     else:
         reads = 128 + 2 * (bits if bits < 8 else 1) * 128
-    work.shared += 2 * stored + blocks * channels * bits / 8 * reads
+    work.shared += stored + blocks * channels * bits / 8 * reads
     if bits == 4:
         work.sync_nibbles += products
     elif bits == 8:
@@ -184,12 +186,13 @@ def predict(kernel: Kernel, card: Card) -> Prediction:
         raise InputRefused(f"{kernel.path}: {card.name} has no wgmma")
     work = _Work()
     columns = -(-operation.m // 128) * 128
+    main = kernel.launches[-1]
     for segment in operation.segments:
         if operation.strategy == "gemv":
             _gemv(segment, operation.m, work)
         else:
-            _gemm(segment, columns, by_group, work)
-    main = kernel.launches[-1]
+            block = _extent(segment.weights.row) * columns // (128 * math.prod(main.grid))
+            _gemm(segment, columns, block, by_group, work)
     # Blocks come in rounds; the last one may be short.
     rounds = math.prod(main.grid) / card.multiprocessors
     lost = math.ceil(rounds) / rounds

@@ -85,7 +85,7 @@ def cases(seed: int) -> Iterator[Case]:
                 ]
                 m = draw.randint(1, 8) if kind == "gemv" else draw.choice([9, 127, 128, 131])
                 n = draw.choice(
-                    [1, 16, draw.randint(2, 60)] if kind == "gemv" else [1, 77, 128, 129]
+                    [1, 16, draw.randint(2, 60)] if kind == "gemv" else [1, 33, 64, 77, 128, 129]
                 )
                 # Level 4 is other instructions on the older ones.
                 target = "sm_90a" if kind == "wgmma" else draw.choice(["sm_80", "sm_89", "sm_90"])
