@@ -130,13 +130,13 @@ void sysmol::buildLLVMPhase(OpPassManager &pm,
   pm.addPass(createOutlineParallelPass(parallel));
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());
-  pm.addPass(createConvertMathToLLVMPass());
-  pm.addPass(createArithToLLVMConversionPass());
-  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
+  // One conversion for all: each visits every op, of which there are many.
+  ConvertToLLVMPassOptions convert;
+  convert.filterDialects = {"arith", "cf", "math", "memref"};
+  pm.addPass(createConvertToLLVMPass(convert));
   ConvertFuncToLLVMPassOptions func;
   func.useBarePtrCallConv = true; // pointers only: callable from C
   pm.addPass(createConvertFuncToLLVMPass(func));
-  pm.addPass(createConvertControlFlowToLLVMPass());
   pm.addPass(createReconcileUnrealizedCastsPass());
 }
 

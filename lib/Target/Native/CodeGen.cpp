@@ -54,8 +54,8 @@ const std::vector<NativeTarget> &sysmol::getNativeTargetTable() {
   return table;
 }
 
-static llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
-createTargetMachine(const NativeTarget &target) {
+llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+sysmol::createTargetMachine(const NativeTarget &target) {
   std::string features;
   for (const std::string &feature : target.features)
     features += (features.empty() ? "+" : ",+") + feature;
@@ -102,6 +102,7 @@ TargetModule::create(mlir::ModuleOp module, unsigned numInputs,
   mlir::registerLLVMDialectTranslation(*module.getContext());
   TargetModule result;
   result.kind = options.kind;
+  result.target = &target;
   result.context = std::make_unique<llvm::LLVMContext>();
   llvm::LLVMContext &context = *result.context;
   result.ir = mlir::translateModuleToLLVMIR(module, context, "sysmol");
@@ -170,16 +171,22 @@ TargetModule::create(mlir::ModuleOp module, unsigned numInputs,
 }
 
 llvm::Expected<llvm::SmallVector<char, 0>> TargetModule::generateCode() {
-  optimizeModule(*ir, *machine, llvm::OptimizationLevel::O2,
+  return sysmol::generateCode(*ir, *machine, kind);
+}
+
+llvm::Expected<llvm::SmallVector<char, 0>>
+sysmol::generateCode(llvm::Module &module, llvm::TargetMachine &machine,
+                     CodeKind kind) {
+  optimizeModule(module, machine, llvm::OptimizationLevel::O2,
                  LoopVectorization::On);
 
   llvm::SmallVector<char, 0> code;
   llvm::raw_svector_ostream os(code);
   if (kind == CodeKind::LLVMIR) {
-    ir->print(os, nullptr);
+    module.print(os, nullptr);
     return code;
   }
-  if (llvm::Error error = emitModule(*ir, *machine,
+  if (llvm::Error error = emitModule(module, machine,
                                      kind == CodeKind::Object
                                          ? llvm::CodeGenFileType::ObjectFile
                                          : llvm::CodeGenFileType::AssemblyFile,

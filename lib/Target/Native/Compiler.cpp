@@ -442,11 +442,11 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     return report;
   }
 
-  using Code = llvm::Expected<llvm::SmallVector<char, 0>>;
+  using Objects = llvm::Expected<std::vector<llvm::SmallVector<char, 0>>>;
   std::vector<std::pair<runtime::CodeInfo, std::vector<uint8_t>>> codes;
   std::deque<TargetModule> modules; // stay where they are as others come
   std::vector<runtime::ProfileInfo> profiles(targets.size());
-  std::vector<std::future<Code>> objects(targets.size());
+  std::vector<std::future<Objects>> objects(targets.size());
   // Each target has an LLVM context of its own: its code is generated while the
   // next one is lowered. The generic lowering makes the longest code: first.
   // The futures wait for their threads, also on an error.
@@ -467,7 +467,7 @@ sysmol::compileFile(const std::string &input, const std::string &output,
                       : std::launch::async | std::launch::deferred;
     objects[i] =
         std::async(policy, [&ir = modules.emplace_back(std::move(*ir))] {
-          return ir.generateCode();
+          return ir.generateObjects();
         });
   }
   llvm::Error failures = llvm::Error::success();

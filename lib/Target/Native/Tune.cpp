@@ -347,7 +347,7 @@ compileKernel(const Kernel &kernel, MLIRContext &context,
                                  CodeGenOptions());
   if (!ir)
     return ir.takeError();
-  auto object = ir->generateCode();
+  auto object = ir->generateObjects();
   if (!object)
     return object.takeError();
   auto code = linkSharedObject(*object);

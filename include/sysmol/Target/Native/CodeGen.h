@@ -9,6 +9,7 @@
 #include "llvm/Support/Error.h"
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace llvm {
 class LLVMContext;
@@ -62,18 +63,29 @@ public:
 
   /// Optimizes and emits; once.
   llvm::Expected<llvm::SmallVector<char, 0>> generateCode();
+  /// The same as object files to be linked together, in threads where there is
+  /// much code. Their bytes depend on the module alone.
+  llvm::Expected<std::vector<llvm::SmallVector<char, 0>>> generateObjects();
 
 private:
   TargetModule();
   CodeKind kind;
+  const NativeTarget *target = nullptr;
   std::unique_ptr<llvm::TargetMachine> machine;
   std::unique_ptr<llvm::LLVMContext> context;
   std::unique_ptr<llvm::Module> ir;
 };
 
-/// Links one object file into a shared object.
+llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+createTargetMachine(const NativeTarget &target);
+
+/// Optimizes `module` and emits it.
+llvm::Expected<llvm::SmallVector<char, 0>>
+generateCode(llvm::Module &module, llvm::TargetMachine &machine, CodeKind kind);
+
+/// Links object files into a shared object.
 llvm::Expected<std::vector<uint8_t>>
-linkSharedObject(llvm::ArrayRef<char> object);
+linkSharedObject(llvm::ArrayRef<llvm::SmallVector<char, 0>> objects);
 
 } // namespace sysmol
 
