@@ -40,6 +40,9 @@ def _pointwise(
     conv: nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 ) -> torch.Tensor:
     """In place of ``conv._conv_forward``."""
+    if x.device.type != "cpu":
+        whole: torch.Tensor = nn.Conv2d._conv_forward(conv, x, weight, bias)
+        return whole
     down, right = conv.stride
     return functional.conv2d(x[..., ::down, ::right], weight, bias, groups=conv.groups)
 
@@ -47,7 +50,8 @@ def _pointwise(
 def avoid_fault(model: nn.Module) -> bool:
     """Let ``model``, a float network, be trained where oneDNN has the fault.
 
-    Its 1x1 convolutions with a stride pick their pixels first. Prepared networks do so themselves.
+    Its ``nn.Conv2d`` of 1x1 with a stride pick their pixels first; ``functional.conv2d`` and
+    ``nn.ConvTranspose2d`` are not changed. Prepared networks need no call of this.
     What has a training loop of its own for a float network on such a CPU calls this before the
     first step; ``sysmol train`` does.
 

@@ -129,7 +129,7 @@ def ConvertHetprecToGPUPass : Pass<"convert-hetprec-to-gpu", "::mlir::ModuleOp">
     Option<"threads", "threads", "int64_t", "1024",
       "gemv: threads that an SM must be able to hold, which bounds registers">,
     Option<"stages", "stages", "int64_t", "3",
-      "gemm: stages in shared memory (33 KiB each), 2 to 6">,
+      "gemm: stages in shared memory (20 to 33 KiB each), 2 to 6">,
     Option<"warpgroups", "warpgroups", "bool", "false",
       "gemm: wgmma for levels 1, 2 and 8, sm_90a only">,
     Option<"nibbleMMA", "nibble-mma", "bool", "false",

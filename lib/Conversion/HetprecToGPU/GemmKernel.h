@@ -10,8 +10,8 @@ namespace sysmol {
 inline constexpr int64_t kGemmThreads = 256;
 /// Rows of activations whose sums one block computes: one a warp.
 inline constexpr int64_t kSumRows = 8;
-/// Most 4-bit channels, times taps: the products of high nibbles count 16 times
-/// and must stay below 2^31.
+/// Most 4-bit channels, times taps, where nibbles are multiplied as bytes: the
+/// products of high ones count 16 times and must stay below 2^31.
 inline constexpr int64_t kMaxGemmNibbles = (int64_t(1) << 31) / (16 * 225);
 
 struct GemmOptions {

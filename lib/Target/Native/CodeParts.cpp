@@ -1,13 +1,16 @@
 //===- CodeParts.cpp - Several objects of one module, side by side --------===//
 //
-// A network's code is one function for each task beside the network itself
-// (hetprec-outline-parallel). They know each other by address only, so they are
-// optimized and generated apart, in LLVM contexts of their own.
+// A network's code is a function for each task beside the network itself
+// (hetprec-outline-parallel). The network knows tasks by address only, so they
+// are optimized and generated apart, in LLVM contexts of their own, each with
+// what it calls by name.
 //
 //===----------------------------------------------------------------------===//
 
 #include "sysmol/Target/Common/EmitLLVM.h"
 #include "sysmol/Target/Native/CodeGen.h"
+#include "llvm/ADT/EquivalenceClasses.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/IR/InstIterator.h"
@@ -23,52 +26,59 @@ using namespace sysmol;
 static constexpr size_t kMostParts = 4, kInstructionsPerPart = 10000;
 
 namespace {
-/// Which part defines what.
+/// Which part defines which function; the first has what is exported.
 struct Partition {
   size_t parts;
-  llvm::DenseMap<const llvm::GlobalValue *, size_t> of;
+  llvm::DenseMap<const llvm::Function *, size_t> of;
 
   explicit Partition(llvm::Module &module);
 };
 } // namespace
 
-/// `function` and what it calls by name: inlining may need it there.
-static void
-addCallees(llvm::Function &function,
-           llvm::SmallPtrSetImpl<const llvm::GlobalValue *> &group) {
-  if (function.isDeclaration() || !group.insert(&function).second)
-    return;
-  for (llvm::Instruction &instruction : llvm::instructions(function))
-    if (auto *call = llvm::dyn_cast<llvm::CallBase>(&instruction))
-      if (llvm::Function *callee = call->getCalledFunction())
-        addCallees(*callee, group);
-}
-
 Partition::Partition(llvm::Module &module) {
-  llvm::SmallPtrSet<const llvm::GlobalValue *, 4> exported;
-  for (llvm::Function &function : module)
-    if (!function.hasLocalLinkage())
-      addCallees(function, exported);
-  std::vector<std::pair<size_t, llvm::Function *>> others;
-  size_t first = 0, all = 0;
+  // What calls each other by name stays together: it may be inlined.
+  llvm::EquivalenceClasses<llvm::Function *> groups;
   for (llvm::Function &function : module) {
-    size_t size = function.getInstructionCount();
-    all += size;
-    if (exported.contains(&function))
-      first += size;
-    else if (!function.isDeclaration())
-      others.emplace_back(size, &function);
+    if (function.isDeclaration())
+      continue;
+    groups.insert(&function);
+    for (llvm::Instruction &instruction : llvm::instructions(function))
+      if (auto *call = llvm::dyn_cast<llvm::CallBase>(&instruction))
+        if (llvm::Function *callee = call->getCalledFunction();
+            callee && !callee->isDeclaration())
+          groups.unionSets(&function, callee);
   }
-  parts = std::min(kMostParts, 1 + all / kInstructionsPerPart);
-  // The largest first, each to the smallest part; all else is in the first.
+  llvm::MapVector<llvm::Function *, size_t> sizes; // of groups
+  llvm::SmallPtrSet<llvm::Function *, 4> exported;
+  size_t first = 0, others = 0;
+  for (llvm::Function &function : module)
+    if (!function.isDeclaration() && !function.hasLocalLinkage())
+      exported.insert(groups.getLeaderValue(&function));
+  for (llvm::Function &function : module) {
+    if (function.isDeclaration())
+      continue;
+    llvm::Function *leader = groups.getLeaderValue(&function);
+    size_t size = function.getInstructionCount();
+    if (exported.contains(leader)) {
+      first += size;
+      continue;
+    }
+    others += size;
+    sizes[leader] += size;
+  }
+  parts = std::min(
+      {kMostParts, 1 + others / kInstructionsPerPart, 1 + sizes.size()});
+  // The largest first, each to the smallest part.
+  auto bySize = sizes.takeVector();
   llvm::stable_sort(
-      others, [](const auto &a, const auto &b) { return a.first > b.first; });
-  std::vector<size_t> sizes(parts);
-  sizes.front() = first;
-  for (auto [size, function] : others) {
-    size_t part = llvm::min_element(sizes) - sizes.begin();
-    sizes[part] += size;
-    of[function] = part;
+      bySize, [](const auto &a, const auto &b) { return a.second > b.second; });
+  std::vector<size_t> loads(parts);
+  loads.front() = first;
+  for (auto [leader, size] : bySize) {
+    size_t part = llvm::min_element(loads) - loads.begin();
+    loads[part] += size;
+    for (llvm::Function *function : groups.members(leader))
+      of[function] = part;
   }
 }
 
@@ -89,19 +99,28 @@ static llvm::Expected<Object> generatePart(const Object &bitcode,
 }
 
 llvm::Expected<std::vector<Object>> TargetModule::generateObjects() {
+  assert(kind == CodeKind::Object && "a part is an object");
   Partition partition(*ir);
+  if (partition.parts == 1) {
+    std::vector<Object> objects(1);
+    if (llvm::Error error = generateCode().moveInto(objects.front()))
+      return error;
+    return objects;
+  }
   // What parts share must be visible to the linker, and to nobody else.
-  for (llvm::GlobalValue &value : ir->global_values())
-    if (value.hasLocalLinkage()) {
-      value.setLinkage(llvm::GlobalValue::ExternalLinkage);
-      value.setVisibility(llvm::GlobalValue::HiddenVisibility);
+  for (llvm::Function &function : *ir)
+    if (function.hasLocalLinkage() && function.hasAddressTaken()) {
+      function.setLinkage(llvm::GlobalValue::ExternalLinkage);
+      function.setVisibility(llvm::GlobalValue::HiddenVisibility);
     }
   std::vector<Object> bitcodes(partition.parts);
   for (auto [part, bitcode] : llvm::enumerate(bitcodes)) {
     llvm::ValueToValueMapTy map;
     std::unique_ptr<llvm::Module> own = llvm::CloneModule(
         *ir, map, [&, part = part](const llvm::GlobalValue *value) {
-          return partition.of.lookup(value) == part;
+          // Each part has the constants that it reads.
+          auto *function = llvm::dyn_cast<llvm::Function>(value);
+          return !function || partition.of.lookup(function) == part;
         });
     llvm::raw_svector_ostream os(bitcode);
     llvm::WriteBitcodeToFile(*own, os);
@@ -109,6 +128,7 @@ llvm::Expected<std::vector<Object>> TargetModule::generateObjects() {
   ir.reset();
   // The first one, and where no thread can be started, in this thread.
   std::vector<std::future<llvm::Expected<Object>>> futures;
+  futures.reserve(bitcodes.size());
   for (const Object &bitcode : bitcodes)
     futures.push_back(std::async(
         futures.empty() ? std::launch::deferred

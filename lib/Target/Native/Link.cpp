@@ -43,7 +43,8 @@ sysmol::linkSharedObject(llvm::ArrayRef<llvm::SmallVector<char, 0>> objects) {
   std::deque<llvm::FileRemover> removers;
   for (auto [object, path] : llvm::zip_equal(objects, in)) {
     llvm::Error error = writeTemporary(object, path);
-    removers.emplace_back(path);
+    if (!path.empty()) // there is a file, written or not
+      removers.emplace_back(path);
     if (error)
       return error;
   }

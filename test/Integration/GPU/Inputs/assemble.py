@@ -26,15 +26,16 @@ KERNELS = [
     ("gemm", 128, 128, "1 x 8192", "", {"BMMA": 64}),
     ("gemm", 256, 256, "2 x 8192", "", {"BMMA": 128}),
     ("gemm", 256, 256, "4 x 8192", "", {"U4": 64}),
+    ("gemm", 256, 16, "1 x 500, 2 x 700", "", {"BMMA": 48}),
     ("gemm", 8192, 8192, "1 x 2048, 4 x 2048", "", {"BMMA": 64, "U4": 64}),
 ]
 # Convolutions, and the same.
 CONVS = [
-    (Conv((256, 56, 56), MIX, "unsigned", MIX, "unsigned"), {"BMMA": 64, "U4": 64}),
+    (Conv((256, 56, 56), MIX, "unsigned", MIX, "unsigned"), {"BMMA": 96, "U4": 32}),
     (Conv((256, 14, 14), TWO, "unsigned", TWO, "unsigned"), {"BMMA": 128}),
     (
         Conv((256, 224, 224), ((8, 3),), "midrise", MIX, "unsigned", (7, 7), (2, 2), (3,) * 4),
-        {"IMMA": 64},
+        {"IMMA": 32},
     ),
 ]
 ARCHITECTURES = ["sm_80", "sm_89", "sm_90"]
