@@ -223,6 +223,9 @@ Result<Accumulators> sysmol::reference::matmul(const IntTensor &input,
 static Result<std::vector<int64_t>> pooledShape(const IntTensor &input,
                                                 const PoolParams &params) {
   std::vector<int64_t> shape = {input.shape[0], input.shape[1]};
+  // HP25: no window is empty.
+  if (input.shape[2] < 1 || input.shape[3] < 1)
+    return Error{"a pooled image needs a pixel"};
   for (int axis : {0, 1}) {
     Result<int64_t> size =
         windows(input.shape[2 + axis], params.pads[axis], params.pads[2 + axis],

@@ -326,7 +326,8 @@ llvm::Error Graph::index() {
   pending[inputInfo->name()] = false;
   for (const NodeProto &node : graph.node())
     for (const std::string &output : node.output())
-      pending.try_emplace(output, true);
+      if (!output.empty())
+        pending.try_emplace(output, true);
   for (const NodeProto &node : graph.node())
     if (llvm::Error error = define(node))
       return fail(describe(node) + ": " + llvm::toString(std::move(error)));
@@ -357,15 +358,18 @@ llvm::Error Graph::define(const NodeProto &node) {
                   "' is computed by this or a later node; the graph must be "
                   "free of cycles and topologically sorted");
   }
-  if (node.output_size() != 1 || node.output(0).empty())
-    return fail("it has " + Twine(node.output_size()) +
-                " outputs; exactly one is allowed");
+  if (node.output_size() == 0 || node.output(0).empty())
+    return fail("its output has no name");
+  for (const std::string &output : node.output()) {
+    if (output.empty())
+      continue; // an optional output left out
+    bool &undefined = pending[output];
+    if (!undefined)
+      return fail("duplicate name: output '" + printable(output) +
+                  "' is defined before");
+    undefined = false;
+  }
   StringRef output = node.output(0);
-  bool &undefined = pending[output];
-  if (!undefined)
-    return fail("duplicate name: output '" + printable(output) +
-                "' is defined before");
-  undefined = false;
   // Constants by other names.
   if (node.op_type() == "Identity" && node.input_size() == 1)
     if (const TensorProto *source = constants.lookup(node.input(0)))

@@ -3,7 +3,6 @@
 #include "Importer.h"
 
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 
@@ -275,30 +274,45 @@ Error Importer::importInput() {
   return Error::success();
 }
 
+/// Optional values may be left out at the end, or their names be empty there.
+template <typename Names> static int countGiven(const Names &names) {
+  int count = names.size();
+  while (count > 0 && names[count - 1].empty())
+    --count;
+  return count;
+}
+
 Error Importer::importNode(const NodeProto &node) {
-  if (graph.isConstant(node.output(0)))
-    return Error::success();
-  using Handler = Expected<Entry> (Importer::*)(const NodeProto &);
+  /// How many inputs an operator has, and what reads them.
+  struct Operator {
+    StringRef name;
+    bool isStandard;
+    int least, most;
+    Expected<Entry> (Importer::*handler)(const NodeProto &);
+  };
+  static constexpr Operator operators[] = {
+      {"Quant", false, 4, 4, &Importer::importQuant},
+      {"BipolarQuant", false, 2, 2, &Importer::importQuant},
+      {"Conv", true, 2, 3, &Importer::importConv},
+      {"Gemm", true, 2, 3, &Importer::importGemm},
+      {"MatMul", true, 2, 2, &Importer::importGemm},
+      {"BatchNormalization", true, 5, 5, &Importer::importBatchNorm},
+      {"Relu", true, 1, 1, &Importer::importRelu},
+      {"Clip", true, 1, 3, &Importer::importClip},
+      {"Add", true, 2, 2, &Importer::importAdd},
+      {"AveragePool", true, 1, 1, &Importer::importPool},
+      {"GlobalAveragePool", true, 1, 1, &Importer::importPool},
+      {"MaxPool", true, 1, 1, &Importer::importMaxPool},
+      {"Flatten", true, 1, 1, &Importer::importFlatten},
+      {"Reshape", true, 2, 2, &Importer::importReshape},
+      {"Identity", true, 1, 1, &Importer::importIdentity},
+      {"Constant", true, 0, 0, nullptr}, // the graph has read it
+  };
   bool isStandard = node.domain().empty() || node.domain() == "ai.onnx";
-  Handler handler =
-      isStandard ? llvm::StringSwitch<Handler>(node.op_type())
-                       .Case("Conv", &Importer::importConv)
-                       .Cases({"Gemm", "MatMul"}, &Importer::importGemm)
-                       .Case("BatchNormalization", &Importer::importBatchNorm)
-                       .Case("Relu", &Importer::importRelu)
-                       .Case("Clip", &Importer::importClip)
-                       .Case("Add", &Importer::importAdd)
-                       .Cases({"GlobalAveragePool", "AveragePool"},
-                              &Importer::importPool)
-                       .Case("MaxPool", &Importer::importMaxPool)
-                       .Case("Flatten", &Importer::importFlatten)
-                       .Case("Reshape", &Importer::importReshape)
-                       .Default(nullptr)
-                 : llvm::StringSwitch<Handler>(node.op_type())
-                       .Cases({"Quant", "BipolarQuant"}, &Importer::importQuant)
-                       .Default(nullptr);
-  bool isIdentity = isStandard && node.op_type() == "Identity";
-  if (!handler && !isIdentity)
+  const auto *op = llvm::find_if(operators, [&](const Operator &known) {
+    return known.name == node.op_type() && known.isStandard == isStandard;
+  });
+  if (op == std::end(operators))
     return fail("unsupported operator" +
                 (isStandard ? std::string()
                             : " of domain '" + printable(node.domain()) + "'") +
@@ -306,18 +320,23 @@ Error Importer::importNode(const NodeProto &node) {
                 "MatMul, BatchNormalization, Relu, Clip, Add, AveragePool, "
                 "GlobalAveragePool, MaxPool, Flatten, Reshape, Identity, "
                 "Constant");
-  if (node.input_size() == 0)
-    return fail("it has no inputs");
-  if (isIdentity) {
-    auto it = entries.find(node.input(0));
-    if (it == entries.end())
-      return fail("its input is missing");
-    Entry same = it->second; // the insertion may move it
-    entries[node.output(0)] = std::move(same);
-    return Error::success();
+  // What nothing reads would change the network.
+  int inputs = countGiven(node.input()), outputs = countGiven(node.output());
+  if (inputs < op->least || inputs > op->most) {
+    std::string wanted = std::to_string(op->least);
+    if (op->most != op->least)
+      wanted += " to " + std::to_string(op->most);
+    return fail("it has " + Twine(inputs) + " inputs; expected " + wanted);
   }
+  if (outputs == 2 && op->name == "MaxPool")
+    return fail("its output Indices is not supported; leave it out");
+  if (outputs != 1)
+    return fail("it has " + Twine(outputs) +
+                " outputs; exactly one is allowed");
+  if (graph.isConstant(node.output(0)))
+    return Error::success();
   emitter.setName(getName(node));
-  Expected<Entry> entry = (this->*handler)(node);
+  Expected<Entry> entry = (this->*op->handler)(node);
   if (!entry)
     return entry.takeError();
   entries[node.output(0)] = std::move(*entry);

@@ -14,17 +14,6 @@ using llvm::Expected;
 using llvm::Twine;
 using ::onnx::TensorProto;
 
-/// Inputs that nothing reads would change the network.
-static Error checkInputs(const NodeProto &node, int least, int most) {
-  int count = node.input_size();
-  if (count >= least && count <= most)
-    return Error::success();
-  std::string wanted = std::to_string(least);
-  if (most != least)
-    wanted += " to " + std::to_string(most);
-  return fail("it has " + Twine(count) + " inputs; expected " + wanted);
-}
-
 //===----------------------------------------------------------------------===//
 // Nodes
 //===----------------------------------------------------------------------===//
@@ -204,8 +193,6 @@ Expected<Entry> Importer::importBatchNorm(const NodeProto &node) {
   if (entry->norm || entry->relu)
     return fail("HP19: only one BatchNormalization, before the Relu, is "
                 "allowed between a sum and its Quant");
-  if (node.input_size() != 5)
-    return fail("it has " + Twine(node.input_size()) + " inputs; expected 5");
   SmallVector<Constant> parts;
   for (int i = 1; i < 5; ++i) {
     Expected<Constant> part = getParameter(node.input(i));
@@ -230,8 +217,6 @@ Expected<Entry> Importer::importRelu(const NodeProto &node) {
   Expected<Attributes> attributes = Attributes::get(node, {});
   if (!attributes)
     return attributes.takeError();
-  if (Error error = checkInputs(node, 1, 1))
-    return std::move(error);
   // Of a sum it is part of the carrier that the sum becomes (HP17).
   Expected<Entry> entry =
       getOperand(node, 0, {Kind::Sums, Kind::Carrier, Kind::Added},
@@ -245,8 +230,6 @@ Expected<Entry> Importer::importClip(const NodeProto &node) {
   Expected<Attributes> attributes = Attributes::get(node, {});
   if (!attributes)
     return attributes.takeError();
-  if (Error error = checkInputs(node, 1, 3))
-    return std::move(error);
   Expected<Entry> entry = getOperand(node, 0, {Kind::Sums, Kind::Carrier},
                                      "an accumulator or a 16-bit carrier");
   if (!entry)
@@ -300,7 +283,9 @@ Expected<Entry> Importer::importBias(const NodeProto &node, int sums,
     return fail("'" + printable(node.input(constant)) + "' has type " +
                 Twine(bias->type) + " and shape " + toString(bias->shape) +
                 "; a bias behind " + toString(entry->shape) +
-                " has floats (type 1) and " + toString(aligned));
+                " has floats (type 1) and shape " + toString(aligned) + " or " +
+                toString(ArrayRef(aligned).drop_front()) +
+                ", or is one number");
   for (auto [c, sum] : llvm::enumerate(entry->bias))
     sum += bias->values[count == 1 ? 0 : c];
   return entry;
@@ -310,8 +295,6 @@ Expected<Entry> Importer::importAdd(const NodeProto &node) {
   Expected<Attributes> attributes = Attributes::get(node, {});
   if (!attributes)
     return attributes.takeError();
-  if (Error error = checkInputs(node, 2, 2))
-    return std::move(error);
   for (int i : {0, 1})
     if (graph.isConstant(node.input(i)))
       return importBias(node, /*sums=*/1 - i, /*constant=*/i);
@@ -400,7 +383,10 @@ Expected<Entry> Importer::toSums(const Entry &codes) {
       !llvm::all_equal(codes.grid.bits) || codes.shape.size() != 4)
     return fail("HP17: only codes [N, C, H, W] of one precision on the "
                 "unsigned grid become a 16-bit carrier");
-  return sumCodes(codes, Window{{1, 1}, {1, 1}, {0, 0, 0, 0}, {1, 1}});
+  return sumCodes(codes, Window{.kernel = {1, 1},
+                                .strides = {1, 1},
+                                .pads = {0, 0, 0, 0},
+                                .dilations = {1, 1}});
 }
 
 /// Pads behind the last row and column that complete windows which `ceil_mode`
@@ -426,8 +412,6 @@ Expected<Entry> Importer::importMaxPool(const NodeProto &node) {
                              "kernel_shape", "storage_order", "strides"});
   if (!attributes)
     return attributes.takeError();
-  if (Error error = checkInputs(node, 1, 1))
-    return std::move(error);
   Expected<Entry> codes = getCodes(node, 4);
   if (!codes)
     return codes;
@@ -445,9 +429,8 @@ Expected<Entry> Importer::importMaxPool(const NodeProto &node) {
   Expected<int64_t> order = attributes->getInt("storage_order", 0);
   if (!order)
     return order.takeError();
-  if (node.output_size() != 1 || *order != 0 ||
-      window->dilations != SmallVector<int64_t>{1, 1})
-    return fail("indices, storage_order and dilations are not supported");
+  if (*order != 0 || window->dilations != SmallVector<int64_t>{1, 1})
+    return fail("storage_order and dilations are not supported");
   if (*ceil != 0)
     padLastWindows(*window, ArrayRef(codes->shape).drop_front(2));
   Expected<mlir::Value> value = emitter.maxPool(codes->value, *window);
@@ -512,8 +495,6 @@ Expected<Entry> Importer::importReshape(const NodeProto &node) {
       getOperand(node, 0, {Kind::Codes, Kind::Sums, Kind::Carrier}, flattens);
   if (!entry)
     return entry;
-  if (node.input_size() != 2)
-    return fail("its shape is missing; expected a constant [N, -1]");
   Expected<Constant> shape = graph.getConstant(node.input(1));
   if (!shape)
     return shape.takeError();
@@ -531,4 +512,11 @@ Expected<Entry> Importer::importReshape(const NodeProto &node) {
     return fail("only a flattening of " + toString(entry->shape) + " to [" +
                 Twine(batch) + ", -1] is allowed");
   return flattenEntry(std::move(*entry));
+}
+
+Expected<Entry> Importer::importIdentity(const NodeProto &node) {
+  auto it = entries.find(node.input(0));
+  if (it == entries.end())
+    return fail("its input is missing");
+  return it->second;
 }

@@ -88,6 +88,7 @@ private:
   llvm::Expected<Entry> importMaxPool(const NodeProto &node);
   llvm::Expected<Entry> importFlatten(const NodeProto &node);
   llvm::Expected<Entry> importReshape(const NodeProto &node);
+  llvm::Expected<Entry> importIdentity(const NodeProto &node);
 
   /// Operand `index`, one of `kinds`; `wanted` names them to the user.
   llvm::Expected<Entry> getOperand(const NodeProto &node, int index,
@@ -107,7 +108,7 @@ private:
                                llvm::ArrayRef<double> steps) const;
   llvm::Expected<Entry> toCodes(const Entry &entry, const Quantizer &quantizer);
   llvm::Expected<Entry> toCarrier(const Entry &entry, double delta);
-  /// Means over windows, whose divisor is in the unit (HP14, HP19).
+  /// Sums over windows (HP14); of means the divisor is in the unit (HP19).
   llvm::Expected<Entry> sumCodes(const Entry &codes, const Window &window);
   /// Codes of one precision as sums of one (HP14).
   llvm::Expected<Entry> toSums(const Entry &codes);

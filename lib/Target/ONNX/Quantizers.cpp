@@ -51,9 +51,6 @@ static Expected<Quantizer> readBipolar(const Graph &graph,
   Expected<Attributes> attributes = Attributes::get(node, {});
   if (!attributes)
     return attributes.takeError();
-  if (node.input_size() != 2)
-    return fail("it has " + Twine(node.input_size()) +
-                " inputs; expected x and scale");
   Expected<Constant> steps = graph.getConstant(node.input(1));
   if (!steps)
     return steps.takeError();
@@ -75,9 +72,6 @@ Expected<Quantizer> Quantizer::read(const Graph &graph, const NodeProto &node) {
       Attributes::get(node, {"signed", "narrow", "rounding_mode"});
   if (!attributes)
     return attributes.takeError();
-  if (node.input_size() != 4)
-    return fail("it has " + Twine(node.input_size()) +
-                " inputs; expected x, scale, zero_point and bit_width");
   Expected<int64_t> isSigned = attributes->getInt("signed", 1);
   if (!isSigned)
     return isSigned.takeError();

@@ -22,6 +22,7 @@ struct Quantizer {
   /// Width, zero point and step, each a scalar or one per channel.
   Constant bits, zeroPoints, steps;
 
+  /// Of a node with as many inputs as its operator has.
   static llvm::Expected<Quantizer> read(const Graph &graph,
                                         const NodeProto &node);
 };

@@ -367,13 +367,6 @@ def add_of_shape() -> onnx.ModelProto:
 
 
 @invalid
-def add_of_three() -> onnx.ModelProto:
-    b = conv()
-    b.add("Add", ["conv", b.constant("one", [1.0]), "one"], "sum")
-    return b.model()
-
-
-@invalid
 def add_of_integers() -> onnx.ModelProto:
     b = conv()
     b.add("Add", ["conv", b.constant("bias", 1, np.int64)], "sum")
@@ -414,13 +407,6 @@ def clip_above() -> onnx.ModelProto:
 def clip_below() -> onnx.ModelProto:
     b = conv()
     b.add("Clip", ["conv", b.constant("low", -1.0), b.constant("high", 1.0)], "clip")
-    return b.model()
-
-
-@invalid
-def clip_of_four() -> onnx.ModelProto:
-    b = conv()
-    b.add("Clip", ["conv", b.constant("low", 0.0), b.constant("high", 6.0), "high"], "clip")
     return b.model()
 
 

@@ -1,6 +1,6 @@
 """Write the tiny ONNX models of these tests: ``make_models.py DIRECTORY [valid|invalid]``.
 
-Every function of `valid_models` and `invalid_models` is one file, DIRECTORY/NAME.onnx.
+Every function of the `*_models` is one file, DIRECTORY/NAME.onnx.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import invalid_models  # noqa: F401 (fills CASES)
+import optional_models  # noqa: F401
 import valid_models  # noqa: F401
 from models import CASES
 

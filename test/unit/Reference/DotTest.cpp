@@ -328,9 +328,24 @@ TEST(MaxPool, HP25TakesTheLargestCode) {
   EXPECT_EQ(padded.shape, (std::vector<int64_t>{1, 2, 2, 2}));
   EXPECT_EQ(padded.data,
             (std::vector<int32_t>{-5, -127, -3, -127, 1, 0, 3, 2}));
-  EXPECT_REFUSED(maxPool2d(x, encoding, {{2, 2}, {1, 1}, {0, 0, 2, 0}}),
-                 "HP25");
-  EXPECT_REFUSED(maxPool2d(x, encoding, {{3, 3}, {1, 1}, {0, 0, 0, 0}}), "");
+  EXPECT_REFUSED(maxPool2d(x, encoding, {{3, 3}, {1, 1}, {0, 0, 0, 0}}),
+                 "the window is larger than the padded input");
+}
+
+TEST(MaxPool, HP25RefusesEmptyWindows) {
+  ChannelEncoding encoding{Grid::Unsigned, 1, {4}};
+  IntTensor x{{1, 1, 3, 3}, std::vector<int32_t>(9, 1)};
+  ASSERT_TRUE(maxPool2d(x, encoding, {{3, 2}, {1, 1}, {2, 1, 2, 1}}).ok());
+  for (auto [top, left, bottom, right] : std::vector<std::array<int64_t, 4>>{
+           {3, 0, 0, 0}, {0, 2, 0, 0}, {0, 0, 3, 0}, {0, 0, 0, 2}})
+    EXPECT_REFUSED(
+        maxPool2d(x, encoding, {{3, 2}, {1, 1}, {top, left, bottom, right}}),
+        "pads must be smaller than the kernel (HP25)");
+  PoolParams params{{3, 1}, {1, 1}, {2, 0, 2, 0}};
+  EXPECT_REFUSED(maxPool2d({{1, 1, 0, 4}, {}}, encoding, params),
+                 "a pooled image needs a pixel");
+  EXPECT_REFUSED(sumPool2d({{1, 1, 0, 4}, {}}, encoding, params),
+                 "a pooled image needs a pixel");
 }
 
 TEST(Dot, RefusesWhatDoesNotFit) {

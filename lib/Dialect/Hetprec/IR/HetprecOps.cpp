@@ -139,8 +139,8 @@ static FailureOr<int64_t> getWindowedSize(Operation *op, int64_t size,
   constexpr int64_t limit = int64_t(1) << 24;
   for (int64_t v : {size, before, after, kernel, stride, dilation})
     if (v < 0 || v > limit)
-      return op->emitOpError("sizes, pads, strides and dilations must lie in "
-                             "[0, 2^24]");
+      return op->emitOpError("sizes, kernel, pads, strides and dilations must "
+                             "lie in [0, 2^24]");
   if (kernel < 1 || stride < 1 || dilation < 1)
     return op->emitOpError("kernel, strides and dilations must be positive");
   int64_t window = (kernel - 1) * dilation + 1;
@@ -160,12 +160,16 @@ static LogicalResult verifyShape(Operation *op, RankedTensorType type,
   return diag << ", found " << type;
 }
 
-static LogicalResult verifyWindowAttrs(Operation *op, ArrayRef<int64_t> strides,
-                                       ArrayRef<int64_t> pads,
-                                       ArrayRef<int64_t> dilations) {
-  if (strides.size() != 2 || pads.size() != 4 || dilations.size() != 2)
-    return op->emitOpError("needs 2 strides, 4 pads and 2 dilations");
-  return success();
+/// Pools have no dilations.
+static LogicalResult
+verifyWindowAttrs(Operation *op, ArrayRef<int64_t> strides,
+                  ArrayRef<int64_t> pads,
+                  std::optional<ArrayRef<int64_t>> dilations = std::nullopt) {
+  if (strides.size() == 2 && pads.size() == 4 &&
+      (!dilations || dilations->size() == 2))
+    return success();
+  return op->emitOpError(dilations ? "needs 2 strides, 4 pads and 2 dilations"
+                                   : "needs 2 strides and 4 pads");
 }
 
 static LogicalResult verifyConv(Operation *op, RankedTensorType input,
@@ -342,9 +346,14 @@ template <typename Pool> static LogicalResult verifyPool(Pool op) {
     return op.emitOpError("input must have rank 4 and a static shape");
   if (op.getKernel().size() != 2)
     return op.emitOpError("kernel needs 2 sizes");
-  if (failed(verifyWindowAttrs(op, op.getStrides(), op.getPads(), {1, 1})) ||
+  if (failed(verifyWindowAttrs(op, op.getStrides(), op.getPads())) ||
       failed(verifyActivation(op, input, "input")))
     return failure();
+  // HP25: no window is empty.
+  if (input.getDimSize(2) < 1 || input.getDimSize(3) < 1)
+    return op.emitOpError()
+           << "a pooled image needs a pixel, found " << input.getDimSize(2)
+           << "x" << input.getDimSize(3);
   SmallVector<int64_t> expected = {input.getDimSize(0), input.getDimSize(1)};
   for (int dim : {0, 1}) {
     FailureOr<int64_t> size = getWindowedSize(

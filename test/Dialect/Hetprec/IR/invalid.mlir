@@ -295,7 +295,7 @@ func.func @stride0(%x: tensor<1x1x5x5xi8, #a>, %w: tensor<2x1x3x3xi8, #w>) {
 #a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1]>
 #w = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1]>
 func.func @pads(%x: tensor<1x1x5x5xi8, #a>, %w: tensor<2x1x3x3xi8, #w>) {
-  // expected-error @+1 {{sizes, pads, strides and dilations must lie in [0, 2^24]}}
+  // expected-error @+1 {{sizes, kernel, pads, strides and dilations must lie in [0, 2^24]}}
   %a = hetprec.conv_2d %x, %w pads = [0, -1, 0, 0] : tensor<1x1x5x5xi8, #a>, tensor<2x1x3x3xi8, #w> -> tensor<1x2x3x2xi32>
   return
 }
@@ -469,12 +469,84 @@ func.func @pool_rank(%x: tensor<1x1x4xi8, #a>) {
 
 // -----
 
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [8]>
+func.func @pool_strides(%x: tensor<1x1x4x4xi8, #a>) {
+  // expected-error @+1 {{'hetprec.sum_pool_2d' op needs 2 strides and 4 pads}}
+  %s = hetprec.sum_pool_2d %x kernel = [2, 2] strides = [] : tensor<1x1x4x4xi8, #a> -> tensor<1x1x3x3xi32>
+  return
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [8]>
+func.func @pool_pads(%x: tensor<1x1x4x4xi8, #a>) {
+  // expected-error @+1 {{'hetprec.max_pool_2d' op needs 2 strides and 4 pads}}
+  %s = hetprec.max_pool_2d %x kernel = [2, 2] pads = [0, 0] : tensor<1x1x4x4xi8, #a> -> tensor<1x1x3x3xi8, #a>
+  return
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [8]>
+func.func @pool_huge_kernel(%x: tensor<1x1x4x4xi8, #a>) {
+  // expected-error @+1 {{sizes, kernel, pads, strides and dilations must lie in [0, 2^24]}}
+  %s = hetprec.sum_pool_2d %x kernel = [16777217, 2] : tensor<1x1x4x4xi8, #a> -> tensor<1x1x3x3xi32>
+  return
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [8]>
+func.func @sum_pool_of_nothing(%x: tensor<1x1x4x0xi8, #a>) {
+  // expected-error @+1 {{a pooled image needs a pixel, found 4x0}}
+  %s = hetprec.sum_pool_2d %x kernel = [1, 2] pads = [0, 1, 0, 1] : tensor<1x1x4x0xi8, #a> -> tensor<1x1x4x1xi32>
+  return
+}
+
+// -----
+
 //===- HP25: max pools ----------------------------------------------------===//
 
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [4]>
+func.func @max_pool_of_nothing(%x: tensor<1x1x0x4xi8, #a>) {
+  // expected-error @+1 {{a pooled image needs a pixel, found 0x4}}
+  %s = hetprec.max_pool_2d %x kernel = [3, 1] pads = [2, 0, 2, 0] : tensor<1x1x0x4xi8, #a> -> tensor<1x1x2x4xi8, #a>
+  return
+}
+
+// -----
+
 #a = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [8]>
-func.func @max_pool_pads(%x: tensor<1x1x4x4xi8, #a>) {
+func.func @max_pool_pad_top(%x: tensor<1x1x4x4xi8, #a>) {
+  // expected-error @+1 {{HP25: pads must be smaller than the kernel of 3}}
+  %s = hetprec.max_pool_2d %x kernel = [3, 2] pads = [3, 0, 0, 0] : tensor<1x1x4x4xi8, #a> -> tensor<1x1x5x3xi8, #a>
+  return
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [8]>
+func.func @max_pool_pad_left(%x: tensor<1x1x4x4xi8, #a>) {
   // expected-error @+1 {{HP25: pads must be smaller than the kernel of 2}}
-  %s = hetprec.max_pool_2d %x kernel = [2, 2] pads = [0, 0, 0, 2] : tensor<1x1x4x4xi8, #a> -> tensor<1x1x3x5xi8, #a>
+  %s = hetprec.max_pool_2d %x kernel = [3, 2] pads = [0, 2, 0, 0] : tensor<1x1x4x4xi8, #a> -> tensor<1x1x2x5xi8, #a>
+  return
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [8]>
+func.func @max_pool_pad_bottom(%x: tensor<1x1x4x4xi8, #a>) {
+  // expected-error @+1 {{HP25: pads must be smaller than the kernel of 3}}
+  %s = hetprec.max_pool_2d %x kernel = [3, 2] pads = [0, 0, 3, 0] : tensor<1x1x4x4xi8, #a> -> tensor<1x1x5x3xi8, #a>
+  return
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [8]>
+func.func @max_pool_pad_right(%x: tensor<1x1x4x4xi8, #a>) {
+  // expected-error @+1 {{HP25: pads must be smaller than the kernel of 2}}
+  %s = hetprec.max_pool_2d %x kernel = [3, 2] pads = [0, 0, 0, 2] : tensor<1x1x4x4xi8, #a> -> tensor<1x1x2x5xi8, #a>
   return
 }
 
