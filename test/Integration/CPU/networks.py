@@ -706,6 +706,10 @@ def networks(name: str) -> dict[str, str]:
         from residual import residual
 
         return residual()
+    if name == "windows":
+        from windows import windows
+
+        return windows()
     if name in ("pool", "max_pool"):
         import pools
 

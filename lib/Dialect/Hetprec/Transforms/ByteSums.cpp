@@ -9,8 +9,11 @@
 using namespace mlir;
 using namespace sysmol::hetprec;
 
-/// Words of a window that are unrolled; of larger ones, those of a row.
+/// Words of a window that are unrolled; of more, loops run over rows of them.
 static constexpr int64_t kUnrolledWords = 6;
+/// The most of these: each word is four products of each slot of a word of
+/// codes.
+static constexpr int64_t kMostWords = 16;
 /// 64 bytes, or 16 words, of one load.
 static constexpr int64_t kWordLanes = kLaneBlock / 4;
 
@@ -24,9 +27,10 @@ public:
         taps(op.getTaps()), tapPhases(op.getTapPhases()) {
     if (tapPhases.empty())
       tapPhases.assign(taps.size(), 0);
-    window = WindowRows::find(taps, tapPhases, op.getTapBytes());
-    if (int64_t(taps.size()) <= kUnrolledWords)
-      window = {int64_t(taps.size()), 1, 0, 0};
+    if (int64_t(taps.size()) > kUnrolledWords)
+      window = WindowLoops::find(taps, tapPhases, op.getTapBytes(), kMostWords);
+    else
+      window = WindowLoops::unroll(taps.size());
   }
 
   /// The parts of each block's pair in turn.
@@ -50,7 +54,7 @@ private:
   Value row;
   int64_t blocks, laneBytes;
   SmallVector<int64_t> taps, tapPhases;
-  WindowRows window;
+  WindowLoops window;
 };
 
 } // namespace
@@ -70,15 +74,14 @@ SmallVector<Value> ByteSummer::sum(Value start) {
       v.index(0), numWords, 1, zero, [&](Value word, ValueRange carried) {
         Value plane = start ? add(start, word) : word;
         Value column = times(word, numTaps);
-        return v.repeat(
-            v.index(0), window.rows, 1, carried, [&](Value i, ValueRange args) {
+        return window.forPlaces(
+            v, carried, [&](const WindowLoops::Place &place, ValueRange args) {
               SmallVector<Value> sums(args);
-              Value windowPlane = plane, at = times(i, window.laneStep),
-                    first = add(column, times(i, window.taps));
-              if (window.phaseStep != 0)
-                windowPlane =
-                    add(plane, times(i, window.phaseStep * numPlanes));
-              for (int64_t t = 0; t < window.taps; ++t) {
+              Value windowPlane = plane, at = place.lane,
+                    first = add(column, place.tap);
+              if (place.phase)
+                windowPlane = add(plane, times(place.phase, numPlanes));
+              for (int64_t t = place.first; t < place.last; ++t) {
                 Value tapPlane = add(windowPlane, tapPhases[t] * numPlanes);
                 // Lanes that a load serves: the word's bytes are zero behind
                 // those of the taps.

@@ -16,6 +16,10 @@ namespace {
 /// How many macs fit in a byte before it overflows.
 int64_t getMacsPerByte(int64_t level) { return 255 / getLargestProduct(level); }
 
+/// Most taps of a grouped window that are written out for each row alone; of
+/// more, a loop runs over the rows.
+constexpr int64_t kMostGroupedTaps = 49;
+
 /// Words of one row and block that a loop body unrolls where a window has one
 /// tap.
 constexpr int64_t kUnrolledWords = 3;
@@ -40,27 +44,26 @@ public:
       function_ref<void(const DotTile &, ValueRange)> finish);
 
 private:
+  /// Rows of a grouped window read different lanes.
+  bool isGrouped() { return !op.getStarts().empty() && !op.getSharedStarts(); }
   /// Rows `[first, first + count)` of the tile that are summed together.
   struct RowRange {
     int64_t first, count;
   };
-  /// Where one row of the window lies.
-  struct WindowRow {
-    Value lane;   // lanes on from the first row's
-    Value phase;  // phases on; null: the same
-    Value column; // of its first row word
+  /// With the column that those of its taps count from.
+  struct Place : WindowLoops::Place {
+    Value column;
   };
 
-  /// Runs `body` for every row of the segment's window.
-  SmallVector<Value> forWindowRows(
-      int64_t segment, Value word, ValueRange carried,
-      function_ref<SmallVector<Value>(const WindowRow &, ValueRange)> body);
+  /// Runs `body` for every place of the segment's window.
+  SmallVector<Value>
+  forPlaces(int64_t segment, Value word, ValueRange carried,
+            function_ref<SmallVector<Value>(const Place &, ValueRange)> body);
 
   /// Segments that are summed together, see `groupSegments`.
   SmallVector<SmallVector<int64_t, 4>, 4> getGroups();
   /// Sums of a group of segments.
-  LevelSums sumBytes(ArrayRef<int64_t> segments, ArrayRef<RowRange> ranges,
-                     SumOrder order);
+  LevelSums sumBytes(ArrayRef<int64_t> segments, SumOrder order);
   void sumBytes(ArrayRef<int64_t> segments, RowRange rows, Value start,
                 const LevelSums &sums);
   /// Sums in bytes that may go on before they are widened.
@@ -83,14 +86,13 @@ private:
   /// Adds the products of consecutive columns to `bytes`.
   void macColumns(int64_t segment, RowRange rows, ArrayRef<MacColumn> columns,
                   SmallVector<Value> &bytes);
-  /// Adds `count` taps of a window row.
-  void macTaps(int64_t segment, RowRange rows, Value word,
-               const WindowRow &windowRow, int64_t tap, int64_t count,
+  /// Adds the taps of a place.
+  void macTaps(int64_t segment, RowRange rows, Value word, const Place &place,
                Value start, SmallVector<Value> &bytes);
   /// Adds `count` words of a window with one tap.
   void macWords(int64_t segment, RowRange rows, Value firstWord, int64_t count,
                 Value start, SmallVector<Value> &bytes);
-  LevelSums sumDots(ArrayRef<int64_t> segments, ArrayRef<RowRange> ranges);
+  LevelSums sumDots(ArrayRef<int64_t> segments);
   /// Runs `body` for the tiles of some rows.
   void forDotTiles(ArrayRef<int64_t> segments, RowRange range,
                    int64_t rowsPerWord,
@@ -98,19 +100,25 @@ private:
   SmallVector<Value> sumDots(ArrayRef<int64_t> segments, const DotTile &tile,
                              Value start, ValueRange totals);
 
+  /// Runs `body` for rows that read the same lanes: all, or one by one.
+  void forRows(function_ref<void(RowRange)> body);
+  /// Row `row` of those that `forRows` has given.
+  Value getRow(int64_t row) {
+    return firstRow ? v.add(firstRow, v.index(row)) : v.index(row);
+  }
   /// Runs `body` with the first group that the rows read (null: the first of
   /// all). Where they have no channels of a segment it does not run, and their
   /// sums are zero.
   void whereRead(int64_t segment, RowRange rows, Value memory,
                  function_ref<void(Value)> body);
-  /// Column of tap `tap` of a window row.
-  Value getColumn(const WindowRow &row, int64_t tap) {
+  /// Column of tap `tap` of a place.
+  Value getColumn(const Place &place, int64_t tap) {
     if (op.getUniformRows())
-      return row.column;
-    return arith::AddIOp::create(b, loc, row.column, v.index(tap));
+      return place.column;
+    return arith::AddIOp::create(b, loc, place.column, v.index(tap));
   }
-  Value getPlane(int64_t segment, const WindowRow &row, int64_t tap,
-                 Value start, Value word);
+  Value getPlane(int64_t segment, const Place &place, int64_t tap, Value start,
+                 Value word);
   int64_t getNumWords(int64_t segment) {
     int64_t size =
         cast<MemRefType>(op.getRows()[segment].getType()).getDimSize(1);
@@ -130,26 +138,38 @@ private:
   int64_t blocks;
   SmallVector<SegmentWindow, 6> windows; // of each segment
   SmallVector<int64_t, 6> macs;          // products of a sum of each segment
+  Value firstRow; // in a loop over rows: what rows count from
 };
 
 } // namespace
 
-SmallVector<Value> ContractSums::forWindowRows(
+SmallVector<Value> ContractSums::forPlaces(
     int64_t segment, Value word, ValueRange carried,
-    function_ref<SmallVector<Value>(const WindowRow &, ValueRange)> body) {
-  const WindowRows &window = windows[segment].rows;
-  Value column =
-      arith::MulIOp::create(b, loc, word, v.index(op.getNumTaps(segment)));
-  return repeat(0, window.rows, 1, carried, [&](Value i, ValueRange args) {
-    auto times = [&](int64_t step) -> Value {
-      return arith::MulIOp::create(b, loc, i, v.index(step));
-    };
-    WindowRow row{times(window.laneStep),
-                  window.phaseStep ? times(window.phaseStep) : Value(),
-                  word}; // one word for all taps
-    if (!op.getUniformRows())
-      row.column = arith::AddIOp::create(b, loc, column, times(window.taps));
-    return body(row, args);
+    function_ref<SmallVector<Value>(const Place &, ValueRange)> body) {
+  Value column = word; // one word for all taps
+  if (!op.getUniformRows())
+    column = v.times(word, op.getNumTaps(segment));
+  return windows[segment].loops.forPlaces(
+      v, carried, [&](const WindowLoops::Place &place, ValueRange args) {
+        bool uniform = op.getUniformRows();
+        return body({place, uniform ? column : v.add(column, place.tap)}, args);
+      });
+}
+
+void ContractSums::forRows(function_ref<void(RowRange)> body) {
+  int64_t numRows = op.getNumRows();
+  if (!isGrouped())
+    return body({0, numRows});
+  if (int64_t(op.getTaps().size()) <= kMostGroupedTaps) {
+    for (int64_t row = 0; row < numRows; ++row)
+      body({row, 1});
+    return;
+  }
+  repeat(0, numRows, 1, {}, [&](Value row, ValueRange) {
+    firstRow = row;
+    body({0, 1});
+    firstRow = {};
+    return SmallVector<Value>();
   });
 }
 
@@ -157,7 +177,7 @@ void ContractSums::whereRead(int64_t segment, RowRange rows, Value memory,
                              function_ref<void(Value)> body) {
   if (op.getStarts().empty())
     return body({});
-  Value start = v.loadScalar(op.getStarts()[segment], v.index(rows.first));
+  Value start = v.loadScalar(op.getStarts()[segment], getRow(rows.first));
   start = arith::IndexCastOp::create(b, loc, b.getIndexType(), start);
   Value read = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, start,
                                      v.index(0));
@@ -170,10 +190,10 @@ void ContractSums::whereRead(int64_t segment, RowRange rows, Value memory,
   Value zero = v.splat(v.half(element), 0);
   for (int64_t row = rows.first; row < rows.first + rows.count; ++row)
     for (int64_t block = 0; block < blocks; ++block)
-      v.storePair({zero, zero}, memory, v.index(row), block);
+      v.storePair({zero, zero}, memory, getRow(row), block);
 }
 
-Value ContractSums::getPlane(int64_t segment, const WindowRow &row, int64_t tap,
+Value ContractSums::getPlane(int64_t segment, const Place &place, int64_t tap,
                              Value start, Value word) {
   int64_t planes =
       cast<MemRefType>(op.getLanes()[segment].getType()).getDimSize(0);
@@ -184,8 +204,8 @@ Value ContractSums::getPlane(int64_t segment, const WindowRow &row, int64_t tap,
   };
   if (start)
     add(start);
-  if (row.phase)
-    add(arith::MulIOp::create(b, loc, row.phase, phasePlanes));
+  if (place.phase)
+    add(arith::MulIOp::create(b, loc, place.phase, phasePlanes));
   if (int64_t phase = windows[segment].tapPhases[tap])
     add(arith::MulIOp::create(b, loc, v.index(phase), phasePlanes));
   return plane;
@@ -200,7 +220,7 @@ void ContractSums::prefetchRows(int64_t segment, RowRange rows, Value column) {
     return;
   for (int64_t r = rows.first; r < rows.first + rows.count; ++r)
     memref::PrefetchOp::create(b, loc, op.getRows()[segment],
-                               ValueRange{v.index(r + op.getNumRows()), column},
+                               ValueRange{getRow(r + op.getNumRows()), column},
                                /*isWrite=*/false, /*localityHint=*/3,
                                /*isDataCache=*/true);
 }
@@ -222,7 +242,7 @@ void ContractSums::macColumns(int64_t segment, RowRange rows,
   Type wideType = b.getIntegerType(8 * width);
   prefetchRows(segment, rows, columns.front().column);
   for (int64_t r = 0; r < rows.count; ++r) {
-    Value row = v.index(rows.first + r), wide;
+    Value row = getRow(rows.first + r), wide;
     if (together) {
       Value all = v.loadVector(rowWords, row, columns.front().column, width);
       wide = vector::ExtractOp::create(
@@ -260,7 +280,7 @@ void ContractSums::macWords(int64_t segment, RowRange rows, Value firstWord,
     Value word = firstWord;
     if (i > 0)
       word = arith::AddIOp::create(b, loc, firstWord, v.index(i));
-    WindowRow only{v.index(0), Value(), word};
+    Place only{{0, 1, v.index(0), v.index(0), Value()}, word};
     Value plane = getPlane(segment, only, 0, start, word);
     MacColumn column{word, {}};
     for (int64_t block = 0; block < blocks; ++block)
@@ -273,16 +293,15 @@ void ContractSums::macWords(int64_t segment, RowRange rows, Value firstWord,
 }
 
 void ContractSums::macTaps(int64_t segment, RowRange rows, Value word,
-                           const WindowRow &windowRow, int64_t tap,
-                           int64_t count, Value start,
+                           const Place &place, Value start,
                            SmallVector<Value> &bytes) {
   SmallVector<MacColumn> columns;
-  for (int64_t t = tap; t < tap + count; ++t) {
-    MacColumn column{getColumn(windowRow, t), {}};
-    Value plane = getPlane(segment, windowRow, t, start, word);
+  for (int64_t t = place.first; t < place.last; ++t) {
+    MacColumn column{getColumn(place, t), {}};
+    Value plane = getPlane(segment, place, t, start, word);
     for (int64_t block = 0; block < blocks; ++block) {
       Value lane = arith::AddIOp::create(
-          b, loc, windowRow.lane,
+          b, loc, place.lane,
           v.index(windows[segment].taps[t] + block * kLaneBlock));
       column.lanes.push_back(
           v.loadVector(op.getLanes()[segment], plane, lane, kLaneBlock));
@@ -292,8 +311,7 @@ void ContractSums::macTaps(int64_t segment, RowRange rows, Value word,
   macColumns(segment, rows, columns, bytes);
 }
 
-LevelSums ContractSums::sumBytes(ArrayRef<int64_t> segments,
-                                 ArrayRef<RowRange> ranges, SumOrder order) {
+LevelSums ContractSums::sumBytes(ArrayRef<int64_t> segments, SumOrder order) {
   // 16 bits hold the level's sum, unless K is large and the total needs 32.
   int64_t first = segments.front();
   bool wide = op.getSumBits() == 32 &&
@@ -303,7 +321,7 @@ LevelSums ContractSums::sumBytes(ArrayRef<int64_t> segments,
                               b.getIntegerType(wide ? 32 : 16));
   LevelSums sums{first, memory, order, op.getCoefficients()[segments.back()]};
   int64_t most = std::max<int64_t>(1, scratch.limits.bytes / blocks);
-  for (RowRange range : ranges) {
+  forRows([&](RowRange range) {
     // Parts of equal size: 6 rows are 3 and 3, not 4 and 2.
     int64_t parts = llvm::divideCeil(range.count, most);
     int64_t atOnce = llvm::divideCeil(range.count, parts);
@@ -313,7 +331,7 @@ LevelSums ContractSums::sumBytes(ArrayRef<int64_t> segments,
                  {range.first + done, std::min(atOnce, range.count - done)},
                  start, sums);
     });
-  }
+  });
   return sums;
 }
 
@@ -352,21 +370,21 @@ void ContractSums::addBytes(int64_t segment, RowRange rows, Value start,
                             ByteSums &sums) {
   int64_t limit = getMacsPerByte(op.getLevels()[segment]);
   int64_t numWords = getNumWords(segment), numTaps = op.getNumTaps(segment);
-  const WindowRows &window = windows[segment].rows;
   Value zero = v.splat(cast<VectorType>(sums.bytes.front().getType()), 0);
   SmallVector<Value> zeroBytes(sums.bytes.size(), zero);
   if (numTaps > limit) {
-    // A large window: widen after each of its rows, and within them.
+    // A large window: widen after each of its places, and within them.
     flush(sums);
     sums.totals =
         repeat(0, numWords, 1, sums.totals, [&](Value word, ValueRange args) {
-          return forWindowRows(
-              segment, word, args, [&](const WindowRow &row, ValueRange inner) {
+          return forPlaces(
+              segment, word, args, [&](const Place &place, ValueRange inner) {
                 SmallVector<Value> carried(inner);
-                for (int64_t tap = 0; tap < window.taps; tap += limit) {
+                for (Place part = place; part.first < place.last;
+                     part.first = part.last) {
+                  part.last = std::min(part.first + limit, place.last);
                   SmallVector<Value> bytes = zeroBytes;
-                  macTaps(segment, rows, word, row, tap,
-                          std::min(limit, window.taps - tap), start, bytes);
+                  macTaps(segment, rows, word, part, start, bytes);
                   widen(bytes, carried);
                 }
                 return carried;
@@ -386,12 +404,12 @@ void ContractSums::addBytes(int64_t segment, RowRange rows, Value start,
       Value word = firstWord;
       if (i > 0)
         word = arith::AddIOp::create(b, loc, firstWord, v.index(i));
-      bytes = forWindowRows(
-          segment, word, bytes, [&](const WindowRow &row, ValueRange inner) {
-            SmallVector<Value> carried(inner);
-            macTaps(segment, rows, word, row, 0, window.taps, start, carried);
-            return carried;
-          });
+      bytes = forPlaces(segment, word, bytes,
+                        [&](const Place &place, ValueRange inner) {
+                          SmallVector<Value> carried(inner);
+                          macTaps(segment, rows, word, place, start, carried);
+                          return carried;
+                        });
     }
     return bytes;
   };
@@ -458,7 +476,7 @@ void ContractSums::sumBytes(ArrayRef<int64_t> segments, RowRange rows,
       sum.even = arith::SubIOp::create(
           b, loc, sum.even,
           arith::ShLIOp::create(b, loc, sum.odd, v.splat(shortType, 8)));
-    Value row = v.index(rows.first + i / blocks);
+    Value row = getRow(rows.first + i / blocks);
     int64_t block = i % blocks;
     if (level.order == SumOrder::InTurn)
       v.storeVector(v.interleave(sum), level.memory, row,
@@ -483,8 +501,13 @@ void ContractSums::forDotTiles(ArrayRef<int64_t> segments, RowRange range,
   SumOrder order = getDotOrder(op, segments.front());
   bool inTurn = order == SumOrder::InTurn;
   // All rows for half a block where they fit; nibbles come a block at a time.
-  int64_t quarters = inTurn && range.count > scratch.limits.dots / 4 ? 2 : 4;
-  int64_t atOnce = scratch.limits.dots / quarters;
+  int64_t most = scratch.limits.dots;
+  int64_t quarters = inTurn && range.count > most / 4 ? 2 : 4;
+  // Of few registers one for each row: lanes are loaded, and taken apart, for
+  // all rows of a tile.
+  if (inTurn && areFewDots(most) && range.count > most / 2)
+    quarters = 1;
+  int64_t atOnce = most / quarters;
   if (rowsPerWord > atOnce) { // eight codes of 1 bit
     quarters = 2;
     atOnce = rowsPerWord;
@@ -500,8 +523,7 @@ void ContractSums::forDotTiles(ArrayRef<int64_t> segments, RowRange range,
     });
 }
 
-LevelSums ContractSums::sumDots(ArrayRef<int64_t> segments,
-                                ArrayRef<RowRange> ranges) {
+LevelSums ContractSums::sumDots(ArrayRef<int64_t> segments) {
   constexpr int64_t quarter = kLaneBlock / 4;
   int64_t first = segments.front(), level = op.getLevels()[first];
   int64_t words = 0;
@@ -516,7 +538,7 @@ LevelSums ContractSums::sumDots(ArrayRef<int64_t> segments,
                               b.getIntegerType(bits)),
                  getDotOrder(op, first), op.getCoefficients()[first]};
   VectorType type = VectorType::get({quarter}, b.getI32Type());
-  for (RowRange range : ranges)
+  forRows([&](RowRange range) {
     whereRead(first, range, sums.memory, [&](Value start) {
       forDotTiles(segments, range, /*rowsPerWord=*/1, [&](const DotTile &tile) {
         SmallVector<Value> zeros(tile.quarters * tile.numRows,
@@ -525,11 +547,12 @@ LevelSums ContractSums::sumDots(ArrayRef<int64_t> segments,
         for (auto [i, total] : llvm::enumerate(totals))
           v.storeVector(
               v.resize(total, bits), sums.memory,
-              v.index(tile.firstRow + i / tile.quarters),
+              getRow(tile.firstRow + i / tile.quarters),
               arith::AddIOp::create(b, loc, tile.lane,
                                     v.index(i % tile.quarters * quarter)));
       });
     });
+  });
   return sums;
 }
 
@@ -566,8 +589,8 @@ SmallVector<Value> ContractSums::sumDots(ArrayRef<int64_t> segments,
     return registers;
   };
 
-  auto macRow = [&](int64_t segment, Value word, const WindowRow &windowRow,
-                    ValueRange args) {
+  auto macPlace = [&](int64_t segment, Value word, const Place &place,
+                      ValueRange args) {
     const SegmentWindow &window = windows[segment];
     Value rowWords = op.getRows()[segment];
     int64_t level = op.getLevels()[segment];
@@ -576,15 +599,15 @@ SmallVector<Value> ContractSums::sumDots(ArrayRef<int64_t> segments,
     if (rowLevel != level)
       pairBound = b.getI64IntegerAttr(kNibblePairBound);
     SmallVector<Value> accs(args);
-    prefetchRows(segment, rows, getColumn(windowRow, 0));
-    for (int64_t tap = 0; tap < window.rows.taps; ++tap) {
-      Value plane = getPlane(segment, windowRow, tap, start, word);
-      Value lane = arith::AddIOp::create(b, loc, windowRow.lane, tile.lane);
+    prefetchRows(segment, rows, getColumn(place, place.first));
+    for (int64_t tap = place.first; tap < place.last; ++tap) {
+      Value plane = getPlane(segment, place, tap, start, word);
+      Value lane = arith::AddIOp::create(b, loc, place.lane, tile.lane);
       SmallVector<Value, 4> registers =
           loadLanes(op.getLanes()[segment], plane, add(lane, window.taps[tap]));
-      Value column = getColumn(windowRow, tap);
+      Value column = getColumn(place, tap);
       for (int64_t r = 0; r < rows.count; ++r) {
-        Value row = v.loadScalar(rowWords, v.index(rows.first + r), column);
+        Value row = v.loadScalar(rowWords, getRow(rows.first + r), column);
         for (int64_t i = 0; i < quarters; ++i) {
           Value &acc = accs[quarters * r + i];
           acc = MacOp::create(b, loc, type, acc, registers[i], row, rowLevel,
@@ -598,10 +621,10 @@ SmallVector<Value> ContractSums::sumDots(ArrayRef<int64_t> segments,
   for (int64_t segment : segments)
     totals = repeat(
         0, getNumWords(segment), 1, totals, [&](Value word, ValueRange args) {
-          return forWindowRows(segment, word, args,
-                               [&](const WindowRow &row, ValueRange inner) {
-                                 return macRow(segment, word, row, inner);
-                               });
+          return forPlaces(segment, word, args,
+                           [&](const Place &place, ValueRange inner) {
+                             return macPlace(segment, word, place, inner);
+                           });
         });
   return totals;
 }
@@ -616,18 +639,11 @@ SmallVector<SmallVector<int64_t, 4>, 4> ContractSums::getGroups() {
 }
 
 SmallVector<LevelSums> ContractSums::run() {
-  int64_t numRows = op.getNumRows();
-  // Rows of a grouped window read different lanes.
-  bool grouped = !op.getStarts().empty() && !op.getSharedStarts();
-  int64_t atOnce = grouped ? 1 : numRows;
-  SmallVector<RowRange> ranges;
-  for (int64_t first = 0; first < numRows; first += atOnce)
-    ranges.push_back({first, atOnce});
   SmallVector<LevelSums> sums;
   for (ArrayRef<int64_t> segments : getGroups())
     sums.push_back(op.getLevels()[segments.front()] <= 2
-                       ? sumBytes(segments, ranges, SumOrder::Wide)
-                       : sumDots(segments, ranges));
+                       ? sumBytes(segments, SumOrder::Wide)
+                       : sumDots(segments));
   return sums;
 }
 
@@ -661,10 +677,9 @@ void ContractSums::forDotTiles(
   ArrayRef<int64_t> last = groups.back();
   SmallVector<LevelSums> others;
   for (ArrayRef<int64_t> segments : ArrayRef(groups).drop_back())
-    others.push_back(
-        op.getLevels()[segments.front()] <= 2
-            ? sumBytes(segments, all, getDotOrder(op, last.front()))
-            : sumDots(segments, all));
+    others.push_back(op.getLevels()[segments.front()] <= 2
+                         ? sumBytes(segments, getDotOrder(op, last.front()))
+                         : sumDots(segments));
   forDotTiles(last, all, rowsPerWord, [&](const DotTile &tile) {
     finish(tile, sumDots(last, tile, /*start=*/Value(), begin(tile, others)));
   });

@@ -60,6 +60,10 @@ struct DotTile {
   SumOrder order;   // wide: even lanes of a block first
 };
 
+/// Whether so many registers of dot products hold too few rows of the two
+/// quarters that an epilogue takes.
+inline bool areFewDots(int64_t dots) { return dots < 8; }
+
 /// The order of the sums of level 4 or 8 that a segment gives.
 SumOrder getDotOrder(ContractOp op, int64_t segment);
 

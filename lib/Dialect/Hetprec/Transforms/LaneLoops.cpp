@@ -32,6 +32,31 @@ Value sysmol::hetprec::makeIndex(OpBuilder &b, Location loc,
   return sum;
 }
 
+SmallVector<LoopPart>
+sysmol::hetprec::splitIntoLoops(ArrayRef<LoopPoint> points, int64_t unit) {
+  auto count = int64_t(points.size());
+  SmallVector<LoopPart> parts;
+  for (int64_t first = 0, size; first < count; first += size) {
+    size = std::min(unit, count - first);
+    LoopPart part{first, size};
+    // Loops around it for as long as what follows is what is there, moved.
+    while (first + 2 * size <= count) {
+      LoopStep step = points[first + size] - points[first];
+      int64_t end = first + size;
+      while (end < count && points[end].kind == points[end - size].kind &&
+             points[end] - points[end - size] == step)
+        ++end;
+      int64_t runs = (end - first) / size;
+      if (runs == 1)
+        break;
+      part.loops.insert(part.loops.begin(), {runs, size, step});
+      size *= runs;
+    }
+    parts.push_back(std::move(part));
+  }
+  return parts;
+}
+
 void sysmol::hetprec::coverLanes(OpBuilder &b, Location loc, Value first,
                                  int64_t count, int64_t most, int64_t unrolled,
                                  function_ref<void(Value, int64_t)> body) {
@@ -154,8 +179,8 @@ namespace {
 /// Opens the loops over images and rows, and writes the phases' rows in them.
 class PhaseWriter {
 public:
-  using Copy = function_ref<void(int64_t, const Pixels &)>;
-  using Clear = function_ref<void(int64_t, Value, int64_t)>;
+  using Copy = function_ref<void(Value, const Pixels &)>;
+  using Clear = function_ref<void(Value, Value, int64_t)>;
 
   PhaseWriter(OpBuilder &b, Location loc, LanesAttr to, int64_t most,
               int64_t unrolled, Copy copy, Clear clear)
@@ -178,11 +203,19 @@ private:
       return then();
     when(is(arith::CmpIPredicate::eq, n, wanted), then, otherwise);
   }
-  void zero(int64_t phase, Value first, int64_t count) {
+  /// A phase, and where its pixel (0, 0) is in the image.
+  struct Phase {
+    Value phase, moveY, moveX;
+  };
+  void zero(Value phase, Value first, int64_t count) {
     coverLanes(b, loc, first, count, most, unrolled,
                [&](Value lane, int64_t lanes) { clear(phase, lane, lanes); });
   }
-  void writeRow(int64_t phase, const PhasePixels &p,
+  /// Runs `body` for all phases, in loops where they are many; with a phase
+  /// that is like it.
+  void forPhases(ArrayRef<PhasePixels> phases,
+                 function_ref<void(const PhasePixels &, const Phase &)> body);
+  void writeRow(const PhasePixels &p, const Phase &phase,
                 std::array<int64_t, 2> strides);
 
   OpBuilder &b;
@@ -206,19 +239,61 @@ void PhaseWriter::when(Value test, Body then, Body otherwise) {
   otherwise();
 }
 
-void PhaseWriter::writeRow(int64_t phase, const PhasePixels &p,
+/// Phases that are written out.
+static constexpr int64_t kUnrolledPhases = 16;
+
+void PhaseWriter::forPhases(
+    ArrayRef<PhasePixels> phases,
+    function_ref<void(const PhasePixels &, const Phase &)> body) {
+  SmallVector<LoopPoint> points;
+  for (auto [i, p] : llvm::enumerate(phases))
+    points.push_back({{int64_t(i), p.moveY, p.moveX}});
+  if (points.size() <= kUnrolledPhases) {
+    for (auto [p, point] : llvm::zip_equal(phases, points))
+      body(p, {index(point.at[0]), index(point.at[1]), index(point.at[2])});
+    return;
+  }
+  // Those that are alike, side by side.
+  SmallVector<const PhasePixels *> kinds;
+  for (auto [p, point] : llvm::zip_equal(phases, points)) {
+    auto *kind = llvm::find_if(
+        kinds, [&](const PhasePixels *kind) { return kind->isLike(p); });
+    point.kind = kind - kinds.begin();
+    if (kind == kinds.end())
+      kinds.push_back(&p);
+  }
+  llvm::sort(points, [](const LoopPoint &a, const LoopPoint &b) {
+    return std::tie(a.kind, a.at) < std::tie(b.kind, b.at);
+  });
+  for (const LoopPart &part : splitIntoLoops(points, /*unit=*/1)) {
+    const LoopPoint &first = points[part.first];
+    OpBuilder::InsertionGuard guard(b);
+    SmallVector<Value> counters;
+    for (const LoopPart::Loop &loop : part.loops)
+      counters.push_back(openLoop(b, loc, 0, loop.count));
+    std::array<Value, 3> at;
+    for (auto [axis, value] : llvm::enumerate(at)) {
+      auto steps = llvm::map_to_vector(
+          part.loops, [&](const LoopPart::Loop &l) { return l.step[axis]; });
+      value = makeIndex(b, loc, counters, steps, first.at[axis]);
+    }
+    body(phases[first.at[0]], {at[0], at[1], at[2]});
+  }
+}
+
+void PhaseWriter::writeRow(const PhasePixels &p, const Phase &phase,
                            std::array<int64_t, 2> strides) {
   int64_t count = p.x1 - p.x0, images = to.getImages();
   Value target =
       makeIndex(b, loc, {n, y}, {to.getImageStride(), to.getRowStride()},
                 to.getBase() + p.x0);
-  Value sourceY = makeIndex(b, loc, {y}, {strides[0]}, p.moveY);
+  Value sourceY = makeIndex(b, loc, {y, phase.moveY}, {strides[0], 1}, 0);
   coverLanes(
       b, loc, index(0), count, most, unrolled, [&](Value x, int64_t lanes) {
-        Value sourceX =
-            makeIndex(b, loc, {x}, {strides[1]}, strides[1] * p.x0 + p.moveX);
-        copy(phase, {n, sourceY, sourceX,
-                     makeIndex(b, loc, {target, x}, {1, 1}, 0), lanes});
+        Value sourceX = makeIndex(b, loc, {x, phase.moveX}, {strides[1], 1},
+                                  strides[1] * p.x0);
+        copy(phase.phase, {n, sourceY, sourceX,
+                           makeIndex(b, loc, {target, x}, {1, 1}, 0), lanes});
       });
 
   // Each row clears what lies between it and the next one: rows may be written
@@ -230,15 +305,15 @@ void PhaseWriter::writeRow(int64_t phase, const PhasePixels &p,
       to.getImageStride() - (p.y1 - p.y0 - 1) * to.getRowStride() - count;
   if (first > 0)
     when(is(arith::CmpIPredicate::eq, y, p.y0),
-         [&] { whenImage(0, [&] { zero(phase, index(0), first); }); });
+         [&] { whenImage(0, [&] { zero(phase.phase, index(0), first); }); });
   when(
       is(arith::CmpIPredicate::eq, y, p.y1 - 1),
       [&] {
         whenImage(
-            images - 1, [&] { zero(phase, end, to.getSize() - behind); },
-            [&] { zero(phase, end, nextImage); });
+            images - 1, [&] { zero(phase.phase, end, to.getSize() - behind); },
+            [&] { zero(phase.phase, end, nextImage); });
       },
-      [&] { zero(phase, end, to.getRowStride() - count); });
+      [&] { zero(phase.phase, end, to.getRowStride() - count); });
 }
 
 void PhaseWriter::run(std::array<int64_t, 2> strides,
@@ -251,21 +326,20 @@ void PhaseWriter::run(std::array<int64_t, 2> strides,
     y1 = std::max(y1, p.y1);
   }
   if (y0 >= y1) {
-    for (int64_t phase : llvm::seq<int64_t>(phases.size()))
-      zero(phase, index(0), to.getSize());
+    forPhases(phases, [&](const PhasePixels &, const Phase &phase) {
+      zero(phase.phase, index(0), to.getSize());
+    });
     return;
   }
   OpBuilder::InsertionGuard guard(b);
   n = openLoop(b, loc, 0, to.getImages());
   y = openLoop(b, loc, y0, y1);
-  for (auto [i, p] : llvm::enumerate(phases)) {
-    auto phase = int64_t(i);
-    if (p.isEmpty()) {
-      when(is(arith::CmpIPredicate::eq, y, y0),
-           [&] { whenImage(0, [&] { zero(phase, index(0), to.getSize()); }); });
-      continue;
-    }
-    auto write = [&] { writeRow(phase, p, strides); };
+  forPhases(phases, [&](const PhasePixels &p, const Phase &phase) {
+    if (p.isEmpty())
+      return when(is(arith::CmpIPredicate::eq, y, y0), [&] {
+        whenImage(0, [&] { zero(phase.phase, index(0), to.getSize()); });
+      });
+    auto write = [&] { writeRow(p, phase, strides); };
     auto writeToLast = [&] {
       if (p.y1 == y1)
         write();
@@ -276,13 +350,13 @@ void PhaseWriter::run(std::array<int64_t, 2> strides,
       writeToLast();
     else
       when(is(arith::CmpIPredicate::uge, y, p.y0), writeToLast);
-  }
+  });
 }
 
 void sysmol::hetprec::writePhases(
     OpBuilder &b, Location loc, LanesAttr to, std::array<int64_t, 2> strides,
     ArrayRef<PhasePixels> phases, int64_t most, int64_t unrolled,
-    function_ref<void(int64_t, const Pixels &)> copy,
-    function_ref<void(int64_t, Value, int64_t)> clear) {
+    function_ref<void(Value, const Pixels &)> copy,
+    function_ref<void(Value, Value, int64_t)> clear) {
   PhaseWriter(b, loc, to, most, unrolled, copy, clear).run(strides, phases);
 }

@@ -9,11 +9,22 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 
+#include <functional>
+#include <tuple>
+
 using namespace mlir;
 using namespace sysmol::hetprec;
 
 Value LaneVectors::index(int64_t value) {
   return arith::ConstantIndexOp::create(b, loc, value);
+}
+
+Value LaneVectors::add(Value x, Value y) {
+  return arith::AddIOp::create(b, loc, x, y);
+}
+
+Value LaneVectors::times(Value x, int64_t factor) {
+  return arith::MulIOp::create(b, loc, x, index(factor));
 }
 
 SmallVector<Value>
@@ -423,32 +434,130 @@ Value LaneVectors::concatenate(Value x, Value y) {
 }
 
 //===----------------------------------------------------------------------===//
-// WindowRows
+// WindowLoops
 //===----------------------------------------------------------------------===//
 
 /// Taps that a loop body unrolls at most, where rows of a window are alike.
 static constexpr int64_t kUnrolledTaps = 3;
+/// Taps that a loop counts as.
+static constexpr int64_t kLoopTaps = 2;
+/// Most taps that may share an innermost loop.
+static constexpr int64_t kMostInner = 4096;
 
-WindowRows WindowRows::find(ArrayRef<int64_t> taps, ArrayRef<int64_t> tapPhases,
-                            ArrayRef<int64_t> tapBytes) {
+/// A loop over rows of taps: the longest not longer than what is unrolled; else
+/// the shortest. All taps where rows are not alike.
+static LoopPart findRows(ArrayRef<LoopPoint> taps) {
   int64_t count = taps.size();
-  WindowRows window;
-  window.taps = count;
+  LoopPart found{0, count};
   for (int64_t inner = 1; inner < count; ++inner) {
-    if (count % inner != 0)
+    if (count % inner != 0 || (inner > kUnrolledTaps && found.points != count))
       continue;
-    int64_t lanes = taps[inner] - taps[0];
-    int64_t phases = tapPhases[inner] - tapPhases[0];
-    bool alike = llvm::all_of(llvm::seq(count), [&](int64_t t) {
-      return taps[t] == taps[t % inner] + t / inner * lanes &&
-             tapPhases[t] == tapPhases[t % inner] + t / inner * phases &&
-             (tapBytes.empty() || tapBytes[t] == tapBytes[t % inner]);
-    });
-    // The longest run not longer than what is unrolled; else the shortest.
-    if (alike && (inner <= kUnrolledTaps || window.taps == count))
-      window = {inner, count / inner, lanes, phases};
+    SmallVector<LoopPart> parts = splitIntoLoops(taps, inner);
+    if (parts.size() == 1 && parts[0].loops.size() == 1)
+      found = std::move(parts[0]);
   }
-  return window;
+  return found;
+}
+
+/// Whether the taps are rows of `inner` that differ only in where they begin.
+static bool haveRows(ArrayRef<LoopPoint> taps, int64_t inner) {
+  return llvm::all_of(llvm::seq<int64_t>(taps.size()), [&](int64_t t) {
+    const LoopPoint &first = taps[t % inner];
+    return taps[t].kind == first.kind &&
+           taps[t] - taps[t - t % inner] == first - taps[0];
+  });
+}
+
+/// The loops of `rows` around those of `columns`, for all pairs.
+static SmallVector<LoopPart, 1>
+nest(ArrayRef<LoopPart> rows, ArrayRef<LoopPart> columns, int64_t inner) {
+  SmallVector<LoopPart, 1> parts;
+  for (const LoopPart &row : rows)
+    for (const LoopPart &column : columns) {
+      LoopPart part{row.first * inner + column.first, column.points, row.loops};
+      for (LoopPart::Loop &loop : part.loops)
+        loop.points *= inner;
+      llvm::append_range(part.loops, column.loops);
+      parts.push_back(std::move(part));
+    }
+  return parts;
+}
+
+WindowLoops WindowLoops::find(ArrayRef<int64_t> taps,
+                              ArrayRef<int64_t> tapPhases,
+                              ArrayRef<int64_t> tapBytes, int64_t most) {
+  auto count = int64_t(taps.size());
+  SmallVector<LoopPoint> points;
+  for (int64_t t = 0; t < count; ++t)
+    points.push_back(
+        {{taps[t], tapPhases[t], 0}, tapBytes.empty() ? 0 : tapBytes[t]});
+  LoopPart rows = findRows(points);
+  if (rows.points <= most)
+    return {{rows}};
+  // A strided window: rows, and columns, of one phase lie in every n-th. What
+  // is left over has loops of its own.
+  WindowLoops best = unroll(count);
+  auto fewest = std::tuple(true, count, count);
+  for (int64_t inner = 1; inner <= std::min(count, kMostInner); ++inner) {
+    if (count % inner != 0 || !haveRows(points, inner))
+      continue;
+    SmallVector<LoopPoint> starts;
+    for (int64_t t = 0; t < count; t += inner)
+      starts.push_back(points[t]);
+    SmallVector<LoopPart> rowLoops = splitIntoLoops(starts, /*unit=*/1);
+    for (int64_t unit = 1; unit <= std::min(inner, most); ++unit) {
+      WindowLoops next{nest(
+          rowLoops, splitIntoLoops(ArrayRef(points).take_front(inner), unit),
+          inner)};
+      int64_t size = 0, runs = 0;
+      for (const LoopPart &part : next.parts) {
+        size += part.points + kLoopTaps * int64_t(part.loops.size());
+        runs += part.getNumRuns();
+      }
+      bool isLarge = size > most;
+      auto cost = std::tuple(isLarge, isLarge ? size : runs, size);
+      if (cost >= fewest)
+        continue;
+      fewest = cost;
+      best = std::move(next);
+    }
+  }
+  return best;
+}
+
+SmallVector<Value> WindowLoops::forPlaces(
+    LaneVectors &v, ValueRange carried,
+    function_ref<SmallVector<Value>(const Place &, ValueRange)> body) const {
+  using Loops = ArrayRef<LoopPart::Loop>;
+  std::function<SmallVector<Value>(Loops, Place, ValueRange)> run =
+      [&](Loops loops, Place place, ValueRange args) {
+        if (loops.empty()) {
+          for (Value *value : {&place.tap, &place.lane})
+            if (!*value)
+              *value = v.index(0);
+          return body(place, args);
+        }
+        const LoopPart::Loop &loop = loops.front();
+        return v.repeat(v.index(0), loop.count, 1, args,
+                        [&](Value i, ValueRange inner) {
+                          Place next = place;
+                          auto move = [&](Value &value, int64_t step) {
+                            if (step == 0)
+                              return;
+                            Value by = v.times(i, step);
+                            value = value ? v.add(value, by) : by;
+                          };
+                          move(next.tap, loop.points);
+                          move(next.lane, loop.step[0]);
+                          move(next.phase, loop.step[1]);
+                          return run(loops.drop_front(), next, inner);
+                        });
+      };
+  SmallVector<Value> values(carried);
+  for (const LoopPart &part : parts)
+    values = run(part.loops, {part.first, part.first + part.points, {}, {}, {}},
+                 values);
+  return values;
 }
 
 //===----------------------------------------------------------------------===//

@@ -8,6 +8,8 @@
 #ifndef SYSMOL_LIB_DIALECT_HETPREC_TRANSFORMS_LANEVECTORS_H
 #define SYSMOL_LIB_DIALECT_HETPREC_TRANSFORMS_LANEVECTORS_H
 
+#include "LaneLoops.h"
+
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/PatternMatch.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
@@ -29,6 +31,8 @@ public:
       : b(builder), loc(loc) {}
 
   mlir::Value index(int64_t value);
+  mlir::Value add(mlir::Value x, mlir::Value y);
+  mlir::Value times(mlir::Value x, int64_t factor);
   mlir::Value splat(mlir::VectorType type, int64_t value);
   mlir::Value splatReal(mlir::VectorType type, float value);
   mlir::Value broadcast(mlir::Value scalar, int64_t lanes);
@@ -141,22 +145,40 @@ private:
   mlir::Location loc;
 };
 
-/// A window's taps are `taps` taps, `rows` times over, each time `laneStep`
-/// lanes and `phaseStep` phases on: what lets a loop run over the window's
-/// rows.
-struct WindowRows {
-  int64_t taps = 0, rows = 1, laneStep = 0, phaseStep = 0;
+/// The taps of a window as few that are written out, and loops around them over
+/// all others. Points are at (lane, phase).
+struct WindowLoops {
+  llvm::SmallVector<LoopPart, 1> parts;
 
+  /// All taps written out.
+  static WindowLoops unroll(int64_t taps) { return {{LoopPart{0, taps}}}; }
+  /// Taps that are written out at most, if that is possible: compile time grows
+  /// faster than their number.
+  static constexpr int64_t kMostTaps = 32;
   /// `tapPhases` has one entry for each tap, `tapBytes` as well, or none.
-  static WindowRows find(llvm::ArrayRef<int64_t> taps,
-                         llvm::ArrayRef<int64_t> tapPhases,
-                         llvm::ArrayRef<int64_t> tapBytes = {});
+  static WindowLoops find(llvm::ArrayRef<int64_t> taps,
+                          llvm::ArrayRef<int64_t> tapPhases,
+                          llvm::ArrayRef<int64_t> tapBytes = {},
+                          int64_t most = kMostTaps);
+
+  /// Taps that are written out together, `[first, last)`, and how far on: in
+  /// taps, lanes and phases (null: none).
+  struct Place {
+    int64_t first, last;
+    mlir::Value tap, lane, phase;
+  };
+  /// `carried`, after `body` ran for every place.
+  llvm::SmallVector<mlir::Value>
+  forPlaces(LaneVectors &v, mlir::ValueRange carried,
+            llvm::function_ref<llvm::SmallVector<mlir::Value>(const Place &,
+                                                              mlir::ValueRange)>
+                body) const;
 };
 
 /// The taps that a segment of a `contract` or `contract_outputs` reads.
 struct SegmentWindow {
   llvm::SmallVector<int64_t> taps, tapPhases;
-  WindowRows rows;
+  WindowLoops loops;
 
   template <typename Op>
   SegmentWindow(Op op, int64_t segment)
@@ -164,7 +186,7 @@ struct SegmentWindow {
         tapPhases(taps.size(), 0) {
     if (op.getNumPhases(segment) > 1 && !op.getTapPhases().empty())
       tapPhases.assign(op.getTapPhases().begin(), op.getTapPhases().end());
-    rows = WindowRows::find(taps, tapPhases);
+    loops = WindowLoops::find(taps, tapPhases);
   }
 };
 

@@ -410,6 +410,8 @@ bool ContractVectorizer::areFinishedInRegisters() {
   if (segments.empty() || op.getBiasRows() || !isRowBiasUniform())
     return false;
   bool inTurn = getDotOrder(op, segments.front()) == SumOrder::InTurn;
+  if (inTurn && areFewDots(scratch.limits.dots))
+    return false;
   // The rows of a word come together, two registers of each; of nibbles, four.
   if (scratch.limits.dots < (inTurn ? 2 : 4) * op.getRowsPerWord())
     return false;

@@ -53,6 +53,11 @@ private:
   struct Place {
     Value plane, lane, column;
   };
+  /// Taps of a window that are written out together: what `getTap` counts from.
+  struct Taps {
+    int64_t first, last;
+    Place place;
+  };
   /// Blocks of outputs that are summed together.
   struct BlockRange {
     int64_t first, count;
@@ -73,12 +78,12 @@ private:
   SmallVector<Value> widen(ValueRange bytes, ValueRange totals);
   void turn(Value lane);
 
-  /// Runs `body` for the first place of every window row of a word.
+  /// Runs `body` for all taps of a word.
   SmallVector<Value>
-  forWindowRows(int64_t segment, Value word, ValueRange carried,
-                function_ref<SmallVector<Value>(const Place &, ValueRange)>);
-  /// The place `tap` taps behind the first of its window row.
-  Place getTap(int64_t segment, const Place &row, int64_t tap);
+  forTaps(int64_t segment, Value word, ValueRange carried,
+          function_ref<SmallVector<Value>(const Taps &, ValueRange)>);
+  /// The place of tap `tap` of some.
+  Place getTap(int64_t segment, const Taps &taps, int64_t tap);
   /// The word of the `lane`-th of the lanes.
   Value loadWord(int64_t segment, const Place &place, int64_t lane) {
     return v.loadScalar(op.getLanes()[segment], place.plane,
@@ -130,26 +135,24 @@ private:
 
 } // namespace
 
-SmallVector<Value> OutputsVectorizer::forWindowRows(
+SmallVector<Value> OutputsVectorizer::forTaps(
     int64_t segment, Value word, ValueRange carried,
-    function_ref<SmallVector<Value>(const Place &, ValueRange)> body) {
-  const WindowRows &window = windows[segment].rows;
+    function_ref<SmallVector<Value>(const Taps &, ValueRange)> body) {
   Value column = times(word, op.getNumTaps(segment));
-  return repeat(0, window.rows, 1, carried, [&](Value row, ValueRange args) {
-    Place place{word, add(firstLane, times(row, window.laneStep)),
-                add(column, times(row, window.taps))};
-    if (window.phaseStep != 0)
-      place.plane =
-          add(word, times(row, window.phaseStep * getNumPlanes(segment)));
-    return body(place, args);
-  });
+  return windows[segment].loops.forPlaces(
+      v, carried, [&](const WindowLoops::Place &on, ValueRange args) {
+        Place place{word, add(firstLane, on.lane), add(column, on.tap)};
+        if (on.phase)
+          place.plane = add(word, times(on.phase, getNumPlanes(segment)));
+        return body({on.first, on.last, place}, args);
+      });
 }
 
 OutputsVectorizer::Place
-OutputsVectorizer::getTap(int64_t segment, const Place &row, int64_t tap) {
+OutputsVectorizer::getTap(int64_t segment, const Taps &taps, int64_t tap) {
   const SegmentWindow &window = windows[segment];
-  return {add(row.plane, window.tapPhases[tap] * getNumPlanes(segment)),
-          add(row.lane, window.taps[tap]), add(row.column, tap)};
+  return {add(taps.place.plane, window.tapPhases[tap] * getNumPlanes(segment)),
+          add(taps.place.lane, window.taps[tap]), add(taps.place.column, tap)};
 }
 
 void OutputsVectorizer::addPart(ArrayRef<int64_t> segments, int64_t lane,
@@ -195,7 +198,6 @@ SmallVector<Value> OutputsVectorizer::addBytes(int64_t segment, int64_t count,
   int64_t level = op.getLevels()[segment], numTaps = op.getNumTaps(segment);
   int64_t numWords = getNumPlanes(segment);
   int64_t limit = 255 / getLargestProduct(level);
-  const WindowRows &window = windows[segment].rows;
   VectorType byteType = VectorType::get({kLaneBlock}, b.getI8Type());
   SmallVector<Value> zeroBytes(count * range.count, v.splat(byteType, 0));
   auto macPlace = [&](const Place &place, SmallVector<Value> &bytes) {
@@ -214,28 +216,28 @@ SmallVector<Value> OutputsVectorizer::addBytes(int64_t segment, int64_t count,
     }
   };
   if (numTaps > limit)
-    // A large window: widen after each of its rows, and within them.
+    // A large window: widen after taps that are written out, and within them.
     return repeat(0, numWords, 1, args, [&](Value word, ValueRange args) {
-      return forWindowRows(
-          segment, word, args, [&](const Place &row, ValueRange inner) {
+      return forTaps(
+          segment, word, args, [&](const Taps &taps, ValueRange inner) {
             SmallVector<Value> carried(inner);
-            for (int64_t tap = 0; tap < window.taps; tap += limit) {
+            for (int64_t tap = taps.first; tap < taps.last; tap += limit) {
               SmallVector<Value> bytes = zeroBytes;
-              for (int64_t t = tap; t < std::min(tap + limit, window.taps); ++t)
-                macPlace(getTap(segment, row, t), bytes);
+              for (int64_t t = tap; t < std::min(tap + limit, taps.last); ++t)
+                macPlace(getTap(segment, taps, t), bytes);
               carried = widen(bytes, carried);
             }
             return carried;
           });
     });
   auto macWord = [&](Value word, ValueRange args) {
-    return forWindowRows(segment, word, args,
-                         [&](const Place &row, ValueRange inner) {
-                           SmallVector<Value> bytes(inner);
-                           for (int64_t tap = 0; tap < window.taps; ++tap)
-                             macPlace(getTap(segment, row, tap), bytes);
-                           return bytes;
-                         });
+    return forTaps(segment, word, args,
+                   [&](const Taps &taps, ValueRange inner) {
+                     SmallVector<Value> bytes(inner);
+                     for (int64_t tap = taps.first; tap < taps.last; ++tap)
+                       macPlace(getTap(segment, taps, tap), bytes);
+                     return bytes;
+                   });
   };
   // Bodies of a few words, as many as a byte holds; then what is left.
   int64_t perBody = numTaps == 1 ? kUnrolledWords : 1;
@@ -333,10 +335,10 @@ void OutputsVectorizer::sumDots(ArrayRef<int64_t> segments, int64_t count,
     }
     return registers;
   };
-  auto macTaps = [&](int64_t segment, const Place &row, ValueRange args) {
+  auto macTaps = [&](int64_t segment, const Taps &taps, ValueRange args) {
     SmallVector<Value> accs(args);
-    for (int64_t tap = 0; tap < windows[segment].rows.taps; ++tap) {
-      Place place = getTap(segment, row, tap);
+    for (int64_t tap = taps.first; tap < taps.last; ++tap) {
+      Place place = getTap(segment, taps, tap);
       SmallVector<Value, kDotRegisters> registers =
           loadOutputs(segment, place.column);
       for (int64_t lane = 0; lane < count; ++lane) {
@@ -353,13 +355,13 @@ void OutputsVectorizer::sumDots(ArrayRef<int64_t> segments, int64_t count,
   };
   SmallVector<Value> accs(kDotRegisters * count, v.splat(type, 0));
   for (int64_t segment : segments)
-    accs = repeat(
-        0, getNumPlanes(segment), 1, accs, [&](Value word, ValueRange args) {
-          return forWindowRows(segment, word, args,
-                               [&](const Place &row, ValueRange inner) {
-                                 return macTaps(segment, row, inner);
-                               });
-        });
+    accs = repeat(0, getNumPlanes(segment), 1, accs,
+                  [&](Value word, ValueRange args) {
+                    return forTaps(segment, word, args,
+                                   [&](const Taps &taps, ValueRange inner) {
+                                     return macTaps(segment, taps, inner);
+                                   });
+                  });
   for (auto [i, acc] : llvm::enumerate(accs))
     addPart(segments, int64_t(i) / kDotRegisters,
             (firstRegister + int64_t(i) % kDotRegisters) * lanes, acc);

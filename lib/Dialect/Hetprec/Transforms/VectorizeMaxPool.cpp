@@ -4,14 +4,15 @@
 #include "LaneVectors.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace sysmol::hetprec;
 
-/// Taps that are written out; of more a loop runs over the rows of the window.
+/// Taps that are written out; of more, loops run over rows of them.
 static constexpr int64_t kUnrolledTaps = 16;
+/// The most of these: each is few instructions.
+static constexpr int64_t kMostTaps = 128;
 
 namespace {
 class MaxPoolVectorizer {
@@ -29,23 +30,22 @@ public:
                    : std::min<int64_t>(8 / level, getChannelsPerWord(level));
     for (int64_t slot = 0; slot < perByte; ++slot)
       masks.push_back(((1 << level) - 1) << slot * level);
-    window.taps = op.getTaps().size();
-    if (window.taps > kUnrolledTaps)
-      window = WindowRows::find(op.getTaps(), getTapPhases());
+    tapPhases.assign(op.getTapPhases().begin(), op.getTapPhases().end());
+    tapPhases.resize(op.getTaps().size(), 0);
+    if (int64_t(tapPhases.size()) > kUnrolledTaps)
+      window = WindowLoops::find(op.getTaps(), tapPhases, /*tapBytes=*/{},
+                                 kMostTaps);
+    else
+      window = WindowLoops::unroll(tapPhases.size());
   }
 
   void run();
 
 private:
-  SmallVector<int64_t> getTapPhases() {
-    SmallVector<int64_t> phases(op.getTapPhases());
-    phases.resize(op.getTaps().size(), 0);
-    return phases;
-  }
   /// The largest codes so far, of each of `masks` its own, and those of tap
-  /// `tap` of a row of the window.
+  /// `tap` of a place of the window.
   SmallVector<Value> reduce(ValueRange largest, Value plane, Value lane,
-                            Value windowRow, int64_t tap);
+                            int64_t tap);
 
   OpBuilder &b;
   MaxPoolLanesOp op;
@@ -53,20 +53,17 @@ private:
   LaneVectors v;
   Type wordType;
   VectorType byteType;
-  SmallVector<int64_t> masks;
-  WindowRows window;
+  SmallVector<int64_t> masks, tapPhases;
+  WindowLoops window;
 };
 } // namespace
 
 SmallVector<Value> MaxPoolVectorizer::reduce(ValueRange largest, Value plane,
-                                             Value lane, Value windowRow,
-                                             int64_t tap) {
+                                             Value lane, int64_t tap) {
   int64_t planes = cast<MemRefType>(op.getInit().getType()).getDimSize(0);
   Value codes = v.loadVector(
-      op.getInput(),
-      makeIndex(b, loc, {plane, windowRow}, {1, window.phaseStep * planes},
-                getTapPhases()[tap] * planes),
-      makeIndex(b, loc, {lane, windowRow}, {1, window.laneStep},
+      op.getInput(), makeIndex(b, loc, {plane}, {1}, tapPhases[tap] * planes),
+      makeIndex(b, loc, {lane}, {1},
                 int64_t(op.getOrigin()) + op.getTaps()[tap]),
       kLaneBlock);
   codes = vector::BitCastOp::create(b, loc, byteType, codes);
@@ -76,8 +73,9 @@ SmallVector<Value> MaxPoolVectorizer::reduce(ValueRange largest, Value plane,
       next.push_back(arith::OrIOp::create(b, loc, before, codes));
       continue;
     }
+    // Of the highest slot what is below it does not matter until the end.
     Value own = codes;
-    if (masks.size() > 1)
+    if (mask != masks.back())
       own = arith::AndIOp::create(b, loc, own, v.splat(byteType, mask));
     next.push_back(arith::MaxUIOp::create(b, loc, before, own));
   }
@@ -92,22 +90,20 @@ void MaxPoolVectorizer::run() {
   Value lane = makeIndex(b, loc, {block}, {kLaneBlock}, op.getLaneBegin());
   // No code is less than 0.
   SmallVector<Value> largest(masks.size(), v.splat(byteType, 0));
-  auto addRow = [&](Value windowRow, ValueRange before) {
-    SmallVector<Value> after(before);
-    for (int64_t tap = 0; tap < window.taps; ++tap)
-      after = reduce(after, plane, lane, windowRow, tap);
-    return after;
-  };
-  if (window.rows == 1) {
-    largest = addRow(v.index(0), largest);
-  } else {
-    auto rows = scf::ForOp::create(
-        b, loc, v.index(0), v.index(window.rows), v.index(1), largest,
-        [&](OpBuilder &, Location, Value row, ValueRange before) {
-          scf::YieldOp::create(b, loc, addRow(row, before));
-        });
-    largest.assign(rows.result_begin(), rows.result_end());
-  }
+  largest = window.forPlaces(
+      v, largest, [&](const WindowLoops::Place &place, ValueRange before) {
+        SmallVector<Value> after(before);
+        Value placePlane = plane;
+        if (place.phase)
+          placePlane = v.add(plane, v.times(place.phase, planes));
+        Value placeLane = v.add(lane, place.lane);
+        for (int64_t tap = place.first; tap < place.last; ++tap)
+          after = reduce(after, placePlane, placeLane, tap);
+        return after;
+      });
+  if (masks.size() > 1)
+    largest.back() = arith::AndIOp::create(b, loc, largest.back(),
+                                           v.splat(byteType, masks.back()));
   Value words = largest.front();
   for (Value other : ArrayRef(largest).drop_front())
     words = arith::OrIOp::create(b, loc, words, other);

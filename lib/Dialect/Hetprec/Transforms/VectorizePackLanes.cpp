@@ -180,12 +180,12 @@ void LanePacker::run() {
     pixelsOf.emplace_back(image, op.getLayout(), strides, pads,
                           phase / strides[1], phase % strides[1]);
   b.setInsertionPoint(op);
-  auto planeOf = [&](int64_t phase, Value word) {
-    return makeIndex(b, loc, {word}, {1}, phase * words);
+  auto planeOf = [&](Value phase, Value word) {
+    return makeIndex(b, loc, {word, phase}, {1, words}, 0);
   };
   writePhases(
       b, loc, op.getLayout(), strides, pixelsOf, most, /*unrolled=*/1,
-      [&](int64_t phase, const Pixels &pixels) {
+      [&](Value phase, const Pixels &pixels) {
         forWords(b, loc, op.getChannels(), perWord,
                  [&](Value word, function_ref<Value(int64_t)> channelOf) {
                    v.storeVector(makeWord(pixels, strides[1], channelOf),
@@ -193,7 +193,7 @@ void LanePacker::run() {
                                  pixels.target);
                  });
       },
-      [&](int64_t phase, Value lane, int64_t lanes) {
+      [&](Value phase, Value lane, int64_t lanes) {
         OpBuilder::InsertionGuard guard(b);
         Value word = openLoop(b, loc, 0, words);
         clearLanes(b, loc, op.getInit(), planeOf(phase, word), lane, lanes);

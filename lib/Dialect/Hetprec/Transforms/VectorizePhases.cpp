@@ -43,12 +43,12 @@ void sysmol::hetprec::lowerSplitPhases(OpBuilder &b, SplitPhasesOp op) {
                         phase / strideX, phase % strideX);
   b.setInsertionPoint(op);
   Value g = openLoop(b, loc, 0, planes);
-  auto planeOf = [&](int64_t phase) {
-    return makeIndex(b, loc, {g}, {1}, phase * planes);
+  auto planeOf = [&](Value phase) {
+    return makeIndex(b, loc, {g, phase}, {1, planes}, 0);
   };
   writePhases(
       b, loc, op.getTo(), strides, phases, most, kUnrolled,
-      [&](int64_t phase, const Pixels &p) {
+      [&](Value phase, const Pixels &p) {
         LaneVectors v(b, loc);
         Value words = loadStrided(
             b, loc, p.lanes, strideX, [&](int64_t move, int64_t lanes) {
@@ -58,7 +58,7 @@ void sysmol::hetprec::lowerSplitPhases(OpBuilder &b, SplitPhasesOp op) {
             });
         v.storeVector(words, op.getInit(), planeOf(phase), p.target);
       },
-      [&](int64_t phase, Value lane, int64_t lanes) {
+      [&](Value phase, Value lane, int64_t lanes) {
         clearLanes(b, loc, op.getInit(), planeOf(phase), lane, lanes);
       });
   op.erase();
@@ -157,11 +157,11 @@ void sysmol::hetprec::lowerSpreadLanes(OpBuilder &b, SpreadLanesOp op) {
     b.setInsertionPoint(op);
     Value word = openLoop(b, loc, first, last);
     LaneVectors v(b, loc);
-    auto planeOf = [&](int64_t phase, int64_t slot) {
-      return makeIndex(b, loc, {word}, {perWord},
-                       phase * planes + int64_t(op.getFirst()) + slot);
+    auto planeOf = [&](Value phase, int64_t slot) {
+      return makeIndex(b, loc, {word, phase}, {perWord, planes},
+                       int64_t(op.getFirst()) + slot);
     };
-    auto copy = [&](int64_t phase, Value source, Value target, int64_t lanes) {
+    auto copy = [&](Value phase, Value source, Value target, int64_t lanes) {
       SmallVector<Value> bytes = spreadSlots(
           b, loc,
           [&](int64_t move, int64_t count) {
@@ -175,14 +175,14 @@ void sysmol::hetprec::lowerSpreadLanes(OpBuilder &b, SpreadLanesOp op) {
     if (phases.empty()) {
       Value block = openLoop(b, loc, 0, initType.getDimSize(1) / kLaneBlock);
       Value lane = makeIndex(b, loc, {block}, {kLaneBlock}, 0);
-      return copy(0, lane, lane, kLaneBlock);
+      return copy(v.index(0), lane, lane, kLaneBlock);
     }
     writePhases(
         b, loc, *op.getTo(), strides, phases, kLaneBlock, kUnrolled,
-        [&](int64_t phase, const Pixels &p) {
+        [&](Value phase, const Pixels &p) {
           copy(phase, getLane(b, loc, *op.getFrom(), p), p.target, p.lanes);
         },
-        [&](int64_t phase, Value lane, int64_t lanes) {
+        [&](Value phase, Value lane, int64_t lanes) {
           for (int64_t slot = 0; slot < slots; ++slot)
             clearLanes(b, loc, op.getInit(), planeOf(phase, slot), lane, lanes);
         });

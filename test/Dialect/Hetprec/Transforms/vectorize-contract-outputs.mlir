@@ -88,3 +88,23 @@ func.func @long_rows(%a: memref<1x192xi8>, %w: memref<1x64xi8>, %out: memref<64x
     {levels = array<i64: 1>, coefficients = array<i64: 6>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 128, used_lanes = 66, tile_blocks = 1, layout = #twenty}
   return
 }
+
+// A window of 7x7, stride 2: three pairs of rows, one of each phase, and a row
+// that is left over.
+// CHECK-LABEL: @strided
+// CHECK: scf.for %{{.+}} = %c0 to %c3
+// CHECK-COUNT-14: hetprec.mac
+// CHECK-NOT: hetprec.mac
+// CHECK: scf.yield
+// CHECK-COUNT-7: hetprec.mac
+// CHECK-NOT: hetprec.mac
+// CHECK: return
+#one = #hetprec.lanes<1 x 1 x 1, row_stride = 1, image_stride = 1, base = 0, size = 192>
+func.func @strided(%a: memref<4x192xi8>, %w: memref<1x3136xi8>, %out: memref<64x192xi32>) {
+  hetprec.contract_outputs lanes(%a : memref<4x192xi8>) weights(%w : memref<1x3136xi8>) outs(%out : memref<64x192xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 1>,
+     taps = array<i64: 0, 0, 1, 1, 2, 2, 3, 0, 0, 1, 1, 2, 2, 3, 16, 16, 17, 17, 18, 18, 19, 16, 16, 17, 17, 18, 18, 19, 32, 32, 33, 33, 34, 34, 35, 32, 32, 33, 33, 34, 34, 35, 48, 48, 49, 49, 50, 50, 51>,
+     tap_phases = array<i64: 0, 1, 0, 1, 0, 1, 0, 2, 3, 2, 3, 2, 3, 2, 0, 1, 0, 1, 0, 1, 0, 2, 3, 2, 3, 2, 3, 2, 0, 1, 0, 1, 0, 1, 0, 2, 3, 2, 3, 2, 3, 2, 0, 1, 0, 1, 0, 1, 0>,
+     phases = 4, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 1, tile_blocks = 1, layout = #one}
+  return
+}

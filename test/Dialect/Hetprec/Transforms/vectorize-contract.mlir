@@ -1,4 +1,5 @@
 // RUN: sysmol-opt %s --hetprec-vectorize-lanes --canonicalize --cse | FileCheck %s
+// RUN: sysmol-opt %s --hetprec-vectorize-lanes=dot-sums=4 --canonicalize --cse | FileCheck %s --check-prefix=FEW
 
 // A vector of lanes is loaded once for both rows, two columns of row words at
 // once. Byte sums are widened once: into the sum of all bits and that of the odd
@@ -146,6 +147,17 @@ func.func @codes(%a: memref<1x64xi8>, %w: memref<3x1xi8>, %t: memref<3x3xi16>, %
 // CHECK: vector.shuffle {{.+}} [0, 2, 4, {{.+}}, 30, 1, 3, {{.+}}, 31]
 // CHECK-COUNT-16: vector.store {{.+}} : memref<8x64xi32>, vector<16xi32>
 // CHECK-NOT: vector.store
+// With four registers: a quarter of a block at a time for four rows, by way of
+// memory.
+// FEW-LABEL: @nibbles_in_turn
+// FEW: scf.for %{{.+}} = %c0 to %c4
+// FEW-COUNT-4: hetprec.mac {{.+}} level = 8
+// FEW-NOT: hetprec.mac
+// FEW: vector.store {{.+}} : memref<8x64xi16>, vector<16xi16>
+// FEW: scf.for %{{.+}} = %c0 to %c4
+// FEW-COUNT-4: hetprec.mac {{.+}} level = 8
+// FEW-NOT: hetprec.mac
+// FEW: return
 func.func @nibbles_in_turn(%a: memref<1x64xi32>, %w: memref<8x1xi32>, %out: memref<8x64xi32>) {
   hetprec.contract accumulator lanes(%a : memref<1x64xi32>) rows(%w : memref<8x1xi32>) outs(%out : memref<8x64xi32>)
     {levels = array<i64: 4>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64}
@@ -547,5 +559,88 @@ func.func @mixed_in_16_bits(%a: memref<1x64xi8>, %a4: memref<1x64xi32>, %w: memr
 func.func @mixed_to_carrier(%a: memref<1x64xi8>, %a4: memref<1x64xi32>, %w: memref<1x1xi8>, %w4: memref<1x1xi16>, %m: memref<1xf32>, %out: memref<1x64xi16>) {
   hetprec.contract carrier lanes(%a, %a4 : memref<1x64xi8>, memref<1x64xi32>) rows(%w, %w4 : memref<1x1xi8>, memref<1x1xi16>) multiplier(%m : memref<1xf32>) outs(%out : memref<1x64xi16>)
     {levels = array<i64: 1, 4>, coefficients = array<i64: 20, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, in_range}
+  return
+}
+
+// A window of 7x7, stride 2: three pairs of rows, one of each phase, and a row
+// that is left over. A byte holds nine products.
+// CHECK-LABEL: @strided
+// CHECK-SAME: %[[A:[a-z0-9]+]]: memref<4x192xi8>, %[[W:[a-z0-9]+]]: memref<1x49xi8>
+// CHECK: scf.for %[[PAIR:.+]] = %c0 to %c3
+// CHECK-DAG: %[[COLUMN:.+]] = arith.muli %[[PAIR]], %c14
+// CHECK-DAG: %[[LANE:.+]] = arith.muli %[[PAIR]], %c16
+// CHECK: vector.load %[[A]][%c0, %[[LANE]]]
+// CHECK: vector.load %[[W]][%c0, %[[COLUMN]]]
+// CHECK-COUNT-14: hetprec.mac
+// CHECK-NOT: hetprec.mac
+// CHECK: scf.yield
+// CHECK: vector.load %[[A]][%c0, %c48]
+// CHECK: vector.load %[[W]][%c0, %c42]
+// CHECK-COUNT-7: hetprec.mac
+// CHECK-NOT: hetprec.mac
+// CHECK: return
+func.func @strided(%a: memref<4x192xi8>, %w: memref<1x49xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a : memref<4x192xi8>) rows(%w : memref<1x49xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 1>,
+     taps = array<i64: 0, 0, 1, 1, 2, 2, 3, 0, 0, 1, 1, 2, 2, 3, 16, 16, 17, 17, 18, 18, 19, 16, 16, 17, 17, 18, 18, 19, 32, 32, 33, 33, 34, 34, 35, 32, 32, 33, 33, 34, 34, 35, 48, 48, 49, 49, 50, 50, 51>,
+     tap_phases = array<i64: 0, 1, 0, 1, 0, 1, 0, 2, 3, 2, 3, 2, 3, 2, 0, 1, 0, 1, 0, 1, 0, 2, 3, 2, 3, 2, 3, 2, 0, 1, 0, 1, 0, 1, 0, 2, 3, 2, 3, 2, 3, 2, 0, 1, 0, 1, 0, 1, 0>,
+     phases = 4, origin = 0, lane_begin = 0, lane_count = 64}
+  return
+}
+
+// The same of dot products.
+// CHECK-LABEL: @strided_dots
+// CHECK: scf.for %{{.+}} = %c0 to %c3
+// CHECK-COUNT-56: hetprec.mac
+// CHECK-NOT: hetprec.mac
+// CHECK: scf.yield
+// CHECK-COUNT-28: hetprec.mac
+// CHECK-NOT: hetprec.mac
+// CHECK: return
+func.func @strided_dots(%a: memref<4x192xi32>, %w: memref<1x49xi32>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a : memref<4x192xi32>) rows(%w : memref<1x49xi32>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>,
+     taps = array<i64: 0, 0, 1, 1, 2, 2, 3, 0, 0, 1, 1, 2, 2, 3, 16, 16, 17, 17, 18, 18, 19, 16, 16, 17, 17, 18, 18, 19, 32, 32, 33, 33, 34, 34, 35, 32, 32, 33, 33, 34, 34, 35, 48, 48, 49, 49, 50, 50, 51>,
+     tap_phases = array<i64: 0, 1, 0, 1, 0, 1, 0, 2, 3, 2, 3, 2, 3, 2, 0, 1, 0, 1, 0, 1, 0, 2, 3, 2, 3, 2, 3, 2, 0, 1, 0, 1, 0, 1, 0, 2, 3, 2, 3, 2, 3, 2, 0, 1, 0, 1, 0, 1, 0>,
+     phases = 4, origin = 0, lane_begin = 0, lane_count = 64}
+  return
+}
+
+// The same of bytes, 21 rows of seven: words of four bytes and of three. Five times
+// four rows, and one that is left over.
+// CHECK-LABEL: @strided_bytes
+// CHECK: scf.for %{{.+}} = %c0 to %c5
+// CHECK-COUNT-32: hetprec.mac
+// CHECK-NOT: hetprec.mac
+// CHECK: scf.yield
+// CHECK-COUNT-8: hetprec.mac
+// CHECK-NOT: hetprec.mac
+// CHECK: return
+func.func @strided_bytes(%a: memref<2x259xi8>, %w: memref<1x42xi32>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a : memref<2x259xi8>) rows(%w : memref<1x42xi32>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 8>, coefficients = array<i64: 1>,
+     taps = array<i64: 0, 4, 0, 4, 16, 20, 16, 20, 32, 36, 32, 36, 48, 52, 48, 52, 64, 68, 64, 68, 80, 84, 80, 84, 96, 100, 96, 100, 112, 116, 112, 116, 128, 132, 128, 132, 144, 148, 144, 148, 160, 164>,
+     tap_phases = array<i64: 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0>,
+     phases = 2, origin = 0, lane_bytes = 1,
+     tap_bytes = array<i64: 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3>,
+     lane_begin = 0, lane_count = 64}
+  return
+}
+
+// A loop over the rows of a grouped window of many taps, and over the window's.
+// CHECK-LABEL: @grouped
+// CHECK-SAME: memref<2x192xi8>, %[[W:[a-z0-9]+]]: memref<2x64xi8>, %[[S:[a-z0-9]+]]: memref<2xi32>
+// CHECK: scf.for %[[ROW:.+]] = %c0 to %c2
+// CHECK: memref.load %[[S]][%[[ROW]]]
+// CHECK: scf.for %{{.+}} = %c0 to %c8
+// CHECK: vector.load %[[W]][%[[ROW]],
+// CHECK-COUNT-8: hetprec.mac
+// CHECK-NOT: hetprec.mac
+// CHECK: return
+func.func @grouped(%a: memref<2x192xi8>, %w: memref<2x64xi8>, %s: memref<2xi32>, %out: memref<2x64xi32>) {
+  hetprec.contract accumulator lanes(%a : memref<2x192xi8>) rows(%w : memref<2x64xi8>) starts(%s : memref<2xi32>) outs(%out : memref<2x64xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 1>,
+     taps = array<i64: 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 36, 37, 38, 39, 48, 49, 50, 51, 52, 53, 54, 55, 64, 65, 66, 67, 68, 69, 70, 71, 80, 81, 82, 83, 84, 85, 86, 87, 96, 97, 98, 99, 100, 101, 102, 103, 112, 113, 114, 115, 116, 117, 118, 119>,
+     origin = 0, lane_begin = 0, lane_count = 64}
   return
 }

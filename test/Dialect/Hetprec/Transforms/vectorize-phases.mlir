@@ -152,3 +152,31 @@ func.func @spread_rows(%p: memref<1x512xi16>, %q: memref<6x448xi8>) {
     {level = 4, first = 0, channels = 3, row_phases = array<i64: 0, 1>, stride = 2, pads = array<i64: 1, 1>, from = #wide, to = #rows}
   return
 }
+
+// Of more than 16 phases loops run over those that have as many rows and columns:
+// two or one here.
+// CHECK-LABEL: @many
+// CHECK: scf.for %[[Y:.+]] = %c0 to %c2
+// CHECK: scf.for %[[ROW:[^ ]+]] = %c0 to %c2
+// CHECK: scf.for %[[COLUMN:[^ ]+]] = %c0 to %c3
+// CHECK: %[[ROWS:.+]] = arith.muli %[[ROW]], %c5
+// CHECK: %[[PHASE:.+]] = arith.addi %[[ROWS]], %[[COLUMN]]
+// CHECK: vector.store %{{.+}}, %{{.+}}[%[[PHASE]],
+// CHECK: scf.for %{{.+}} = %c0 to %c2
+// CHECK-NEXT: scf.for %{{.+}} = %c0 to %c2
+// CHECK: scf.for %{{.+}} = %c0 to %c3
+// CHECK-NEXT: scf.for %{{.+}} = %c0 to %c3
+// CHECK: scf.for %{{.+}} = %c0 to %c3
+// CHECK-NEXT: scf.for %{{.+}} = %c0 to %c2
+// CHECK: vector.load
+// CHECK-NOT: vector.load
+// CHECK: return
+#from_many = #hetprec.lanes<1 x 7 x 8, row_stride = 8, image_stride = 56, base = 0, size = 64>
+#to_many = #hetprec.lanes<1 x 2 x 2, row_stride = 2, image_stride = 4, base = 0, size = 64>
+func.func @many(%p: memref<1x64xi8>, %q: memref<25x64xi8>) {
+  hetprec.split_phases %p : memref<1x64xi8> outs(%q : memref<25x64xi8>)
+    {strides = array<i64: 5, 5>, pads = array<i64: 0, 0, 0, 0>,
+     phases = array<i64: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24>,
+     from = #from_many, to = #to_many}
+  return
+}
