@@ -54,7 +54,7 @@ def _pullback(
 ) -> torch.Tensor:
     """Gradient at the layer's input if its weight were ``weight``."""
     if isinstance(layer, QuantConv2d):
-        if layer.pointwise:
+        if layer.pointwise and g.device.type == "cpu":
             # Not by PyTorch's own gradient of it: sysmol.onednn.
             whole = g.new_zeros(like)
             pixels = whole[..., :: layer.stride[0], :: layer.stride[1]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -93,3 +95,38 @@ def test_prepared_networks() -> None:
     with _Strided1x1() as mode:
         assert sensitivity(model, x, (2, 4))
     assert mode.count == 0 and mode.others > 0
+
+
+_STEPS = """
+import torch
+from torch import nn
+from sysmol.onednn import avoid_fault
+
+torch.manual_seed(0)
+for channels in (3, 4, 5, 7):
+    model = nn.Sequential(nn.Conv2d(channels, 8, 1, 2))
+    exact = nn.Sequential(nn.Conv2d(channels, 8, 1, 2)).double()
+    exact.load_state_dict(model.state_dict())
+    avoid_fault(model.to(memory_format=torch.channels_last))
+    for _ in range(10):
+        x = torch.randn(16, channels, 28, 28)
+        leaves = [
+            x.to(memory_format=torch.channels_last).requires_grad_(),
+            x.double().requires_grad_(),
+        ]
+        for network, leaf in zip((model, exact), leaves, strict=True):
+            network.zero_grad()
+            network(leaf).square().sum().backward()
+        torch.testing.assert_close(leaves[0].grad.double(), leaves[1].grad, rtol=1e-3, atol=1e-3)
+        for a, b in zip(model.parameters(), exact.parameters(), strict=True):
+            torch.testing.assert_close(a.grad.double(), b.grad, rtol=1e-3, atol=1e-2)
+print("lived")
+"""
+
+
+def test_steps_in_channels_last_order_are_right_and_lived_through() -> None:
+    # In a process of its own: the fault would end it, or never let it end.
+    done = subprocess.run(
+        [sys.executable, "-c", _STEPS], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "lived\n"), done.stderr

@@ -14,6 +14,9 @@
 
 using namespace sysmol;
 
+/// Of NVPTX.
+static constexpr unsigned kSharedSpace = 3;
+
 llvm::Expected<GPUCode> sysmol::generateGPUCode(mlir::gpu::GPUModuleOp kernels,
                                                 llvm::StringRef chip) {
   auto machine = makeTargetMachine("nvptx64-nvidia-cuda", chip,
@@ -33,6 +36,14 @@ llvm::Expected<GPUCode> sysmol::generateGPUCode(mlir::gpu::GPUModuleOp kernels,
     return makeError("MLIR cannot translate the kernels to LLVM IR");
   ir->setTargetTriple((*machine)->getTargetTriple());
   ir->setDataLayout((*machine)->createDataLayout());
+  // Dynamic shared memory is the launch's: as a variable of the module it would
+  // take a byte of its own beside that.
+  for (llvm::GlobalVariable &variable : ir->globals())
+    if (variable.getAddressSpace() == kSharedSpace &&
+        ir->getDataLayout().getTypeAllocSize(variable.getValueType()) == 0) {
+      variable.setInitializer(nullptr);
+      variable.setLinkage(llvm::GlobalValue::ExternalLinkage);
+    }
 
   optimizeModule(*ir, **machine, llvm::OptimizationLevel::O3,
                  LoopVectorization::Off);

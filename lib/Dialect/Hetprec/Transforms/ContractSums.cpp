@@ -18,7 +18,7 @@ int64_t getMacsPerByte(int64_t level) { return 255 / getLargestProduct(level); }
 
 /// Most taps of a grouped window that are written out for each row alone; of
 /// more, a loop runs over the rows.
-constexpr int64_t kMostGroupedTaps = 49;
+constexpr int64_t kMostGroupedTaps = 16;
 
 /// Words of one row and block that a loop body unrolls where a window has one
 /// tap.
