@@ -27,11 +27,6 @@ class Case:
     segments: tuple[tuple[int, int], ...]
     options: str
 
-    @property
-    def arch(self) -> str:
-        """What it is compiled for."""
-        return "sm_90a" if "warpgroups" in self.options else "sm_90"
-
     def source(self) -> str:
         """The product as the compiler reads it."""
         bits = ", ".join(f"{level} x {channels}" for level, channels in self.segments)
@@ -55,22 +50,20 @@ class Conv:
     images: int
     size: int
     segments: tuple[tuple[int, int], ...]
-    stride: int = 1
     options: str = ""
-    arch: str = "sm_90"
 
     def source(self) -> str:
         """The layer as the compiler reads it."""
         bits = ", ".join(f"{level} x {channels}" for level, channels in self.segments)
         c = sum(channels for _, channels in self.segments)
-        out = (self.size - 1) // self.stride + 1
         x, w = f"tensor<{self.images}x{c}x{self.size}x{self.size}xi8, #a>", f"tensor<{c}x{c}x3x3"
-        shape, w = f"tensor<{self.images}x{c}x{out}x{out}x", f"{w}xi8, #w>"
+        shape = f"tensor<{self.images}x{c}x{self.size}x{self.size}x"
+        w += "xi8, #w>"
         return (
             f"#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [{bits}]>\n"
             f"#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [{bits}]>\n"
             f"func.func @kernel(%x: {x}, %w: {w}) -> {shape}i8, #a> {{\n"
-            f"  %acc = hetprec.conv_2d %x, %w strides = [{self.stride}, {self.stride}] "
+            f"  %acc = hetprec.conv_2d %x, %w strides = [1, 1] "
             f"pads = [1, 1, 1, 1] : {x}, {w} -> {shape}i32>\n"
             "  %q = hetprec.requantize %acc multiplier = [0.5] offset = [0.0] "
             f": {shape}i32> to {shape}i8, #a>\n"
@@ -96,15 +89,16 @@ def _mixes(k: int) -> dict[str, tuple[tuple[int, int], ...]]:
 
 def cases() -> Iterator[Case | Conv]:
     """Checks, then goals, then what explains them."""
-    mix = ((1, 1100), (2, 1500), (4, 600))
-    yield Case("00_check_gemv", 3, 40, mix, "kernel=gemv")
-    yield Case("00_check_gemm", 130, 256, mix, "kernel=gemm")
-    for level in (1, 2, 8):
+    few = ((1, 1100), (2, 1500), (4, 600))
+    yield Case("00_check_gemv", 3, 40, few, "kernel=gemv")
+    yield Case("00_check_gemm", 130, 256, few, "kernel=gemm")
+    for level in (1, 2, 4, 8):
         yield Case(
             f"00_check_wgmma_{level}bit", 128, 128, ((level, 2048),), "kernel=gemm warpgroups=1"
         )
-    yield Case("00_check_wgmma_mix", 130, 256, mix, "kernel=gemm warpgroups=1")
-    yield Conv("00_check_conv", 2, 11, ((1, 40), (2, 30), (4, 20)))
+    yield Case("00_check_wgmma_mix", 130, 256, few, "kernel=gemm warpgroups=1")
+    for suffix, options in (("", ""), ("_wgmma", "warpgroups=1")):
+        yield Conv(f"00_check_conv{suffix}", 2, 11, ((1, 40), (2, 30), (4, 20)), options)
     for n, k in ((16384, 16384), (8192, 28672)):
         for name, segments in _mixes(k).items():
             for variant in ("8 8 1024", "4 8 1024", "4 16 512", "8 4 2048"):
@@ -126,8 +120,10 @@ def cases() -> Iterator[Case | Conv]:
                 f"20_gemm_8192_{name}{suffix}", 8192, 8192, segments, f"kernel=gemm{options}"
             )
     for count, size in ((64, 56), (128, 28), (256, 14), (512, 7)):
-        for name, segments in _channels(count).items():
-            yield Conv(f"25_conv_{count}x{size}x{size}_b256_{name}", 256, size, segments)
+        for mix, segments in _channels(count).items():
+            for suffix, options in (("", ""), ("_wgmma", "warpgroups=1")):
+                name = f"25_conv_{count}x{size}x{size}_b256_{mix}{suffix}"
+                yield Conv(name, 256, size, segments, options)
     for m in (2, 4, 8):
         yield Case(f"30_gemv_16384_2bit_m{m}", m, 16384, ((2, 16384),), "kernel=gemv")
 
@@ -142,11 +138,12 @@ def main() -> int:
     for case in cases():
         if options.few and not case.name.startswith("00"):
             continue
+        arch = "sm_90a" if "warpgroups" in case.options else "sm_90"
         source = options.folder / f"{case.name}.mlir"
         source.write_text(case.source())
         subprocess.run(
             [
-                *(options.compiler, source, f"--target={case.arch}"),
+                *(options.compiler, source, f"--target={arch}"),
                 *("-o", source.with_suffix(".json"), f"--kernel-options={case.options}"),
             ],
             check=True,

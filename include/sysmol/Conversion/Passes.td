@@ -131,7 +131,7 @@ def ConvertHetprecToGPUPass : Pass<"convert-hetprec-to-gpu", "::mlir::ModuleOp">
     Option<"stages", "stages", "int64_t", "3",
       "gemm: stages in shared memory (20 to 33 KiB each), 2 to 6">,
     Option<"warpgroups", "warpgroups", "bool", "false",
-      "gemm: wgmma for levels 1, 2 and 8, sm_90a only">,
+      "gemm: wgmma where there are more than 32 rows of weights, sm_90a only">,
     Option<"nibbleMMA", "nibble-mma", "bool", "false",
       "one 4-bit MMA for level 4, which sm_80 and sm_89 have, for two of bytes">
   ];

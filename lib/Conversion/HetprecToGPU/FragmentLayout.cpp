@@ -95,16 +95,17 @@ static int64_t getBlockRows(FragmentOrder order, int64_t rows) {
   case FragmentOrder::Staged:
     return std::clamp<int64_t>(llvm::PowerOf2Ceil(rows), kLeastBlockRows,
                                kBlockRows);
-  case FragmentOrder::Warpgroup: // 64 rows each of two groups
-    return kBlockRows;
+  case FragmentOrder::Warpgroup: // of two groups each 64 rows, or 64 columns
+    return rows > kWarpgroupRows ? kBlockRows : kWarpgroupRows;
   }
   llvm_unreachable("unknown order");
 }
 
-FragmentLayout FragmentLayout::get(ChannelsAttr activations,
+FragmentLayout FragmentLayout::get(FragmentOrder order,
+                                   ChannelsAttr activations,
                                    const Window &window, int64_t rows) {
   FragmentLayout layout;
-  layout.order = FragmentOrder::Staged;
+  layout.order = order;
   layout.grid = activations.getGrid();
   layout.batch = window.getNumOutputPixels();
   layout.rows = rows;
@@ -123,8 +124,8 @@ FragmentLayout FragmentLayout::get(ChannelsAttr activations,
     int64_t steps =
         llvm::divideCeil(window.getNumTaps() * segment.tapWords, kStepWords);
     segment.firstStage = layout.stages;
-    segment.stages =
-        llvm::divideCeil(steps * segment.getNumPlanes(), kStageSteps);
+    segment.usedSteps = steps * segment.getNumPlanes();
+    segment.stages = llvm::divideCeil(segment.usedSteps, kStageSteps);
     segment.steps = segment.stages * kStageSteps / segment.getNumPlanes();
     segment.weightBase = segment.firstStage * layout.getStageWords();
     layout.stages += segment.stages;
@@ -158,11 +159,11 @@ FragmentLayout FragmentLayout::get(FragmentOrder order,
     segment.steps =
         llvm::divideCeil(segment.channels, segment.getChannelsPerStep());
     segment.firstStage = segment.stages = 0;
+    segment.usedSteps = segment.steps * segment.getNumPlanes();
     segment.productCount = getProductCount(layout.grid, level, finest);
     if (isStaged) {
       segment.firstStage = layout.stages;
-      segment.stages =
-          llvm::divideCeil(segment.steps * segment.getNumPlanes(), kStageSteps);
+      segment.stages = llvm::divideCeil(segment.usedSteps, kStageSteps);
       segment.steps = segment.stages * kStageSteps / segment.getNumPlanes();
       layout.stages += segment.stages;
       segment.weightBase = segment.firstStage * layout.getStageWords();
@@ -211,7 +212,7 @@ CodePlaces FragmentLayout::getWeightPlaces(const FragmentSegment &s) const {
     return places;
   }
   Digit word = {2, 64}, quad = {4, 128};
-  if (order == FragmentOrder::Warpgroup && s.level != 4)
+  if (isByWarpgroup())
     std::swap(word, quad);
   places.row = {{8, 4 * 128},
                 {2, 32},

@@ -38,12 +38,14 @@ inline constexpr int64_t kFragmentWords = 128;
 /// have smaller blocks, but no smaller than these.
 inline constexpr int64_t kBlockRows = 128, kBlockColumns = 128, kStageSteps = 4;
 inline constexpr int64_t kLeastBlockRows = 32;
+/// Rows of a warpgroup's MMA.
+inline constexpr int64_t kWarpgroupRows = 64;
 
 enum class FragmentOrder {
   Streamed, ///< a segment after the other
   Staged,   ///< what a gemm's block needs of a stage is one piece
-  /// Staged, and lane (g, t) owns words t and t + 4 of a step, but not at level
-  /// 4: a warpgroup's MMA reads activations from shared memory in their order.
+  /// Staged, and lane (g, t) owns words t and t + 4 of a step: a warpgroup's
+  /// MMA reads activations from shared memory in their order.
   Warpgroup,
 };
 
@@ -76,6 +78,9 @@ struct FragmentSegment {
   int64_t firstChannel;
   /// Staged: first stage, and their number.
   int64_t firstStage, stages;
+  /// Staged: steps of all planes that have channels; the stages' others are
+  /// empty.
+  int64_t usedSteps;
   /// What one code product counts in the accumulator (HP11).
   int64_t productCount;
 
@@ -159,9 +164,11 @@ struct FragmentLayout {
   static FragmentLayout get(FragmentOrder order,
                             hetprec::ChannelsAttr activations, int64_t batch,
                             int64_t rows);
-  /// The same of a convolution, staged.
-  static FragmentLayout get(hetprec::ChannelsAttr activations,
+  /// The same of a convolution; staged, or for warpgroups.
+  static FragmentLayout get(FragmentOrder order,
+                            hetprec::ChannelsAttr activations,
                             const Window &window, int64_t rows);
+  bool isByWarpgroup() const { return order == FragmentOrder::Warpgroup; }
   /// Staged: 32-bit words of a stage of weights, of all rows of a block.
   int64_t getStageWords() const {
     return blockRows / kFragmentRows * kStageSteps * kFragmentWords;

@@ -6,9 +6,12 @@
 // product ends in registers: segments go from coarse to fine, and what is
 // summed is multiplied by the ratio of their product counts in between, so that
 // one set of accumulators serves all. Level 2 has three while it lasts, for the
-// plane pairs that count 1, 2 and 4; level 4 has two, for low nibbles and for
-// high ones, which count 16 times where one operand is not shifted, unless
-// there are MMAs of nibbles. Level 8 is of signed bytes.
+// plane pairs that count 1, 2 and 4. Level 4 is of nibbles, or of bytes that
+// are spread from them; level 8 is of signed bytes.
+//
+// A warpgroup's MMA (wgmma) reads activations from shared memory itself, as
+// they lie in their stage. Nibbles are spread into bytes behind all stages
+// first.
 //
 // A convolution is the same product: its activations come into the stages from
 // wherever their windows are in the image (WindowCopies.h).
@@ -24,6 +27,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace sysmol;
@@ -48,9 +52,19 @@ static int64_t getSlotWords(const FragmentLayout &layout) {
   return layout.getStageWords() + kStageSteps * kStepStride;
 }
 
+/// Of the bytes that a stage of nibbles is spread to: two steps for one.
+static int64_t getSpreadWords(const FragmentLayout &layout) {
+  bool hasNibbles =
+      llvm::any_of(layout.segments, [](const FragmentSegment &segment) {
+        return segment.level == 4;
+      });
+  return layout.isByWarpgroup() && hasNibbles ? 2 * kStageSteps * kStepStride
+                                              : 0;
+}
+
 static int64_t getSharedWords(const FragmentLayout &layout,
                               const GemmOptions &options) {
-  return options.stages * getSlotWords(layout) +
+  return options.stages * getSlotWords(layout) + getSpreadWords(layout) +
          (layout.window ? WindowCopies::kTableWords : 0);
 }
 
@@ -71,6 +85,8 @@ public:
 private:
   /// Copies stage `stage` (the last one, if there is none) into its slot.
   Value copyStage(Value stage);
+  /// Makes copies one group, which may be empty.
+  Value commitCopies(ValueRange tokens);
   /// 16 bytes, past L1: each is read once a block.
   Value copyFour(Value from, Value at, Value to);
   void copyActivations(Value stage, Value slot, SmallVectorImpl<Value> &tokens);
@@ -81,35 +97,41 @@ private:
       llvm::function_ref<void(Value acc, Value row, Value column)> emit);
   void storeCodes(const PackedLayout &packed, ValueRange totals,
                   int64_t factor);
-  /// `sums` behind one stage of `segment`, whose slot begins at word `slot`.
+  /// `sums` behind the first `steps` of a stage of `segment`; starts copies of
+  /// a later stage, if there are `more`.
   SmallVector<Value> sumStage(const FragmentSegment &segment, ValueRange sums,
-                              Value slot);
+                              Value stage, int64_t steps, bool more = true);
+  /// The same of what lies in the slot that begins at word `slot`.
+  SmallVector<Value> sumSlot(const FragmentSegment &segment, ValueRange sums,
+                             Value slot, int64_t steps);
   SmallVector<Value> loadA(Value slot, int64_t rowTile, int64_t step);
   SmallVector<Value> loadB(Value slot, int64_t columnTile, int64_t step);
-  /// Whether nibbles are multiplied as bytes.
-  bool hasSplitNibbles(int8_t level) const {
-    return level == 4 && !k.nibbleMMA;
-  }
   /// Sets of accumulators that a level sums at the same time.
-  int64_t getNumSets(int8_t level) const {
-    return level == 2 ? 3 : hasSplitNibbles(level) ? 2 : 1;
-  }
+  static int64_t getNumSets(int8_t level) { return level == 2 ? 3 : 1; }
 
-  /// The same by wgmma, at levels that need no nibbles taken apart.
-  SmallVector<Value> sumStageByWarpgroup(const FragmentSegment &segment,
-                                         ValueRange sums, Value slot);
+  /// `sumSlot` by wgmma.
+  SmallVector<Value> sumSlotByWarpgroup(const FragmentSegment &segment,
+                                        ValueRange sums, Value slot,
+                                        int64_t steps);
+  /// Makes bytes of the activations' nibbles in the slot; a barrier must
+  /// follow.
+  void spreadNibbles(Value slot, int64_t steps);
+  /// What threads wrote to shared memory, wgmma will read.
+  void fenceForWarpgroup();
 
   KernelBuilder &k;
   const FragmentLayout &layout;
   const GemmOptions &options;
   const KernelArguments &args;
   int64_t stageWords, slotWords;
-  /// A warp's tile, in fragments: of 128 rows 64 x 32, or 16 x 128 as a
-  /// warpgroup's MMA has it.
+  /// A warp's tile, in fragments: of 128 rows 64 x 32, or as a warpgroup's MMA
+  /// has it 16 x 128, of 64 rows 16 x 64.
   int64_t rowTiles, columnTiles;
   int64_t getNumTiles() const { return rowTiles * columnTiles; }
   Value thread, rowBlock, columnBlock, warpRow, warpColumn, group, place, lane;
   Value shared, rawShared;
+  /// Token of the last copies before the first stage is read.
+  Value copied;
   std::optional<WindowCopies> windows;
 };
 
@@ -119,10 +141,11 @@ Gemm::Gemm(KernelBuilder &k, const FragmentLayout &layout,
            const GemmOptions &options, const KernelArguments &args)
     : k(k), layout(layout), options(options), args(args),
       stageWords(layout.getStageWords()), slotWords(getSlotWords(layout)),
-      rowTiles(options.warpgroups
+      rowTiles(layout.isByWarpgroup()
                    ? 1
                    : layout.blockRows / kWarpRows / kFragmentRows),
-      columnTiles(options.warpgroups ? 16 : 4) {
+      columnTiles(layout.isByWarpgroup() ? layout.blockRows / kFragmentColumns
+                                         : 4) {
   thread = gpu::ThreadIdOp::create(k.b, k.loc, gpu::Dimension::x);
   Value block = gpu::BlockIdOp::create(k.b, k.loc, gpu::Dimension::x);
   int64_t rowBlocks = layout.paddedRows / layout.blockRows;
@@ -145,7 +168,8 @@ Gemm::Gemm(KernelBuilder &k, const FragmentLayout &layout,
   shared = memref::ViewOp::create(k.b, k.loc, words, rawShared, k.index(0),
                                   ValueRange());
   if (layout.window)
-    windows.emplace(k, layout, args, shared, options.stages * slotWords);
+    windows.emplace(k, layout, args, shared,
+                    options.stages * slotWords + getSpreadWords(layout));
 }
 
 Value Gemm::copyFour(Value from, Value at, Value to) {
@@ -166,6 +190,10 @@ Value Gemm::copyStage(Value stage) {
   for (int64_t at = 0; at < stageWords; at += kGemmThreads * 4)
     tokens.push_back(copyFour(args.weights, k.add(weights, at), k.add(to, at)));
   copyActivations(real, slot, tokens);
+  return commitCopies(tokens);
+}
+
+Value Gemm::commitCopies(ValueRange tokens) {
   return nvgpu::DeviceAsyncCreateGroupOp::create(
       k.b, k.loc, nvgpu::DeviceAsyncTokenType::get(k.b.getContext()), tokens);
 }
@@ -177,8 +205,8 @@ void Gemm::copyActivations(Value stage, Value slot,
   constexpr int64_t columnsApart = kGemmThreads / units;
   Value unit = k.rem(thread, units), first = k.div(thread, units);
   // Words between neighbouring columns, and between halves.
-  int64_t columnStride = options.warpgroups ? 4 : kStepWords;
-  int64_t halfStride = options.warpgroups ? kHalfStride : 4;
+  int64_t columnStride = layout.isByWarpgroup() ? 4 : kStepWords;
+  int64_t halfStride = layout.isByWarpgroup() ? kHalfStride : 4;
   Value to = k.add(k.add(slot, stageWords),
                    k.add(k.mul(k.div(unit, 2), kStepStride),
                          k.add(k.mul(first, columnStride),
@@ -210,88 +238,108 @@ SmallVector<Value> Gemm::loadA(Value slot, int64_t rowTile, int64_t step) {
 SmallVector<Value> Gemm::loadB(Value slot, int64_t columnTile, int64_t step) {
   Value column =
       k.add(k.mul(warpColumn, columnTiles * kFragmentColumns), group);
-  int64_t stride = options.warpgroups ? 4 : kStepWords;
-  Value words = k.mul(place, 2);
-  if (options.warpgroups)
-    words =
-        k.add(k.mul(k.div(place, 2), kHalfStride), k.mul(k.rem(place, 2), 2));
-  Value at = k.add(k.add(k.mul(column, stride), words), slot);
+  Value at = k.add(k.add(k.mul(column, kStepWords), k.mul(place, 2)), slot);
   return k.load(shared,
                 k.add(at, stageWords + step * kStepStride +
-                              columnTile * kFragmentColumns * stride),
+                              columnTile * kFragmentColumns * kStepWords),
                 2);
 }
 
-SmallVector<Value> Gemm::sumStage(const FragmentSegment &segment,
-                                  ValueRange sums, Value slot) {
+SmallVector<Value> Gemm::sumSlot(const FragmentSegment &segment,
+                                 ValueRange sums, Value slot, int64_t steps) {
   SmallVector<Value> result(sums);
   // Set `set` of the tile (row, column) += a x b.
   auto accumulate = [&](int64_t set, int64_t row, int64_t column, ValueRange a,
-                        ValueRange b, bool bytes) {
+                        ValueRange b) {
     auto at =
         result.begin() + 4 * (set * getNumTiles() + row * columnTiles + column);
     SmallVector<Value> c(at, at + 4);
-    llvm::copy(bytes ? k.byteMMA(a, b, c)
-                     : k.mma(layout.grid, segment.level, a, b, c),
-               at);
-  };
-  auto mask = [&](ValueRange words, int64_t bits) {
-    SmallVector<Value> masked;
-    for (Value word : words)
-      masked.push_back(k.bitAnd(word, bits));
-    return masked;
+    llvm::copy(k.mma(layout.grid, segment.level, a, b, c), at);
   };
   int64_t planes = segment.getNumPlanes();
-  for (int64_t step = 0; step < kStageSteps; step += planes) {
-    SmallVector<SmallVector<Value>> b, high;
+  for (int64_t step = 0; step < steps; step += planes) {
+    SmallVector<SmallVector<Value>> b;
     for (int64_t column = 0; column < columnTiles; ++column)
       for (int64_t plane = 0; plane < planes; ++plane)
         b.push_back(loadB(slot, column, step + plane));
-    if (hasSplitNibbles(segment.level))
-      for (SmallVector<Value> &words : b) {
-        SmallVector<Value> shifted;
-        for (Value word : words)
-          shifted.push_back(k.bitAnd(k.shiftRight(word, 4), 0x0f0f0f0f));
-        high.push_back(shifted);
-        words = mask(words, 0x0f0f0f0f);
-      }
     for (int64_t row = 0; row < rowTiles; ++row) {
       SmallVector<SmallVector<Value>> a;
       for (int64_t plane = 0; plane < planes; ++plane)
         a.push_back(loadA(slot, row, step + plane));
-      if (hasSplitNibbles(segment.level)) {
-        a.push_back(mask(a[0], int32_t(0xf0f0f0f0)));
-        a[0] = mask(a[0], 0x0f0f0f0f);
-        for (int64_t column = 0; column < columnTiles; ++column) {
-          accumulate(0, row, column, a[0], b[column], /*bytes=*/true);
-          accumulate(1, row, column, a[1], high[column], /*bytes=*/true);
-        }
-        continue;
-      }
       for (int64_t i = 0; i < planes; ++i)
         for (int64_t j = 0; j < planes; ++j)
           for (int64_t column = 0; column < columnTiles; ++column)
-            accumulate(i + j, row, column, a[i], b[column * planes + j],
-                       /*bytes=*/false);
+            accumulate(i + j, row, column, a[i], b[column * planes + j]);
     }
   }
   return result;
 }
 
-SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
-                                             ValueRange sums, Value slot) {
+void Gemm::fenceForWarpgroup() {
+  MLIRContext *context = k.b.getContext();
+  NVVM::FenceProxyOp::create(
+      k.b, k.loc,
+      NVVM::ProxyKindAttr::get(context, NVVM::ProxyKind::async_shared),
+      NVVM::SharedSpaceAttr::get(context, NVVM::SharedSpace::shared_cta));
+}
+
+void Gemm::spreadNibbles(Value slot, int64_t steps) {
+  // A thread takes 16 bytes of a column's step, and the same in every step.
+  Value half = k.div(thread, kBlockColumns),
+        column = k.rem(thread, kBlockColumns);
+  Value at = k.add(k.mul(half, kHalfStride), k.mul(column, 4));
+  Value from = k.add(k.add(slot, stageWords), at);
+  Value to = k.add(at, options.stages * slotWords);
+  auto type = VectorType::get(4, k.b.getI32Type());
+  for (int64_t step = 0; step < steps; ++step) {
+    SmallVector<Value> words =
+        k.load(shared, k.add(from, step * kStepStride), 4);
+    for (int64_t part : {0, 1}) {
+      SmallVector<Value> bytes;
+      for (Value word : words)
+        bytes.push_back(
+            k.bitAnd(part ? k.shiftRight(word, 4) : word, 0x0f0f0f0f));
+      Value all = vector::FromElementsOp::create(k.b, k.loc, type, bytes);
+      vector::StoreOp::create(k.b, k.loc, all, shared,
+                              k.add(to, (2 * step + part) * kStepStride),
+                              /*nontemporal=*/false, llvm::MaybeAlign(16));
+    }
+  }
+}
+
+SmallVector<Value> Gemm::sumSlotByWarpgroup(const FragmentSegment &segment,
+                                            ValueRange sums, Value slot,
+                                            int64_t steps) {
   int64_t planes = segment.getNumPlanes(), count = sums.size();
+  // A's fragments, then as many descriptors of B; of nibbles low ones and high
+  // ones in turn.
+  SmallVector<SmallVector<Value>> a;
+  for (int64_t step = 0; step < steps; ++step) {
+    a.push_back(loadA(slot, 0, step));
+    if (segment.level != 4)
+      continue;
+    SmallVector<Value> high;
+    for (Value &word : a.back()) {
+      high.push_back(k.bitAnd(k.shiftRight(word, 4), 0x0f0f0f0f));
+      word = k.bitAnd(word, 0x0f0f0f0f);
+    }
+    a.push_back(high);
+  }
+  int64_t numSteps = a.size();
   SmallVector<Value> operands(sums);
-  for (int64_t step = 0; step < kStageSteps; ++step)
-    llvm::append_range(operands, loadA(slot, 0, step));
+  for (ValueRange words : a)
+    llvm::append_range(operands, words);
   // Descriptor of the first step's activations, in units of 16 bytes: start,
   // from one half to the other, from eight columns to the next; no swizzle.
   constexpr int64_t strides = kHalfStride * 4 / 16 << 16 | int64_t(8) << 32;
   Value base =
       memref::ExtractAlignedPointerAsIndexOp::create(k.b, k.loc, shared);
-  Value start = k.add(k.mul(k.add(slot, stageWords), 4), base);
+  Value first = segment.level == 4 ? k.index(options.stages * slotWords)
+                                   : k.add(slot, stageWords);
+  first = k.add(first, k.mul(warpColumn, columnTiles * kFragmentColumns * 4));
+  Value start = k.add(k.mul(first, 4), base);
   start = k.add(k.bitAnd(k.shiftRight(start, 4), 0x3fff), strides);
-  for (int64_t step = 0; step < kStageSteps; ++step)
+  for (int64_t step = 0; step < numSteps; ++step)
     operands.push_back(
         arith::IndexCastOp::create(k.b, k.loc, k.b.getI64Type(),
                                    k.add(start, step * kStepStride * 4 / 16)));
@@ -300,22 +348,24 @@ SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
   // All in one statement: nobody may touch a register before the wait.
   std::string text;
   llvm::raw_string_ostream os(text);
-  StringRef types = segment.level < 8              ? "k256.s32.b1.b1.and.popc"
+  StringRef types = segment.level <= 2             ? "k256.s32.b1.b1.and.popc"
+                    : segment.level == 4           ? "k32.s32.u8.u8"
                     : layout.grid == Grid::Midrise ? "k32.s32.s8.s8"
                                                    : "k32.s32.s8.u8";
   os << "wgmma.fence.sync.aligned; ";
-  int64_t firstA = 2 * count, descriptors = firstA + 4 * kStageSteps;
-  for (int64_t step = 0; step < kStageSteps; step += planes)
+  int64_t firstA = 2 * count, descriptors = firstA + 4 * numSteps;
+  for (int64_t step = 0; step < numSteps; step += planes)
     for (int64_t j = 0; j < planes; ++j)
       for (int64_t i = 0; i < planes; ++i) {
-        os << "wgmma.mma_async.sync.aligned.m64n128" << types << " {";
+        os << "wgmma.mma_async.sync.aligned.m64n"
+           << columnTiles * kFragmentColumns << types << " {";
         for (int64_t r = 0; r < 4 * getNumTiles(); ++r)
           os << (r ? ", $" : "$") << (i + j) * 4 * getNumTiles() + r;
         os << "}, {";
         for (int64_t r = 0; r < 4; ++r)
           os << (r ? ", $" : "$") << firstA + 4 * (step + i) + r;
         os << "}, $" << descriptors + step + j << ", $"
-           << descriptors + kStageSteps << "; ";
+           << descriptors + numSteps << "; ";
       }
   os << "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;";
   std::string constraints;
@@ -323,9 +373,9 @@ SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
     constraints += "=r,";
   for (int64_t i = 0; i < count; ++i)
     constraints += std::to_string(i) + ",";
-  for (int64_t i = 0; i < 4 * kStageSteps; ++i)
+  for (int64_t i = 0; i < 4 * numSteps; ++i)
     constraints += "r,";
-  for (int64_t i = 0; i < kStageSteps; ++i)
+  for (int64_t i = 0; i < numSteps; ++i)
     constraints += "l,";
   constraints += "b"; // a predicate
   SmallVector<Type> words(count, k.b.getI32Type());
@@ -343,15 +393,38 @@ SmallVector<Value> Gemm::sumStageByWarpgroup(const FragmentSegment &segment,
   return result;
 }
 
+SmallVector<Value> Gemm::sumStage(const FragmentSegment &segment,
+                                  ValueRange sums, Value stage, int64_t steps,
+                                  bool more) {
+  nvgpu::DeviceAsyncWaitOp::create(k.b, k.loc, copied,
+                                   k.b.getI32IntegerAttr(options.stages - 2));
+  if (layout.isByWarpgroup())
+    fenceForWarpgroup();
+  // Behind it everybody sees this stage, and nobody reads the last.
+  gpu::BarrierOp::create(k.b, k.loc);
+  if (more)
+    copyStage(k.add(stage, options.stages - 1));
+  else
+    commitCopies({});
+  Value slot = k.mul(k.rem(stage, options.stages), slotWords);
+  if (!layout.isByWarpgroup())
+    return sumSlot(segment, sums, slot, steps);
+  if (segment.level == 4) {
+    spreadNibbles(slot, steps);
+    fenceForWarpgroup();
+    gpu::BarrierOp::create(k.b, k.loc);
+  }
+  return sumSlotByWarpgroup(segment, sums, slot, steps);
+}
+
 void Gemm::emit(KernelResult result, const PackedLayout *packed) {
   if (windows) {
     windows->prepare(thread, columnBlock);
     gpu::BarrierOp::create(k.b, k.loc);
   }
   // All but one slot are filled in advance.
-  Value token;
   for (int64_t stage = 0; stage < options.stages - 1; ++stage)
-    token = copyStage(k.index(stage));
+    copied = copyStage(k.index(stage));
 
   SmallVector<Value> totals(4 * getNumTiles(), k.i32(0));
   // What turns sums of products of codes into those of values; level 8, the
@@ -366,38 +439,26 @@ void Gemm::emit(KernelResult result, const PackedLayout *packed) {
     for (Value total : totals)
       sums.push_back(k.mul(total, ratio));
     sums.resize(getNumSets(segment.level) * totals.size(), k.i32(0));
-    auto loop = scf::ForOp::create(
-        k.b, k.loc, k.index(segment.firstStage),
-        k.index(segment.firstStage + segment.stages), k.index(1), sums,
-        [&](OpBuilder &, Location, Value stage, ValueRange iterSums) {
-          nvgpu::DeviceAsyncWaitOp::create(
-              k.b, k.loc, token, k.b.getI32IntegerAttr(options.stages - 2));
-          if (options.warpgroups) // what copies wrote, wgmma will read
-            NVVM::FenceProxyOp::create(
-                k.b, k.loc,
-                NVVM::ProxyKindAttr::get(k.b.getContext(),
-                                         NVVM::ProxyKind::async_shared),
-                NVVM::SharedSpaceAttr::get(k.b.getContext(),
-                                           NVVM::SharedSpace::shared_cta));
-          // Behind it everybody sees this stage, and nobody reads the last.
-          gpu::BarrierOp::create(k.b, k.loc);
-          copyStage(k.add(stage, options.stages - 1));
-          Value slot = k.mul(k.rem(stage, options.stages), slotWords);
-          bool asGroup = options.warpgroups && segment.level != 4;
-          scf::YieldOp::create(
-              k.b, k.loc,
-              asGroup ? sumStageByWarpgroup(segment, iterSums, slot)
-                      : sumStage(segment, iterSums, slot));
-        });
-    auto set = [&](int64_t s, size_t i) -> Value {
-      return loop.getResult(s * totals.size() + i);
-    };
+    // The last stage has fewer steps where channels leave some empty.
+    int64_t rest = segment.usedSteps % kStageSteps;
+    int64_t end = segment.firstStage + segment.usedSteps / kStageSteps;
+    if (end > segment.firstStage) {
+      auto loop = scf::ForOp::create(
+          k.b, k.loc, k.index(segment.firstStage), k.index(end), k.index(1),
+          sums, [&](OpBuilder &, Location, Value stage, ValueRange iterSums) {
+            scf::YieldOp::create(
+                k.b, k.loc, sumStage(segment, iterSums, stage, kStageSteps));
+          });
+      sums = loop.getResults();
+    }
+    if (rest)
+      sums = sumStage(segment, sums, k.index(end), rest,
+                      /*more=*/end + options.stages - 1 < layout.stages);
     for (auto [i, total] : llvm::enumerate(totals)) {
-      total = set(0, i);
+      auto set = [&](int64_t s) { return sums[s * totals.size() + i]; };
+      total = set(0);
       if (segment.level == 2)
-        total = k.add(total, k.add(k.mul(set(1, i), 2), k.mul(set(2, i), 4)));
-      else if (hasSplitNibbles(segment.level))
-        total = k.add(total, k.shiftRight(set(1, i), 4));
+        total = k.add(total, k.add(k.mul(set(1), 2), k.mul(set(2), 4)));
     }
   }
 
@@ -456,12 +517,8 @@ void Gemm::storeCodes(const PackedLayout &packed, ValueRange totals,
                       int64_t factor) {
   PackedResults results(k, packed, args, rowBlock, columnBlock);
   // Codes lie where stages were: nobody reads or fills those any more.
-  nvgpu::DeviceAsyncWaitOp::create(
-      k.b, k.loc,
-      nvgpu::DeviceAsyncCreateGroupOp::create(
-          k.b, k.loc, nvgpu::DeviceAsyncTokenType::get(k.b.getContext()),
-          ValueRange()),
-      k.b.getI32IntegerAttr(0));
+  nvgpu::DeviceAsyncWaitOp::create(k.b, k.loc, commitCopies({}),
+                                   k.b.getI32IntegerAttr(0));
   gpu::BarrierOp::create(k.b, k.loc);
   auto space = gpu::AddressSpaceAttr::get(k.b.getContext(),
                                           gpu::AddressSpace::Workgroup);

@@ -10,13 +10,9 @@ namespace sysmol {
 inline constexpr int64_t kGemmThreads = 256;
 /// Rows of activations whose sums one block computes: one a warp.
 inline constexpr int64_t kSumRows = 8;
-/// Most 4-bit channels, times taps, where nibbles are multiplied as bytes: the
-/// products of high ones count 16 times and must stay below 2^31.
-inline constexpr int64_t kMaxGemmNibbles = (int64_t(1) << 31) / (16 * 225);
 
 struct GemmOptions {
-  int64_t stages;  ///< in shared memory at a time
-  bool warpgroups; ///< wgmma for levels 1, 2 and 8: sm_90a only
+  int64_t stages; ///< in shared memory at a time
 };
 
 int64_t getGemmGridSize(const FragmentLayout &layout);

@@ -25,14 +25,14 @@ static NamedAttribute entry(Builder &b, StringRef key, StringRef value) {
 }
 
 /// The kernel that reads this order, for models of time.
-static StringRef stringifyOrder(FragmentOrder order) {
-  switch (order) {
+static StringRef stringifyStrategy(const FragmentLayout &layout) {
+  switch (layout.order) {
   case FragmentOrder::Streamed:
     return "gemv";
   case FragmentOrder::Staged:
-    return "gemm";
+    return layout.window ? "conv" : "gemm";
   case FragmentOrder::Warpgroup:
-    return "gemm_warpgroup";
+    return layout.window ? "conv_warpgroup" : "gemm_warpgroup";
   }
   llvm_unreachable("unknown order");
 }
@@ -128,8 +128,7 @@ DictionaryAttr sysmol::describeProduct(const KernelProgram &program,
       entry(b, "activation_grid", stringifyGrid(layout.grid)),
       entry(b, "weight_grid", "midrise"),
       entry(b, "result", stringifyResult(result)),
-      entry(b, "strategy",
-            layout.window ? "conv" : stringifyOrder(layout.order)),
+      entry(b, "strategy", stringifyStrategy(layout)),
       entry(b, "segments", layout.describeSegments(context))});
   if (layout.window)
     operation.append(entry(b, "window", describeWindow(b, *layout.window)));

@@ -186,7 +186,6 @@ static std::optional<Window> getWindow(const Product &product) {
 static FailureOr<FragmentLayout> chooseLayout(const Product &product,
                                               const ProductOptions &options) {
   GPUKernelKind kernel = options.kernel;
-  bool warpgroups = options.warpgroups;
   Operation *op = product.op;
   ChannelsAttr channels = product.getChannels();
   int64_t rows = cast<ShapedType>(product.weights.getType()).getDimSize(0);
@@ -198,26 +197,18 @@ static FailureOr<FragmentLayout> chooseLayout(const Product &product,
       isa<Conv2DOp>(op) ? "a convolution" : "a product of a network";
   if (window && kernel == GPUKernelKind::Gemv)
     return op->emitOpError() << "is " << what << ", which has no gemv";
-  if (window && warpgroups)
-    return op->emitOpError()
-           << "is " << what << ", which has no kernel by wgmma";
   if (!isGemm && batch > kMaxGemvBatch)
     return op->emitOpError()
            << "has " << batch << " rows of activations; gemv takes at most "
            << kMaxGemvBatch;
-  int64_t taps = window ? window->getNumTaps() : 1;
-  if (isGemm && !options.nibbleMMA &&
-      channels.getNumChannels(4) * taps > kMaxGemmNibbles)
-    return op->emitOpError()
-           << "has " << channels.getNumChannels(4) * taps
-           << " channels of 4 bits, times taps; gemm takes at most "
-           << kMaxGemmNibbles;
+  // Of fewer rows a warpgroup's MMA would multiply mostly nothing.
+  FragmentOrder order = !isGemm ? FragmentOrder::Streamed
+                        : options.warpgroups && rows > kWarpgroupRows / 2
+                            ? FragmentOrder::Warpgroup
+                            : FragmentOrder::Staged;
   if (!window)
-    return FragmentLayout::get(!isGemm      ? FragmentOrder::Streamed
-                               : warpgroups ? FragmentOrder::Warpgroup
-                                            : FragmentOrder::Staged,
-                               channels, batch, rows);
-  FragmentLayout layout = FragmentLayout::get(channels, *window, rows);
+    return FragmentLayout::get(order, channels, batch, rows);
+  FragmentLayout layout = FragmentLayout::get(order, channels, *window, rows);
   // Where a pixel is, is computed in 32 bits, and so are rows of codes.
   if (layout.activationWords > INT32_MAX || layout.paddedBatch > INT32_MAX ||
       layout.paddedRows > INT32_MAX || layout.weightWords > INT32_MAX)
@@ -307,7 +298,7 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
     gpu::ReturnOp::create(b, loc);
     b.setInsertionPointAfter(sumsKernel);
 
-    GemmOptions gemm{options.stages, options.warpgroups};
+    GemmOptions gemm{options.stages};
     main.gridSize = getGemmGridSize(layout);
     main.blockSize = kGemmThreads;
     main.sharedBytes = getGemmSharedBytes(layout, gemm);

@@ -87,7 +87,7 @@ void WindowCopies::copySegment(size_t index, Value thread, Value stage,
           k.add(to, column / columnsApart * columnStride + word),
           args.activations, source, llvm::APInt(64, piece),
           k.select(isRead, k.index(piece), k.index(0)),
-          piece == 4 ? k.b.getUnitAttr() : UnitAttr());
+          /*bypassL1=*/UnitAttr()); // neighbouring windows read it again
     }
   }
 }

@@ -17,7 +17,7 @@ from typing import Any
 from sysmol.errors import InputRefused
 from sysmol.gpu import kernel as kernels
 from sysmol.gpu.bench import find
-from sysmol.gpu.kernel import Digits, Kernel, Segment
+from sysmol.gpu.kernel import Digits, Kernel, Operation, Segment, Window
 
 __all__ = ["ASSUMPTIONS", "CARDS", "Card", "Prediction", "predict", "rows", "table"]
 
@@ -38,7 +38,9 @@ ASSUMPTIONS = (
     "4-bit MMAs on sm_80 and sm_89 do twice the products of INT8",
     f"mma.sync on sm_90 has {_SYNC_PART:.0%} of the rate of wgmma",
     "L2 gives 5.5 TB/s on H100 and H200, 4.5 on A100, 4 on L40S",
-    "the card holds its boost clock; copies, MMAs and loads overlap; all else is free",
+    "windows that overlap are read from L1, but for the first time",
+    "the card holds its boost clock; copies, MMAs and loads overlap; all else is free, as the "
+    "instructions that copy pieces of 4 and 8 bytes",
 )
 
 
@@ -107,7 +109,7 @@ class _Work:
     sync_nibbles: float = 0
     sync_bytes: float = 0
     group_bits: float = 0
-    group_bytes: float = 0
+    group_bytes: float = 0  # also of nibbles, which wgmma does not know
     l2: float = 0
     shared: float = 0
 
@@ -126,29 +128,53 @@ def _gemv(segment: Segment, m: int, work: _Work) -> None:
     work.sync_bits += (planes + 1) * tiles * rows * 8 * channels
 
 
-def _gemm(segment: Segment, columns: int, block: int, by_group: bool, work: _Work) -> None:
+def _pixels(window: Window) -> int:
+    """Pixels of which a block's 128 windows are made, at most."""
+    columns, per_image = 128, window.out_height * window.out_width
+    rows = -(-(columns - 1) // window.out_width) + 1
+    if rows > window.out_height:
+        images = -(-(columns - 1) // per_image) + 1
+        return images * window.height * window.width
+    reach = (rows - 1) * window.strides[0] + (window.taps[0] - 1) * window.dilations[0] + 1
+    return min(reach, window.height) * window.width
+
+
+def _gemm(segment: Segment, operation: Operation, block: int, by_group: bool, work: _Work) -> None:
     """Of blocks of ``block`` rows of weights and 128 of activations."""
     rows = _extent(segment.weights.row)
-    channels = _extent(segment.weights.k)  # of a convolution times taps
+    columns = -(-operation.m // 128) * 128
     bits = segment.weight_bits
+    window = operation.window
+    # Stages are copied whole (of weights), steps of 256 bits a plane computed where they have
+    # channels.
+    copied = _extent(segment.weights.k)
+    used = operation.taps * segment.tap_channels if window else segment.channels
+    step = 256 // (1 if bits <= 2 else bits)
+    channels = -(-used // step) * step
     products = rows * columns * channels
     # Blocks copy both operands; 1/8 byte a bit.
     blocks = rows * columns / (block * 128)
-    stored = blocks * (block + 128) * channels * bits / 8
-    work.l2 += stored
+    weights = blocks * block * copied * bits / 8
+    activations = blocks * 128 * used * bits / 8
+    work.l2 += weights
+    if window:
+        read = blocks * _pixels(window) * segment.tap_channels * bits / 8
+        work.l2 += min(read, activations)
+        work.shared += activations  # from L1, which shares its bandwidth
+    else:
+        work.l2 += activations
     # Copies write them; then warps read rows and columns of each step: half the block's rows and 32
     # columns, or 16 and 128,
     # where a warpgroup's MMA reads the columns once for its 64 rows, at level 2 for each plane.
-    if not by_group:
-        reads = 8 * (block // 2 + 32)
-    elif bits == 4:
-        reads = 8 * (16 + 128)
-    else:
-        reads = 128 + 2 * (bits if bits < 8 else 1) * 128
-    work.shared += stored + blocks * channels * bits / 8 * reads
-    if bits == 4:
+    # Nibbles are read once more, and written and read as bytes.
+    columns_read = 32 * 8 if not by_group else 2 * block * {2: 2, 4: 2}.get(bits, 1)
+    spread = 3 * 128 if by_group and bits == 4 else 0
+    rows_read = 8 * (block // 2) if not by_group else 128
+    work.shared += weights + activations
+    work.shared += blocks * channels * bits / 8 * (rows_read + columns_read + spread)
+    if bits == 4 and not by_group:
         work.sync_nibbles += products
-    elif bits == 8:
+    elif bits >= 4:
         work.group_bytes += products * by_group
         work.sync_bytes += products * (not by_group)
     else:
@@ -176,12 +202,12 @@ def predict(kernel: Kernel, card: Card) -> Prediction:
         The description does not say which strategy the kernel has.
     """
     operation = kernel.operation
-    known = ("gemv", "gemm", "gemm_warpgroup", "conv")
+    known = ("gemv", "gemm", "gemm_warpgroup", "conv", "conv_warpgroup")
     if operation.strategy not in known:
         raise InputRefused(
             f"{kernel.path}: 'strategy' is '{operation.strategy}'; known are {', '.join(known)}"
         )
-    by_group = operation.strategy == "gemm_warpgroup"
+    by_group = operation.strategy.endswith("_warpgroup")
     if by_group and not card.is_hopper:
         raise InputRefused(f"{kernel.path}: {card.name} has no wgmma")
     work = _Work()
@@ -192,7 +218,7 @@ def predict(kernel: Kernel, card: Card) -> Prediction:
             _gemv(segment, operation.m, work)
         else:
             block = _extent(segment.weights.row) * columns // (128 * math.prod(main.grid))
-            _gemm(segment, columns, block, by_group, work)
+            _gemm(segment, operation, block, by_group, work)
     # Blocks come in rounds; the last one may be short.
     rounds = math.prod(main.grid) / card.multiprocessors
     lost = math.ceil(rounds) / rounds

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exact_conv import Conv
@@ -31,7 +31,7 @@ KERNELS = [
 ]
 # Convolutions, and the same.
 CONVS = [
-    (Conv((256, 56, 56), MIX, "unsigned", MIX, "unsigned"), {"BMMA": 96, "U4": 32}),
+    (Conv((256, 56, 56), MIX, "unsigned", MIX, "unsigned"), {"BMMA": 88, "U4": 16}),
     (Conv((256, 14, 14), TWO, "unsigned", TWO, "unsigned"), {"BMMA": 128}),
     (
         Conv((256, 224, 224), ((8, 3),), "midrise", MIX, "unsigned", (7, 7), (2, 2), (3,) * 4),
@@ -40,10 +40,18 @@ CONVS = [
 ]
 ARCHITECTURES = ["sm_80", "sm_89", "sm_90"]
 WARPGROUPS = [
-    ("gemm", 8192, 8192, "1 x 2048, 2 x 4096, 4 x 2048", "warpgroups=1", {"BGMMA": 12}),
+    ("gemm", 8192, 8192, "1 x 2048, 2 x 4096, 4 x 2048", "warpgroups=1", {"BGMMA": 12, "IGMMA": 8}),
+    ("gemm", 256, 64, "1 x 500, 4 x 700", "warpgroups=1", {"BGMMA": 2, "IGMMA": 14}),
     ("gemm", 200, 200, "1 x 5000", "warpgroups=1", {"BGMMA": 4}),
     ("gemm", 8192, 8192, "2 x 8192", "warpgroups=1", {"BGMMA": 8}),
     ("gemm", 8192, 8192, "1 x 4096, 8 x 4096", "warpgroups=1", {"BGMMA": 4, "IGMMA": 4}),
+]
+
+
+WARPGROUP_CONVS = [
+    (replace(CONVS[0][0], options="warpgroups=1"), {"BGMMA": 11, "IGMMA": 4}),
+    (replace(CONVS[1][0], options="warpgroups=1"), {"BGMMA": 8}),
+    (replace(CONVS[2][0], options="warpgroups=1"), {"IGMMA": 4}),
 ]
 
 
@@ -83,6 +91,8 @@ def cases() -> Iterator[Case]:
     for conv, least in CONVS:
         for arch in ARCHITECTURES:
             yield Case(arch, f"conv {conv}", conv.source(), conv.options, least)
+    for conv, least in WARPGROUP_CONVS:
+        yield Case("sm_90a", f"conv {conv}", conv.source(), conv.options, least)
 
 
 def main() -> int:

@@ -77,8 +77,6 @@ def cases(seed: int) -> Iterator[Case]:
         for grid in ("unsigned", "midrise"):
             result = draw.choice(["i32", "f32"])
             for kind in ("gemv", "gemm", "wgmma"):
-                if kind == "wgmma" and set(mix) == {4}:
-                    continue  # the same as gemm
                 # Fewer channels than a step, whole steps and more; odd numbers between them.
                 widths = [
                     draw.choice([draw.randint(1, 200), 256, draw.randint(257, 1500)]) for _ in mix

@@ -108,12 +108,12 @@ def parts(draw: random.Random, levels: tuple[int, ...], most: int) -> Segments:
 
 
 def cases(seed: int) -> Iterator[Conv]:
-    """Every mix with every kind of result; the rest is drawn."""
+    """Every mix with every kind of result, and by warpgroups; the rest is drawn."""
     draw = random.Random(seed)
     mixes = [mix for size in (1, 2, 3) for mix in combinations(LEVELS, size)]
     results = ["i32", "f32", "unsigned", "midrise"]
     for i, mix in enumerate(mixes):
-        for result in (results[i % 4], results[(i + 2) % 4]):
+        for kind, result in enumerate((results[i % 4], results[(i + 2) % 4], results[(i + 1) % 4])):
             grid = draw.choice(["unsigned", "unsigned", "midrise"])
             taps = draw.choice([(3, 3), (1, 1), (5, 2), (7, 7)])
             padded = grid == "unsigned" or mix == (8,)
@@ -132,7 +132,7 @@ def cases(seed: int) -> Iterator[Conv]:
                 (draw.randint(1, 3), draw.randint(1, 3)),
                 pads,
                 (1, 1) if taps == (7, 7) else (draw.randint(1, 2), draw.randint(1, 2)),
-                f"stages={draw.randint(2, 5)}",
+                f"stages={draw.randint(2, 5)}" + (" warpgroups=1" if kind == 2 else ""),
             )
 
 
@@ -194,12 +194,18 @@ def compiled(conv: Conv, stem: Path, compiler: str) -> kernel.Kernel:
     # Some where nibbles have instructions of their own, and blocks less shared memory.
     is_newer = "stages=5" in conv.options or crc32(str(conv).encode()) % 2
     target = "sm_90" if is_newer else "sm_80"
+    if "warpgroups" in conv.options:
+        target = "sm_90a"
     command = [compiler, str(source), f"--target={target}", "-o", str(description)]
     command.append(f"--kernel-options={conv.options}")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr.strip())
-    return kernel.read(description)
+    described = kernel.read(description)
+    # Of few rows a warpgroup's MMA would multiply mostly nothing.
+    by_group = "warpgroups" in conv.options and count(conv.outputs) > 32
+    assert described.operation.strategy == ("conv_warpgroup" if by_group else "conv")
+    return described
 
 
 def difference(
