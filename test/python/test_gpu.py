@@ -250,6 +250,21 @@ both = np.bitwise_count(a[:, None] & w[None]).astype(np.int64).sum(2)
 alone = np.bitwise_count(a).astype(np.int64).sum(1)
 assert np.array_equal(out.read(np.int32, (3, 8)), 7 * (2 * both - alone[:, None]))
 
+# A graph runs nothing until it is launched, and reads memory as it is then.
+other = device.zeros(3 * 8 * 4)
+parts = [device.upload(w), device.upload(a)]
+graph = gpu.Graph(device, [function.prepare((3,), (8,), [*parts, to]) for to in (out, other)])
+out.fill(0)
+assert not out.read(np.int32).any() and not other.read(np.int32).any()
+for _ in range(2):
+    parts[0].write(w)
+    graph(stream.handle)
+    stream.synchronize()
+    expected = 7 * (2 * np.bitwise_count(a[:, None] & w[None]).astype(np.int64).sum(2)
+                    - alone[:, None])
+    assert all(np.array_equal(to.read(np.int32, (3, 8)), expected) for to in (out, other))
+    w = w[::-1].copy()
+
 def fails(kind, part, call):
     try:
         call()
@@ -261,6 +276,8 @@ def fails(kind, part, call):
 small = device.upload(w[:7])
 fails(gpu_errors.InternalError, "outside every buffer",
       lambda: function.launch((3,), (8,), [small, device.upload(a), out]))
+faulty = function.prepare((3,), (8,), [small, device.upload(a), out])
+fails(gpu_errors.InternalError, "outside every buffer", gpu.Graph(device, [faulty]))
 fails(gpu_errors.UsageError, "plain number", lambda: function.launch((1,), (1,), [5, a, out]))
 fails(gpu_errors.InputRefused, "host's memory", lambda: function.launch((1,), (1,), [w, w, w]))
 fails(gpu_errors.UsageError, "no kernel 'other'", lambda: module.function("other"))

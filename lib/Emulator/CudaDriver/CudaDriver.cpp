@@ -3,7 +3,9 @@
 // The part of the CUDA driver API that Sysmol's runtime and Python package use,
 // over the emulator: programs that launch kernels run unchanged where no GPU
 // is, with this library in front on LD_LIBRARY_PATH. It has one device, modules
-// are LLVM IR instead of PTX, and all work is done when it is asked for.
+// are LLVM IR instead of PTX, and all work is done when it is asked for; of a
+// stream that is captured, when its graph is launched. Graphs have kernels
+// only.
 //
 // State is global because the API's is.
 //
@@ -11,6 +13,7 @@
 
 #include "sysmol/Emulator/Emulator.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/Error.h"
 
 #include <chrono>
@@ -35,6 +38,7 @@ enum Result : int {
   InvalidHandle = 400,
   NotFound = 500,
   IllegalAddress = 700,
+  CaptureUnsupported = 900,
 };
 
 struct Module {
@@ -46,6 +50,17 @@ struct Function {
 };
 struct Event {
   std::chrono::steady_clock::time_point when;
+};
+/// A launch whose parameters were copied.
+struct Launch {
+  Function *function;
+  LaunchConfig config;
+  std::vector<std::vector<uint8_t>> parameters;
+};
+using Graph = std::vector<Launch>;
+struct Stream {
+  /// While it is captured.
+  std::unique_ptr<Graph> graph;
 };
 
 struct State {
@@ -312,37 +327,50 @@ SYSMOL_DRIVER cuMemFree_v2(uint64_t pointer) {
   return Success;
 }
 
+/// Copies are no part of graphs here.
+static bool isCaptured(void *stream) {
+  return stream && static_cast<Stream *>(stream)->graph;
+}
+
 SYSMOL_DRIVER cuMemcpyHtoDAsync_v2(uint64_t target, const void *source,
-                                   size_t bytes, void *) {
+                                   size_t bytes, void *stream) {
+  if (isCaptured(stream))
+    return CaptureUnsupported;
   std::memcpy(pointerOf(target), source, bytes);
   return Success;
 }
 
 SYSMOL_DRIVER cuMemcpyDtoHAsync_v2(void *target, uint64_t source, size_t bytes,
-                                   void *) {
+                                   void *stream) {
+  if (isCaptured(stream))
+    return CaptureUnsupported;
   std::memcpy(target, pointerOf(source), bytes);
   return Success;
 }
 
 SYSMOL_DRIVER cuMemcpyDtoDAsync_v2(uint64_t target, uint64_t source,
-                                   size_t bytes, void *) {
+                                   size_t bytes, void *stream) {
+  if (isCaptured(stream))
+    return CaptureUnsupported;
   std::memmove(pointerOf(target), pointerOf(source), bytes);
   return Success;
 }
 
 SYSMOL_DRIVER cuMemsetD8Async(uint64_t target, unsigned char value,
-                              size_t bytes, void *) {
+                              size_t bytes, void *stream) {
+  if (isCaptured(stream))
+    return CaptureUnsupported;
   std::memset(pointerOf(target), value, bytes);
   return Success;
 }
 
 SYSMOL_DRIVER cuStreamCreate(void **stream, unsigned) {
-  *stream = new char;
+  *stream = new Stream;
   return Success;
 }
 
 SYSMOL_DRIVER cuStreamDestroy_v2(void *stream) {
-  delete static_cast<char *>(stream);
+  delete static_cast<Stream *>(stream);
   return Success;
 }
 
@@ -373,25 +401,18 @@ SYSMOL_DRIVER cuEventElapsedTime(float *milliseconds, void *start, void *end) {
   return Success;
 }
 
-SYSMOL_DRIVER cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
-                             unsigned gridZ, unsigned blockX, unsigned blockY,
-                             unsigned blockZ, unsigned sharedBytes, void *,
-                             void **parameters, void **) {
-  std::lock_guard<std::mutex> lock(state().mutex);
-  auto found = state().functions.find(static_cast<Function *>(handle));
-  if (found == state().functions.end())
-    return InvalidHandle;
-  const Function &function = *found->second;
-  Emulator &emulator = *function.module->emulator;
-  const KernelInfo *kernel = nullptr;
-  for (const KernelInfo &candidate : emulator.kernels())
+static const KernelInfo *findKernel(const Function &function) {
+  for (const KernelInfo &candidate : function.module->emulator->kernels())
     if (candidate.name == function.name)
-      kernel = &candidate;
-  LaunchConfig config;
-  config.grid = {gridX, gridY, gridZ};
-  config.block = {blockX, blockY, blockZ};
-  config.sharedBytes = sharedBytes;
-  auto statistics = emulator.launch(
+      return &candidate;
+  return nullptr;
+}
+
+/// Runs a kernel; the state is locked.
+static int run(const Function &function, const LaunchConfig &config,
+               void *const *parameters) {
+  const KernelInfo *kernel = findKernel(function);
+  auto statistics = function.module->emulator->launch(
       function.name, config,
       llvm::ArrayRef<const void *>(parameters, kernel->parameterBytes.size()),
       buffersFor(*kernel, parameters));
@@ -411,4 +432,74 @@ SYSMOL_DRIVER cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
         state().fault = error.message();
       });
   return code;
+}
+
+SYSMOL_DRIVER cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
+                             unsigned gridZ, unsigned blockX, unsigned blockY,
+                             unsigned blockZ, unsigned sharedBytes,
+                             void *stream, void **parameters, void **) {
+  std::lock_guard<std::mutex> lock(state().mutex);
+  auto found = state().functions.find(static_cast<Function *>(handle));
+  if (found == state().functions.end())
+    return InvalidHandle;
+  Function &function = *found->second;
+  LaunchConfig config;
+  config.grid = {gridX, gridY, gridZ};
+  config.block = {blockX, blockY, blockZ};
+  config.sharedBytes = sharedBytes;
+  if (!isCaptured(stream))
+    return run(function, config, parameters);
+  Launch launch = {&function, config, {}};
+  for (auto [i, bytes] :
+       llvm::enumerate(findKernel(function)->parameterBytes)) {
+    const auto *first = static_cast<const uint8_t *>(parameters[i]);
+    launch.parameters.emplace_back(first, first + bytes);
+  }
+  static_cast<Stream *>(stream)->graph->push_back(std::move(launch));
+  return Success;
+}
+
+SYSMOL_DRIVER cuStreamBeginCapture_v2(void *stream, int) {
+  if (!stream || isCaptured(stream))
+    return CaptureUnsupported;
+  static_cast<Stream *>(stream)->graph = std::make_unique<Graph>();
+  return Success;
+}
+
+SYSMOL_DRIVER cuStreamEndCapture(void *stream, void **graph) {
+  if (!isCaptured(stream))
+    return CaptureUnsupported;
+  *graph = static_cast<Stream *>(stream)->graph.release();
+  return Success;
+}
+
+SYSMOL_DRIVER cuGraphInstantiateWithFlags(void **executable, void *graph,
+                                          unsigned long long) {
+  *executable = new Graph(*static_cast<Graph *>(graph));
+  return Success;
+}
+
+SYSMOL_DRIVER cuGraphDestroy(void *graph) {
+  delete static_cast<Graph *>(graph);
+  return Success;
+}
+
+SYSMOL_DRIVER cuGraphExecDestroy(void *graph) {
+  delete static_cast<Graph *>(graph);
+  return Success;
+}
+
+SYSMOL_DRIVER cuGraphLaunch(void *graph, void *stream) {
+  if (isCaptured(stream))
+    return CaptureUnsupported;
+  std::lock_guard<std::mutex> lock(state().mutex);
+  for (Launch &launch : *static_cast<Graph *>(graph)) {
+    std::vector<void *> parameters;
+    parameters.reserve(launch.parameters.size());
+    for (std::vector<uint8_t> &parameter : launch.parameters)
+      parameters.push_back(parameter.data());
+    if (int code = run(*launch.function, launch.config, parameters.data()))
+      return code;
+  }
+  return Success;
 }

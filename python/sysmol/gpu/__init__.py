@@ -5,8 +5,18 @@ Needs the driver (``libcuda.so.1``) and nothing of CUDA's toolkit. Importing it 
 
 from __future__ import annotations
 
-from sysmol.gpu.device import Buffer, Device, Event, Function, Module, Stream
+from sysmol.gpu.device import Buffer, Device, Event, Function, Graph, Module, Stream
 from sysmol.gpu.driver import available
 from sysmol.gpu.network import Network
 
-__all__ = ["Buffer", "Device", "Event", "Function", "Module", "Network", "Stream", "available"]
+__all__ = [
+    "Buffer",
+    "Device",
+    "Event",
+    "Function",
+    "Graph",
+    "Module",
+    "Network",
+    "Stream",
+    "available",
+]

@@ -16,13 +16,25 @@ from sysmol.errors import InputRefused, UsageError
 from sysmol.gpu.driver import ATTRIBUTES, Driver, driver, elapsed_ms
 from sysmol.gpu.foreign import device_pointer
 
-__all__ = ["Buffer", "BufferView", "Device", "Event", "Function", "Launch", "Module", "Stream"]
+__all__ = [
+    "Buffer",
+    "BufferView",
+    "Device",
+    "Event",
+    "Function",
+    "Graph",
+    "Launch",
+    "Module",
+    "Stream",
+]
 
 Array = npt.NDArray[Any]
 
 _FUNCTION_ATTRIBUTES = {"shared_bytes": 1, "local_bytes": 3, "registers": 4, "ptx_version": 5}
 _MAX_DYNAMIC_SHARED = 8
 _NON_BLOCKING = 1
+#: Other threads may allocate and copy while a stream of this one is captured.
+_CAPTURE_THREAD = 1
 
 
 class Device:
@@ -395,6 +407,44 @@ class Launch:
             what=f"cannot launch {function.name} with grid {self._shape[:3]}, block "
             f"{self._shape[3:6]}, {self._shape[6]} bytes of shared memory",
         )  # fmt: skip
+
+
+class Graph:
+    """Launches, in order, that start as one: cheaper by far than one by one.
+
+    Parameters
+    ----------
+    device : Device
+        Where.
+    launches : sequence of Launch
+        At least one. Their arguments are kept alive.
+    """
+
+    def __init__(self, device: Device, launches: Sequence[Launch]) -> None:
+        library = device.use()
+        stream = device.stream()
+        graph, executable = c_void_p(), c_void_p()
+        library.call("cuStreamBeginCapture_v2", stream.handle, _CAPTURE_THREAD)
+        try:
+            for launch in launches:
+                launch(stream.handle)
+        finally:
+            library.call("cuStreamEndCapture", stream.handle, byref(graph))
+        try:
+            library.call(
+                "cuGraphInstantiateWithFlags", byref(executable), graph, 0,
+                what=f"cannot make one graph of {len(launches)} launches",
+            )  # fmt: skip
+        finally:
+            library.call("cuGraphDestroy", graph)
+        self.device = device
+        self._kept = list(launches)
+        self._handle = executable.value
+        weakref.finalize(self, _release, device, "cuGraphExecDestroy", self._handle)
+
+    def __call__(self, stream: int | None = None) -> None:
+        """Start all, in a stream by its handle; returns before they have run."""
+        self.device.use().call("cuGraphLaunch", self._handle, stream, what="cannot launch a graph")
 
 
 def stream_handle(stream: Stream | int | None) -> int | None:

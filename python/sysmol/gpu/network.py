@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sysmol.errors import InputRefused, InternalError
-from sysmol.gpu.device import Buffer, Device, Launch, Stream, stream_handle
+from sysmol.gpu.device import Buffer, Device, Graph, Stream, stream_handle
 from sysmol.gpu.kernel import Launch as LaunchDescription
 from sysmol.gpu.kernel import Reader, read_json
 
@@ -287,14 +287,15 @@ class Network:
         tensors = {tensor.name: tensor for tensor in (*description.inputs, *description.outputs)}
         self._buffers = {name: self.device.empty(tensor.bytes) for name, tensor in tensors.items()}
         module = self.device.load(code, description.ptx.name)
-        self._launches: list[Launch] = []
+        launches = []
         for launch in description.launches:
             arguments = [self._argument(argument) for argument in launch.arguments]
-            self._launches.append(
+            launches.append(
                 module.function(launch.entry).prepare(
                     launch.grid, launch.block, arguments, launch.shared_bytes
                 )
             )
+        self._graph = Graph(self.device, launches)
 
     def _argument(self, argument: str | np.generic) -> Any:
         if not isinstance(argument, str):
@@ -321,9 +322,7 @@ class Network:
 
     def launch(self, stream: Stream | int | None = None) -> None:
         """Start all kernels; returns before they have run. Calls must not overlap."""
-        handle = stream_handle(stream)
-        for launch in self._launches:
-            launch(handle)
+        self._graph(stream_handle(stream))
 
     def run(self, *inputs: npt.ArrayLike) -> list[Array]:
         """Run once.
