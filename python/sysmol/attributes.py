@@ -5,17 +5,16 @@ What is allowed is what the compiler allows, so that no file means two things.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import isfinite
 
 import onnx
 
 from sysmol.errors import SysmolError
+from sysmol.onnx_graph import MAX_DIMENSION
+from sysmol.windows import Window
 
-__all__ = ["Attributes", "Window"]
-
-_MOST = 2**24  # of a window's kernel, strides, pads and dilations
+__all__ = ["Attributes"]
 
 _WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
 _KNOWN: dict[str, tuple[str, ...]] = {
@@ -35,8 +34,6 @@ class Attributes:
     Parameters
     ----------
     node : onnx.NodeProto
-    fail : callable
-        Makes the error, which names the node, of a reason.
 
     Raises
     ------
@@ -44,15 +41,16 @@ class Attributes:
         By all methods, too: for an attribute that its operator does not have, or of another type.
     """
 
-    def __init__(self, node: onnx.NodeProto, fail: Callable[[str], SysmolError]) -> None:
-        self._fail = fail
+    def __init__(self, node: onnx.NodeProto) -> None:
         self._given: dict[str, onnx.AttributeProto] = {}
         known = sorted(_KNOWN.get(node.op_type, ()))
         for attribute in node.attribute:
             # The compiler copies an Identity without a look at it.
             if attribute.name not in known and node.op_type != "Identity":
                 allowed = ", ".join(known) or "none"
-                raise fail(f"attribute '{attribute.name}' is not supported; allowed are {allowed}")
+                raise SysmolError(
+                    f"attribute '{attribute.name}' is not supported; allowed are {allowed}"
+                )
             self._given.setdefault(attribute.name, attribute)
 
     def integer(self, name: str, default: int) -> int:
@@ -61,7 +59,7 @@ class Attributes:
         if attribute is None:
             return default
         if attribute.type != onnx.AttributeProto.INT:
-            raise self._fail(f"{name} must be an integer")
+            raise SysmolError(f"{name} must be an integer")
         return attribute.i
 
     def number(self, name: str, default: float) -> float:
@@ -70,7 +68,7 @@ class Attributes:
         if attribute is None:
             return default
         if attribute.type != onnx.AttributeProto.FLOAT or not isfinite(attribute.f):
-            raise self._fail(f"{name} must be a finite number")
+            raise SysmolError(f"{name} must be a finite number")
         return attribute.f
 
     def text(self, name: str, default: str) -> str:
@@ -79,7 +77,7 @@ class Attributes:
         if attribute is None:
             return default
         if attribute.type != onnx.AttributeProto.STRING:
-            raise self._fail(f"{name} must be a string")
+            raise SysmolError(f"{name} must be a string")
         return attribute.s.decode(errors="replace")
 
     def integers(self, name: str, default: Sequence[int], least: int) -> list[int]:
@@ -92,42 +90,23 @@ class Attributes:
             attribute.type != onnx.AttributeProto.INTS
             or len(given) != len(default)
             or min(given) < least
-            or max(given) > _MOST
+            or max(given) > MAX_DIMENSION
         ):
-            raise self._fail(f"{name} must be {len(default)} integers from {least} to 2^24")
+            raise SysmolError(f"{name} must be {len(default)} integers from {least} to 2^24")
         return given
 
     def window(self, kernel: Sequence[int] | None = None) -> Window:
         """The window of a pool, or that of a convolution, whose weights make it ``kernel``."""
         shape = self.integers("kernel_shape", kernel or (0, 0), 1)
         if kernel is None and "kernel_shape" not in self._given:
-            raise self._fail("kernel_shape is missing; expected 2 integers from 1 to 2^24")
+            raise SysmolError("kernel_shape is missing; expected 2 integers from 1 to 2^24")
         if kernel is not None and shape != list(kernel):
-            raise self._fail(f"kernel_shape is {shape}, the weight's is {list(kernel)}")
+            raise SysmolError(f"kernel_shape is {shape}, the weight's is {list(kernel)}")
         if self.text("auto_pad", "NOTSET") != "NOTSET":
-            raise self._fail("auto_pad is not supported: give pads")
+            raise SysmolError("auto_pad is not supported: give pads")
         return Window(
             shape,
             self.integers("strides", (1, 1), 1),
             self.integers("pads", (0, 0, 0, 0), 0),
             self.integers("dilations", (1, 1), 1),
         )
-
-
-@dataclass(frozen=True)
-class Window:
-    """What slides over the two axes of an image; ``pads`` are top, left, bottom, right."""
-
-    kernel: list[int]
-    strides: list[int]
-    pads: list[int]
-    dilations: list[int]
-
-    @property
-    def taps(self) -> int:
-        return self.kernel[0] * self.kernel[1]
-
-    def room(self, axis: int, size: int) -> int:
-        """By how many pixels it can move on an axis of ``size``; negative if it does not fit."""
-        reach = self.dilations[axis] * (self.kernel[axis] - 1) + 1
-        return size + self.pads[axis] + self.pads[axis + 2] - reach

@@ -355,11 +355,11 @@ def build(model: nn.Module, image_shape: tuple[int, int, int] = (1, 28, 28)) -> 
             graph.graph.erase_node(node)
     writer = _Writer(graph)
     names: dict[fx.Node, str] = {}
-    classes = 0
+    result: list[int] = []
     for node in graph.graph.nodes:
         if node.op == "output":
             (last,) = node.all_input_nodes
-            classes = int(last.meta["tensor_meta"].shape[-1])
+            result = list(last.meta["tensor_meta"].shape[1:])
             continue
         final = any(user.op == "output" for user in node.users)
         if node.op == "placeholder":
@@ -377,7 +377,7 @@ def build(model: nn.Module, image_shape: tuple[int, int, int] = (1, 28, 28)) -> 
             writer.nodes,
             "sysmol",
             [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", *image_shape])],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes])],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", *result])],
             list(writer.initializers.values()),
         ),
         opset_imports=opsets,

@@ -8,8 +8,8 @@ HP18). It is the reference that compiled code meets.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,11 +19,11 @@ import numpy as np
 import onnx
 import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import numpy_helper
+from onnx import TensorProto
 from torch.nn import functional
 
 from sysmol.attributes import Attributes
-from sysmol.errors import SysmolError
+from sysmol.errors import ResourceLimit, SysmolError
 from sysmol.fold import BatchNorm, fold
 from sysmol.grids import (
     CARRIER_MAX,
@@ -31,7 +31,6 @@ from sysmol.grids import (
     Float64,
     Grid,
     Int64,
-    check_levels,
     counts,
     dequantize,
     level_values,
@@ -43,6 +42,8 @@ from sysmol.grids import (
     unit,
     values,
 )
+from sysmol.onnx_graph import Graph, check_shape, describe, is_standard, named
+from sysmol.quantizers import Quantizer, finest_scale
 
 __all__ = ["IntegerNetwork"]
 
@@ -50,7 +51,6 @@ _ACCUMULATOR_MAX = 2**31 - 1
 _EXACT_FLOAT32 = 2**24
 _WEIGHT_TOLERANCE = 1e-3  # HP23, in steps
 _CLIP_TOLERANCE = 1e-6  # HP20, of alpha
-_CARRIER_BITS = 16
 _EPSILON = float(np.float32(1e-5))  # ONNX stores the default, too, in binary32
 _ADDED = "is a sum of carriers: a 16-bit Quant must follow it, behind a Relu at most (HP17)"
 _INPUTS = {  # least and most
@@ -130,17 +130,19 @@ class _Weight:
     scale: Float64
 
 
-@dataclass(frozen=True)
-class _Target:
-    """What a ``Quant`` node quantizes to, before it is spread over channels."""
-
-    carrier: bool
-    grid: Grid
-    bits: Int64
-    scale: Float64
-
-
 _Step = Callable[[dict[str, Any]], Any]
+
+
+@contextlib.contextmanager
+def _limited(what: str) -> Iterator[None]:
+    """Say which network the machine has too little memory for."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch has no class of its own for it.
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        raise ResourceLimit(f"{what}: too little memory; run fewer images at a time") from error
 
 
 def _given(names: Sequence[str]) -> int:
@@ -160,47 +162,31 @@ def _rounded(reals: Float64) -> Float32:
         return reals.astype(np.float32)
 
 
-def _finest(bits: Int64, steps: Float64, grid: Grid, where: str, axis: int | None) -> Float64:
-    """HP22: the scale from the finest level, in double, after checking all other channels."""
-    finest = bits.max(axis=axis, keepdims=axis is not None)
-    reach = np.where(bits == finest, steps, -np.inf).max(axis=axis, keepdims=axis is not None)
-    if grid is Grid.UNSIGNED:
-        scale = np.asarray(reach * (2.0**finest - 1))
-    else:
-        scale = np.asarray(reach * np.exp2(finest - 2.0))
-    if not (np.isfinite(steps).all() and (steps > 0).all()):
-        raise SysmolError(f"{where}: a scale is not a finite positive number (HP6)")
-    expected = step(grid, bits, scale).astype(np.float32)
-    slack = 2 * np.spacing(expected)
-    if (np.abs(expected.astype(np.float64) - steps) > slack).any():
-        raise SysmolError(f"{where}: the channels' scales do not belong to one grid (HP22)")
-    return scale
-
-
 class IntegerNetwork:
     """A network of integer codes, read from ONNX; see :meth:`from_onnx`."""
 
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
         self._where = name
-        graph = model.graph
-        self._constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
         self._values: dict[str, _Value] = {}
-        self._weights: dict[str, tuple[onnx.NodeProto, _Target]] = {}
+        self._weights: dict[str, tuple[Quantizer, str]] = {}
         self._steps: list[tuple[str, _Step]] = []
-        inputs = [i for i in graph.input if i.name not in self._constants]
-        if len(inputs) != 1 or len(graph.output) != 1:
-            raise SysmolError(f"{name}: expected one input and one output")
-        self.input, self.output = inputs[0].name, graph.output[0].name
-        self._values[self.input] = _Image(self._image_shape(inputs[0]), self.input)
-        for node in graph.node:
-            self._read(node)
-        self._to_reals = self._reals()
+        with named(name):
+            self._graph = Graph(model)
+            self.input, self.output = self._graph.input.name, self._graph.output.name
+            with named(f"input '{self.input}'"):
+                self._batch, shape = self._image_shape()
+            self._values[self.input] = _Image(shape, self.input)
+            for node in self._graph.nodes:
+                with named(describe(node)):
+                    self._read(node)
+            with named(f"output '{self.output}'"):
+                self._to_reals = self._reals()
 
     @classmethod
     def from_onnx(cls, path: Path | str) -> IntegerNetwork:
         """Read a model that :func:`sysmol.export` or another QONNX exporter wrote."""
         try:
-            model = onnx.load(str(path))
+            model = onnx.load(str(path), load_external_data=False)
         except (OSError, DecodeError, ValueError) as error:
             raise SysmolError(f"{path}: cannot read this ONNX model: {error}") from error
         return cls(model, Path(path).name)
@@ -234,73 +220,87 @@ class IntegerNetwork:
 
     def _forward(self, x: Float32) -> tuple[dict[str, Int64], Float32]:
         arrays: dict[str, Any] = {self.input: x}
-        for name, run in self._steps:
-            arrays[name] = run(arrays)
-        result: Float32 = self._to_reals(arrays)
+        with _limited(self._where):
+            for name, run in self._steps:
+                arrays[name] = run(arrays)
+            result: Float32 = self._to_reals(arrays)
         del arrays[self.input]
         return arrays, result
 
     # Reading -----------------------------------------------------------------------------------
 
-    def _image_shape(self, info: onnx.ValueInfoProto) -> tuple[int, ...]:
-        dims = info.type.tensor_type.shape.dim[1:]
-        if not dims or any(not d.HasField("dim_value") for d in dims):
-            raise SysmolError(f"{self._where}: input '{info.name}' needs a fixed shape [N, C, ...]")
-        return tuple(d.dim_value for d in dims)
+    def _image_shape(self) -> tuple[int | None, tuple[int, ...]]:
+        """The batch, None where the file leaves it open, and the shape of an image."""
+        tensor = self._graph.input.type.tensor_type
+        if tensor.elem_type != TensorProto.FLOAT:
+            raise SysmolError(f"its element type is {tensor.elem_type}; expected float (1)")
+        dims = tensor.shape.dim
+        if len(dims) not in (2, 4):
+            raise SysmolError(f"it has rank {len(dims)}; expected [N, C, H, W] or [N, C]")
+        if not all(dim.HasField("dim_value") for dim in dims[1:]):
+            raise SysmolError("only its first dimension may be symbolic")
+        batch = dims[0].dim_value if dims[0].HasField("dim_value") else None
+        shape = tuple(dim.dim_value for dim in dims[1:])
+        check_shape((1 if batch is None else batch, *shape))
+        return batch, shape
 
     def _reals(self) -> _Step:
         """What makes reals of the output: of accumulators by HP18, of codes by HP3 to HP5."""
-        last, what = self._values.get(self.output), f"{self._where}: output '{self.output}'"
+        last = self._values.get(self.output)
+        if not isinstance(last, _Codes | _Integers) or (isinstance(last, _Integers) and last.relu):
+            raise SysmolError(
+                "it must be codes, or an accumulator or carrier without Relu or Clip (HP18)"
+            )
+        if isinstance(last, _Integers) and last.added:
+            raise SysmolError(f"it {_ADDED}")
+        self._check_promise(last.shape)
         if isinstance(last, _Codes):
             grid, scale, bits = last.grid, last.scale, _channelwise(last.bits, 1 + len(last.shape))
             return lambda a: _rounded(values(a[last.source], grid, bits, scale))
-        if not isinstance(last, _Integers) or last.relu:
-            raise SysmolError(
-                f"{what} must be codes, or an accumulator or carrier without Relu or Clip (HP18)"
-            )
-        if last.added:
-            raise SysmolError(f"{what} {_ADDED}")
         m, b = (
             _channelwise(v, 1 + len(last.shape))
             for v in fold(last.unit, np.ones(()), last.bias, last.norm)
         )
         return lambda a: dequantize(a[last.source], m, b)
 
-    def _fail(self, node: onnx.NodeProto, reason: str) -> SysmolError:
-        return SysmolError(f"{self._label(node)}: {reason}")
-
-    def _constant(self, node: onnx.NodeProto, name: str, real: bool = False) -> Float64:
-        if name not in self._constants:
-            raise self._fail(node, f"'{name}' is not a constant")
-        array = self._constants[name]
-        if array.dtype.kind not in "biuf" or (real and array.dtype != np.float32):
-            raise self._fail(node, f"'{name}' is {array.dtype}, expected float32")
-        if not np.isfinite(array).all():
-            raise self._fail(node, f"'{name}' holds NaN or infinity")
-        return np.asarray(array, np.float64)
+    def _check_promise(self, shape: tuple[int, ...]) -> None:
+        """What the file says of its output must hold."""
+        tensor = self._graph.output.type.tensor_type
+        if tensor.elem_type != TensorProto.FLOAT:
+            raise SysmolError(f"its element type is {tensor.elem_type}; expected float (1)")
+        if not tensor.HasField("shape"):
+            return
+        dims = tensor.shape.dim
+        fits = len(dims) == 1 + len(shape) and all(
+            size is None or not dim.HasField("dim_value") or dim.dim_value == size
+            for dim, size in zip(dims, (self._batch, *shape), strict=True)
+        )
+        if not fits:
+            computed = ", ".join(str(size) for size in (self._batch or "N", *shape))
+            raise SysmolError(f"the network computes shape [{computed}], the file declares another")
 
     def _input(self, node: onnx.NodeProto, index: int = 0) -> _Value:
         name = node.input[index]
         if name not in self._values:
-            raise self._fail(node, f"'{name}' is not computed before it")
+            raise SysmolError(f"'{name}' is a constant")
         return self._values[name]
-
-    def _attributes(self, node: onnx.NodeProto) -> Attributes:
-        return Attributes(node, functools.partial(self._fail, node))
 
     def _integers(self, node: onnx.NodeProto, index: int = 0, added: bool = False) -> _Integers:
         """An accumulator or a carrier; where ``added``, the sum of two carriers, too."""
         value, name = self._input(node, index), node.input[index]
         if not isinstance(value, _Integers):
-            raise self._fail(node, f"'{name}' is neither accumulator nor carrier")
+            raise SysmolError(f"'{name}' is neither accumulator nor carrier")
         if value.added and not added:
-            raise self._fail(node, f"'{name}' {_ADDED}")
+            raise SysmolError(f"'{name}' {_ADDED}")
         return value
 
-    def _codes(self, node: onnx.NodeProto) -> _Codes:
+    def _codes(self, node: onnx.NodeProto, rank: int) -> _Codes:
         value = self._input(node)
         if not isinstance(value, _Codes):
-            raise self._fail(node, f"'{node.input[0]}' is not quantized")
+            raise SysmolError(f"'{node.input[0]}' is not quantized")
+        if 1 + len(value.shape) != rank:
+            wanted = "[N, C, H, W]" if rank == 4 else "[N, C]"
+            raise SysmolError(f"expected codes {wanted}, '{node.input[0]}' has another rank")
         return value
 
     def _read(self, node: onnx.NodeProto) -> None:
@@ -320,40 +320,37 @@ class IntegerNetwork:
             "Identity": self._identity,
         }
         # Quant alone is QONNX's, whose domain has had several names, none of them ONNX's.
-        standard = node.domain in ("", "ai.onnx")
+        standard = is_standard(node.domain)
         if node.op_type not in readers or (node.op_type == "Quant") is standard:
             where = "" if standard else f" of domain '{node.domain}'"
             allowed = ", ".join(name for name in readers if name != "Quant")
-            raise self._fail(
-                node, f"unsupported operator{where}; allowed are Quant (QONNX), {allowed}"
-            )
+            raise SysmolError(f"unsupported operator{where}; allowed are Quant (QONNX), {allowed}")
         least, most = _INPUTS.get(node.op_type, (1, 1))
         inputs, outputs = _given(node.input), _given(node.output)
         if not least <= inputs <= most or outputs != 1:
             wanted = f"{least}" if least == most else f"{least} to {most}"
-            raise self._fail(
-                node, f"expected {wanted} inputs and 1 output, has {inputs} and {outputs}"
-            )
-        self._attributes(node)  # refuses unknown ones, where none is read, too
-        readers[node.op_type](node)
+            raise SysmolError(f"expected {wanted} inputs and 1 output, has {inputs} and {outputs}")
+        Attributes(node)  # refuses unknown ones, where none is read, too
+        if not self._graph.is_constant(node.output[0]):
+            readers[node.op_type](node)
 
     def _quant(self, node: onnx.NodeProto) -> None:
-        target = self._target(node)
+        quantizer = Quantizer.read(self._graph, node)
         source, output = node.input[0], node.output[0]
-        if source in self._constants:
-            self._weights[output] = node, target
+        if self._graph.is_constant(source):
+            self._weights[output] = quantizer, source
             return
         value = self._input(node)
         rank = 1 + len(value.shape)
-        if target.carrier:
-            self._carrier(node, value, float(target.scale))
+        if quantizer.carrier:
+            self._carrier(node, value, quantizer.steps.item())
             return
-        bits, steps = (
-            np.broadcast_to(self._per_channel(node, a, value), value.channels)
-            for a in (target.bits, target.scale)
-        )
-        scale = float(_finest(bits, steps, target.grid, self._label(node), None))
-        grid = target.grid
+        grid, bits, scale = quantizer.activation((1, *value.shape))
+        if isinstance(value, _Codes):
+            if (grid, scale) != (value.grid, value.scale) or (bits != value.bits).any():
+                raise SysmolError("its input is quantized already, on another grid; quantize once")
+            self._values[output] = value
+            return
         if isinstance(value, _Image):
             multiplier(grid, bits, scale)  # refuses a scale that HP6 refuses
             shaped = _channelwise(bits, rank)
@@ -361,97 +358,50 @@ class IntegerNetwork:
         else:
             acc = self._integers(node)
             if (bits.reshape(-1, acc.pixels) != bits[:: acc.pixels, None]).any():
-                raise self._fail(node, "the pixels of a flattened channel differ in precision")
+                raise SysmolError("the pixels of a flattened channel differ in precision")
             if acc.relu and grid is not Grid.UNSIGNED:
-                raise self._fail(node, "a ReLU must be followed by an unsigned grid (HP20)")
+                raise SysmolError("a ReLU must be followed by an unsigned grid (HP20)")
             if acc.top is not None and scale > acc.top * (1 + _CLIP_TOLERANCE):
-                raise self._fail(node, f"alpha {scale:.7g} exceeds the Clip's {acc.top:g} (HP20)")
+                raise SysmolError(f"alpha {scale:.7g} exceeds the Clip's {acc.top:g} (HP20)")
             m, b = fold(acc.unit, step(grid, bits, scale), acc.bias, acc.norm)
             shaped, m, b = (_channelwise(v, rank) for v in (bits, m, b))
             run = lambda a: requantize(a[acc.source], m, b, grid, shaped)  # noqa: E731
         self._steps.append((output, run))
-        self._values[output] = _Codes(value.shape, output, grid, np.asarray(bits), scale)
+        self._values[output] = _Codes(value.shape, output, grid, bits, scale)
 
-    def _label(self, node: onnx.NodeProto) -> str:
-        name = node.output[0] if node.output else node.name
-        return f"{self._where}: {node.op_type} '{name}'"
-
-    def _per_channel(self, node: onnx.NodeProto, array: Any, value: _Value) -> Any:
-        if array.size == 1:
-            return array.reshape(())
-        shape = (1, value.channels, *([1] * (len(value.shape) - 1)))
-        if array.shape != shape:
-            wanted = list(shape)
-            raise self._fail(node, f"per-channel shape {list(array.shape)}, expected {wanted}")
-        return array.reshape(-1)
-
-    def _target(self, node: onnx.NodeProto) -> _Target:
-        """HP21, read backwards."""
-        scale, zero, bits = (self._constant(node, name) for name in node.input[1:])
-        attributes = self._attributes(node)
-        signed, narrow = attributes.integer("signed", 1), attributes.integer("narrow", 0)
-        rounding = attributes.text("rounding_mode", "ROUND").upper()
-        if rounding != "ROUND" and (rounding != "HALF_UP" or not zero.any()):
-            raise self._fail(node, "rounding_mode must be ROUND, or HALF_UP on the mid-rise grid")
-        if narrow and not signed:
-            raise self._fail(node, "narrow needs signed = 1 (HP21)")
-        if signed and bits.size == 1 and bits.item() == _CARRIER_BITS:
-            if not narrow or zero.any() or scale.size != 1:
-                raise self._fail(node, "a carrier is narrow, with one scale and no zero point")
-            if not (np.isfinite(scale).all() and scale.item() > 0):
-                raise self._fail(node, "the carrier's scale is not positive (HP6)")
-            return _Target(True, Grid.MIDRISE, np.asarray(16), scale.reshape(()))
-        try:
-            p = check_levels(bits)
-        except SysmolError as error:
-            raise self._fail(node, str(error)) from error
-        midrise = np.where(p == 8, 128.0, np.exp2(p - 1.0) - 0.5)
-        if signed:
-            if not narrow or zero.any() or (p != 8).any():
-                raise self._fail(node, "a signed grid is symmetric: narrow, 8 bits, zero point 0")
-            grid = Grid.MIDRISE
-        elif not zero.any():
-            grid = Grid.UNSIGNED
-        elif zero.size in (1, p.size) or p.size == 1:
-            if (np.broadcast_arrays(zero, midrise)[0] != midrise).any():
-                raise self._fail(node, "zero_point belongs to no grid (HP21)")
-            grid = Grid.MIDRISE
-        else:
-            raise self._fail(node, "zero_point and bit_width differ in shape")
-        return _Target(False, grid, p, scale)
-
-    def _weight(self, reader: onnx.NodeProto, transposed: bool = False) -> _Weight:
+    def _weight(self, reader: onnx.NodeProto, rank: int, transposed: bool = False) -> _Weight:
         """The weight that ``reader`` multiplies by, output channels first."""
         if reader.input[1] not in self._weights:
-            raise self._fail(reader, f"weight '{reader.input[1]}' is not quantized")
-        node, target = self._weights[reader.input[1]]
-        if target.carrier or target.grid is not Grid.MIDRISE:
-            raise self._fail(node, "weights must lie on the mid-rise or symmetric grid")
-        array = self._constant(node, node.input[0])
-        try:
-            bits = np.asarray(np.broadcast_to(target.bits, array.shape), np.int64)
-            steps = np.asarray(np.broadcast_to(target.scale, array.shape), np.float64)
-        except ValueError as error:
-            raise self._fail(
-                node, f"scale or bit_width does not fit the weight: {error}"
-            ) from error
-        if transposed:
-            array, bits, steps = array.T, bits.T, steps.T
-        bits, steps = bits.reshape(len(array), -1), steps.reshape(len(array), -1)
-        scale = _finest(bits, steps, Grid.MIDRISE, self._label(node), 1)
-        flat = array.reshape(len(array), -1)
-        codes = quantize(flat.astype(np.float32), Grid.MIDRISE, bits, scale)
-        error_in_steps = np.abs(values(codes, Grid.MIDRISE, bits, scale) - flat) / steps
-        if (error_in_steps > _WEIGHT_TOLERANCE).any():
-            raise self._fail(node, "a weight does not lie on its grid (HP23)")
-        levels = level_values(codes, Grid.MIDRISE, bits)
+            raise SysmolError(f"weight '{reader.input[1]}' is not quantized")
+        quantizer, name = self._weights[reader.input[1]]
+        array = self._graph.constant(name, real=True)
+        with named(f"weight '{name}'"):
+            if array.ndim != rank:
+                raise SysmolError(f"it has shape {list(array.shape)}; expected rank {rank}")
+            if quantizer.carrier:
+                raise SysmolError("weights cannot be 16-bit carriers")
+            grid, bits, steps = quantizer.spread(array.shape, (0, 1))
+            if grid is not Grid.MIDRISE:
+                raise SysmolError("weights must lie on the mid-rise or symmetric grid")
+            bits = np.broadcast_to(bits, array.shape)
+            steps = np.broadcast_to(steps, array.shape)
+            if transposed:
+                array, bits, steps = array.T, bits.T, steps.T
+            bits, steps = bits.reshape(len(array), -1), steps.reshape(len(array), -1)
+            scale = finest_scale(Grid.MIDRISE, bits, steps, axis=1)
+            flat = array.reshape(len(array), -1)
+            codes = quantize(flat.astype(np.float32), Grid.MIDRISE, bits, scale)
+            error_in_steps = np.abs(values(codes, Grid.MIDRISE, bits, scale) - flat) / steps
+            if (error_in_steps > _WEIGHT_TOLERANCE).any():
+                raise SysmolError("a weight does not lie on its grid (HP23)")
+            levels = level_values(codes, Grid.MIDRISE, bits)
         return _Weight(levels.reshape(array.shape), bits.reshape(array.shape), scale.reshape(-1))
 
     def _carrier(self, node: onnx.NodeProto, value: _Value, delta: float) -> None:
         if isinstance(value, _Codes):
             if value.grid is not Grid.UNSIGNED or len(set(value.bits)) != 1:
-                raise self._fail(
-                    node, "codes before a carrier must be unsigned, of one precision (HP17)"
+                raise SysmolError(
+                    "codes before a carrier must be unsigned, of one precision (HP17)"
                 )
             worth = np.asarray(value.scale / (2.0 ** int(value.bits[0]) - 1))
             acc = _Integers(
@@ -460,12 +410,12 @@ class IntegerNetwork:
         else:
             acc = self._integers(node, added=True)
         if isinstance(value, _Codes) and not value.flat and len(value.shape) != 3:
-            raise self._fail(node, "only codes [N, C, H, W] become carriers (HP17)")
+            raise SysmolError("only codes [N, C, H, W] become carriers (HP17)")
         if acc.flat or acc.top is not None:
-            raise self._fail(node, "neither Flatten nor Clip may stand before a carrier (HP17)")
+            raise SysmolError("neither Flatten nor Clip may stand before a carrier (HP17)")
         if acc.carrier and (acc.norm is not None or acc.unit != delta):
-            raise self._fail(
-                node, "between two carriers stands at most a ReLU, and they have one delta (HP17)"
+            raise SysmolError(
+                "between two carriers stands at most a ReLU, and they have one delta (HP17)"
             )
         m, b = fold(acc.unit, np.asarray(delta), acc.bias, acc.norm)
         m, b = (_channelwise(v, 1 + len(value.shape)) for v in (m, b))
@@ -477,30 +427,24 @@ class IntegerNetwork:
         )
 
     def _conv(self, node: onnx.NodeProto) -> None:
-        weight, codes, attributes = self._weight(node), self._codes(node), self._attributes(node)
+        codes, weight, attributes = self._codes(node, 4), self._weight(node, 4), Attributes(node)
         groups = attributes.integer("group", 1)
-        kernel = weight.levels.shape[2:]
-        if len(kernel) != 2 or len(codes.shape) != 3:
-            raise self._fail(node, "only 2-D convolutions are supported")
-        window = attributes.window(kernel)
-        strides, pads, dilations = window.strides, window.pads, window.dilations
+        window = attributes.window(weight.levels.shape[2:])
         if groups < 1:
-            raise self._fail(node, "group must be positive")
+            raise SysmolError("group must be positive")
         out = weight.levels.shape[0]
         if codes.channels != weight.levels.shape[1] * groups or out % groups:
-            raise self._fail(node, f"{codes.channels} input channels do not fit the weight")
-        scaled, unit_ = self._product(node, weight, codes, groups)
-        sizes = [window.room(i, codes.shape[1 + i]) // strides[i] + 1 for i in range(2)]
-        if min(sizes) < 1:
-            raise self._fail(node, "the kernel is larger than the padded image")
+            raise SysmolError(f"{codes.channels} input channels do not fit the weight")
+        scaled, unit_ = self._product(weight, codes, groups)
+        sizes = window.sizes(codes.shape[1:])
         matrix = torch.from_numpy(scaled)
         bits = _channelwise(codes.bits, 4)
-        # HP13: a padded tap adds nothing, which is level value 0 (no mid-rise code has it).
-        border = (pads[1], pads[3], pads[0], pads[2])
 
         def run(arrays: dict[str, Any]) -> Int64:
             q = level_values(arrays[codes.source], codes.grid, bits).astype(scaled.dtype)
-            x = functional.pad(torch.from_numpy(q), border)
+            # HP13: a padded tap adds nothing, which is level value 0 (no mid-rise code has it).
+            q, strides, dilations = window.spread(q, sizes)
+            x = torch.from_numpy(q)
             with _exact():
                 acc = functional.conv2d(x, matrix, None, strides, 0, dilations, groups)
             return np.asarray(acc.to(torch.int64).numpy())
@@ -508,16 +452,16 @@ class IntegerNetwork:
         self._accumulator(node, (out, *sizes), unit_, self._bias(node, out), run)
 
     def _gemm(self, node: onnx.NodeProto) -> None:
-        codes, attributes = self._codes(node), self._attributes(node)
+        codes, attributes = self._codes(node, 2), Attributes(node)
         transposed = not attributes.integer("transB", 0)
-        weight = self._weight(node, transposed)
+        weight = self._weight(node, 2, transposed)
         if attributes.number("alpha", 1.0) != 1.0 or attributes.number("beta", 1.0) != 1.0:
-            raise self._fail(node, "alpha and beta must be 1")
-        if attributes.integer("transA", 0) or weight.levels.ndim != 2 or len(codes.shape) != 1:
-            raise self._fail(node, "expected [N, K] times a 2-D weight")
+            raise SysmolError("alpha and beta must be 1")
+        if attributes.integer("transA", 0):
+            raise SysmolError("transA must be 0")
         if weight.levels.shape[1] != codes.channels:
-            raise self._fail(node, f"{codes.channels} inputs do not fit the weight")
-        scaled, unit_ = self._product(node, weight, codes, 1)
+            raise SysmolError(f"{codes.channels} inputs do not fit the weight")
+        scaled, unit_ = self._product(weight, codes, 1)
         out = len(scaled)
 
         def run(arrays: dict[str, Any]) -> Int64:
@@ -529,13 +473,14 @@ class IntegerNetwork:
     def _bias(self, node: onnx.NodeProto, out: int) -> Float64:
         if len(node.input) < 3 or not node.input[2]:
             return np.zeros(out)
-        bias = self._constant(node, node.input[2]).reshape(-1)
-        if bias.size not in (1, out):
-            raise self._fail(node, f"bias of {bias.size} values for {out} channels")
-        return np.broadcast_to(bias, out)
+        bias = self._graph.constant(node.input[2], real=True)
+        # Along the channels, which are last: a column would be one for each row.
+        if bias.size not in (1, out) or (bias.ndim and bias.shape[-1] != bias.size):
+            raise SysmolError(f"the bias has shape {list(bias.shape)}; expected [{out}]")
+        return np.broadcast_to(bias.reshape(-1), out)
 
     def _product(
-        self, node: onnx.NodeProto, weight: _Weight, codes: _Codes, groups: int
+        self, weight: _Weight, codes: _Codes, groups: int
     ) -> tuple[Float32 | Float64, Float64]:
         """Weights times ``c(p)`` (HP11) in a type whose sums are exact, and the unit (HP19).
 
@@ -549,7 +494,7 @@ class IntegerNetwork:
             out, per_group, *tail
         )
         if (weight.bits != p).any():
-            raise self._fail(node, "weight and activation precisions of a channel differ (HP11)")
+            raise SysmolError("weight and activation precisions of a channel differ (HP11)")
         if codes.grid is Grid.UNSIGNED:
             most = 2**p - 1
         else:
@@ -562,7 +507,7 @@ class IntegerNetwork:
         largest = np.where(p == 8, 127, 2**p - 1)
         bound = int((spread * most * largest).reshape(out, -1).sum(1).max()) * taps
         if bound > _ACCUMULATOR_MAX:
-            raise self._fail(node, f"accumulator bound {bound} exceeds 2^31 - 1 (HP12)")
+            raise SysmolError(f"accumulator bound {bound} exceeds 2^31 - 1 (HP12)")
         unit_ = (weight.scale * codes.scale) / unit(codes.grid, int(codes.bits.max()))
         scaled = weight.levels * spread
         if bound < _EXACT_FLOAT32:
@@ -578,23 +523,24 @@ class IntegerNetwork:
         run: _Step,
     ) -> None:
         output = node.output[0]
+        check_shape((self._batch or 1, *shape))
         self._steps.append((output, run))
         # [C] of pools, too: Flatten spreads channels over their pixels.
         unit_, bias = (np.broadcast_to(v, shape[:1]) for v in (unit_, bias))
         self._values[output] = _Integers(shape, output, unit_, bias, carrier=False)
 
     def _batch_norm(self, node: onnx.NodeProto) -> None:
-        value, attributes = self._integers(node), self._attributes(node)
+        value, attributes = self._integers(node), Attributes(node)
         epsilon = attributes.number("epsilon", _EPSILON)
         if attributes.integer("training_mode", 0):
-            raise self._fail(node, "training_mode must be 0: export the network in evaluation")
+            raise SysmolError("training_mode must be 0: export the network in evaluation")
         if value.norm is not None or value.relu or value.pixels > 1:
-            raise self._fail(node, "batch norm must directly follow a dot product or carrier")
-        parts = [self._constant(node, name) for name in node.input[1:5]]
+            raise SysmolError("batch norm must directly follow a dot product or carrier")
+        parts = [self._graph.constant(name, real=True) for name in node.input[1:5]]
         if any(part.shape != (value.channels,) for part in parts):
-            raise self._fail(node, f"parameters are not of {value.channels} channels")
+            raise SysmolError(f"parameters are not of {value.channels} channels")
         if (parts[3] + epsilon <= 0).any():
-            raise self._fail(node, "a variance is negative")
+            raise SysmolError("a variance is negative")
         norm = BatchNorm(parts[0], parts[1], parts[2], parts[3], epsilon)
         self._values[node.output[0]] = replace(value, norm=norm)
 
@@ -603,36 +549,36 @@ class IntegerNetwork:
 
     def _clip(self, node: onnx.NodeProto) -> None:
         value = self._integers(node)
-        ends = [self._constant(node, name, real=True) for name in node.input[1:] if name]
+        ends = [self._graph.constant(name, real=True) for name in node.input[1:] if name]
         if len(ends) != 2 or any(end.size != 1 for end in ends) or ends[0].item() != 0:
-            raise self._fail(node, "expected constant ends, the lower one 0 (HP20)")
+            raise SysmolError("expected constant ends, the lower one 0 (HP20)")
         top = ends[1].item()
         if top <= 0:
-            raise self._fail(node, "its upper end is not positive (HP20)")
+            raise SysmolError("its upper end is not positive (HP20)")
         if value.top is not None:
             top = min(top, value.top)
         self._values[node.output[0]] = replace(value, relu=True, top=top)
 
     def _add_bias(self, node: onnx.NodeProto, index: int, name: str) -> None:
         acc, rank = self._integers(node, index), 1 + len(self._input(node, index).shape)
-        constant = self._constant(node, name, real=True)
+        constant = self._graph.constant(name, real=True)
         tail = (1,) * (rank - 2)
         shapes = [(acc.channels, *tail), (1, acc.channels, *tail)]
         if constant.ndim > rank or (constant.size != 1 and constant.shape not in shapes):
             wanted = f"{list(shapes[0])} or {list(shapes[1])}"
-            raise self._fail(node, f"a bias of shape {list(constant.shape)}, expected {wanted}")
+            raise SysmolError(f"a bias of shape {list(constant.shape)}, expected {wanted}")
         if acc.carrier or not acc.plain:
-            raise self._fail(node, "a constant is added to a dot product's sums only, as a bias")
+            raise SysmolError("a constant is added to a dot product's sums only, as a bias")
         self._values[node.output[0]] = replace(acc, bias=acc.bias + constant.reshape(-1))
 
     def _add(self, node: onnx.NodeProto) -> None:
         for index, name in enumerate(node.input):
-            if name in self._constants:
+            if self._graph.is_constant(name):
                 self._add_bias(node, 1 - index, name)
                 return
         a, b = self._integers(node, 0), self._integers(node, 1)
         if not all(v.carrier and v.plain for v in (a, b)) or a.unit != b.unit or a.shape != b.shape:
-            raise self._fail(node, "both inputs must be carriers of one delta and shape (HP17)")
+            raise SysmolError("both inputs must be carriers of one delta and shape (HP17)")
         output = node.output[0]
         self._steps.append(
             (output, lambda x: np.clip(x[a.source] + x[b.source], -CARRIER_MAX, CARRIER_MAX))
@@ -640,74 +586,41 @@ class IntegerNetwork:
         self._values[output] = replace(a, source=output, added=True)
 
     def _pool(self, node: onnx.NodeProto) -> None:
-        codes, attributes = self._codes(node), self._attributes(node)
-        if codes.grid is not Grid.UNSIGNED or len(codes.shape) != 3 or len(set(codes.bits)) != 1:
-            raise self._fail(node, "pools read unsigned codes of one precision (HP14)")
+        codes, attributes = self._codes(node, 4), Attributes(node)
+        if codes.grid is not Grid.UNSIGNED or len(set(codes.bits)) != 1:
+            raise SysmolError("pools read unsigned codes of one precision (HP14)")
         if node.op_type == "AveragePool":
             window = attributes.window()
             if attributes.integer("ceil_mode", 0) or window.dilations != [1, 1]:
-                raise self._fail(node, "ceil_mode and dilations are not supported")
+                raise SysmolError("ceil_mode and dilations are not supported")
             if not attributes.integer("count_include_pad", 0) and any(window.pads):
-                raise self._fail(node, "padding must be counted (HP14)")
+                raise SysmolError("padding must be counted (HP14)")
         else:
             window = attributes.window(codes.shape[1:])
-        kernel, strides, pads = window.kernel, window.strides, window.pads
-        sizes = [window.room(i, codes.shape[1 + i]) // strides[i] + 1 for i in range(2)]
-        if min(sizes) < 1:
-            raise self._fail(node, "the kernel is larger than the padded image")
+        sizes = window.sizes(codes.shape[1:])
         largest = 2 ** int(codes.bits[0]) - 1
         if window.taps * largest > _ACCUMULATOR_MAX:
             bound = window.taps * largest
-            raise self._fail(node, f"the window's sum {bound} exceeds 2^31 - 1 (HP12)")
-        ones = torch.ones(codes.channels, 1, *kernel, dtype=torch.float64)
-        border = (pads[1], pads[3], pads[0], pads[2])
+            raise SysmolError(f"the window's sum {bound} exceeds 2^31 - 1 (HP12)")
 
         def run(arrays: dict[str, Any]) -> Int64:
-            x = functional.pad(torch.from_numpy(arrays[codes.source].astype(np.float64)), border)
-            with _exact():
-                acc = functional.conv2d(x, ones, None, strides, groups=codes.channels)
-            return np.asarray(acc.to(torch.int64).numpy())
+            return window.reduced(arrays[codes.source], sizes, np.add)
 
         unit_ = np.asarray((codes.scale / largest) / window.taps)
         self._accumulator(node, (codes.channels, *sizes), unit_, np.zeros(()), run)
 
     def _max_pool(self, node: onnx.NodeProto) -> None:
-        codes, attributes = self._codes(node), self._attributes(node)
-        if len(codes.shape) != 3:
-            raise self._fail(node, "expected codes [N, C, H, W] (HP25)")
+        codes, attributes = self._codes(node, 4), Attributes(node)
         window, ceil = attributes.window(), attributes.integer("ceil_mode", 0)
-        kernel, strides, pads = window.kernel, window.strides, window.pads
         if attributes.integer("storage_order", 0) or window.dilations != [1, 1]:
-            raise self._fail(node, "dilations and storage_order are not supported (HP25)")
-        if any(pad >= kernel[i % 2] for i, pad in enumerate(pads)):
-            raise self._fail(node, "every pad must be smaller than the kernel (HP25)")
-        sizes = []
-        for i, size in enumerate(codes.shape[1:]):
-            room = window.room(i, size)
-            if ceil and -strides[i] < room < 0:
-                room = 0  # one window, which the padding behind grows up to
-            if room < 0:
-                raise self._fail(node, "the kernel is larger than the padded image")
-            count = room // strides[i] + 1
-            further = ceil and room % strides[i] != 0
-            # A further window must start inside the image or the padding before it.
-            if further and count * strides[i] < size + pads[i]:
-                count += 1
-            sizes.append(count)
-        ends = [(sizes[i] - 1) * strides[i] for i in range(2)]
+            raise SysmolError("dilations and storage_order are not supported (HP25)")
+        if any(pad >= window.kernel[i % 2] for i, pad in enumerate(window.pads)):
+            raise SysmolError("every pad must be smaller than the kernel (HP25)")
+        sizes = window.sizes(codes.shape[1:], bool(ceil))
+        check_shape((self._batch or 1, codes.channels, *sizes))
 
         def run(arrays: dict[str, Any]) -> Int64:
-            k = arrays[codes.source]
-            # Absent taps: no code is that small.
-            shape = [max(ends[i] + kernel[i], k.shape[2 + i] + pads[i]) for i in range(2)]
-            wide = np.full((*k.shape[:2], *shape), np.iinfo(np.int64).min)
-            wide[:, :, pads[0] : pads[0] + k.shape[2], pads[1] : pads[1] + k.shape[3]] = k
-            taps = (
-                wide[:, :, r : r + ends[0] + 1 : strides[0], s : s + ends[1] + 1 : strides[1]]
-                for r in range(kernel[0])
-                for s in range(kernel[1])
-            )
-            return functools.reduce(np.maximum, taps)
+            return window.reduced(arrays[codes.source], sizes, np.maximum)
 
         output = node.output[0]
         self._steps.append((output, run))
@@ -715,8 +628,8 @@ class IntegerNetwork:
 
     def _flatten(self, node: onnx.NodeProto) -> None:
         value = self._input(node)
-        if self._attributes(node).integer("axis", 1) != 1 or isinstance(value, _Image):
-            raise self._fail(node, "expected axis 1 of a quantized tensor")
+        if Attributes(node).integer("axis", 1) != 1 or isinstance(value, _Image):
+            raise SysmolError("expected axis 1 of a quantized tensor")
         output, size = node.output[0], int(np.prod(value.shape))
         times = size // value.channels
 
@@ -757,4 +670,8 @@ class IntegerNetwork:
         self._steps.append((output, lambda a: a[source].reshape(len(a[source]), -1)))
 
     def _identity(self, node: onnx.NodeProto) -> None:
-        self._values[node.output[0]] = self._input(node)
+        source, output = node.input[0], node.output[0]
+        if source in self._weights:
+            self._weights[output] = self._weights[source]
+        else:
+            self._values[output] = self._input(node)

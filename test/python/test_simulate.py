@@ -65,7 +65,7 @@ class Net:
         w = rng.normal(size=shape) * scale
         codes = quantize(w, Grid.MIDRISE, p, scale)
         self.const(f"{out}.w", values(codes, Grid.MIDRISE, p, scale))
-        steps = np.broadcast_to(step(Grid.MIDRISE, p, scale), shape)
+        steps = step(Grid.MIDRISE, p, scale)
         symmetric = bool((p == 8).all())
         zero = np.where(p == 8, 0 if symmetric else 128, 2.0 ** (p - 1) - 0.5)
         self.quant(f"{out}.w", out, steps, zero, p, int(symmetric))
@@ -80,7 +80,8 @@ class Net:
             [info(output, TensorProto.FLOAT, None)],
             [numpy_helper.from_array(v, k) for k, v in self.constants.items()],
         )
-        return helper.make_model(graph)
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid(DOMAIN, 1)]
+        return helper.make_model(graph, opset_imports=opsets)
 
     def network(self, output: str) -> IntegerNetwork:
         return IntegerNetwork(self.proto(output), "test")
@@ -318,6 +319,7 @@ def before_carrier(op: str, *constants: Any, **attributes: Any) -> Callable[...,
 
 
 def carrier_of_codes(net: Net) -> None:
+    net.nodes[-1].output[0] = "c"
     net.quant("a", "y", 0.5, 0, 16, 1)
 
 
@@ -433,8 +435,8 @@ def plus(constant: Any) -> Callable[..., None]:
         (poke("w.s", (0, 1, 0, 0), 0.7), "HP22"),
         (replace("a.s", 2.0**-146 * np.array([[[[15]], [[5]], [[1]]]])), "HP6"),
         (poke("a.b", (0, 0, 0, 0), 3), "HP1"),
-        (replace("a.b", [[[[1]], [[2]]]]), "per-channel shape"),
-        (replace("a.b", np.array([1, 2, 4])), "per-channel shape"),
+        (replace("a.b", [[[[1]], [[2]]]]), "bit_width has shape"),
+        (replace("a.b", np.array([1, 2, 4])), "bit_width has shape"),
         (poke("a.b", (0, 0, 0, 0), 2), "HP22|HP11"),
         (poke("w.w", (0, 0, 0, 0), 0.3), "HP23"),
         (poke("w.w", (0, 0, 0, 0), np.inf), "infinity"),

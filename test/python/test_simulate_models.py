@@ -6,21 +6,28 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from native import needs_native, targets_here
+from onnx import numpy_helper
+from torch.nn import functional
 
-from sysmol import IntegerNetwork, SysmolError
+from sysmol import IntegerNetwork, ResourceLimit, SysmolError
 from sysmol.grids import Grid, quantize, values
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Target" / "ONNX"))
-import valid_models  # noqa: F401 (fills CASES)
+import invalid_models  # noqa: F401 (fills CASES, as the next two)
+import optional_models  # noqa: F401
+import valid_models  # noqa: F401
 from models import CASES, QONNX, Builder, begin, conv
 
 Change = Callable[[Builder], object]
-VALID = CASES["valid"]
+Made = Builder | onnx.ModelProto
+VALID, INVALID = CASES["valid"], CASES["invalid"]
 # With BipolarQuant, and with Constant and Reshape: for the compiler alone.
 COMPILER_ONLY = {"bipolar", "odds_and_ends"}
 
@@ -35,9 +42,13 @@ def simulated(model: onnx.ModelProto) -> IntegerNetwork:
     return IntegerNetwork(model, "test")
 
 
-def saved(model: onnx.ModelProto, folder: Path) -> Path:
+def proto(made: Made) -> onnx.ModelProto:
+    return made.model() if isinstance(made, Builder) else made
+
+
+def saved(model: onnx.ModelProto | bytes, folder: Path) -> Path:
     path = folder / "model.onnx"
-    onnx.save(model, path)
+    path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
     return path
 
 
@@ -208,6 +219,105 @@ def quantized(**attributes: object) -> Builder:
     return builder
 
 
+def biased(bias: Any, dtype: Any = np.float32) -> Builder:
+    builder = conv()
+    builder.nodes[-1].input.append(builder.constant("bias", bias, dtype))
+    return builder
+
+
+def gemm_biased(bias: Any) -> Builder:
+    builder = gemm()
+    builder.nodes[-1].input.append(builder.constant("bias", bias))
+    return builder
+
+
+def retyped(name: str, dtype: type[np.generic]) -> Builder:
+    """A normed convolution, one of whose constants has another type."""
+    builder = norm()
+    tensor = next(t for t in builder.initializers if t.name == name)
+    array = numpy_helper.to_array(tensor).astype(dtype)
+    tensor.CopyFrom(numpy_helper.from_array(array, name))
+    return builder
+
+
+def parameters(scale: Any = 0.25, zero: Any = 0.0, bits: Any = 4.0, rank: int = 4) -> Builder:
+    """An image quantized to 4 bits."""
+    builder = Builder(("N", 3, 4, 4)[:rank])
+    builder.quant("image", "x", scale, zero, bits)
+    return builder
+
+
+def weight_parameters(scale: Any = 0.25, zero: Any = 7.5, bits: Any = 4.0) -> Builder:
+    builder = begin([4, 4, 4])
+    codes = np.arange(4 * 27).reshape(4, 3, 3, 3) % 16
+    builder.quant(builder.constant("w", 0.25 * (codes - 7.5)), "w_quant", scale, zero, bits)
+    builder.add("Conv", ["x", "w_quant"], "y")
+    return builder
+
+
+def again(bits: list[int], alpha: float = 3.0, op: str = "MaxPool", **attributes: Any) -> Builder:
+    """What ``op`` makes of codes, quantized again."""
+    builder = begin()
+    builder.add(op, ["x"], "first", **attributes)
+    rank = 2 if op == "Flatten" else 4
+    builder.activation("first", "second", bits, alpha, rank)
+    if rank == 4:
+        builder.add("Conv", ["second", builder.weight("w", (2, 3, 2, 2), [4, 1, 2])], "y")
+    return builder
+
+
+def weight_again() -> Builder:
+    builder = weight_parameters()
+    builder.quant("w_quant", "z", 0.25, 7.5, 4.0)
+    return builder
+
+
+def identities(*names: str) -> Builder:
+    """A biased convolution that reads ``names`` through two Identities each."""
+    builder = biased([1.0, -2.0])
+    nodes, builder.nodes = builder.nodes, []
+    for node in nodes:
+        for i, name in enumerate(node.input):
+            if name in names:
+                once = builder.add("Identity", [name], f"{name}.once")
+                node.input[i] = builder.add("Identity", [once], f"{name}.twice")
+        builder.nodes.append(node)
+    return builder
+
+
+def changed(change: Callable[[onnx.ModelProto], object]) -> onnx.ModelProto:
+    """A convolution's model, changed."""
+    model = conv().model()
+    change(model)
+    return model
+
+
+def with_shape(*shape: int) -> Builder:
+    builder = Builder(shape)
+    builder.quant("image", "x", 0.25, 0.0, 4.0)
+    return builder
+
+
+def declared(*shape: int | str) -> Builder:
+    builder = conv()
+    builder.result = list(shape)
+    return builder
+
+
+def external(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
+
+
+def far(op: str, **attributes: Any) -> Builder:
+    """Windows of which most lie outside the image, and far apart."""
+    builder = begin([4, 4, 4])
+    if op == "Conv":
+        builder.add(op, ["x", builder.weight("w", (2, 3, 3, 3), [4, 4, 4])], "y", **attributes)
+    else:
+        builder.add(op, ["x"], "y", kernel_shape=[2, 2], **attributes)
+    return builder
+
+
 def in_domain(builder: Builder, domain: str) -> Builder:
     """The last node, in another domain."""
     builder.nodes[-1].domain = domain
@@ -223,10 +333,10 @@ BEHIND_SUM: dict[str, Change] = {
     "add a constant": lambda b: b.add("Add", ["s", b.constant("k", 1.0)], "z"),
     "flatten": lambda b: b.add("Flatten", ["s"], "z"),
 }
-SUM = r"'[sr]' is a sum of carriers: a 16-bit Quant must follow it, behind a Relu at most \(HP17\)"
+SUM = r"'[sr]'(: it)? is a sum of carriers: a 16-bit Quant must follow it, .* most \(HP17\)"
 TWO = r"must be 2 integers from 1 to 2\^24"
 
-REFUSED: dict[str, tuple[Callable[[], Builder], str]] = {
+REFUSED: dict[str, tuple[Callable[[], Made], str]] = {
     **{f"sum: {what}": (lambda c=c: residual(c), SUM) for what, c in BEHIND_SUM.items()},
     **{
         f"sum, relu: {what}": (lambda c=c: residual(relu(c)), SUM)
@@ -235,7 +345,7 @@ REFUSED: dict[str, tuple[Callable[[], Builder], str]] = {
     },
     "sum, relu: output": (
         lambda: residual(lambda b: b.add("Relu", ["s"], "r")),
-        "output 'r' must be codes, or an accumulator or carrier without Relu or Clip",
+        "output 'r': it must be codes, or an accumulator or carrier without Relu or Clip",
     ),
     "window of 2^31": (
         lambda: pool(
@@ -314,6 +424,113 @@ REFUSED: dict[str, tuple[Callable[[], Builder], str]] = {
         lambda: in_domain(quantized(), "ai.onnx"),
         "unsupported operator; allowed are",
     ),
+    "bias: column": (lambda: biased([[1], [2]]), r"the bias has shape \[2, 1\]; expected \[2\]"),
+    "bias: column of rows": (
+        lambda: gemm_biased([[1], [2], [3]]),
+        r"Gemm 'y': the bias has shape \[3, 1\]; expected \[3\]",
+    ),
+    "bias: too many": (lambda: biased([1, 2, 3]), r"the bias has shape \[3\]; expected \[2\]"),
+    "type: bias": (lambda: biased([1, 2], np.float64), "'bias' is float64, expected float32"),
+    "type: weight": (lambda: retyped("w", np.float64), "'w' is float64, expected float32"),
+    "type: scale": (lambda: retyped("x.scale", np.float64), "'x.scale' is float64, expected"),
+    "type: norm": (lambda: retyped("y.v", np.int64), "'y.v' is int64, expected float32"),
+    "type: zero": (lambda: retyped("x.zero", np.float16), "'x.zero': element type 10 is not supp"),
+    "type: bits": (lambda: retyped("x.bits", np.int16), "'x.bits': element type 5 is not supp"),
+    "type: unsigned bits": (lambda: retyped("x.bits", np.uint32), "element type 12 is not supp"),
+    "shape: taps": (
+        lambda: weight_parameters(scale=np.full((1, 1, 3, 3), 0.25)),
+        r"weight 'w': scale has shape \[1, 1, 3, 3\] for a tensor of shape \[4, 3, 3, 3\]; allowed "
+        r"are a scalar or \[1, 3, 1, 1\] or \[4, 3, 1, 1\] \(HP21\)",
+    ),
+    "shape: last axis": (lambda: weight_parameters(bits=[4.0] * 3), r"bit_width has shape \[3\]"),
+    "shape: rows": (lambda: parameters(scale=np.full((3, 1, 1, 1), 0.25)), "scale has shape"),
+    "shape: rank": (lambda: parameters(bits=np.full((1, 1, 3, 1, 1), 4)), "bit_width has shape"),
+    "shape: zero": (
+        lambda: parameters(zero=np.full((5, 7), 7.5)),
+        r"zero_point has shape \[5, 7\]",
+    ),
+    "shape: zeros": (
+        lambda: parameters(zero=np.zeros((5, 7))),
+        r"zero_point has shape \[5, 7\] for .* allowed are a scalar or \[1, 3, 1, 1\] \(HP21\)",
+    ),
+    "shape: empty": (
+        lambda: parameters(zero=np.zeros(0)),
+        r"'x.zero': shape \[0\] has a dimension outside \[1, 2\^24\]",
+    ),
+    "again: bits": (lambda: again([4, 1, 4], kernel_shape=[2, 2]), "on another grid; quantize onc"),
+    "again: scale": (lambda: again([4, 1, 2], 2.0, kernel_shape=[2, 2]), "on another grid"),
+    "again: weight": (weight_again, "Quant 'z': 'w_quant' is a constant"),
+    "file: no opset": (
+        lambda: changed(lambda m: m.ClearField("opset_import")),
+        "imports no opset;",
+    ),
+    "file: old opset": (
+        lambda: changed(lambda m: setattr(m.opset_import[0], "version", 9)),
+        "opset 9 is too old; export with opset 11",
+    ),
+    "file: no QONNX": (
+        lambda: changed(lambda m: m.opset_import.pop()),
+        f"Quant 'x': the model imports no opset of its domain '{re.escape(QONNX)}'",
+    ),
+    "file: initializers": (
+        lambda: changed(lambda m: m.graph.initializer.append(m.graph.initializer[0])),
+        "two initializers are called 'x.scale'",
+    ),
+    "file: outputs": (
+        lambda: changed(lambda m: m.graph.node[0].output.__setitem__(0, "image")),
+        "Quant 'image': duplicate name: output 'image' is defined before",
+    ),
+    "file: sorted": (
+        lambda: changed(lambda m: m.graph.node.append(m.graph.node.pop(0))),
+        "Conv 'conv': 'x' is not computed before it",
+    ),
+    "file: two inputs": (
+        lambda: changed(lambda m: m.graph.input.append(m.graph.output[0])),
+        "expected one input and one output",
+    ),
+    "file: sparse": (
+        lambda: changed(lambda m: m.graph.sparse_initializer.add()),
+        "sparse initializers are not supported",
+    ),
+    "file: external": (lambda: changed(external), "'x.scale': its data lies in another file"),
+    "file: data": (
+        lambda: changed(lambda m: setattr(m.graph.initializer[0], "raw_data", b"1234")),
+        r"'x.scale': it has 4 bytes, its shape \[1, 3, 1, 1\] needs 12",
+    ),
+    "input: type": (
+        lambda: changed(
+            lambda m: setattr(
+                m.graph.input[0].type.tensor_type, "elem_type", onnx.TensorProto.DOUBLE
+            )
+        ),
+        r"input 'image': its element type is 11; expected float \(1\)",
+    ),
+    "input: rank": (
+        lambda: with_shape(1, 3, 4),
+        r"it has rank 3; expected \[N, C, H, W\] or \[N, C\]",
+    ),
+    "input: batch": (
+        lambda: with_shape(0, 3, 4, 4),
+        r"shape \[0, 3, 4, 4\] has a dimension outside",
+    ),
+    "input: size": (
+        lambda: with_shape(1, 3, 0, 4),
+        r"shape \[1, 3, 0, 4\] has a dimension outside",
+    ),
+    "input: elements": (lambda: with_shape(1, 3, 2**15, 2**15), r"has more than 2\^31 elements"),
+    "output: channels": (
+        lambda: declared("N", 3, 2, 2),
+        r"output 'conv': the network computes shape \[N, 2, 2, 2\], the file declares another",
+    ),
+    "output: rank": (lambda: declared("N", 8), "the file declares another"),
+    "output: elements": (
+        lambda: far("Conv", pads=[2**15] * 4),
+        r"Conv 'y': shape \[1, 2, 65538, 65538\] has more than 2\^31 elements",
+    ),
+    "output: pixels": (
+        lambda: far("AveragePool", pads=[2**24, 0, 0, 0], count_include_pad=1),
+        r"AveragePool 'y': shape \[1, 3, 16777219, 3\] has a dimension outside",
+    ),
 }
 
 
@@ -321,7 +538,7 @@ REFUSED: dict[str, tuple[Callable[[], Builder], str]] = {
 def test_what_the_compiler_refuses_is_refused(what: str) -> None:
     make, reason = REFUSED[what]
     with pytest.raises(SysmolError, match=reason) as caught:
-        simulated(make().model())
+        simulated(proto(make()))
     assert "\n" not in str(caught.value) and str(caught.value).startswith("test: ")
 
 
@@ -331,11 +548,18 @@ def test_what_is_refused_is_so_by_the_compiler_too(what: str, tmp_path: Path) ->
     import sysmol
 
     with pytest.raises(SysmolError):
-        sysmol.compile(
-            REFUSED[what][0]().model(), tmp_path / "net.mlir", emit="mlir", phase="model"
-        )
+        sysmol.compile(proto(REFUSED[what][0]()), tmp_path / "net.mlir", emit="mlir", phase="model")
 
 
+@pytest.mark.parametrize("name", INVALID)
+def test_models_that_the_importer_must_refuse_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SysmolError) as caught:
+        IntegerNetwork.from_onnx(saved(INVALID[name](), tmp_path))
+    assert "\n" not in str(caught.value) and "model.onnx: " in str(caught.value)
+
+
+C_1_1 = (3, 1, 1)
+FOUR_ONE_TWO = np.array([4.0, 1.0, 2.0])
 TAKEN: dict[str, Callable[[], Builder]] = {
     "sum: carrier": lambda: residual(lambda b: b.carrier("s", "z")),
     "sum, relu: carrier": lambda: residual(relu(lambda b: b.carrier("s", "z"))),
@@ -348,6 +572,30 @@ TAKEN: dict[str, Callable[[], Builder]] = {
     "norm: momentum": lambda: norm(momentum=0.9, training_mode=0),
     "Quant: rounding_mode": lambda: quantized(rounding_mode="half_up"),
     "domain: ai.onnx": lambda: in_domain(pool(), "ai.onnx"),
+    "bias: row": lambda: biased([[[1.0, -2.0]]]),
+    "bias: one": lambda: gemm_biased([[[[0.5]]]]),
+    "type: bits": lambda: retyped("x.bits", np.int64),
+    "type: zero": lambda: retyped("x.zero", np.uint8),
+    "shape: [C, 1, 1]": lambda: parameters(
+        3 / (2 ** FOUR_ONE_TWO.reshape(C_1_1) - 1), np.zeros(C_1_1), FOUR_ONE_TWO.reshape(C_1_1)
+    ),
+    "shape: [C]": lambda: parameters(3 / (2**FOUR_ONE_TWO - 1), 0.0, FOUR_ONE_TWO, rank=2),
+    "shape: zero": lambda: parameters(0.25, np.full((1, 3, 1, 1), 7.5)),
+    "shape: weights [Cin, 1, 1]": lambda: weight_parameters(
+        np.full((4, 1, 1, 1), 0.25), np.full(C_1_1, 7.5), np.full(C_1_1, 4.0)
+    ),
+    "again: max pool": lambda: again([4, 1, 2], kernel_shape=[2, 2]),
+    "again: identity": lambda: again([4, 1, 2], op="Identity"),
+    "again: flat": lambda: again([4] * 16 + [1] * 16 + [2] * 16, op="Flatten"),
+    "Identity: weight": lambda: identities("w_quant"),
+    "Identity: initializers": lambda: identities("w", "bias", "x.bits", "w_quant.scale"),
+    "far: pads": lambda: far("Conv", pads=[2**20] * 4, strides=[2**19] * 2),
+    "far: dilations": lambda: far("Conv", pads=[2**20] * 4, dilations=[2**20, 2**20 - 1]),
+    "far: one axis": lambda: far("Conv", pads=[0, 2**22, 0, 2**22], strides=[1, 2**22]),
+    "far: strides": lambda: far("Conv", pads=[1, 1, 1, 1], strides=[2**24, 2]),
+    "far: pool": lambda: far(
+        "AveragePool", pads=[2**20] * 4, strides=[2**19, 2**20], count_include_pad=1
+    ),
 }
 
 
@@ -380,3 +628,21 @@ def test_an_optional_output_may_have_no_name() -> None:
     builder.nodes[-1].output[1] = "indices"
     with pytest.raises(SysmolError, match="expected 1 inputs and 1 output, has 1 and 2"):
         simulated(builder.model())
+
+
+def test_too_little_memory_is_a_limit_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    builder = Builder(("N", 1, 1, 1))
+    builder.activation("image", "x", [4])
+    pads = [2**23, 0, 2**23 - 1, 0]
+    builder.add("Conv", ["x", builder.weight("w", (1, 1, 1, 1), [4])], "y", pads=pads)
+    # 2^48 bytes, which no address space holds.
+    x = np.zeros((2**22, 1, 1, 1), np.float32)
+    network = simulated(builder.model())
+    with pytest.raises(ResourceLimit, match="test: too little memory; run fewer images at a time"):
+        network.run(x, len(x))
+    monkeypatch.setattr(functional, "conv2d", lambda *_: torch.empty(2**46))
+    with pytest.raises(ResourceLimit, match="test: too little memory"):
+        network.run(x[:1])
+    monkeypatch.setattr(functional, "conv2d", lambda *_: torch.zeros(2) + torch.zeros(3))
+    with pytest.raises(RuntimeError, match="must match"):
+        network.run(x[:1])

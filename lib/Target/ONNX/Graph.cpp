@@ -76,6 +76,11 @@ Expected<int64_t> sysmol::onnx_import::countElements(ArrayRef<int64_t> shape) {
 // Constants
 //===----------------------------------------------------------------------===//
 
+std::string sysmol::onnx_import::describe(const Constant &constant) {
+  return "type " + std::to_string(constant.type) + " and shape " +
+         toString(constant.shape);
+}
+
 /// Bytes of an element in `raw_data`, 0 for a type that is not supported.
 static int64_t getElementSize(int32_t type) {
   switch (type) {

@@ -51,6 +51,9 @@ struct Constant {
   std::vector<double> values;
 };
 
+/// "type 1 and shape [4]".
+std::string describe(const Constant &constant);
+
 /// The attributes of a node, each of its type, all of them known.
 class Attributes {
 public:

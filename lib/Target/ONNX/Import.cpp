@@ -100,8 +100,8 @@ Expected<std::vector<double>> Importer::getBias(const NodeProto &node,
   int64_t count = bias->values.size();
   if (bias->type != TensorProto::FLOAT || (count != 1 && count != rows) ||
       (!bias->shape.empty() && bias->shape.back() != count))
-    return fail("the bias has shape " + toString(bias->shape) + "; expected [" +
-                Twine(rows) + "] of floats");
+    return fail("the bias has " + onnx_import::describe(*bias) +
+                "; expected [" + Twine(rows) + "] of floats (type 1)");
   if (count == 1)
     return std::vector<double>(rows, bias->values[0]);
   return bias->values;

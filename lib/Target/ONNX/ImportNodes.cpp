@@ -201,9 +201,9 @@ Expected<Entry> Importer::importBatchNorm(const NodeProto &node) {
     if (part->type != TensorProto::FLOAT ||
         ArrayRef(part->shape) != ArrayRef(entry->shape[1]) ||
         part->values.size() != entry->unit.size())
-      return fail("'" + printable(node.input(i)) + "' has shape " +
-                  toString(part->shape) + "; expected [" +
-                  Twine(entry->unit.size()) + "] of floats");
+      return fail("'" + printable(node.input(i)) + "' has " +
+                  onnx_import::describe(*part) + "; expected [" +
+                  Twine(entry->unit.size()) + "] of floats (type 1)");
     parts.push_back(std::move(*part));
   }
   entry->norm.emplace();
@@ -244,8 +244,8 @@ Expected<Entry> Importer::importClip(const NodeProto &node) {
     if (!bound)
       return bound.takeError();
     if (bound->type != TensorProto::FLOAT || bound->values.size() != 1)
-      return fail("'" + printable(node.input(i)) + "' has type " +
-                  Twine(bound->type) + " and shape " + toString(bound->shape) +
+      return fail("'" + printable(node.input(i)) + "' has " +
+                  onnx_import::describe(*bound) +
                   "; expected one float (type 1)");
     bounds.push_back(bound->values[0]);
   }
@@ -280,10 +280,10 @@ Expected<Entry> Importer::importBias(const NodeProto &node, int sums,
                          : shape == ArrayRef(aligned) ||
                                shape == ArrayRef(aligned).drop_front();
   if (bias->type != TensorProto::FLOAT || !fits)
-    return fail("'" + printable(node.input(constant)) + "' has type " +
-                Twine(bias->type) + " and shape " + toString(bias->shape) +
-                "; a bias behind " + toString(entry->shape) +
-                " has floats (type 1) and shape " + toString(aligned) + " or " +
+    return fail("'" + printable(node.input(constant)) + "' has " +
+                onnx_import::describe(*bias) + "; a bias behind " +
+                toString(entry->shape) + " has floats (type 1) and shape " +
+                toString(aligned) + " or " +
                 toString(ArrayRef(aligned).drop_front()) +
                 ", or is one number");
   for (auto [c, sum] : llvm::enumerate(entry->bias))

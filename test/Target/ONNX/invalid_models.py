@@ -288,6 +288,14 @@ def norm_channels() -> onnx.ModelProto:
 
 
 @invalid
+def norm_dtype() -> onnx.ModelProto:
+    b = conv()
+    parts = [b.constant(f"norm.{part}", [2, 2], np.int64) for part in "gbmv"]
+    b.add("BatchNormalization", ["conv", *parts], "norm")
+    return b.model()
+
+
+@invalid
 def norm_variance() -> onnx.ModelProto:
     b = conv()
     b.constant("norm.v", [-1.0, 1.0])
@@ -370,6 +378,20 @@ def add_of_shape() -> onnx.ModelProto:
 def add_of_integers() -> onnx.ModelProto:
     b = conv()
     b.add("Add", ["conv", b.constant("bias", 1, np.int64)], "sum")
+    return b.model()
+
+
+@invalid
+def bias_column() -> onnx.ModelProto:
+    b = conv()
+    b.nodes[-1].input.append(b.constant("bias", [[1.0], [2.0]]))
+    return b.model()
+
+
+@invalid
+def bias_dtype() -> onnx.ModelProto:
+    b = conv()
+    b.nodes[-1].input.append(b.constant("bias", [1.0, 2.0], np.float64))
     return b.model()
 
 
