@@ -79,7 +79,9 @@ def ConvertHetprecToGPUPass : Pass<"convert-hetprec-to-gpu", "::mlir::ModuleOp">
     @kernels`. A function is one `hetprec.matmul` or `hetprec.conv_2d` of
     sorted channels, both operands arguments, and at most what reads it:
     `to_real`, `to_carrier` and the `add` of an argument, or behind a
-    convolution `requantize` to sorted channels. Levels 1 and 2 are products of
+    convolution `requantize` to sorted channels. In a network `requantize` may
+    read the carrier, too, in another order of at most 128 channels; the
+    function then returns both, or the codes alone. Levels 1 and 2 are products of
     bit planes by `mma.m16n8k256.b1 and.popc`, a pair of planes (i, j) counting
     `2^(i+j)`; level 4 spreads nibbles to bytes for `mma.m16n8k32.u8`, level 8
     is signed bytes. The sums of the activations' codes, which turn codes into
@@ -95,7 +97,8 @@ def ConvertHetprecToGPUPass : Pass<"convert-hetprec-to-gpu", "::mlir::ModuleOp">
     A `gemm` computes blocks of 128 x 128 from stages in shared memory; all
     segments share one set of accumulators, multiplied by the ratio of product
     counts between them. The sums of the activations' codes come from a small
-    kernel in front of it.
+    kernel in front of it; a convolution whose windows are few words sums them
+    itself.
 
     A convolution is a `gemm` whose activations are copied from their windows;
     `requantize` packs codes into pixels as the next convolution reads them.

@@ -95,8 +95,20 @@ private:
   void forEachResult(
       ValueRange totals, int64_t factor,
       llvm::function_ref<void(Value acc, Value row, Value column)> emit);
-  void storeCodes(const PackedLayout &packed, ValueRange totals,
-                  int64_t factor);
+  /// Codes of the accumulators, or of the carriers, which are stored, too.
+  void storeCodes(KernelResult result, const PackedLayout &packed,
+                  ValueRange totals, int64_t factor);
+  /// The carrier, 0 where the block has no such row or column.
+  Value storeCarrier(Value acc, Value row, Value batch);
+  bool isWhole() const {
+    return layout.rows == layout.paddedRows &&
+           layout.batch == layout.paddedBatch;
+  }
+  /// Whether there is such an output.
+  Value isResult(Value row, Value batch) {
+    return arith::AndIOp::create(k.b, k.loc, k.less(row, layout.rows),
+                                 k.less(batch, layout.batch));
+  }
   /// `sums` behind the first `steps` of a stage of `segment`; starts copies of
   /// a later stage, if there are `more`.
   SmallVector<Value> sumStage(const FragmentSegment &segment, ValueRange sums,
@@ -467,21 +479,18 @@ void Gemm::emit(KernelResult result, const PackedLayout *packed) {
     gpu::BarrierOp::create(k.b, k.loc);
   }
   if (packed)
-    return storeCodes(*packed, totals, factor);
-  bool isWhole =
-      layout.rows == layout.paddedRows && layout.batch == layout.paddedBatch;
+    return storeCodes(result, *packed, totals, factor);
   forEachResult(totals, factor, [&](Value acc, Value row, Value column) {
     Value n = k.add(k.mul(rowBlock, layout.blockRows), row);
     Value batch = k.add(k.mul(columnBlock, kBlockColumns), column);
-    auto store = [&] { k.store(layout, args, result, acc, batch, n); };
-    if (isWhole)
+    auto store = [&] { (void)k.store(layout, args, result, acc, batch, n); };
+    if (isWhole())
       return store();
-    Value valid = arith::AndIOp::create(k.b, k.loc, k.less(n, layout.rows),
-                                        k.less(batch, layout.batch));
-    scf::IfOp::create(k.b, k.loc, valid, [&](OpBuilder &, Location) {
-      store();
-      scf::YieldOp::create(k.b, k.loc);
-    });
+    scf::IfOp::create(k.b, k.loc, isResult(n, batch),
+                      [&](OpBuilder &, Location) {
+                        store();
+                        scf::YieldOp::create(k.b, k.loc);
+                      });
   });
 }
 
@@ -513,9 +522,31 @@ void Gemm::forEachResult(
     }
 }
 
-void Gemm::storeCodes(const PackedLayout &packed, ValueRange totals,
-                      int64_t factor) {
-  PackedResults results(k, packed, args, rowBlock, columnBlock);
+Value Gemm::storeCarrier(Value acc, Value row, Value batch) {
+  auto store = [&] {
+    return k.store(layout, args, KernelResult::Carrier, acc, batch, row);
+  };
+  if (isWhole())
+    return store();
+  auto carrier = scf::IfOp::create(
+      k.b, k.loc, isResult(row, batch),
+      [&](OpBuilder &, Location) { scf::YieldOp::create(k.b, k.loc, store()); },
+      [&](OpBuilder &, Location) {
+        scf::YieldOp::create(k.b, k.loc, k.i32(0));
+      });
+  return carrier.getResult(0);
+}
+
+void Gemm::storeCodes(KernelResult result, const PackedLayout &packed,
+                      ValueRange totals, int64_t factor) {
+  KernelArguments ofCodes = args;
+  if (result == KernelResult::Carrier) {
+    ofCodes.rowBias = {};
+    ofCodes.multiplier = args.codeMultiplier;
+    ofCodes.offset = args.codeOffset;
+    ofCodes.output = args.codes;
+  }
+  PackedResults results(k, packed, ofCodes, rowBlock, columnBlock);
   // Codes lie where stages were: nobody reads or fills those any more.
   nvgpu::DeviceAsyncWaitOp::create(k.b, k.loc, commitCopies({}),
                                    k.b.getI32IntegerAttr(0));
@@ -528,6 +559,11 @@ void Gemm::storeCodes(const PackedLayout &packed, ValueRange totals,
                                        ValueRange());
   forEachResult(totals, factor, [&](Value acc, Value row, Value column) {
     Value n = k.add(k.mul(rowBlock, layout.blockRows), row);
+    if (result == KernelResult::Carrier)
+      acc = storeCarrier(acc, n,
+                         k.add(k.mul(columnBlock, kBlockColumns), column));
+    if (args.channel)
+      n = k.toIndex(memref::LoadOp::create(k.b, k.loc, args.channel, n));
     Value code = results.requantize(acc, n);
     code = arith::TruncIOp::create(k.b, k.loc, k.b.getI8Type(), code);
     memref::StoreOp::create(

@@ -18,7 +18,8 @@ struct GemmOptions {
 int64_t getGemmGridSize(const FragmentLayout &layout);
 int64_t getGemmSharedBytes(const FragmentLayout &layout,
                            const GemmOptions &options);
-/// `packed` is that of codes, or null.
+/// `packed` is that of codes, or null; with carriers as the result both are
+/// written.
 void emitGemm(KernelBuilder &k, const FragmentLayout &layout,
               const GemmOptions &options, const KernelArguments &args,
               KernelResult result, const PackedLayout *packed);

@@ -54,13 +54,16 @@ static bool isProduct(func::FuncOp function) {
 }
 
 /// Refuses a kernel or network that is not one block of tensors, or a kernel
-/// that makes more or less than one.
+/// that makes more or less than one; a product in a network may make carriers
+/// and their codes.
 static LogicalResult checkFunction(func::FuncOp function, bool isNetwork) {
   if (!function.getBody().hasOneBlock() ||
       !isa<func::ReturnOp>(function.getBody().front().back()))
     return function.emitOpError(
         "must be one block that ends in func.return to become a kernel");
-  if (!isNetwork && function.getNumResults() != 1)
+  bool mayHaveTwo = function->hasAttr(kKernelAttr) && isProduct(function);
+  if (!isNetwork && function.getNumResults() != 1 &&
+      !(mayHaveTwo && function.getNumResults() == 2))
     return function.emitOpError() << "has " << function.getNumResults()
                                   << " results; a GPU kernel has one";
   for (Type type : function.getArgumentTypes())

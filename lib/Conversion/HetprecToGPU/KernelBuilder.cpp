@@ -254,9 +254,9 @@ Value KernelBuilder::scale(const KernelArguments &args, Value acc, Value row) {
   return arith::AddFOp::create(b, loc, scaled, o);
 }
 
-void KernelBuilder::store(const FragmentLayout &layout,
-                          const KernelArguments &args, KernelResult result,
-                          Value acc, Value batch, Value row) {
+Value KernelBuilder::store(const FragmentLayout &layout,
+                           const KernelArguments &args, KernelResult result,
+                           Value acc, Value batch, Value row) {
   if (args.rowBias)
     acc = add(acc, memref::LoadOp::create(b, loc, args.rowBias, row));
   Value at = add(mul(batch, layout.rows), row);
@@ -271,7 +271,12 @@ void KernelBuilder::store(const FragmentLayout &layout,
       addend = arith::ExtSIOp::create(b, loc, b.getI32Type(), addend);
       acc = addCarriers(acc, addend, lowest);
     }
-    acc = arith::TruncIOp::create(b, loc, b.getI16Type(), acc);
   }
-  memref::StoreOp::create(b, loc, acc, args.output, at);
+  if (!args.output)
+    return acc;
+  Value stored = acc;
+  if (result == KernelResult::Carrier)
+    stored = arith::TruncIOp::create(b, loc, b.getI16Type(), acc);
+  memref::StoreOp::create(b, loc, stored, args.output, at);
+  return acc;
 }

@@ -25,6 +25,9 @@ struct KernelArguments {
   mlir::Value sums;
   /// A carrier that lies as the output does.
   mlir::Value addend;
+  /// Where codes of carriers are made, too: their words, what scales them, and
+  /// the channel of codes of each row. The output may be missing then.
+  mlir::Value codes, codeMultiplier, codeOffset, channel;
   /// Carriers are not below 0.
   bool relu = false;
 };
@@ -98,10 +101,10 @@ public:
   mlir::Value clamp(mlir::Value real, mlir::arith::CmpFPredicate keeps,
                     mlir::Value bound);
   /// Adds the row's bias, applies the result's rule and stores at
-  /// `[batch, row]`.
-  void store(const FragmentLayout &layout, const KernelArguments &args,
-             KernelResult result, mlir::Value acc, mlir::Value batch,
-             mlir::Value row);
+  /// `[batch, row]`, if there is an output; gives the carrier as an i32.
+  mlir::Value store(const FragmentLayout &layout, const KernelArguments &args,
+                    KernelResult result, mlir::Value acc, mlir::Value batch,
+                    mlir::Value row);
 };
 
 } // namespace sysmol

@@ -156,10 +156,18 @@ sysmol::createKernel(OpBuilder &b, Location loc, const Launch &launch,
       b.getDenseI32ArrayAttr({int32_t(launch.blockSize), 1, 1}));
   KernelArguments args;
   std::pair<StringRef, Value *> places[] = {
-      {"weights", &args.weights},  {"activations", &args.activations},
-      {"row_bias", &args.rowBias}, {"multiplier", &args.multiplier},
-      {"offset", &args.offset},    {"sums", &args.sums},
-      {"addend", &args.addend},    {"output", &args.output}};
+      {"weights", &args.weights},
+      {"activations", &args.activations},
+      {"row_bias", &args.rowBias},
+      {"multiplier", &args.multiplier},
+      {"offset", &args.offset},
+      {"sums", &args.sums},
+      {"addend", &args.addend},
+      {"output", &args.output},
+      {"channel", &args.channel},
+      {"codes", &args.codes},
+      {"code_multiplier", &args.codeMultiplier},
+      {"code_offset", &args.codeOffset}};
   for (auto [i, buffer] : llvm::enumerate(launch.arguments)) {
     kernel.setArgAttr(i, LLVM::LLVMDialect::getNoAliasAttrName(),
                       b.getUnitAttr());

@@ -20,6 +20,8 @@ struct Buffer {
   int64_t argument = -1;
   /// In a network: what the function says that it holds, in 32-bit words.
   std::vector<int32_t> contents = {};
+  /// In a network, of an output: the function's result that it is.
+  int64_t result = 0;
 };
 
 /// One launch of a program.

@@ -164,7 +164,7 @@ LogicalResult Network::addCall(func::CallOp call) {
       }
       buffers[name].last = launches.size();
       if (argument.role == "output")
-        nameOf[call.getResult(0)] = name;
+        nameOf[call.getResult(argument.result)] = name;
     }
     launches.push_back(
         describeLaunch(b, launch, [&](const Buffer &argument) -> StringRef {

@@ -8,9 +8,13 @@
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
 
+#include <numeric>
+
 using namespace mlir;
 using namespace sysmol;
 using namespace sysmol::hetprec;
+
+static_assert(kKernelRows == kBlockRows);
 
 namespace {
 
@@ -22,6 +26,11 @@ struct Product {
   RequantizeOp requantize;
   ToCarrierOp toCarrier;
   AddOp add; ///< behind `toCarrier`
+  /// Of a network: what makes codes of the carrier, too, whose channels it
+  /// reads in this order (empty: as they are).
+  RequantizeOp codes;
+  ArrayRef<int64_t> order;
+  bool hasOutput = true; ///< or codes alone
   BlockArgument activations, weights, addend;
   /// The activations are pixels, of rows one a row (`kKernelAttr`).
   bool isOfNetwork;
@@ -46,6 +55,10 @@ struct Product {
            : requantize ? requantize.getOffset()
                         : toCarrier.getOffset();
   }
+  /// What it packs, or null.
+  RequantizeOp getPacked() { return requantize ? requantize : codes; }
+  /// What the codes, or else the result, are made of.
+  Operation *getCarrier() { return add ? add : toCarrier.getOperation(); }
   /// Whether its carriers are not below 0.
   bool hasRelu() {
     return add ? add.getRelu() : toCarrier && toCarrier.getRelu();
@@ -83,6 +96,17 @@ static LogicalResult matchEpilogue(Product &product, Operation *op,
                                    Operation *last) {
   bool follows =
       last && llvm::is_contained(op->getOperands(), last->getResult(0));
+  if (isa<PermuteOp, RequantizeOp>(op) && product.isOfNetwork &&
+      product.toCarrier && follows) {
+    if (auto permute = dyn_cast<PermuteOp>(op)) {
+      if (last != product.getCarrier() || permute.getAxis() != 1)
+        return op->emitOpError("must permute the carrier's channels");
+      product.order = permute.getPermutation();
+    } else {
+      product.codes = cast<RequantizeOp>(op);
+    }
+    return success();
+  }
   if (isa<ToRealOp, RequantizeOp, ToCarrierOp>(op)) {
     if (!product.op || last != product.op || !follows)
       return op->emitOpError("must read the product's result");
@@ -144,9 +168,15 @@ static FailureOr<Product> matchProduct(func::FuncOp function) {
     return function.emitOpError(
         "has no hetprec.matmul or hetprec.conv_2d to make a kernel of");
   auto returned = cast<func::ReturnOp>(function.getBody().front().back());
-  if (returned.getNumOperands() != 1 ||
-      returned.getOperand(0) != last->getResult(0))
-    return returned.emitOpError("must return the last result, and only that");
+  product.hasOutput = !product.codes || returned.getNumOperands() == 2;
+  SmallVector<Value> results;
+  if (product.codes && product.hasOutput)
+    results.push_back(product.getCarrier()->getResult(0));
+  results.push_back(last->getResult(0));
+  if (!llvm::equal(returned.getOperands(), results))
+    return returned.emitOpError(
+        "must return the last result, and in front of codes of a carrier at "
+        "most that");
   auto conv = dyn_cast<Conv2DOp>(product.op);
   if (conv && failed(checkWindow(conv)))
     return failure();
@@ -160,15 +190,19 @@ static FailureOr<Product> matchProduct(func::FuncOp function) {
     return failure();
   product.activations = *activations;
   product.weights = *weights;
-  if (product.requantize) {
+  if (RequantizeOp packed = product.getPacked()) {
     if (!conv && !product.isOfNetwork)
-      return product.requantize.emitOpError(
-          "has a GPU kernel behind hetprec.conv_2d only");
-    if (failed(checkChannels(
-            product.requantize,
-            getChannels(product.requantize.getResult().getType()))))
+      return packed.emitOpError("has a GPU kernel behind hetprec.conv_2d only");
+    if (failed(
+            checkChannels(packed, getChannels(packed.getResult().getType()))))
       return failure();
   }
+  if (int64_t(product.order.size()) > kKernelRows)
+    return product.codes.emitOpError()
+           << "reads " << product.order.size()
+           << " channels of a product in another order; a kernel permutes at "
+              "most "
+           << kKernelRows;
   return product;
 }
 
@@ -226,9 +260,8 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
     return failure();
   KernelResult result = product->getResult();
   std::optional<PackedLayout> packedLayout;
-  if (product->requantize)
-    packedLayout = PackedLayout::get(
-        getChannels(product->requantize.getResult().getType()));
+  if (RequantizeOp codes = product->getPacked())
+    packedLayout = PackedLayout::get(getChannels(codes.getResult().getType()));
   const PackedLayout *packed = packedLayout ? &*packedLayout : nullptr;
   FailureOr<FragmentLayout> chosen = chooseLayout(*product, options);
   if (failed(chosen))
@@ -236,7 +269,7 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
   const FragmentLayout &layout = *chosen;
   bool isGemm = layout.order != FragmentOrder::Streamed;
   // A block computes codes of all its rows, and writes those that are there.
-  int64_t rows = packed ? layout.paddedRows : layout.rows;
+  int64_t rows = product->requantize ? layout.paddedRows : layout.rows;
   int64_t numSums =
       layout.window ? layout.window->getNumPixels() : layout.paddedBatch;
 
@@ -253,16 +286,17 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
   if (layout.hasRowBias())
     main.arguments.push_back({"row_bias", i32, rows, "row_bias", true,
                               product->weights.getArgNumber()});
-  if (isGemm)
+  bool hasSums = isGemm && !(layout.window && sumsOwnPixels(layout));
+  if (hasSums)
     main.arguments.push_back({"sums", i32, numSums, "scratch", true});
+  auto table = [&](StringRef name, ArrayRef<float> values, int64_t size) {
+    if (!values.empty())
+      main.arguments.push_back({name, f32, size, name, true, /*argument=*/-1,
+                                spreadFloats(values, layout.rows, size)});
+  };
   if (result != KernelResult::Accumulator) {
-    auto table = [&](StringRef name, ArrayRef<float> values) {
-      main.arguments.push_back({name, f32, rows, name, true, /*argument=*/-1,
-                                spreadFloats(values, layout.rows, rows)});
-    };
-    table("multiplier", product->getMultiplier());
-    if (!product->getOffset().empty())
-      table("offset", product->getOffset());
+    table("multiplier", product->getMultiplier(), rows);
+    table("offset", product->getOffset(), rows);
   }
   if (product->addend)
     main.arguments.push_back({"addend", b.getI16Type(), layout.batch * rows,
@@ -270,9 +304,27 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
   Type element = result == KernelResult::Real      ? f32
                  : result == KernelResult::Carrier ? b.getI16Type()
                                                    : i32;
-  main.arguments.push_back(
-      {"output", element, layout.batch * (packed ? packed->pixel.words : rows),
-       "output", false});
+  int64_t packedWords = packed ? layout.batch * packed->pixel.words : 0;
+  if (product->hasOutput)
+    main.arguments.push_back(
+        {"output", element,
+         product->requantize ? packedWords : layout.batch * rows, "output",
+         false});
+  if (product->codes) {
+    table("code_multiplier", product->codes.getMultiplier(), layout.paddedRows);
+    table("code_offset", product->codes.getOffset(), layout.paddedRows);
+    if (!product->order.empty()) {
+      Buffer channel = {"channel", i32, layout.paddedRows, "table", true};
+      channel.contents.resize(layout.paddedRows);
+      std::iota(channel.contents.begin(), channel.contents.end(), 0);
+      for (auto [to, from] : llvm::enumerate(product->order))
+        channel.contents[from] = int32_t(to);
+      main.arguments.push_back(channel);
+    }
+    Buffer codes = {"codes", i32, packedWords, "output", false};
+    codes.result = product->hasOutput ? 1 : 0;
+    main.arguments.push_back(codes);
+  }
 
   KernelProgram program;
   program.layout = layout;
@@ -280,7 +332,7 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
     return layout.packWeights(codes);
   };
   gpu::GPUFuncOp mainKernel;
-  if (isGemm) {
+  if (hasSums) {
     Launch sums = {name + "_sums",
                    layout.window ? getPixelSumsGridSize(layout)
                                  : getSumsGridSize(layout),
@@ -297,7 +349,8 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
       emitSums(sumsBuilder, layout, sumsArgs);
     gpu::ReturnOp::create(b, loc);
     b.setInsertionPointAfter(sumsKernel);
-
+  }
+  if (isGemm) {
     GemmOptions gemm{options.stages};
     main.gridSize = getGemmGridSize(layout);
     main.blockSize = kGemmThreads;

@@ -116,6 +116,35 @@ void WindowCopies::copy(Value thread, Value stage, Value to,
   emitFrom(0);
 }
 
+/// What `pixel` takes from the accumulators that it is part of.
+static Value sumPixel(KernelBuilder &k, const FragmentLayout &layout,
+                      Value activations, Value pixel) {
+  Value start = k.mul(pixel, layout.pixelWords);
+  Value total = k.i32(0);
+  for (const FragmentSegment &segment : layout.segments) {
+    if (!segment.hasSums())
+      continue;
+    for (int64_t plane = 0; plane < segment.getNumPlanes(); ++plane) {
+      int64_t first = segment.activationBase + plane * segment.tapWords;
+      auto loop = scf::ForOp::create(
+          k.b, k.loc, k.index(0), k.index(segment.tapWords),
+          k.index(segment.copyWords), k.i32(0),
+          [&](OpBuilder &, Location, Value word, ValueRange sums) {
+            Value sum = sums.front();
+            for (Value codes :
+                 k.load(activations, k.add(k.add(start, word), first),
+                        segment.copyWords))
+              sum = k.add(sum, k.sumCodes(segment.level, codes));
+            scf::YieldOp::create(k.b, k.loc, sum);
+          });
+      Value sum = k.mul(loop.getResult(0), int64_t(1) << plane);
+      // What `correct` subtracts: no products, minus the sums.
+      total = k.sub(total, k.correct(layout.grid, segment, k.i32(0), sum));
+    }
+  }
+  return total;
+}
+
 void WindowCopies::sumPixels(Value thread) {
   const Window &window = *layout.window;
   Value isColumn = k.less(thread, kBlockColumns);
@@ -128,8 +157,11 @@ void WindowCopies::sumPixels(Value thread) {
           auto [pixel, isInside] =
               findPixel(place, k.div(tap32, window.taps[1]),
                         k.rem(tap32, window.taps[1]));
-          Value sum =
-              memref::LoadOp::create(k.b, k.loc, args.sums, k.toIndex(pixel));
+          Value at = k.toIndex(pixel);
+          Value sum = args.sums
+                          ? memref::LoadOp::create(k.b, k.loc, args.sums, at)
+                                .getResult()
+                          : sumPixel(k, layout, args.activations, at);
           sum = k.select(isInside, sum, k.i32(0));
           Value next = k.add(sums.front(), sum);
           scf::YieldOp::create(k.b, k.loc, next);
@@ -151,6 +183,15 @@ Value WindowCopies::getSum(Value column) {
 // Sums of pixels
 //===----------------------------------------------------------------------===//
 
+bool sysmol::sumsOwnPixels(const FragmentLayout &layout) {
+  constexpr int64_t kMostWords = 128;
+  int64_t words = 0;
+  for (const FragmentSegment &segment : layout.segments)
+    if (segment.hasSums())
+      words += segment.getNumPlanes() * segment.tapWords;
+  return words * layout.window->getNumTaps() <= kMostWords;
+}
+
 int64_t sysmol::getPixelSumsGridSize(const FragmentLayout &layout) {
   return llvm::divideCeil(layout.window->getNumPixels(), kPixelSumThreads);
 }
@@ -162,29 +203,7 @@ void sysmol::emitPixelSums(KernelBuilder &k, const FragmentLayout &layout,
   Value pixel = k.add(k.mul(block, kPixelSumThreads), thread);
   Value isPixel = k.less(pixel, layout.window->getNumPixels());
   scf::IfOp::create(k.b, k.loc, isPixel, [&](OpBuilder &, Location) {
-    Value start = k.mul(pixel, layout.pixelWords);
-    Value total = k.i32(0);
-    for (const FragmentSegment &segment : layout.segments) {
-      if (!segment.hasSums())
-        continue;
-      for (int64_t plane = 0; plane < segment.getNumPlanes(); ++plane) {
-        int64_t first = segment.activationBase + plane * segment.tapWords;
-        auto loop = scf::ForOp::create(
-            k.b, k.loc, k.index(0), k.index(segment.tapWords),
-            k.index(segment.copyWords), k.i32(0),
-            [&](OpBuilder &, Location, Value word, ValueRange sums) {
-              Value sum = sums.front();
-              for (Value codes :
-                   k.load(args.activations, k.add(k.add(start, word), first),
-                          segment.copyWords))
-                sum = k.add(sum, k.sumCodes(segment.level, codes));
-              scf::YieldOp::create(k.b, k.loc, sum);
-            });
-        Value sum = k.mul(loop.getResult(0), int64_t(1) << plane);
-        // What `correct` subtracts: no products, minus the sums.
-        total = k.sub(total, k.correct(layout.grid, segment, k.i32(0), sum));
-      }
-    }
+    Value total = sumPixel(k, layout, args.activations, pixel);
     memref::StoreOp::create(k.b, k.loc, total, args.sums, pixel);
     scf::YieldOp::create(k.b, k.loc);
   });

@@ -29,8 +29,8 @@ public:
   /// further.
   void copy(mlir::Value thread, mlir::Value stage, mlir::Value to,
             int64_t columnsApart, int64_t columnStride);
-  /// Writes the sum of `args.sums` over every column's window; barriers must
-  /// surround it.
+  /// Writes the sum of `args.sums`, or of what would be there, over every
+  /// column's window; barriers must surround it.
   void sumPixels(mlir::Value thread);
   /// That of a column.
   mlir::Value getSum(mlir::Value column);
@@ -54,6 +54,10 @@ private:
   mlir::Value shared;
   int64_t tableAt;
 };
+
+/// Whether a kernel sums the codes of the windows itself: a launch of its own
+/// would take longer.
+bool sumsOwnPixels(const FragmentLayout &layout);
 
 inline constexpr int64_t kPixelSumThreads = 256;
 /// Writes to `args.sums` what every pixel takes from the accumulators that it

@@ -228,3 +228,28 @@ func.func @through(%x: tensor<2x2xf32>) -> tensor<2x2xf32> attributes {hetprec.k
   // expected-error @+1 {{must return the results of kernels, each once; arguments and constants go through hetprec-outline-kernels}}
   return %x : tensor<2x2xf32>
 }
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 2]>
+#v = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [1 x 2]>
+#c = #hetprec.carrier<delta = 0.5>
+func.func private @order(%x: tensor<1x2xi8, #a>, %w: tensor<2x2xi8, #v>)
+    -> (tensor<1x2xi8, #a>, tensor<1x2xi16, #c>) attributes {hetprec.kernel} {
+  %acc = hetprec.matmul %x, %w : tensor<1x2xi8, #a>, tensor<2x2xi8, #v> -> tensor<1x2xi32>
+  %r = hetprec.to_carrier %acc multiplier = [0.25] : tensor<1x2xi32> to tensor<1x2xi16, #c>
+  %q = hetprec.requantize %r multiplier = [0.5] offset = [0.0] : tensor<1x2xi16, #c> to tensor<1x2xi8, #a>
+  // expected-error @+1 {{must return the last result, and in front of codes of a carrier at most that}}
+  return %q, %r : tensor<1x2xi8, #a>, tensor<1x2xi16, #c>
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 2]>
+#c = #hetprec.carrier<delta = 0.5>
+// expected-error @+1 {{has 2 results; a GPU kernel has one}}
+func.func private @two(%r: tensor<1x2xi16, #c>)
+    -> (tensor<1x2xi16, #c>, tensor<1x2xi8, #a>) attributes {hetprec.kernel} {
+  %q = hetprec.requantize %r multiplier = [0.5] offset = [0.0] : tensor<1x2xi16, #c> to tensor<1x2xi8, #a>
+  return %r, %q : tensor<1x2xi16, #c>, tensor<1x2xi8, #a>
+}

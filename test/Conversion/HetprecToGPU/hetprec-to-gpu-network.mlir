@@ -7,8 +7,8 @@
 #c = #hetprec.carrier<delta = 0.5>
 
 // Buffers by name, with their place in the constants or the arena; launches in
-// order. What is dead gives its bytes to what comes later: the codes of the
-// image and those of the carrier begin at 0.
+// order. A convolution of few words sums codes itself, writes a carrier and its
+// codes, in the order of the next one's channels.
 // CHECK: module attributes {
 // CHECK-SAME: hetprec.constants = dense<
 // CHECK-SAME: hetprec.network = {arena_bytes = [[#]]
@@ -16,18 +16,18 @@
 // CHECK-SAME: image = {bytes = 64 : i64, element = "f32", role = "input", shape = [1, 1, 4, 4], strides = [16, 16, 4, 1]}
 // CHECK-SAME: main_0_quantize.multiplier = {bytes = 4 : i64, offset = 0 : i64, role = "constant"}
 // CHECK-SAME: main_0_quantize.output = {bytes = 256 : i64, offset = 0 : i64, role = "scratch"}
+// CHECK-SAME: main_1_conv_2d.channel = {bytes = 128 : i64, offset = [[#]] : i64, role = "constant"}
+// CHECK-SAME: main_1_conv_2d.codes = {bytes = 256 : i64, offset = [[#]] : i64, role = "scratch"}
 // CHECK-SAME: main_1_conv_2d.output = {bytes = 64 : i64, offset = [[#]] : i64, role = "scratch"}
 // CHECK-SAME: main_1_conv_2d.weights = {bytes = [[#]] : i64, offset = [[#]] : i64, role = "constant"}
-// CHECK-SAME: main_2_requantize.output = {bytes = 256 : i64, offset = 0 : i64, role = "scratch"}
 // CHECK-SAME: output0 = {bytes = 64 : i64, element = "i16", role = "output", shape = [1, 2, 4, 4], strides = [32, 1, 8, 2]}
 // CHECK-SAME: inputs = ["image"]
 // CHECK-SAME: launches = [
 // CHECK-SAME: {arguments = ["image", "main_0_quantize.multiplier", "main_0_quantize.output"], block = [256, 1, 1], entry = "main_0_quantize", grid = [1, 1, 1], shared_bytes = 0 : i64}
-// CHECK-SAME: entry = "main_1_conv_2d_sums"
+// CHECK-SAME: {arguments = ["main_1_conv_2d.weights", "main_0_quantize.output", "main_1_conv_2d.multiplier", "main_1_conv_2d.output", "main_1_conv_2d.code_multiplier", "main_1_conv_2d.code_offset", "main_1_conv_2d.channel", "main_1_conv_2d.codes"]
 // CHECK-SAME: entry = "main_1_conv_2d"
-// CHECK-SAME: entry = "main_2_requantize"
-// CHECK-SAME: {arguments = ["main_3_conv_2d.weights", "main_2_requantize.output", "main_3_conv_2d.sums", "main_3_conv_2d.multiplier", "main_1_conv_2d.output", "output0"]
-// CHECK-SAME: entry = "main_3_conv_2d"
+// CHECK-SAME: {arguments = ["main_2_conv_2d.weights", "main_1_conv_2d.codes", "main_2_conv_2d.multiplier", "main_1_conv_2d.output", "output0"]
+// CHECK-SAME: entry = "main_2_conv_2d"
 // CHECK-SAME: outputs = ["output0"]
 
 // One thread packs 32 codes, of the image one each.
@@ -37,13 +37,18 @@
 // CHECK: arith.mulf
 // CHECK: memref.store %{{.+}} : memref<64xi32
 
-// A carrier: rounded, saturated, 16 bits.
+// A carrier: rounded, saturated, 16 bits; then its code as a byte in shared
+// memory, where the row's channel is.
 // CHECK-LABEL: gpu.func @main_1_conv_2d(
 // CHECK: arith.constant 3.276700e+04 : f32
 // CHECK: arith.trunci %{{.+}} : i32 to i16
 // CHECK: memref.store %{{.+}} : memref<32xi16
+// CHECK: memref.load %{{.+}} : memref<32xi32, #gpu.address_space<global>>
+// CHECK: arith.trunci %{{.+}} : i32 to i8
+// CHECK: memref.store %{{.+}}xi8, #gpu.address_space<workgroup>>
 // And the sum with one that is there.
-// CHECK-LABEL: gpu.func @main_3_conv_2d(
+// CHECK-LABEL: gpu.func @main_2_conv_2d(
+// CHECK: math.ctpop
 // CHECK: memref.load %{{.+}} : memref<32xi16
 // CHECK: arith.extsi %{{.+}} : i16 to i32
 // CHECK: arith.maxsi
@@ -55,7 +60,8 @@ func.func @main(%x: tensor<1x1x4x4xf32> {hetprec.name = "image"}) -> tensor<1x2x
   %q = hetprec.quantize %x : tensor<1x1x4x4xf32> to tensor<1x1x4x4xi8, #x>
   %acc = hetprec.conv_2d %q, %w : tensor<1x1x4x4xi8, #x>, tensor<2x1x1x1xi8, #w> -> tensor<1x2x4x4xi32>
   %r = hetprec.to_carrier %acc multiplier = [0.25] : tensor<1x2x4x4xi32> to tensor<1x2x4x4xi16, #c>
-  %a = hetprec.requantize %r multiplier = [0.5] offset = [0.0] : tensor<1x2x4x4xi16, #c> to tensor<1x2x4x4xi8, #a>
+  %p = hetprec.permute %r axis = 1 permutation = [1, 0] : tensor<1x2x4x4xi16, #c> to tensor<1x2x4x4xi16, #c>
+  %a = hetprec.requantize %p multiplier = [0.5] offset = [0.0] : tensor<1x2x4x4xi16, #c> to tensor<1x2x4x4xi8, #a>
   %acc1 = hetprec.conv_2d %a, %v : tensor<1x2x4x4xi8, #a>, tensor<2x2x1x1xi8, #v> -> tensor<1x2x4x4xi32>
   %r1 = hetprec.to_carrier %acc1 multiplier = [0.25] : tensor<1x2x4x4xi32> to tensor<1x2x4x4xi16, #c>
   %s = hetprec.add %r1, %r : tensor<1x2x4x4xi16, #c>

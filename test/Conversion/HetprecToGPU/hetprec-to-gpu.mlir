@@ -71,10 +71,8 @@ func.func @nibbles(%x: tensor<8x100xi8, #a2>, %w: tensor<20x100xi8, #w2>) -> ten
 
 // A convolution of 140 rows, so in blocks of 128: where the windows of a block's 128 pixels begin lies behind
 // the stages; a tap outside the image is copied as zeros. 20 channels are one
-// word of a tap, copied alone. Two codes of output channels share no group.
-// GEMM-LABEL: gpu.func @window_sums
-// GEMM-SAME: memref<196xi32
-// GEMM: math.ctpop
+// word of a tap, copied alone, and summed by the kernel itself. Two codes of output channels share no group.
+// GEMM-NOT: gpu.func @window_sums
 // GEMM-LABEL: gpu.func @window(
 // GEMM-SAME: shared_bytes = 101248
 // GEMM-SAME: kind = "conv"
@@ -89,7 +87,8 @@ func.func @nibbles(%x: tensor<8x100xi8, #a2>, %w: tensor<20x100xi8, #w2>) -> ten
 // GEMM: nvgpu.device_async_copy {{.+}}, {{.+}}, 1, %[[PIECE]]
 // GEMM: nvvm.mma.sync {{.+}}k = 256
 // The sums of a window's pixels, then codes by way of bytes.
-// GEMM: memref.load %{{.+}} : memref<49xi32, #gpu.address_space<global>>
+// GEMM: vector.load %{{.+}} : memref<196xi32, #gpu.address_space<global>>
+// GEMM: math.ctpop
 // GEMM: arith.fptosi
 // GEMM: memref.store %{{.+}} : memref<25088xi8, #gpu.address_space<workgroup>>
 // GEMM: gpu.barrier
@@ -101,4 +100,18 @@ func.func @window(%x: tensor<1x20x7x7xi8, #a3>, %w: tensor<140x20x3x3xi8, #w3>) 
   %acc = hetprec.conv_2d %x, %w pads = [1, 1, 1, 1] : tensor<1x20x7x7xi8, #a3>, tensor<140x20x3x3xi8, #w3> -> tensor<1x140x7x7xi32>
   %q = hetprec.requantize %acc multiplier = [0.5] offset = [0.0] : tensor<1x140x7x7xi32> to tensor<1x140x7x7xi8, #o3>
   return %q : tensor<1x140x7x7xi8, #o3>
+}
+
+// More words than a column's thread should read are summed by a kernel in front.
+// GEMM-LABEL: gpu.func @wide_sums
+// GEMM-SAME: memref<256xi32
+// GEMM: math.ctpop
+// GEMM-LABEL: gpu.func @wide(
+// GEMM: memref.load %{{.+}} : memref<16xi32, #gpu.address_space<global>>
+// GEMM: gpu.return
+#a4 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 512]>
+#w4 = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [1 x 512]>
+func.func @wide(%x: tensor<1x512x4x4xi8, #a4>, %w: tensor<4x512x3x3xi8, #w4>) -> tensor<1x4x4x4xi32> {
+  %acc = hetprec.conv_2d %x, %w pads = [1, 1, 1, 1] : tensor<1x512x4x4xi8, #a4>, tensor<4x512x3x3xi8, #w4> -> tensor<1x4x4x4xi32>
+  return %acc : tensor<1x4x4x4xi32>
 }

@@ -66,6 +66,31 @@ template <typename OpTy> static OpTy getOnlyUser(Operation *op) {
   return op->hasOneUse() ? dyn_cast<OpTy>(*op->user_begin()) : OpTy();
 }
 
+/// The one op that makes packed codes of a product's carrier, if a kernel can:
+/// codes of another order are those of one block.
+static RequantizeOp getOnlyRequantize(Operation *carrier) {
+  int64_t channels =
+      cast<ShapedType>(carrier->getResult(0).getType()).getDimSize(1);
+  SmallVector<RequantizeOp> found;
+  for (Operation *user : carrier->getUsers()) {
+    auto permute = dyn_cast<PermuteOp>(user);
+    if (permute && channels > kKernelRows)
+      continue;
+    SmallVector<Operation *> readers = {user};
+    if (permute)
+      readers.assign(user->user_begin(), user->user_end());
+    for (Operation *reader : readers) {
+      auto requantize = dyn_cast<RequantizeOp>(reader);
+      if (requantize && (!permute || isViewFor(permute, requantize)))
+        found.push_back(requantize);
+    }
+  }
+  if (found.size() != 1 ||
+      !getChannels(found.front().getResult().getType()).isSegmented())
+    return {};
+  return found.front();
+}
+
 /// Appends what a product's kernel can compute, too.
 static void fuseEpilogue(SmallVectorImpl<Operation *> &group) {
   Operation *product = group.front();
@@ -81,14 +106,15 @@ static void fuseEpilogue(SmallVectorImpl<Operation *> &group) {
   if (!carrier)
     return;
   group.push_back(carrier);
-  auto add = getOnlyUser<AddOp>(carrier);
-  if (!add || carrier.getRelu())
-    return;
-  // The other summand is made before, unless its product runs later.
-  Value other = add.getLhs() == carrier ? add.getRhs() : add.getLhs();
-  Operation *made = other.getDefiningOp();
-  if (!made || (!isViewFor(made, add) && made->isBeforeInBlock(product)))
-    group.push_back(add);
+  if (auto add = getOnlyUser<AddOp>(carrier); add && !carrier.getRelu()) {
+    // The other summand is made before, unless its product runs later.
+    Value other = add.getLhs() == carrier ? add.getRhs() : add.getLhs();
+    Operation *made = other.getDefiningOp();
+    if (!made || (!isViewFor(made, add) && made->isBeforeInBlock(product)))
+      group.push_back(add);
+  }
+  if (RequantizeOp requantize = getOnlyRequantize(group.back()))
+    group.push_back(requantize);
 }
 
 /// Kernels read and make tensors that they know, one each.
@@ -131,9 +157,9 @@ private:
     void run();
 
   private:
-    /// A kernel of `body`, in order, that reads `inputs` and returns `result`.
+    /// A kernel of `body`, in order, that reads `inputs` and returns `results`.
     func::CallOp call(Location loc, StringRef name, ArrayRef<Operation *> body,
-                      ArrayRef<Value> inputs, Value result);
+                      ArrayRef<Value> inputs, ValueRange results);
     void moveArguments();
     void moveResults();
     void outline(ArrayRef<Operation *> group);
@@ -149,14 +175,14 @@ private:
 func::CallOp OutlineKernelsPass::Outliner::call(Location loc, StringRef name,
                                                 ArrayRef<Operation *> body,
                                                 ArrayRef<Value> inputs,
-                                                Value result) {
+                                                ValueRange results) {
   auto outside =
       OpBuilder::atBlockEnd(function->getParentOfType<ModuleOp>().getBody());
   std::string unique =
       (function.getName() + "_" + Twine(index++) + "_" + name).str();
   auto kernel = func::FuncOp::create(
       outside, loc, unique,
-      b.getFunctionType(ValueRange(inputs).getTypes(), result.getType()));
+      b.getFunctionType(ValueRange(inputs).getTypes(), results.getTypes()));
   kernel.setPrivate();
   kernel->setAttr(kKernelAttr, b.getUnitAttr());
   for (auto [i, input] : llvm::enumerate(inputs))
@@ -168,7 +194,10 @@ func::CallOp OutlineKernelsPass::Outliner::call(Location loc, StringRef name,
     map.map(input, argument);
   for (Operation *op : body)
     inside.clone(*op, map);
-  func::ReturnOp::create(inside, loc, map.lookup(result));
+  func::ReturnOp::create(inside, loc,
+                         llvm::map_to_vector(results, [&](Value result) {
+                           return map.lookup(result);
+                         }));
   ++pass.numKernels;
   return func::CallOp::create(b, loc, kernel, inputs);
 }
@@ -237,16 +266,39 @@ void OutlineKernelsPass::Outliner::outline(ArrayRef<Operation *> group) {
   for (Operation *op : group)
     take(op);
 
-  b.setInsertionPoint(last);
+  // What others read: the last result, and a carrier whose codes that are.
+  auto isReadOutside = [&](Operation *op) {
+    return llvm::any_of(op->getUsers(), [&](Operation *user) {
+      return !body.contains(user) ||
+             (isa<PermuteOp>(user) &&
+              llvm::any_of(user->getUsers(), [&](Operation *reader) {
+                return !body.contains(reader);
+              }));
+    });
+  };
+  SmallVector<Value> results;
+  Operation *place = last;
+  if (auto requantize = dyn_cast<RequantizeOp>(last);
+      requantize && group.size() > 1 &&
+      !isa<Conv2DOp, MatmulOp>(group.end()[-2])) {
+    // Others may read the carrier before.
+    place = group.end()[-2];
+    if (isReadOutside(place))
+      results.push_back(place->getResult(0));
+  }
+  results.push_back(last->getResult(0));
+  b.setInsertionPointAfter(place);
   Operation *first = group.front();
   bool isDirect = isa<Conv2DOp>(first) && !isForTensorCores(first);
   auto made = call(first->getLoc(),
                    isDirect ? StringRef("direct_conv_2d")
                             : first->getName().stripDialect(),
-                   body.getArrayRef(), inputs, last->getResult(0));
-  last->replaceAllUsesWith(made);
-  for (Operation *op : llvm::reverse(group))
-    op->erase();
+                   body.getArrayRef(), inputs, results);
+  for (auto [result, value] : llvm::zip_equal(results, made.getResults()))
+    result.replaceAllUsesWith(value);
+  for (Operation *op : llvm::reverse(body))
+    if (op->use_empty())
+      op->erase();
 }
 
 void OutlineKernelsPass::Outliner::run() {

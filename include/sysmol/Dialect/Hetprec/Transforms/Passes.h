@@ -35,6 +35,10 @@ inline constexpr llvm::StringLiteral kKernelTensors =
 /// zero. Others are computed directly, on a GPU.
 bool isForTensorCores(mlir::Operation *product);
 
+/// Rows of weights that a block of a GPU kernel computes: so many channels of
+/// codes it can write in another order.
+inline constexpr int64_t kKernelRows = 128;
+
 /// Teaches one-shot bufferization the packed ops.
 void registerBufferizableOpInterfaceExternalModels(
     mlir::DialectRegistry &registry);

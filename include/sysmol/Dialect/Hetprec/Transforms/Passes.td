@@ -254,7 +254,9 @@ def OutlineKernelsPass
     - a product for tensor cores (no groups, no padding where the grid has no
       zero), with the flatten in front of it, and what reads its result alone:
       `to_real`, `requantize` to sorted channels, or `to_carrier` and the `add`
-      of a carrier that is there before;
+      of a carrier that is there before; then also the one `requantize` of that
+      carrier, in another order of at most 128 channels, so that the kernel has
+      two results;
     - any other op, with the permutes of sums and reals that it reads;
     - nothing but a tensor that the network takes or gives: all that it takes but
       reals, and the sorted codes that it gives.
