@@ -265,6 +265,16 @@ for _ in range(2):
     assert all(np.array_equal(to.read(np.int32, (3, 8)), expected) for to in (out, other))
     w = w[::-1].copy()
 
+# Into a stream that is captured it goes launch by launch; other libraries' handles are none.
+class Captured:
+    def __call__(self, stream):
+        graph(stream)
+out.fill(0)
+outer = gpu.Graph(device, [Captured()])
+assert not out.read(np.int32).any()
+outer(1)
+assert np.array_equal(out.read(np.int32, (3, 8)), expected)
+
 def fails(kind, part, call):
     try:
         call()
@@ -278,6 +288,10 @@ fails(gpu_errors.InternalError, "outside every buffer",
       lambda: function.launch((3,), (8,), [small, device.upload(a), out]))
 faulty = function.prepare((3,), (8,), [small, device.upload(a), out])
 fails(gpu_errors.InternalError, "outside every buffer", gpu.Graph(device, [faulty]))
+class Broken:
+    def __call__(self, stream):
+        raise gpu_errors.UsageError("as it is")
+fails(gpu_errors.UsageError, "as it is", lambda: gpu.Graph(device, [Broken()]))
 fails(gpu_errors.UsageError, "plain number", lambda: function.launch((1,), (1,), [5, a, out]))
 fails(gpu_errors.InputRefused, "host's memory", lambda: function.launch((1,), (1,), [w, w, w]))
 fails(gpu_errors.UsageError, "no kernel 'other'", lambda: module.function("other"))

@@ -168,6 +168,10 @@ struct FragmentLayout {
   static FragmentLayout get(FragmentOrder order,
                             hetprec::ChannelsAttr activations,
                             const Window &window, int64_t rows);
+  /// Staged: of the kernel.
+  int64_t getNumBlocks() const {
+    return paddedRows / blockRows * (paddedBatch / kBlockColumns);
+  }
   bool isByWarpgroup() const { return order == FragmentOrder::Warpgroup; }
   /// Staged: 32-bit words of a stage of weights, of all rows of a block.
   int64_t getStageWords() const {

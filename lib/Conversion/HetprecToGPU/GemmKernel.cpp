@@ -42,11 +42,6 @@ static constexpr int64_t kStepStride = kBlockColumns * kStepWords + 8;
 /// core matrices of eight columns; again 16 bytes more than a power of two.
 static constexpr int64_t kHalfStride = kStepStride / 2;
 
-int64_t sysmol::getGemmGridSize(const FragmentLayout &layout) {
-  return layout.paddedRows / layout.blockRows *
-         (layout.paddedBatch / kBlockColumns);
-}
-
 /// Of a stage in shared memory: weights, then activations.
 static int64_t getSlotWords(const FragmentLayout &layout) {
   return layout.getStageWords() + kStageSteps * kStepStride;

@@ -15,7 +15,6 @@ struct GemmOptions {
   int64_t stages; ///< in shared memory at a time
 };
 
-int64_t getGemmGridSize(const FragmentLayout &layout);
 int64_t getGemmSharedBytes(const FragmentLayout &layout,
                            const GemmOptions &options);
 /// `packed` is that of codes, or null; with carriers as the result both are

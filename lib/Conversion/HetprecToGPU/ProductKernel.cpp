@@ -197,6 +197,8 @@ static FailureOr<Product> matchProduct(func::FuncOp function) {
             checkChannels(packed, getChannels(packed.getResult().getType()))))
       return failure();
   }
+  if (!product.order.empty() && !product.codes)
+    return returned.emitOpError("must return codes of the permuted carrier");
   if (int64_t(product.order.size()) > kKernelRows)
     return product.codes.emitOpError()
            << "reads " << product.order.size()
@@ -352,7 +354,7 @@ sysmol::emitProductKernel(OpBuilder &b, func::FuncOp function,
   }
   if (isGemm) {
     GemmOptions gemm{options.stages};
-    main.gridSize = getGemmGridSize(layout);
+    main.gridSize = layout.getNumBlocks();
     main.blockSize = kGemmThreads;
     main.sharedBytes = getGemmSharedBytes(layout, gemm);
     auto [kernelFunc, args] = createKernel(b, loc, main);

@@ -185,6 +185,10 @@ Value WindowCopies::getSum(Value column) {
 
 bool sysmol::sumsOwnPixels(const FragmentLayout &layout) {
   constexpr int64_t kMostWords = 128;
+  // As many as run at a time: more blocks would sum most pixels again.
+  constexpr int64_t kMostBlocks = 256;
+  if (layout.getNumBlocks() > kMostBlocks)
+    return false;
   int64_t words = 0;
   for (const FragmentSegment &segment : layout.segments)
     if (segment.hasSums())

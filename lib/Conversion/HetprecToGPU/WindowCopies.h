@@ -55,8 +55,8 @@ private:
   int64_t tableAt;
 };
 
-/// Whether a kernel sums the codes of the windows itself: a launch of its own
-/// would take longer.
+/// Whether a kernel sums the codes of the windows itself: of few words and in
+/// few blocks a launch of its own would take longer.
 bool sumsOwnPixels(const FragmentLayout &layout);
 
 inline constexpr int64_t kPixelSumThreads = 256;

@@ -69,6 +69,7 @@ struct State {
   std::map<uint64_t, uint64_t> allocations;
   std::map<Module *, std::unique_ptr<Module>> modules;
   std::map<Function *, std::unique_ptr<Function>> functions;
+  std::map<void *, Stream> streams;
   /// What a kernel did wrong, for cuGetErrorString.
   std::string fault;
 };
@@ -327,9 +328,17 @@ SYSMOL_DRIVER cuMemFree_v2(uint64_t pointer) {
   return Success;
 }
 
+/// What a stream is captured to, or null; handles of other libraries and the
+/// legacy stream never are.
+static Graph *getCapture(void *stream) {
+  auto found = state().streams.find(stream);
+  return found == state().streams.end() ? nullptr : found->second.graph.get();
+}
+
 /// Copies are no part of graphs here.
 static bool isCaptured(void *stream) {
-  return stream && static_cast<Stream *>(stream)->graph;
+  std::lock_guard<std::mutex> lock(state().mutex);
+  return getCapture(stream);
 }
 
 SYSMOL_DRIVER cuMemcpyHtoDAsync_v2(uint64_t target, const void *source,
@@ -365,12 +374,18 @@ SYSMOL_DRIVER cuMemsetD8Async(uint64_t target, unsigned char value,
 }
 
 SYSMOL_DRIVER cuStreamCreate(void **stream, unsigned) {
-  *stream = new Stream;
+  std::lock_guard<std::mutex> lock(state().mutex);
+  // Any address that is no other's.
+  *stream = new char;
+  state().streams[*stream];
   return Success;
 }
 
 SYSMOL_DRIVER cuStreamDestroy_v2(void *stream) {
-  delete static_cast<Stream *>(stream);
+  std::lock_guard<std::mutex> lock(state().mutex);
+  if (!state().streams.erase(stream))
+    return InvalidHandle;
+  delete static_cast<char *>(stream);
   return Success;
 }
 
@@ -447,7 +462,8 @@ SYSMOL_DRIVER cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
   config.grid = {gridX, gridY, gridZ};
   config.block = {blockX, blockY, blockZ};
   config.sharedBytes = sharedBytes;
-  if (!isCaptured(stream))
+  Graph *capture = getCapture(stream);
+  if (!capture)
     return run(function, config, parameters);
   Launch launch = {&function, config, {}};
   for (auto [i, bytes] :
@@ -455,21 +471,29 @@ SYSMOL_DRIVER cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
     const auto *first = static_cast<const uint8_t *>(parameters[i]);
     launch.parameters.emplace_back(first, first + bytes);
   }
-  static_cast<Stream *>(stream)->graph->push_back(std::move(launch));
+  capture->push_back(std::move(launch));
   return Success;
 }
 
 SYSMOL_DRIVER cuStreamBeginCapture_v2(void *stream, int) {
-  if (!stream || isCaptured(stream))
+  std::lock_guard<std::mutex> lock(state().mutex);
+  auto found = state().streams.find(stream);
+  if (found == state().streams.end() || found->second.graph)
     return CaptureUnsupported;
-  static_cast<Stream *>(stream)->graph = std::make_unique<Graph>();
+  found->second.graph = std::make_unique<Graph>();
+  return Success;
+}
+
+SYSMOL_DRIVER cuStreamIsCapturing(void *stream, int *status) {
+  *status = isCaptured(stream);
   return Success;
 }
 
 SYSMOL_DRIVER cuStreamEndCapture(void *stream, void **graph) {
-  if (!isCaptured(stream))
+  std::lock_guard<std::mutex> lock(state().mutex);
+  if (!getCapture(stream))
     return CaptureUnsupported;
-  *graph = static_cast<Stream *>(stream)->graph.release();
+  *graph = state().streams[stream].graph.release();
   return Success;
 }
 
@@ -498,8 +522,10 @@ SYSMOL_DRIVER cuGraphLaunch(void *graph, void *stream) {
     parameters.reserve(launch.parameters.size());
     for (std::vector<uint8_t> &parameter : launch.parameters)
       parameters.push_back(parameter.data());
-    if (int code = run(*launch.function, launch.config, parameters.data()))
+    if (int code = run(*launch.function, launch.config, parameters.data())) {
+      state().fault = launch.function->name + ": " + state().fault;
       return code;
+    }
   }
   return Success;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import weakref
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sysmol.errors import InputRefused, UsageError
+from sysmol.errors import InputRefused, SysmolError, UsageError
 from sysmol.gpu.driver import ATTRIBUTES, Driver, driver, elapsed_ms
 from sysmol.gpu.foreign import device_pointer
 
@@ -33,8 +34,8 @@ Array = npt.NDArray[Any]
 _FUNCTION_ATTRIBUTES = {"shared_bytes": 1, "local_bytes": 3, "registers": 4, "ptx_version": 5}
 _MAX_DYNAMIC_SHARED = 8
 _NON_BLOCKING = 1
-#: Other threads may allocate and copy while a stream of this one is captured.
-_CAPTURE_THREAD = 1
+#: Whoever frees memory meanwhile, be it a finalizer in this thread, may.
+_CAPTURE_RELAXED = 2
 
 
 class Device:
@@ -424,12 +425,17 @@ class Graph:
         library = device.use()
         stream = device.stream()
         graph, executable = c_void_p(), c_void_p()
-        library.call("cuStreamBeginCapture_v2", stream.handle, _CAPTURE_THREAD)
+        library.call("cuStreamBeginCapture_v2", stream.handle, _CAPTURE_RELAXED)
         try:
             for launch in launches:
                 launch(stream.handle)
-        finally:
-            library.call("cuStreamEndCapture", stream.handle, byref(graph))
+        except BaseException:
+            # Why it failed is what counts.
+            with contextlib.suppress(SysmolError):
+                library.call("cuStreamEndCapture", stream.handle, byref(graph))
+                library.call("cuGraphDestroy", graph)
+            raise
+        library.call("cuStreamEndCapture", stream.handle, byref(graph))
         try:
             library.call(
                 "cuGraphInstantiateWithFlags", byref(executable), graph, 0,
@@ -438,13 +444,23 @@ class Graph:
         finally:
             library.call("cuGraphDestroy", graph)
         self.device = device
-        self._kept = list(launches)
+        self._launches = list(launches)
         self._handle = executable.value
         weakref.finalize(self, _release, device, "cuGraphExecDestroy", self._handle)
 
     def __call__(self, stream: int | None = None) -> None:
-        """Start all, in a stream by its handle; returns before they have run."""
-        self.device.use().call("cuGraphLaunch", self._handle, stream, what="cannot launch a graph")
+        """Start all, in a stream by its handle; returns before they have run.
+
+        A stream that is captured gets the launches one by one: it cannot take a graph.
+        """
+        library = self.device.use()
+        status = c_int()
+        library.call("cuStreamIsCapturing", stream, byref(status))
+        if not status.value:
+            library.call("cuGraphLaunch", self._handle, stream, what="cannot launch a graph")
+            return
+        for launch in self._launches:
+            launch(stream)
 
 
 def stream_handle(stream: Stream | int | None) -> int | None:

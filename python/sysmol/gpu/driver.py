@@ -71,6 +71,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuStreamSynchronize": (_HANDLE,),
     "cuStreamBeginCapture_v2": (_HANDLE, c_int),
     "cuStreamEndCapture": (_HANDLE, c_void_p),
+    "cuStreamIsCapturing": (_HANDLE, c_void_p),
     "cuGraphInstantiateWithFlags": (c_void_p, _HANDLE, ctypes.c_ulonglong),
     "cuGraphLaunch": (_HANDLE, _HANDLE),
     "cuGraphDestroy": (_HANDLE,),

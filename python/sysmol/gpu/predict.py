@@ -135,8 +135,11 @@ def _pixels(window: Window) -> int:
     if rows > window.out_height:
         images = -(-(columns - 1) // per_image) + 1
         return images * window.height * window.width
-    reach = (rows - 1) * window.strides[0] + (window.taps[0] - 1) * window.dilations[0] + 1
-    return min(reach, window.height) * window.width
+    around = (window.taps[0] - 1) * window.dilations[0]
+    reach = (rows - 1) * window.strides[0] + 1 + around
+    # Or the end of an image and the beginning of the next.
+    most = window.height + around if window.images > 1 else window.height
+    return min(reach + around * (window.images > 1), most) * window.width
 
 
 def _gemm(segment: Segment, operation: Operation, block: int, by_group: bool, work: _Work) -> None:

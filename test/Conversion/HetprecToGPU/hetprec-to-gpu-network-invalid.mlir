@@ -253,3 +253,33 @@ func.func private @two(%r: tensor<1x2xi16, #c>)
   %q = hetprec.requantize %r multiplier = [0.5] offset = [0.0] : tensor<1x2xi16, #c> to tensor<1x2xi8, #a>
   return %r, %q : tensor<1x2xi16, #c>, tensor<1x2xi8, #a>
 }
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 2]>
+#v = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [1 x 2]>
+#c = #hetprec.carrier<delta = 0.5>
+func.func private @permuted(%x: tensor<1x2xi8, #a>, %w: tensor<2x2xi8, #v>)
+    -> tensor<1x2xi16, #c> attributes {hetprec.kernel} {
+  %acc = hetprec.matmul %x, %w : tensor<1x2xi8, #a>, tensor<2x2xi8, #v> -> tensor<1x2xi32>
+  %r = hetprec.to_carrier %acc multiplier = [0.25] : tensor<1x2xi32> to tensor<1x2xi16, #c>
+  %p = hetprec.permute %r axis = 1 permutation = [1, 0] : tensor<1x2xi16, #c> to tensor<1x2xi16, #c>
+  // expected-error @+1 {{must return codes of the permuted carrier}}
+  return %p : tensor<1x2xi16, #c>
+}
+
+// -----
+
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 2]>
+#b = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 129]>
+#v = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [1 x 2]>
+#c = #hetprec.carrier<delta = 0.5>
+func.func private @many(%x: tensor<1x2xi8, #a>, %w: tensor<129x2xi8, #v>)
+    -> tensor<1x129xi8, #b> attributes {hetprec.kernel} {
+  %acc = hetprec.matmul %x, %w : tensor<1x2xi8, #a>, tensor<129x2xi8, #v> -> tensor<1x129xi32>
+  %r = hetprec.to_carrier %acc multiplier = [0.25] : tensor<1x129xi32> to tensor<1x129xi16, #c>
+  %p = hetprec.permute %r axis = 1 permutation = [128, 127, 126, 125, 124, 123, 122, 121, 120, 119, 118, 117, 116, 115, 114, 113, 112, 111, 110, 109, 108, 107, 106, 105, 104, 103, 102, 101, 100, 99, 98, 97, 96, 95, 94, 93, 92, 91, 90, 89, 88, 87, 86, 85, 84, 83, 82, 81, 80, 79, 78, 77, 76, 75, 74, 73, 72, 71, 70, 69, 68, 67, 66, 65, 64, 63, 62, 61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 48, 47, 46, 45, 44, 43, 42, 41, 40, 39, 38, 37, 36, 35, 34, 33, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0] : tensor<1x129xi16, #c> to tensor<1x129xi16, #c>
+  // expected-error @+1 {{reads 129 channels of a product in another order; a kernel permutes at most 128}}
+  %q = hetprec.requantize %p multiplier = [0.5] offset = [0.0] : tensor<1x129xi16, #c> to tensor<1x129xi8, #b>
+  return %q : tensor<1x129xi8, #b>
+}
