@@ -55,6 +55,37 @@ WARPGROUP_CONVS = [
 ]
 
 
+# Two layers of a network whose kernels write a carrier and its codes, and sum their windows.
+NETWORK = """
+#x = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [8 x 8]>
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 70, 2 x 40, 4 x 18]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [8 x 8]>
+#v = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [1 x 70, 2 x 40, 4 x 18]>
+#c = #hetprec.carrier<delta = 0.5>
+func.func @net(%x: tensor<4x8x16x16xf32>) -> tensor<4x128x16x16xi8, #a> {
+  %w = arith.constant dense<1> : tensor<128x8x1x1xi8, #w>
+  %v = arith.constant dense<1> : tensor<128x128x3x3xi8, #v>
+  %q = hetprec.quantize %x : tensor<4x8x16x16xf32> to tensor<4x8x16x16xi8, #x>
+  %acc = hetprec.conv_2d %q, %w : tensor<4x8x16x16xi8, #x>, tensor<128x8x1x1xi8, #w>
+    -> tensor<4x128x16x16xi32>
+  %r = hetprec.to_carrier %acc multiplier = [0.5] : tensor<4x128x16x16xi32>
+    to tensor<4x128x16x16xi16, #c>
+  %p = hetprec.permute %r axis = 1 permutation = [REVERSED] : tensor<4x128x16x16xi16, #c>
+    to tensor<4x128x16x16xi16, #c>
+  %a = hetprec.requantize %p multiplier = [0.5] offset = [0.0] : tensor<4x128x16x16xi16, #c>
+    to tensor<4x128x16x16xi8, #a>
+  %acc1 = hetprec.conv_2d %a, %v pads = [1, 1, 1, 1] : tensor<4x128x16x16xi8, #a>,
+    tensor<128x128x3x3xi8, #v> -> tensor<4x128x16x16xi32>
+  %r1 = hetprec.to_carrier %acc1 multiplier = [0.5] : tensor<4x128x16x16xi32>
+    to tensor<4x128x16x16xi16, #c>
+  %s = hetprec.add %r1, %r : tensor<4x128x16x16xi16, #c>
+  %b = hetprec.requantize %s multiplier = [0.5] offset = [0.0] : tensor<4x128x16x16xi16, #c>
+    to tensor<4x128x16x16xi8, #a>
+  return %b : tensor<4x128x16x16xi8, #a>
+}
+""".replace("REVERSED", ", ".join(map(str, reversed(range(128)))))
+
+
 def source(batch: int, rows: int, segments: str) -> str:
     """One product as the compiler reads it."""
     k = sum(int(part.split(" x ")[1]) for part in segments.split(", "))
@@ -93,6 +124,9 @@ def cases() -> Iterator[Case]:
             yield Case(arch, f"conv {conv}", conv.source(), conv.options, least)
     for conv, least in WARPGROUP_CONVS:
         yield Case("sm_90a", f"conv {conv}", conv.source(), conv.options, least)
+    for arch in ARCHITECTURES:
+        yield Case(arch, "network", NETWORK, "", {"BMMA": 128, "U4": 64})
+    yield Case("sm_90a", "network", NETWORK, "warpgroups=1", {"BGMMA": 12, "IGMMA": 8})
 
 
 def main() -> int:
