@@ -38,7 +38,7 @@ ASSUMPTIONS = (
     "4-bit MMAs on sm_80 and sm_89 do twice the products of INT8",
     f"mma.sync on sm_90 has {_SYNC_PART:.0%} of the rate of wgmma",
     "L2 gives 5.5 TB/s on H100 and H200, 4.5 on A100, 4 on L40S",
-    "windows that overlap are read from L1, but for the first time",
+    "windows that overlap are read from L1, which holds them, but for the first time",
     "the card holds its boost clock; copies, MMAs and loads overlap; all else is free, as the "
     "instructions that copy pieces of 4 and 8 bytes",
 )
