@@ -61,11 +61,12 @@ for module in ["onnx", "numpy", "torch"]:
         [config.python_executable, "-c", probe], capture_output=True, check=False
     ).returncode:
         config.available_features.add(module)
-# NVIDIA's assembler, of CUDA or of PyPI's nvidia-cuda-nvcc; without it its tests say UNSUPPORTED.
+# NVIDIA's assembler: that of the pinned nvidia-cuda-nvcc (registers and spills differ by version), else
+# CUDA's; without it its tests say UNSUPPORTED.
 probe = (
     "import glob, shutil, sysconfig; "
-    "print(shutil.which('ptxas') or "
-    "(glob.glob(sysconfig.get_path('purelib') + '/nvidia/*/bin/ptxas') or [''])[-1])"
+    "print((glob.glob(sysconfig.get_path('purelib') + '/nvidia/*/bin/ptxas') or [''])[-1] "
+    "or shutil.which('ptxas') or '')"
 )
 ptxas = subprocess.run(
     [config.python_executable, "-c", probe], capture_output=True, check=False, text=True
