@@ -61,8 +61,8 @@ for module in ["onnx", "numpy", "torch"]:
         [config.python_executable, "-c", probe], capture_output=True, check=False
     ).returncode:
         config.available_features.add(module)
-# NVIDIA's assembler: that of the pinned nvidia-cuda-nvcc (registers and spills differ by version), else
-# CUDA's; without it its tests say UNSUPPORTED.
+# NVIDIA's assembler: that of the pinned nvidia-cuda-nvcc (registers and spills differ by
+# version), else CUDA's; without it its tests say UNSUPPORTED.
 probe = (
     "import glob, shutil, sysconfig; "
     "print((glob.glob(sysconfig.get_path('purelib') + '/nvidia/*/bin/ptxas') or [''])[-1] "
