@@ -1,9 +1,11 @@
 """Pictures of training runs, from the logs that they left: ``python -m sysmol.curves --help``.
 
-Upper: accuracy against mean bits of a hidden weight, one point a run, its float twin as a line.
-Lower: for each run whose precisions were learned, mean bits and the channels of each precision
-after every epoch of phase 1. Bits per channel and layer of one network: ``sysmol inspect NET.onnx
---picture FILE``.
+Above: accuracy against the compiled network's bytes and, with ``--bench``, against its measured
+latency. Runs that differ by their seed alone (``NAME``, ``NAME-seed-2``, ...) are one point, their
+mean, with the range as a bar. Points from the same float twin that no other of their kind (learned
+or uniform precisions) beats are joined: the Pareto front. Below: for each run whose precisions were
+learned, mean bits and the channels of each precision after every epoch of phase 1. Bits per channel
+and layer of one network: ``sysmol inspect NET.onnx --picture FILE``.
 """
 
 from __future__ import annotations
@@ -11,16 +13,17 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sysmol.errors import SysmolError
 from sysmol.picture import COLOURS, save
 
-__all__ = ["Log", "draw", "main", "read", "table"]
+__all__ = ["Log", "draw", "front", "main", "read", "read_bench", "table"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,15 @@ class Log:
     bits : float
         Mean bits of a hidden weight.
     stored : int or None
-        Bytes of weights, scales and tables, where the run counted them.
+        Bytes of weights, scales and tables, where the run or a benchmark counted them.
     uniform : bool
         Whether all hidden channels have the same precision.
+    part : bool
+        Whether it saw a part of the training images only (``--limit``).
     epochs : list of dict
         Rows of ``noise.csv``; none for uniform precisions.
+    latency : float or None
+        Milliseconds of one call, where a benchmark measured them.
     """
 
     name: str
@@ -48,7 +55,9 @@ class Log:
     bits: float
     stored: int | None
     uniform: bool
+    part: bool
     epochs: list[dict[str, float]]
+    latency: float | None = None
 
 
 def read(folder: Path) -> Log:
@@ -69,6 +78,7 @@ def read(folder: Path) -> Log:
             float(results["mean_bits"]),
             None if stored is None else int(stored),
             bool(results["settings"].get("uniform")),
+            bool(results["settings"].get("limit")),
             rows,
         )
     except OSError as error:
@@ -77,23 +87,67 @@ def read(folder: Path) -> Log:
         raise SysmolError(f"{folder}: not the logs of a finished run: {error!r}") from error
 
 
+def read_bench(path: Path, logs: Sequence[Log]) -> tuple[list[Log], str]:
+    """Sizes and latencies of the runs' compiled networks.
+
+    Parameters
+    ----------
+    path : Path
+        What ``sysmol bench NAME.smol ... --json path`` wrote; a run's bundle has its name.
+    logs : sequence of Log
+
+    Returns
+    -------
+    list of Log
+        With ``stored`` and ``latency`` of those that were measured.
+    str
+        How latency was measured, for a picture: threads and target.
+    """
+    try:
+        rows = json.loads(path.read_text())["rows"]
+        found = {row["case"].split(",")[0]: row for row in rows}
+        where = rows[0]["case"].split(", ", 2)[2]
+        return [
+            replace(log, stored=int(row["weight_bytes"]), latency=float(row["ours_ms"]))
+            if (row := found.get(log.name))
+            else log
+            for log in logs
+        ], where
+    except OSError as error:
+        raise SysmolError(f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise SysmolError(f"{path}: not a benchmark of networks: {error!r}") from error
+
+
 def table(logs: Sequence[Log]) -> str:
     """All runs as a Markdown table, fewest bits first."""
+    timed = any(log.latency for log in logs)
     lines = [
-        "| run | bits per hidden weight | stored bytes | accuracy | float twin | difference |",
-        "|---|---|---|---|---|---|",
+        "| run | bits per hidden weight | stored bytes | accuracy | float twin | difference |"
+        + (" latency |" if timed else ""),
+        "|---|---|---|---|---|---|" + ("---|" if timed else ""),
     ]
     for log in sorted(logs, key=lambda log: log.bits):
         size = "" if log.stored is None else f"{log.stored:,}"
+        latency = "" if log.latency is None else f"{log.latency:.3f} ms"
         lines.append(
             f"| {log.name} | {log.bits:.3f} | {size} | {log.accuracy:.2f} % | {log.twin:.2f} % | "
-            f"{log.accuracy - log.twin:+.2f} |"
+            f"{log.accuracy - log.twin:+.2f} |" + (f" {latency} |" if timed else "")
         )
     return "\n".join(lines) + "\n"
 
 
-def draw(logs: Sequence[Log], files: Sequence[Path]) -> None:
-    """Draw all runs; the endings of ``files`` say the formats."""
+def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points (cost, gain) that no other one beats in both, cheapest first."""
+    best: list[tuple[float, float]] = []
+    for point in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not best or point[1] > best[-1][1]:
+            best.append(point)
+    return best
+
+
+def draw(logs: Sequence[Log], files: Sequence[Path], measured: str = "") -> None:
+    """Draw all runs; the endings of ``files`` say the formats, ``measured`` whose latency."""
     import matplotlib
 
     style: Any = {
@@ -104,60 +158,137 @@ def draw(logs: Sequence[Log], files: Sequence[Path]) -> None:
         "axes.spines.right": False,
     }
     with matplotlib.rc_context(style):
-        _draw(logs, files)
+        _draw(logs, files, measured)
 
 
-def _draw(logs: Sequence[Log], files: Sequence[Path]) -> None:
+def _scatter(
+    axes: Any,
+    logs: Sequence[Log],
+    cost: Callable[[Log], float | None],
+    twins: Sequence[float],
+) -> None:
+    """Accuracy against a cost: seeds as one point, a front for each twin and kind."""
+    colours = [COLOURS[2], "#d1698c", "#e9a23b", COLOURS[1]]
+    groups: dict[tuple[str, bool], list[tuple[float, Log]]] = {}
+    for log in logs:
+        at = cost(log)
+        if at is not None:
+            key = (re.sub(r"-seed-\d+$", "", log.name), log.uniform)
+            groups.setdefault(key, []).append((at, log))
+    fronts: dict[tuple[float, bool], list[tuple[float, float]]] = {}
+    labels = []
+    for (name, uniform), group in groups.items():
+        accuracies = [log.accuracy for _, log in group]
+        x = sum(at for at, _ in group) / len(group)
+        y = sum(accuracies) / len(group)
+        first = group[0][1]
+        colour = colours[twins.index(first.twin) % len(colours)]
+        axes.errorbar(
+            [x],
+            [y],
+            [[y - min(accuracies)], [max(accuracies) - y]],
+            fmt="s" if uniform else "o",
+            color=colour,
+            markerfacecolor="white" if first.part else colour,
+            elinewidth=1.2,
+            capsize=2 if len(group) > 1 else 0,
+        )
+        if not first.part:
+            fronts.setdefault((first.twin, uniform), []).append((x, y))
+        seeds = f" ({len(group)} seeds)" if len(group) > 1 else ""
+        labels.append((x, y, name + seeds))
+    for (twin, uniform), points in fronts.items():
+        line = front(points)
+        axes.plot(
+            *zip(*line, strict=True),
+            ":" if uniform else "-",
+            color=colours[twins.index(twin) % len(colours)],
+            linewidth=1,
+        )
+    for twin in twins:
+        axes.axhline(
+            twin,
+            color=colours[twins.index(twin) % len(colours)],
+            linewidth=0.8,
+            linestyle="--",
+        )
+    for x, y, text in labels:
+        axes.annotate(text, (x, y), xytext=(6, -9), textcoords="offset points", fontsize=7)
+    axes.set_ylabel("test accuracy (%)")
+    axes.margins(x=0.12, y=0.12)
+
+
+def _evolution(axes: Any, log: Log) -> None:
+    """Channels of each precision and mean bits after every epoch of phase 1."""
+    epochs = [row["epoch"] for row in log.epochs]
+    bottom = [0.0] * len(epochs)
+    for level in (1, 2, 4):
+        heights = [row[f"channels_{level}"] for row in log.epochs]
+        label = f"{level} bit{'s' if level > 1 else ''}"
+        axes.bar(epochs, heights, 0.7, bottom, color=COLOURS[level], label=label, linewidth=0)
+        bottom = [a + b for a, b in zip(bottom, heights, strict=True)]
+    axes.set_title(log.name, loc="left", fontsize=8)
+    axes.set_xticks(epochs)
+    axes.tick_params(labelsize=7)
+    mean = axes.twinx()
+    mean.plot(epochs, [row["mean_bits"] for row in log.epochs], "k.-", linewidth=0.8)
+    mean.set_ylim(1, 4.2)
+    mean.tick_params(labelsize=7)
+    mean.spines.right.set_visible(True)
+
+
+def _draw(logs: Sequence[Log], files: Sequence[Path], measured: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    costs: list[tuple[str, Callable[[Log], float | None]]] = [
+        ("bits per hidden weight", lambda log: log.bits),
+        ("KB of weights, scales and tables", lambda log: log.stored and log.stored / 1000),
+        (f"latency in ms, {measured}", lambda log: log.latency),
+    ]
+    costs = [cost for cost in costs if any(cost[1](log) is not None for log in logs)]
     learned = [log for log in logs if log.epochs]
-    rows = 1 + len(learned)
-    figure = Figure(figsize=(6.4, 3.2 + 2.2 * len(learned)), layout="constrained")
+    across = 3
+    down = -(-len(learned) // across)
+    figure = Figure(figsize=(7.4, 3.4 * len(costs) + 1.6 * down), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, 1, squeeze=False, height_ratios=[1.5, *[1] * len(learned)])[:, 0]
-    top = axes[0]
-    for log in logs:
-        marker = "s" if log.uniform else "o"
-        top.plot(log.bits, log.accuracy, marker, color=COLOURS[4 if log.uniform else 2])
-        size = "" if log.stored is None else f" ({log.stored / 1000:.0f} KB)"
-        top.annotate(
-            log.name + size, (log.bits, log.accuracy), xytext=(6, 4), textcoords="offset points"
-        )
-    for twin in sorted({log.twin for log in logs}):
-        top.axhline(twin, color="#999999", linewidth=0.8, linestyle="--")
-        top.annotate(f"float {twin:.2f} %", (1, twin), xytext=(2, 2), textcoords="offset points")
-    top.set_xlabel("bits per hidden weight")
-    top.set_ylabel("test accuracy (%)")
-    top.set_xlim(0.9, max(4.2, max(log.bits for log in logs) + 0.5))
-    top.margins(y=0.2)
-    for axis, log in zip(axes[1:], learned, strict=True):
-        epochs = [row["epoch"] for row in log.epochs]
-        bottom = [0.0] * len(epochs)
-        for level in (1, 2, 4):
-            heights = [row[f"channels_{level}"] for row in log.epochs]
-            axis.bar(
-                epochs,
-                heights,
-                0.7,
-                bottom,
-                color=COLOURS[level],
-                label=f"{level} bits",
-                linewidth=0,
-            )
-            bottom = [a + b for a, b in zip(bottom, heights, strict=True)]
-        axis.set_title(f"{log.name}: phase 1", loc="left", fontsize=9)
-        axis.set_ylabel("channels")
-        axis.set_xticks(epochs)
-        mean = axis.twinx()
-        mean.plot(epochs, [row["mean_bits"] for row in log.epochs], "k.-", linewidth=0.8)
-        mean.set_ylim(1, 4.2)
-        mean.set_ylabel("mean bits")
-        mean.spines.right.set_visible(True)
+    grid = figure.add_gridspec(
+        len(costs) + down, across, height_ratios=[3.4] * len(costs) + [1.6] * down
+    )
+    twins = sorted({log.twin for log in logs})
+    for row, (label, cost) in enumerate(costs):
+        axes = figure.add_subplot(grid[row, :])
+        _scatter(axes, logs, cost, twins)
+        axes.set_xlabel(label)
+        for twin in twins:
+            # Twins of nearly the same accuracy share a label.
+            if not any(twin < other <= twin + 0.15 for other in twins):
+                same = [f"{each:.2f}" for each in twins if twin - 0.15 <= each <= twin]
+                text = f"float twin {', '.join(same)} %"
+                axes.annotate(
+                    text,
+                    (0.995, twin),
+                    xycoords=("axes fraction", "data"),
+                    xytext=(0, 2),
+                    textcoords="offset points",
+                    ha="right",
+                    fontsize=7,
+                )
+    handles: list[Any] = []
+    labels: list[str] = []
+    for index, log in enumerate(learned):
+        axes = figure.add_subplot(grid[len(costs) + index // across, index % across])
+        _evolution(axes, log)
+        handles, labels = axes.get_legend_handles_labels()
     if learned:
-        axes[-1].set_xlabel("epoch")
-        handles, labels = axes[1].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+        figure.legend(
+            handles,
+            labels,
+            title="channels, and mean bits as a line, after each epoch of phase 1",
+            loc="outside lower center",
+            ncols=3,
+            frameon=False,
+        )
     for path in files:
         save(figure, path, dpi=160, facecolor="white")
 
@@ -172,12 +303,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top.add_argument(
         "-o", "--output", type=Path, action="append", default=[], help="picture: .svg, .png, .pdf"
     )
+    top.add_argument(
+        "--bench", type=Path, metavar="JSON", help="sysmol bench's, of bundles named as the runs"
+    )
     options = top.parse_args(arguments)
     try:
-        logs = [read(folder) for folder in options.folder]
+        logs, measured = [read(folder) for folder in options.folder], ""
+        if options.bench:
+            logs, measured = read_bench(options.bench, logs)
         print(table(logs), end="")
         if options.output:
-            draw(logs, options.output)
+            draw(logs, options.output, measured)
     except SysmolError as error:
         print(f"sysmol.curves: error: {error}", file=sys.stderr)
         return 1

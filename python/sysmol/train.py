@@ -369,11 +369,11 @@ def _cosine(elapsed: float, epochs: int) -> float:
 
 
 def _trapezoid(elapsed: float, epochs: int) -> float:
-    """Linear to 1 in half an epoch, constant, then linear to 0 over the last three epochs.
+    """Linear to 1 in half an epoch, constant, then linear to 0 over the second half.
 
-    As long as it is constant, nothing depends on ``epochs``.
+    Weights of 1 bit gain most as the rate falls, so that this takes half the time however long.
     """
-    return min(1.0, elapsed / 0.5 + 0.01, (epochs - elapsed) / 3)
+    return min(1.0, elapsed / 0.5 + 0.01, (epochs - elapsed) / (epochs / 2))
 
 
 def train_float(splits: tuple[Split, Split], settings: Settings, out: Path) -> nn.Module:

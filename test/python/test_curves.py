@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -26,6 +27,28 @@ def test_logs_of_the_zoo_give_table_and_picture(
     assert [row["mean_bits"] for row in log.epochs] == [3.3105, 2.0967, 1.8341]
 
 
+def test_a_benchmark_adds_sizes_and_latencies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(LOGS, tmp_path / "other-seed-2")
+    bench = tmp_path / "bench.json"
+    row = {"case": "training, 1x1x28x28, 1 thread, x86-64-avx2", "ours_ms": 0.25}
+    bench.write_text(json.dumps({"rows": [row | {"weight_bytes": 1234}]}))
+    folders = [str(LOGS), str(tmp_path / "other-seed-2")]
+    picture = tmp_path / "a.svg"
+    assert curves.main([*folders, "--bench", str(bench), "-o", str(picture)]) == 0
+    text = capsys.readouterr().out
+    assert "| training | 1.834 | 1,234 | 93.30 % | 92.80 % | +0.50 | 0.250 ms |" in text
+    assert "| other-seed-2 | 1.834 |  | 93.30 % | 92.80 % | +0.50 |  |" in text
+    assert "<!-- latency in ms, 1 thread, x86-64-avx2 -->" in picture.read_text()
+
+
+def test_the_front_is_what_nothing_beats() -> None:
+    points = [(3.0, 5.0), (1.0, 2.0), (2.0, 1.0), (1.0, 1.0), (4.0, 5.0)]
+    assert curves.front(points) == [(1.0, 2.0), (3.0, 5.0)]
+    assert curves.front([]) == []
+
+
 def test_what_is_no_run_is_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -34,5 +57,8 @@ def test_what_is_no_run_is_refused_in_one_line(
     (tmp_path / "run" / "results.json").write_text("{}")
     assert curves.main([str(tmp_path / "run")]) == 1
     assert curves.main([str(LOGS), "-o", str(tmp_path / "x.nonsense")]) == 1
+    for text in ("[]", '{"rows": []}', '{"rows": [{"case": "training"}]}'):
+        (tmp_path / "bench.json").write_text(text)
+        assert curves.main([str(LOGS), "--bench", str(tmp_path / "bench.json")]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3 and all(line.startswith("sysmol.curves: error:") for line in lines)
+    assert len(lines) == 6 and all(line.startswith("sysmol.curves: error:") for line in lines)

@@ -276,6 +276,8 @@ def test_the_zoo_on_real_images(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 _SCRIPT = """
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from sysmol.errors import InputRefused
 from sysmol.gpu import Network
@@ -285,14 +287,35 @@ assert network.verify() == 2
 image = np.load(sys.argv[2])
 (output,) = network.run(image)
 np.save(sys.argv[3], output)
-# In place.
-network.buffer("image").write(np.ascontiguousarray(image))
-network.launch()
+# In place, with another call's memory in between.
+context = network.context()
+context.buffer("image").write(np.ascontiguousarray(image))
+(other,) = network.run(-image)
+assert (other != output).any()
+context.launch()
 network.device.synchronize()
-again = network.buffer("map").read(np.float32).reshape(2, 3, 3, 3).transpose(0, 3, 1, 2)
+again = context.buffer("map").read(np.float32).reshape(2, 3, 3, 3).transpose(0, 3, 1, 2)
 assert (again == output).all()
+(again,) = context.run(-image)
+assert (again == other).all()
+# From threads at the same time; a refused call costs no context.
+begin = threading.Barrier(3)
+def call(positive):
+    begin.wait()
+    return [network.run(image if positive else -image)[0] for _ in range(3)]
+with ThreadPoolExecutor(3) as pool:
+    for positive, found in zip((1, 0, 1), pool.map(call, (1, 0, 1))):
+        assert all((one == (output if positive else other)).all() for one in found)
+made = len(network._free)
+assert 1 <= made <= 3, made
 try:
-    network.buffer("nothing")
+    network.run(image[:1])
+except InputRefused:
+    assert len(network._free) == made
+else:
+    raise AssertionError
+try:
+    context.buffer("nothing")
 except InputRefused as error:
     assert "there is no input or output 'nothing'; there are image, map" in str(error)
 else:

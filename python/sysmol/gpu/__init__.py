@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from sysmol.gpu.device import Buffer, Device, Event, Function, Graph, Module, Stream
 from sysmol.gpu.driver import available
-from sysmol.gpu.network import Network
+from sysmol.gpu.network import Context, Network
 
 __all__ = [
     "Buffer",
+    "Context",
     "Device",
     "Event",
     "Function",

@@ -196,29 +196,34 @@ class Buffer:
             raise InputRefused(f"{size} bytes at {offset} are not in a buffer of {self.size}")
         return BufferView(self, offset, size)
 
-    def write(self, array: Array, offset: int = 0) -> None:
-        """Copy a contiguous array to ``offset``."""
+    def write(self, array: Array, offset: int = 0, stream: Stream | None = None) -> None:
+        """Copy a contiguous array to ``offset``, in stream order; waits for the copy."""
         if not array.flags.c_contiguous:
             raise InputRefused("the array is not contiguous; pass numpy.ascontiguousarray of it")
         if offset < 0 or offset + array.nbytes > self.size:
             raise InputRefused(
                 f"{array.nbytes} bytes at {offset} do not fit into a buffer of {self.size}"
             )
-        library = self.device.use()
+        library, handle = self.device.use(), stream_handle(stream)
         library.call(
-            "cuMemcpyHtoDAsync_v2", self.pointer + offset, array.ctypes.data, array.nbytes, None
+            "cuMemcpyHtoDAsync_v2", self.pointer + offset, array.ctypes.data, array.nbytes, handle
         )
-        library.call("cuStreamSynchronize", None, what="copy to the GPU")
+        library.call("cuStreamSynchronize", handle, what="copy to the GPU")
 
-    def read(self, dtype: npt.DTypeLike = np.uint8, shape: Sequence[int] | None = None) -> Array:
-        """A copy as an array; without a shape, all of it in one dimension."""
+    def read(
+        self,
+        dtype: npt.DTypeLike = np.uint8,
+        shape: Sequence[int] | None = None,
+        stream: Stream | None = None,
+    ) -> Array:
+        """A copy as an array, in stream order; without a shape, all of it in one dimension."""
         kind = np.dtype(dtype)
         array = np.empty((self.size // kind.itemsize,) if shape is None else tuple(shape), kind)
         if array.nbytes > self.size:
             raise InputRefused(f"{array.nbytes} bytes asked of a buffer of {self.size}")
-        library = self.device.use()
-        library.call("cuMemcpyDtoHAsync_v2", array.ctypes.data, self.pointer, array.nbytes, None)
-        library.call("cuStreamSynchronize", None, what="copy from the GPU")
+        library, handle = self.device.use(), stream_handle(stream)
+        library.call("cuMemcpyDtoHAsync_v2", array.ctypes.data, self.pointer, array.nbytes, handle)
+        library.call("cuStreamSynchronize", handle, what="copy from the GPU")
         return array
 
     def fill(self, byte: int, stream: Stream | None = None) -> None:

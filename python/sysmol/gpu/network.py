@@ -18,11 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 from sysmol.errors import InputRefused, InternalError
-from sysmol.gpu.device import Buffer, Device, Graph, Stream, stream_handle
+from sysmol.gpu.device import Buffer, Device, Graph, Module, Stream, stream_handle
 from sysmol.gpu.kernel import Launch as LaunchDescription
 from sysmol.gpu.kernel import Reader, read_json
 
-__all__ = ["Description", "Network", "Tensor", "emulate", "read", "verify_emulated"]
+__all__ = [
+    "Context",
+    "Description",
+    "Network",
+    "Tensor",
+    "emulate",
+    "read",
+    "verify_emulated",
+]
 
 Array = npt.NDArray[Any]
 
@@ -254,6 +262,67 @@ def read(path: str | os.PathLike[str]) -> Description:
     return _NetworkReader(path).network(read_json(path))
 
 
+class Context:
+    """What one call of a network needs of its own: inputs, outputs, an arena, a stream.
+
+    Contexts of one network share its code and constants, and may run at the same time. One context
+    runs one call at a time. Made by :meth:`Network.context`.
+    """
+
+    def __init__(self, description: Description, module: Module, constants: Buffer) -> None:
+        device = constants.device
+        self.description = description
+        self._constants = constants
+        self._arena = device.empty(description.arena_bytes)
+        tensors = {tensor.name: tensor for tensor in (*description.inputs, *description.outputs)}
+        self._buffers = {name: device.empty(tensor.bytes) for name, tensor in tensors.items()}
+        self._stream = device.stream()
+        launches = []
+        for launch in description.launches:
+            arguments = [self._argument(argument) for argument in launch.arguments]
+            launches.append(
+                module.function(launch.entry).prepare(
+                    launch.grid, launch.block, arguments, launch.shared_bytes
+                )
+            )
+        self._graph = Graph(device, launches)
+
+    def _argument(self, argument: str | np.generic) -> Any:
+        if not isinstance(argument, str):
+            return argument
+        if argument in self._buffers:
+            return self._buffers[argument]
+        part = self.description.parts[argument]
+        memory = self._constants if part.role == _CONSTANT else self._arena
+        return memory.view(part.offset, part.bytes)
+
+    def buffer(self, name: str) -> Buffer:
+        """Device memory of an input or output, to be written or read in place."""
+        if name not in self._buffers:
+            raise InputRefused(
+                f"{self.description.path}: there is no input or output '{name}'; there are "
+                + ", ".join(self._buffers)
+            )
+        return self._buffers[name]
+
+    def launch(self, stream: Stream | int | None = None) -> None:
+        """Start all kernels; returns before they have run. Calls must not overlap."""
+        self._graph(stream_handle(stream))
+
+    def run(self, *inputs: npt.ArrayLike) -> list[Array]:
+        """As :meth:`Network.run`, with this context's memory and stream."""
+        return self._run(_to_memories(self.description, inputs))
+
+    def _run(self, memories: Sequence[Array]) -> list[Array]:
+        for tensor, memory in zip(self.description.inputs, memories, strict=True):
+            self._buffers[tensor.name].write(memory, stream=self._stream)
+        self.launch(self._stream)
+        return [
+            np.array(tensor.view(self._buffers[tensor.name].read(stream=self._stream)))
+            for tensor in self.description.outputs
+        ]
+
+
 class Network:
     """A compiled network in a GPU's memory.
 
@@ -283,49 +352,27 @@ class Network:
         data = _bytes(description.data)
         code = _bytes(description.ptx).tobytes()
         self._constants = self.device.upload(data)
-        self._arena = self.device.empty(description.arena_bytes)
-        tensors = {tensor.name: tensor for tensor in (*description.inputs, *description.outputs)}
-        self._buffers = {name: self.device.empty(tensor.bytes) for name, tensor in tensors.items()}
-        module = self.device.load(code, description.ptx.name)
-        launches = []
-        for launch in description.launches:
-            arguments = [self._argument(argument) for argument in launch.arguments]
-            launches.append(
-                module.function(launch.entry).prepare(
-                    launch.grid, launch.block, arguments, launch.shared_bytes
-                )
-            )
-        self._graph = Graph(self.device, launches)
-
-    def _argument(self, argument: str | np.generic) -> Any:
-        if not isinstance(argument, str):
-            return argument
-        if argument in self._buffers:
-            return self._buffers[argument]
-        part = self.description.parts[argument]
-        memory = self._constants if part.role == _CONSTANT else self._arena
-        return memory.view(part.offset, part.bytes)
+        self._module = self.device.load(code, description.ptx.name)
+        # Those that no call is using; one to begin with, so that too little memory shows here.
+        self._free = [self.context()]
 
     @property
     def name(self) -> str:
         """Name of the network."""
         return self.description.name
 
-    def buffer(self, name: str) -> Buffer:
-        """Device memory of an input or output, to be written or read in place."""
-        if name not in self._buffers:
-            raise InputRefused(
-                f"{self.description.path}: there is no input or output '{name}'; there are "
-                + ", ".join(self._buffers)
-            )
-        return self._buffers[name]
+    def context(self) -> Context:
+        """Memory for calls that overlap with others, in streams of the caller's.
 
-    def launch(self, stream: Stream | int | None = None) -> None:
-        """Start all kernels; returns before they have run. Calls must not overlap."""
-        self._graph(stream_handle(stream))
+        Raises
+        ------
+        ResourceLimit
+            Too little memory for one more.
+        """
+        return Context(self.description, self._module, self._constants)
 
     def run(self, *inputs: npt.ArrayLike) -> list[Array]:
-        """Run once.
+        """Run once. Threads may call at the same time; contexts are kept for the next calls.
 
         Parameters
         ----------
@@ -338,13 +385,14 @@ class Network:
             Those of ``description.outputs``.
         """
         memories = _to_memories(self.description, inputs)
-        for tensor, memory in zip(self.description.inputs, memories, strict=True):
-            self._buffers[tensor.name].write(memory)
-        self.launch()
-        return [
-            np.array(tensor.view(self._buffers[tensor.name].read()))
-            for tensor in self.description.outputs
-        ]
+        try:
+            context = self._free.pop()  # lists are safe among threads
+        except IndexError:
+            context = self.context()
+        # After an error the context's stream may still write: it is not used again.
+        outputs = context._run(memories)
+        self._free.append(context)
+        return outputs
 
     def verify(self) -> int:
         """Run the golden inputs; returns how many pairs there are.
