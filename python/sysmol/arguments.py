@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from typing import NoReturn
 
-from sysmol.errors import UsageError
+from sysmol.errors import SysmolError, UsageError
 
 __all__ = [
     "EXIT_CODES",
@@ -16,6 +17,7 @@ __all__ = [
     "one_of",
     "pattern",
     "positive",
+    "quantity",
     "seed",
     "threads",
 ]
@@ -71,6 +73,18 @@ def factor(text: str) -> float:
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"'{text}' is no positive number below 1000000")
     return value
+
+
+def quantity(parse: Callable[[str], float]) -> Callable[[str], float]:
+    """What ``parse`` takes; its :class:`SysmolError` is wrong use."""
+
+    def parsed(text: str) -> float:
+        try:
+            return parse(text)
+        except SysmolError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parsed
 
 
 def pattern(text: str) -> str:

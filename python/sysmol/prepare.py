@@ -444,6 +444,11 @@ def _groups(
         # Without attention a tensor has one layout, whoever reads it first.
         key = place, axis if attends else 0
         group = groups.setdefault(key, _Group(place, axis))
+        if group.axis != axis and child is reader in dots and group.readers[0] in dots:
+            raise SysmolError(
+                f"prepare: '{reader.name}' and '{group.readers[0].name}' read '{place.name}' along "
+                "different axes; channels of one tensor have one axis: give each a tensor"
+            )
         group.users.add(child)
         group.readers.append(reader)
         if reader in others:

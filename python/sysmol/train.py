@@ -24,7 +24,7 @@ from torch.nn import functional
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from sysmol import files
-from sysmol.arguments import EXIT_CODES, Parser, factor, natural, positive, seed, threads
+from sysmol.arguments import EXIT_CODES, Parser, factor, natural, positive, quantity, seed, threads
 from sysmol.budget import (
     TOLERANCE,
     Budget,
@@ -686,12 +686,12 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--bits", type=factor, help="mean bits per hidden weight")
     one.add_argument(
         "--size",
-        type=_unit(parse_size),
+        type=quantity(parse_size),
         help="stored bytes: packed words with padding, scales, tables; 100KB, 64KiB",
     )
     one.add_argument(
         "--latency",
-        type=_unit(parse_latency),
+        type=quantity(parse_latency),
         help="of one call by the compiler's cost table; 0.2ms, 150us",
     )
     one.add_argument(
@@ -714,16 +714,6 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--no-bf16", action="store_true", help="binary32 even where bfloat16 is fast")
     top.add_argument("--limit", type=natural, default=0, help="use so many samples only; 0: all")
     return top
-
-
-def _unit(parse: Callable[[str], float]) -> Callable[[str], float]:
-    def parsed(text: str) -> float:
-        try:
-            return parse(text)
-        except SysmolError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return parsed
 
 
 def _hash(path: Path) -> str:
@@ -770,6 +760,9 @@ def _train(options: argparse.Namespace, settings: Settings) -> None:
     task = named(options.task)
     splits = load_splits(options.data, options.limit, task)
     last = STAGES.index(options.stage) if options.stage != "all" else len(STAGES) - 1
+    if not settings.uniform:
+        with torch.random.fork_rng():  # a budget out of reach, before hours of float
+            _costs(prepare(task.model()), settings)
     if options.twin is not None:
         twin = load_float(task.model(), options.twin).to(settings.device)
         twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -217,9 +217,24 @@ class Sum(nn.Module):
         return y
 
 
+class Axes(nn.Module):
+    """An image that is read along its channels and along its columns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.relu = nn.Conv2d(1, 6, 3, padding=1), nn.ReLU()
+        self.second, self.columns = nn.Conv2d(6, 6, 3, padding=1), nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.relu(self.first(x))
+        y: torch.Tensor = self.second(h) + self.columns(h)
+        return y
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
+        (Axes(), "'columns' and 'second' read 'relu' along different axes"),
         (Sum(lambda x, y: torch.add(x, y, alpha=3)), "'add' is no residual"),
         (Sum(lambda x, _: x + x), "'add' is no residual"),
         (Sum(lambda x, _: x + 1.0), "'add' is no residual"),

@@ -220,6 +220,7 @@ def test_a_trained_twin_is_taken_from_its_file(
         ("--seed 99999999999999999999", 2, "too large for a seed"),
         ("--noise-rate inf", 2, "no positive number"),
         ("--bits 7", 1, "cannot be met: this network takes 1.000 bits to 4.000 bits"),
+        ("--bits 0.5 --stage float", 1, "budget of 0.500 bits cannot be met"),
     ],
 )
 def test_options_that_make_no_sense(
@@ -236,6 +237,7 @@ def test_options_that_make_no_sense(
     assert cli.main(given) == status
     error = capsys.readouterr().err
     assert reason in error and error.count("\n") == 1 and "sysmol: error: " in error
+    assert not list(tmp_path.iterdir())  # found before anything is trained
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
