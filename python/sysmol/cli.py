@@ -386,9 +386,9 @@ def _failed(message: object, status: int) -> int:
 
 def _dispatch(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["train"]:
-        from sysmol import train
+        from sysmol import train_command
 
-        return train.main(arguments[1:])
+        return train_command.main(arguments[1:])
     options = _parser().parse_args(arguments)
     status: int = options.run(options)
     return status

@@ -386,9 +386,8 @@ class ActivationQuant(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Put the parameter below the limit, too."""
-        if self.limit is not None:
-            self.scale.clamp_(max=self.limit)
+        """Put the parameter above 0, where a large step may take it, and below the limit."""
+        self.scale.clamp_(min=1e-6, max=self.limit)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float tensor [N, C, ...], or [..., C], to one of the same shape and type.

@@ -140,7 +140,7 @@ class Listed(Constraint):
 
 @dataclass(frozen=True)
 class TwoLevels(Constraint):
-    """SONIQ's finding: two precisions a tensor, a low one of 1 to 4 and a high one of 4 to 8."""
+    """SONIQ's finding: two precisions a tensor, a low and a high one; of ours, 1 or 2, and 4."""
 
     def cover(self, n1: Int64, n2: Int64, n4: Int64) -> Int64:
         del n4
@@ -150,7 +150,8 @@ class TwoLevels(Constraint):
 PATTERN_SETS: dict[str, Constraint] = {
     "P45": Segments(),
     "P4": Listed((128, 64, 32), mixed=((64, 16, 8, 1),)),
-    # Bytes of the words in which the compiler stores and multiplies codes on every CPU target:
+    # Bytes of the words in which the compiler stores and multiplies codes on every CPU target
+    # (a window larger than 1x1 shares words that its channels fill in part among its taps):
     # eight 1-bit or three 2-bit channels in one byte, four 4-bit channels in two.
     "words": Listed((8, 3, 4), (1, 1, 2)),
     "two": TwoLevels(),

@@ -7,13 +7,11 @@ ends with the same weights, bit for bit, as one that was not (same machine kind,
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import io
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,24 +22,19 @@ from torch.nn import functional
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from sysmol import files
-from sysmol.arguments import EXIT_CODES, Parser, factor, natural, positive, quantity, seed, threads
 from sysmol.budget import (
     TOLERANCE,
     Budget,
     Controller,
     Costs,
-    Unit,
     measure_for,
-    parse_latency,
-    parse_size,
     settle,
     stored_bytes,
 )
 from sysmol.errors import SysmolError
 from sysmol.export import export
 from sysmol.layers import ActivationQuant, ChannelPrecision, QuantLayer
-from sysmol.models import load_float
-from sysmol.onednn import avoid_fault, multiplies_bf16
+from sysmol.onednn import avoid_fault
 from sysmol.patterns import PATTERN_SETS
 from sysmol.prepare import (
     calibrate,
@@ -55,16 +48,16 @@ from sysmol.prepare import (
     recalibrate_batchnorm,
 )
 from sysmol.simulate import IntegerNetwork
-from sysmol.tasks import FASHION_MNIST, TASKS, Task, named
+from sysmol.tasks import FASHION_MNIST, Task, named
 
 __all__ = [
     "STAGES",
     "Settings",
     "Split",
     "accuracy",
+    "check_budget",
     "distilled_stage",
     "load_splits",
-    "main",
     "run_stage",
     "train_finetune",
     "train_float",
@@ -120,6 +113,8 @@ class Settings:
         SHA-256 of the file that the float twin comes from, if it is not trained.
     task : str
         What is learned: a name of :data:`sysmol.tasks.TASKS`.
+    decay : int
+        Last epochs of phase 2, over which the rate falls to 0.
     """
 
     seed: int
@@ -135,6 +130,7 @@ class Settings:
     limit: int
     twin: str = ""
     task: str = FASHION_MNIST.name
+    decay: int = 3
 
 
 @dataclass(frozen=True)
@@ -210,6 +206,8 @@ def _signature(settings: Settings, stage: str) -> dict[str, Any]:
         if not settings.uniform:
             known["budget"] = [settings.budget.unit.value, settings.budget.target]
             known["target"], known["patterns"] = settings.target, settings.patterns
+    if stage == "finetune":
+        known["decay"] = settings.decay
     return known
 
 
@@ -351,8 +349,10 @@ def _load(path: Path, signature: dict[str, Any], device: str) -> dict[str, Any]:
         raise SysmolError(
             f"{path}: is no checkpoint, or damaged; remove it to train this stage again"
         ) from error
-    # Checkpoints from before there were tasks.
-    known["signature"].setdefault("task", FASHION_MNIST.name)
+    # Checkpoints from before these could be chosen.
+    for key, value in (("task", FASHION_MNIST.name), ("decay", 3)):
+        if key in signature:
+            known["signature"].setdefault(key, value)
     other = [key for key in signature if known["signature"].get(key) != signature[key]]
     if other or len(known["signature"]) != len(signature):
         raise SysmolError(
@@ -368,12 +368,12 @@ def _cosine(elapsed: float, epochs: int) -> float:
     return min(1.0, progress / 0.03 + 0.01) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _trapezoid(elapsed: float, epochs: int) -> float:
-    """Linear to 1 in half an epoch, constant, then linear to 0 over the second half.
+def _trapezoid(decay: int) -> Callable[[float, int], float]:
+    """Linear to 1 in half an epoch, constant, then linear to 0 over the last ``decay`` epochs.
 
-    Weights of 1 bit gain most as the rate falls, so that this takes half the time however long.
+    As long as it is constant, nothing depends on the number of epochs.
     """
-    return min(1.0, elapsed / 0.5 + 0.01, (epochs - elapsed) / (epochs / 2))
+    return lambda elapsed, epochs: min(1.0, elapsed / 0.5 + 0.01, (epochs - elapsed) / decay)
 
 
 def train_float(splits: tuple[Split, Split], settings: Settings, out: Path) -> nn.Module:
@@ -441,22 +441,41 @@ def _costs(model: nn.Module, settings: Settings) -> Costs:
     return costs
 
 
-def _choose_precisions(model: nn.Module, settings: Settings) -> float:
-    """End of phase 1: precisions become final; gives what they cost."""
+def check_budget(settings: Settings) -> None:
+    """Refuse a budget out of reach, before hours of training.
+
+    Raises
+    ------
+    SysmolError
+        No choice of precisions meets it; the message says what the network can take.
+    """
+    if not settings.uniform:
+        with torch.random.fork_rng():
+            _costs(prepare(named(settings.task).model()), settings)
+
+
+def _choose_precisions(model: nn.Module, settings: Settings, out: Path) -> None:
+    """End of phase 1: precisions become final; ``precisions.json`` says how far they moved."""
     if settings.uniform:
         for module in model.modules():
             if isinstance(module, ChannelPrecision) and module.learned:
                 module.bits.fill_(settings.uniform)
         freeze(model)
-        return settings.uniform
+        return
     budget = settings.budget
     constraint = None if settings.patterns == "none" else PATTERN_SETS[settings.patterns]
-    before = _assigned(model)
+    before, phase1 = _assigned(model), mean_bits(model)
     reached = settle(model, _costs(model, settings), budget.target, constraint)
     after = _assigned(model)
+    raised, lowered = int((after > before).sum()), int((after < before).sum())
     print(
         f"precisions: {budget.show(reached)} for a budget of {budget.show(budget.target)}; "
-        f"{int((after > before).sum())} channels raised, {int((after < before).sum())} lowered"
+        f"{raised} channels raised, {lowered} lowered"
+    )
+    files.write_json(
+        out / "precisions.json",
+        {"phase1_bits": phase1, "bits": mean_bits(model), "unit": budget.unit.value}
+        | {"target": budget.target, "reached": reached, "raised": raised, "lowered": lowered},
     )
     if abs(reached - budget.target) > TOLERANCE * budget.target:
         print(
@@ -464,7 +483,6 @@ def _choose_precisions(model: nn.Module, settings: Settings) -> float:
             "network offer nothing nearer",
             file=sys.stderr,
         )
-    return reached
 
 
 def train_noise(
@@ -547,7 +565,7 @@ def distilled_stage(
         return (loss + distillation(logits, teacher, _TEMPERATURE)) / 2
 
     run_stage(
-        "finetune", model, optimizer, step, _trapezoid, splits, settings, out,
+        "finetune", model, optimizer, step, _trapezoid(settings.decay), splits, settings, out,
         after=after, report=report,
     )  # fmt: skip
     parts = torch.split(splits[0].images[:25_000], 500)
@@ -563,7 +581,7 @@ def train_finetune(
     out: Path,
 ) -> fx.GraphModule:
     """Phase 2: precisions frozen on the budget, all quantized; see :func:`distilled_stage`."""
-    _choose_precisions(model, settings)
+    _choose_precisions(model, settings, out)
     optimizer = torch.optim.Adam(_groups(model, settings.rates["finetune"]))
 
     def positive() -> None:
@@ -617,175 +635,3 @@ def write_results(
     }
     files.write_json(out / "results.json", results)
     return results
-
-
-_EPILOG = f"""\
-Examples:
-  sysmol train --out run                    1.75 bits a weight; hours on two cores
-  sysmol train --out small --size 80KB      what the file may take
-  sysmol train --out words --task word-language
-  sysmol train --out try --limit 2000 --float-epochs 1 --noise-epochs 1
-                            --finetune-epochs 1    a minute, to see how it goes
-
-Run it again with the same options to resume a run that was cut off.
-It writes model.onnx, float.onnx, results.json and a log and a checkpoint of each
-stage to the folder; with --stage float no model, with --stage noise neither.
-
-{EXIT_CODES}"""
-
-
-def _defaults(field: str, stage: str = "") -> str:
-    """For the help: the first task's default, and those of the others that differ."""
-    values = {name: getattr(task.recipe, field) for name, task in TASKS.items()}
-    if stage:
-        values = {name: value[stage] for name, value in values.items()}
-    first = values[FASHION_MNIST.name]
-    others = [f", {name}: {value}" for name, value in values.items() if value != first]
-    return f"default: {first}{''.join(others)}"
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line of ``sysmol train``."""
-    top = Parser(
-        prog="sysmol train",
-        description="Train a float twin, then a network whose input channels each have 1, 2 or\n"
-        "4 bits. Tasks (--task):\n"
-        + "\n".join(f"  {task.name:<14} {task.summary}" for task in TASKS.values()),
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument("--out", type=Path, required=True, help="folder of checkpoints and logs")
-    top.add_argument(
-        "--twin",
-        type=Path,
-        help="float network, as sysmol.export writes it, instead of training one",
-    )
-    top.add_argument(
-        "--task", choices=tuple(TASKS), default=FASHION_MNIST.name, help="default: fashion-mnist"
-    )
-    top.add_argument("--data", type=Path, help="folder with the idx.gz files, or the word lists")
-    top.add_argument("--stage", choices=(*STAGES, "all"), default="all", help="default: all")
-    top.add_argument("--seed", type=seed, default=0, help="of weights, order, noise; default: 0")
-    top.add_argument(
-        "--threads",
-        type=threads,
-        default=1,
-        help="a run is repeatable for the same number; default: 1",
-    )
-    top.add_argument("--batch", type=positive, help=f"samples in a batch; {_defaults('batch')}")
-    for name, what in (
-        ("float", "the float twin"),
-        ("noise", "phase 1, which finds the precisions"),
-        ("finetune", "phase 2, on the grids"),
-    ):
-        epochs, rates = _defaults("epochs", name), _defaults("rates", name)
-        top.add_argument(f"--{name}-epochs", type=natural, help=f"of {what}; {epochs}")
-        top.add_argument(f"--{name}-rate", type=factor, help=f"largest rate; {rates}")
-    size = top.add_argument_group("budget", "one of these; default: --bits 1.75")
-    one = size.add_mutually_exclusive_group()
-    one.add_argument("--bits", type=factor, help="mean bits per hidden weight")
-    one.add_argument(
-        "--size",
-        type=quantity(parse_size),
-        help="stored bytes: packed words with padding, scales, tables; 100KB, 64KiB",
-    )
-    one.add_argument(
-        "--latency",
-        type=quantity(parse_latency),
-        help="of one call by the compiler's cost table; 0.2ms, 150us",
-    )
-    one.add_argument(
-        "--uniform",
-        type=int,
-        choices=(1, 2, 4),
-        default=0,
-        help="no phase 1: all hidden channels alike, its epochs added to phase 2",
-    )
-    size.add_argument(
-        "--target", default="x86-64-avx512", help="whose bytes and times; default: x86-64-avx512"
-    )
-    size.add_argument(
-        "--patterns",
-        choices=("none", *PATTERN_SETS),
-        default="none",
-        help="promote channels to these at the end of phase 1; default: none",
-    )
-    top.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
-    top.add_argument("--no-bf16", action="store_true", help="binary32 even where bfloat16 is fast")
-    top.add_argument("--limit", type=natural, default=0, help="use so many samples only; 0: all")
-    return top
-
-
-def _hash(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise SysmolError(f"{path}: {error.strerror}") from error
-
-
-def _settings(options: argparse.Namespace) -> Settings:
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise SysmolError("no CUDA device is here: use --device cpu")
-    budget = Budget(Unit.BITS, 1.75 if options.bits is None else options.bits)
-    if options.size is not None:
-        budget = Budget(Unit.SIZE, options.size)
-    elif options.latency is not None:
-        budget = Budget(Unit.LATENCY, options.latency)
-    recipe = named(options.task).recipe
-    epochs, rates = dict(recipe.epochs), dict(recipe.rates)
-    for stage in STAGES:
-        for chosen, given in ((epochs, f"{stage}_epochs"), (rates, f"{stage}_rate")):
-            if getattr(options, given) is not None:
-                chosen[stage] = getattr(options, given)
-    if options.uniform:
-        epochs["finetune"] += epochs["noise"]
-    return Settings(
-        options.seed,
-        recipe.batch if options.batch is None else options.batch,
-        epochs,
-        rates,
-        budget,
-        options.target,
-        options.patterns,
-        options.uniform,
-        options.device,
-        not options.no_bf16 and multiplies_bf16(options.device),
-        options.limit,
-        _hash(options.twin) if options.twin is not None else "",
-        options.task,
-    )
-
-
-def _train(options: argparse.Namespace, settings: Settings) -> None:
-    task = named(options.task)
-    splits = load_splits(options.data, options.limit, task)
-    last = STAGES.index(options.stage) if options.stage != "all" else len(STAGES) - 1
-    if not settings.uniform:
-        with torch.random.fork_rng():  # a budget out of reach, before hours of float
-            _costs(prepare(task.model()), settings)
-    if options.twin is not None:
-        twin = load_float(task.model(), options.twin).to(settings.device)
-        twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    else:
-        twin = train_float(splits, settings, options.out)
-    if last == 0:
-        export(twin.cpu(), options.out / "float.onnx", task.image_shape)
-    elif settings.uniform:
-        model = uniform_start(twin, splits, settings)
-    else:
-        model = train_noise(twin, splits, settings, options.out)
-    if last >= 2:
-        model = train_finetune(model, twin, splits, settings, options.out)
-        results = write_results(model, twin, splits[1], settings, options.out)
-        for key in ("accuracy", "float_accuracy", "mean_bits"):
-            print(f"{key} {results[key]:.4f}")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """``sysmol train``; raises what :func:`sysmol.cli.main` turns into a line and a status."""
-    options = parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    settings = _settings(options)
-    with files.folder(options.out):
-        _train(options, settings)
-    return 0

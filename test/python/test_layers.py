@@ -76,6 +76,48 @@ def test_weight_noise_has_the_width_of_its_channel() -> None:
 
 
 @pytest.mark.parametrize("signed", [False, True])
+def test_activation_noise_has_the_width_of_its_channel(signed: bool) -> None:
+    precision = ChannelPrecision(4)
+    with torch.no_grad():
+        precision.s.copy_(torch.linspace(-3, 2, 4))
+    quant = ActivationQuant(precision, signed, 0.8)
+    torch.manual_seed(1)
+    x = torch.rand(64, 4, 8, 8) * 4 - 2
+    sigma = precision.sigma().detach()
+    # Of a ReLU with 2^p - 1 steps half a step, nearly; of the mid-rise grid half a step.
+    expected = 0.8 * sigma if signed else 0.8 * sigma / 2
+    top = (0.8 * (2 - sigma) if signed else torch.full((4,), 0.8)).view(1, 4, 1, 1)
+    clipped = torch.minimum(torch.maximum(x, -top if signed else torch.zeros(1)), top)
+    width = (quant(x) - clipped).detach().abs().amax((0, 2, 3))
+    assert (width <= expected * 1.0001).all() and (width > expected * 0.97).all(), width / expected
+
+
+def test_gradient_of_weight_noise_reaches_w_and_s() -> None:
+    conv = conv_with(None).double()
+    with torch.no_grad():
+        conv.precision.s.copy_(torch.linspace(-3, 3, 6))
+    weights = torch.randn(conv.weight.shape, dtype=torch.float64)
+
+    def loss() -> torch.Tensor:
+        torch.manual_seed(7)
+        return (conv.noisy() * weights).sum()
+
+    loss().backward()
+    s = conv.precision.s
+    assert s.grad is not None and torch.equal(conv.weight.grad, weights)
+    for index in range(6):
+        with torch.no_grad():
+            kept = s[index].clone()
+            s[index] = kept + 1e-6
+            above = loss()
+            s[index] = kept - 1e-6
+            below = loss()
+            s[index] = kept
+        slope = float(above - below) / 2e-6
+        assert float(s.grad[index]) == pytest.approx(slope, rel=1e-4) and slope != 0
+
+
+@pytest.mark.parametrize("signed", [False, True])
 def test_gradient_of_activation_noise_reaches_x_s_and_alpha(signed: bool) -> None:
     torch.manual_seed(1)
     precision = ChannelPrecision(4)

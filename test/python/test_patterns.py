@@ -7,9 +7,15 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import sysmol
 from sysmol import SysmolError, patterns
+from sysmol.budget import stored_bytes
+from sysmol.layers import ChannelPrecision
 from sysmol.patterns import PATTERN_SETS, Constraint, Listed, Segments, promote
+from sysmol.prepare import calibrate, freeze
 
 # Small machines, so that brute force can try everything.
 SMALL_SEGMENTS = Segments(2, (4, 2, 1))
@@ -111,10 +117,32 @@ def test_two_levels_are_two() -> None:
         assert found.sum() == min(ways)
 
 
+def _bytes(counts: tuple[int, int, int]) -> float:
+    """Of a network with a pointwise convolution that reads so many channels of each level."""
+    torch.manual_seed(0)
+    read = nn.Conv2d(sum(counts), 64, 1)
+    ends = nn.Conv2d(1, sum(counts), 3), nn.Linear(64, 10)
+    pool = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    model = sysmol.prepare(nn.Sequential(ends[0], nn.ReLU(), read, nn.ReLU(), *pool, ends[1]))
+    calibrate(model, torch.rand(4, 1, 8, 8))
+    (precision,) = (m for m in model.modules() if isinstance(m, ChannelPrecision) and m.learned)
+    with torch.no_grad():
+        for bits, s in zip((1, 2, 4), (4.0, 0.0, -4.0), strict=True):
+            first = sum(counts[: (1, 2, 4).index(bits)])
+            precision.s[first : first + counts[(1, 2, 4).index(bits)]] = s
+    freeze(model)
+    assert tuple(int((precision.bits == p).sum()) for p in (1, 2, 4)) == counts
+    return stored_bytes(model, "x86-64-avx2", (1, 8, 8))
+
+
 def test_words_are_those_of_the_compiler() -> None:
     words = PATTERN_SETS["words"]
-    assert words.solve((9, 2, 0)) == (8, 3, 0)  # two bytes in place of three
+    for counts, promoted in (((9, 2, 0), (8, 3, 0)), ((9, 2, 4), (8, 3, 4))):
+        assert words.solve(counts) == promoted  # two bytes in place of three
+        assert _bytes(promoted) < _bytes(counts)
     assert words.solve((8, 3, 4)) == (8, 3, 4)
+    # One more channel of a level begins a word, one less leaves it.
+    assert _bytes((8, 3, 4)) - _bytes((7, 3, 4)) < _bytes((9, 3, 4)) - _bytes((8, 3, 4))
 
 
 def test_what_cannot_be_held_is_refused() -> None:

@@ -13,9 +13,11 @@ import pytest
 import torch
 
 import sysmol
-from sysmol import SysmolError, cli, data, tasks, train, zoo
+from sysmol import SysmolError, cli, data, tasks, train, train_command, zoo
 from sysmol.budget import Budget, Unit
+from sysmol.layers import ActivationQuant
 from sysmol.models import PreResNet, load_float
+from sysmol.prepare import calibrate, layers
 
 
 def change(monkeypatch: pytest.MonkeyPatch, **parts: Any) -> None:
@@ -102,6 +104,50 @@ def test_a_seed_repeats_a_run_and_a_cut_run_resumes_to_the_same_bits(
     # The budget is met up to one channel of this little network.
     assert abs(results["mean_bits"] - 2.0) < 0.06
     assert results["settings"]["budget"] == {"unit": "bits", "target": 2.0}
+    found = json.loads((cut / "precisions.json").read_text())
+    assert found["bits"] == found["reached"] == results["mean_bits"]
+    assert found["phase1_bits"] == pytest.approx(float(rows[-1]["mean_bits"]), abs=1e-3)
+
+
+def test_phase_1_trains_alpha_and_projects(tmp_path: Path) -> None:
+    parts, chosen = splits(), settings(rates={"float": 0.05, "noise": 0.2, "finetune": 1e-3})
+    twin = train.train_float(parts, chosen, tmp_path)
+    start = sysmol.prepare(twin)
+    calibrate(start, train._calibration_images(parts[0], chosen))
+    model = train.train_noise(twin, parts, chosen, tmp_path)
+    for name, quant in model.named_modules():
+        if isinstance(quant, ActivationQuant) and quant.scale.requires_grad:
+            before = start.get_submodule(name)
+            assert isinstance(before, ActivationQuant) and quant.scale != before.scale, name
+    beyond = 0
+    for _, layer in layers(model):
+        bound = layer.scale.view(-1, *([1] * (layer.weight.dim() - 1)))
+        bound = bound * (2 - layer.spread(layer.precision.sigma()))
+        if layer.precision.learned:
+            assert (layer.weight.abs() <= bound * 1.0001).all()
+            beyond += int((layer.weight.abs() > bound * 0.9999).sum())
+    assert beyond > 0  # this rate takes some there
+
+
+def test_the_decay_of_phase_2_is_part_of_a_run(tmp_path: Path) -> None:
+    parts = splits()
+
+    def finetune(**changes: Any) -> None:
+        run = settings(uniform=2, **changes)
+        twin = train.train_float(parts, run, tmp_path)
+        train.train_finetune(train.uniform_start(twin, parts, run), twin, parts, run, tmp_path)
+
+    finetune()
+    finetune(decay=3)  # the default
+    with pytest.raises(SysmolError, match=r"other settings \(decay\)"):
+        finetune(decay=2)
+    # Checkpoints from before it could be chosen.
+    saved = torch.load(tmp_path / "finetune.pt", weights_only=True)
+    del saved["signature"]["decay"]
+    train._save(tmp_path / "finetune.pt", saved)
+    finetune()
+    rates = [train._trapezoid(2)(elapsed, 6) for elapsed in (0, 0.5, 3, 4, 5, 6)]
+    assert rates == [0.01, 1, 1, 1, 0.5, 0]
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
@@ -149,7 +195,7 @@ def test_uniform_precisions_take_the_same_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = splits()
-    monkeypatch.setattr(train, "load_splits", lambda directory, limit, task: parts)
+    monkeypatch.setattr(train_command, "load_splits", lambda directory, limit, task: parts)
     line = f"train --out {tmp_path} --uniform 2 --batch 16 --no-bf16 --seed 4"
     epochs = " --float-epochs 1 --noise-epochs 1 --finetune-epochs 2"
     assert cli.main((line + epochs).split()) == 0
@@ -164,7 +210,7 @@ def test_a_size_budget_is_met_in_one_run_as_the_compiler_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = splits()
-    monkeypatch.setattr(train, "load_splits", lambda directory, limit, task: parts)
+    monkeypatch.setattr(train_command, "load_splits", lambda directory, limit, task: parts)
     change(monkeypatch, model=lambda: PreResNet(1, (16, 32, 32)))
     line = f"train --out {tmp_path} --size 16KB --batch 16 --no-bf16 --patterns words"
     epochs = " --float-epochs 1 --noise-epochs 1 --finetune-epochs 1"
@@ -179,7 +225,7 @@ def test_a_trained_twin_is_taken_from_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = splits()
-    monkeypatch.setattr(train, "load_splits", lambda directory, limit, task: parts)
+    monkeypatch.setattr(train_command, "load_splits", lambda directory, limit, task: parts)
     twin = train.train_float(parts, settings(), tmp_path).eval()
     sysmol.export(twin, tmp_path / "twin.onnx")
     again = load_float(PreResNet(1, (4, 4, 4)), tmp_path / "twin.onnx").state_dict()
@@ -232,7 +278,7 @@ def test_options_that_make_no_sense(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     parts = splits()
-    monkeypatch.setattr(train, "load_splits", lambda directory, limit, task: parts)
+    monkeypatch.setattr(train_command, "load_splits", lambda directory, limit, task: parts)
     given = f"train --out {tmp_path} --batch 16 --no-bf16 --float-epochs 1 {line}".split()
     assert cli.main(given) == status
     error = capsys.readouterr().err
