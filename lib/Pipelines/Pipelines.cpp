@@ -5,6 +5,7 @@
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
@@ -128,16 +129,21 @@ void sysmol::buildLLVMPhase(OpPassManager &pm,
   parallel.grain = options.grain;
   parallel.maxTasks = options.maxTasks;
   pm.addPass(createOutlineParallelPass(parallel));
-  pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(createConvertVectorToLLVMPass());
-  // One conversion for all: each visits every op, of which there are many.
+  // Tasks are functions now, and converted side by side.
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  functions.addPass(createSCFToControlFlowPass());
+  functions.addPass(createConvertVectorToLLVMPass());
+  // One conversion for three: each visits every op, of which there are many.
   ConvertToLLVMPassOptions convert;
-  convert.filterDialects = {"arith", "cf", "math", "memref"};
+  convert.filterDialects = {"arith", "cf", "math"};
+  functions.addPass(createConvertToLLVMPass(convert));
+  // Globals are the module's, and read by name.
+  convert.filterDialects = {"memref"};
   pm.addPass(createConvertToLLVMPass(convert));
   ConvertFuncToLLVMPassOptions func;
   func.useBarePtrCallConv = true; // pointers only: callable from C
   pm.addPass(createConvertFuncToLLVMPass(func));
-  pm.addPass(createReconcileUnrealizedCastsPass());
+  pm.addNestedPass<LLVM::LLVMFuncOp>(createReconcileUnrealizedCastsPass());
 }
 
 void sysmol::buildGPUPhase(OpPassManager &pm, const GPUPhaseOptions &options) {

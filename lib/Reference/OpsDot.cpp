@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 using namespace sysmol::reference;
 
@@ -56,6 +57,16 @@ static Result<int64_t> windows(int64_t size, int64_t padBefore,
   if (room < 0)
     return Error{"the window is larger than the padded input"};
   return room / stride + 1;
+}
+
+/// Of `count` windows those, [first, last), whose tap at `offset` behind the
+/// window's begin is inside a line of `size`.
+static std::pair<int64_t, int64_t> windowsInside(int64_t count, int64_t stride,
+                                                 int64_t offset, int64_t size) {
+  auto atLeast = [&](int64_t x) { // ceil(x / stride), within [0, count]
+    return std::clamp<int64_t>(x <= 0 ? 0 : (x - 1) / stride + 1, 0, count);
+  };
+  return {atLeast(-offset), atLeast(size - offset)};
 }
 
 static Status checkNchw(const IntTensor &input,
@@ -138,7 +149,8 @@ Result<Accumulators> sysmol::reference::conv2d(const IntTensor &input,
     int64_t c = static_cast<int64_t>(at) / (height * width) % inputs;
     levels[at] = levelValue(encoding.grid, encoding.bits[c], input.data[at]);
   }
-  std::vector<int64_t> row(*outW);
+  // HP12 was checked: every sum fits, whatever part of it.
+  std::vector<int32_t> row(*outW);
   for (int64_t n = 0; n < batch; ++n)
     for (int64_t o = 0; o < outputs; ++o)
       for (int64_t oy = 0; oy < *outH; ++oy) {
@@ -158,19 +170,18 @@ Result<Accumulators> sysmol::reference::conv2d(const IntTensor &input,
                   weights.data[((o * inputsPerGroup + i) * kernelH + ky) *
                                    kernelW +
                                kx];
-              int64_t weight = counts * levelValue(Grid::Midrise, p, code);
-              for (int64_t ox = 0; ox < *outW; ++ox) {
-                int64_t x = ox * strideX + kx * dilationX - left;
-                if (x < 0 || x >= width)
-                  continue; // HP13
-                row[ox] += weight * line[x];
-              }
+              auto weight = static_cast<int32_t>(
+                  counts * levelValue(Grid::Midrise, p, code));
+              int64_t offset = kx * dilationX - left;
+              auto [first, last] =
+                  windowsInside(*outW, strideX, offset, width); // HP13
+              for (int64_t ox = first; ox < last; ++ox)
+                row[ox] += weight * line[ox * strideX + offset];
             }
           }
         }
-        // HP12 was checked: every sum fits.
-        for (int64_t sum : row)
-          result.values.data.push_back(static_cast<int32_t>(sum));
+        result.values.data.insert(result.values.data.end(), row.begin(),
+                                  row.end());
       }
   return result;
 }

@@ -123,16 +123,19 @@ def table(logs: Sequence[Log]) -> str:
     """All runs as a Markdown table, fewest bits first."""
     timed = any(log.latency for log in logs)
     lines = [
-        "| run | bits per hidden weight | stored bytes | accuracy | float twin | difference |"
-        + (" latency |" if timed else ""),
-        "|---|---|---|---|---|---|" + ("---|" if timed else ""),
+        "| run | bits per hidden weight | at the end of phase 1 | stored bytes | accuracy "
+        "| float twin | difference |" + (" latency |" if timed else ""),
+        "|---|---|---|---|---|---|---|" + ("---|" if timed else ""),
     ]
     for log in sorted(logs, key=lambda log: log.bits):
         size = "" if log.stored is None else f"{log.stored:,}"
+        found = f"{log.epochs[-1]['mean_bits']:.2f}" if log.epochs else ""
+        name = log.name + (" (part of the images)" if log.part else "")
         latency = "" if log.latency is None else f"{log.latency:.3f} ms"
         lines.append(
-            f"| {log.name} | {log.bits:.3f} | {size} | {log.accuracy:.2f} % | {log.twin:.2f} % | "
-            f"{log.accuracy - log.twin:+.2f} |" + (f" {latency} |" if timed else "")
+            f"| {name} | {log.bits:.3f} | {found} | {size} | {log.accuracy:.2f} % | "
+            f"{log.twin:.2f} % | {log.accuracy - log.twin:+.2f} |"
+            + (f" {latency} |" if timed else "")
         )
     return "\n".join(lines) + "\n"
 

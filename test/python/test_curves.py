@@ -19,7 +19,7 @@ def test_logs_of_the_zoo_give_table_and_picture(
     first, second = tmp_path / "a.svg", tmp_path / "b.svg"
     assert curves.main([str(LOGS), "-o", str(first)]) == 0
     text = capsys.readouterr().out
-    assert "| training | 1.834 |  | 93.30 % | 92.80 % | +0.50 |" in text
+    assert "| training | 1.834 | 1.83 |  | 93.30 % | 92.80 % | +0.50 |" in text
     assert curves.main([str(LOGS), "-o", str(second), "-o", str(tmp_path / "c.png")]) == 0
     assert first.read_bytes() == second.read_bytes()
     assert (tmp_path / "c.png").stat().st_size > 10_000
@@ -38,8 +38,8 @@ def test_a_benchmark_adds_sizes_and_latencies(
     picture = tmp_path / "a.svg"
     assert curves.main([*folders, "--bench", str(bench), "-o", str(picture)]) == 0
     text = capsys.readouterr().out
-    assert "| training | 1.834 | 1,234 | 93.30 % | 92.80 % | +0.50 | 0.250 ms |" in text
-    assert "| other-seed-2 | 1.834 |  | 93.30 % | 92.80 % | +0.50 |  |" in text
+    assert "| training | 1.834 | 1.83 | 1,234 | 93.30 % | 92.80 % | +0.50 | 0.250 ms |" in text
+    assert "| other-seed-2 | 1.834 | 1.83 |  | 93.30 % | 92.80 % | +0.50 |  |" in text
     assert "<!-- latency in ms, 1 thread, x86-64-avx2 -->" in picture.read_text()
 
 
