@@ -204,11 +204,17 @@ def check(found: Explanation, factor: float = FACTOR) -> None:
     Raises
     ------
     SysmolError
-        Names the first such layer. Layers of less than 2 % of the whole are not judged.
+        Names the first such layer, or says why none can be judged. Layers of less than 2 % of the
+        whole are not.
     """
     if found.total is None:
         raise SysmolError(
             "nothing was measured: compile the model with --profile, for code that runs here"
+        )
+    if not any(row.predicted for row in found.layers):
+        raise SysmolError(
+            f"nothing was predicted for {found.target}: that is done for a bundle's first target; "
+            f"compile with --target {found.target} to judge its layers"
         )
     for row in found.layers:
         if row.measured is None or not row.predicted or row.measured < SMALL * found.total:

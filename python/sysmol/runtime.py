@@ -87,7 +87,7 @@ class Layer:
         Packed weights; scales, thresholds and other tables.
     needed_macs : int
         Those that the chosen algorithm does, without padding: fewer than ``macs`` where 3x3 windows
-        are computed by tiles. ``macs`` for code that is not the bundle's first.
+        are computed by tiles. 0, not known, for code that is not the bundle's first.
     executed_macs : int
         Multiply-accumulates with those on padding; 0 where the compiler has no model, as for code
         that is not the bundle's first.
@@ -209,7 +209,7 @@ class _Described:
         rows = self.metadata["layers"]
         index = self.targets.index(self.target)
         code = self.metadata["code"][index]
-        # The cost table predicts the first code.
+        # The cost table predicts the first code; others multiply in ways that it does not tell.
         predicted = ("executed_macs", "predicted_ns", "product_ns")
         strategies = code["strategies"] or ["not said"] * len(rows)
         return tuple(
@@ -222,7 +222,7 @@ class _Described:
                 entry["macs"],
                 entry["weight_bytes"],
                 entry["table_bytes"],
-                entry["macs"] if index else entry.get("needed_macs", entry["macs"]),
+                0 if index else entry.get("needed_macs", entry["macs"]),
                 *(0 if index else entry[key] for key in predicted),
             )
             for entry, strategy in zip(rows, strategies, strict=True)

@@ -11,7 +11,7 @@ from native import command, needs_native, products, targets_here, weight_levels
 from native import conv as integer_conv
 
 import sysmol
-from sysmol import SysmolError, cli
+from sysmol import SysmolError, cli, explain
 from sysmol.grids import Grid
 from sysmol.measure import Burst, Latency, timed, turns
 from sysmol.programs import LAYER, MIXES, Convolution, Product, channel_bits
@@ -220,6 +220,13 @@ def test_explanations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert cli.main(["explain", str(clocks), "--forbid-fallback", "--factor", "0.0001"]) == 1
     assert f"layer '{LAYER}' takes" in capsys.readouterr().err
     assert cli.main(["explain", str(clocks), "--forbid-fallback", "--factor", "100000"]) == 0
+    # Nor can code that nothing was predicted for.
+    both = [targets_here(sysmol.targets())[0], "x86-64-generic"]
+    sysmol.compile(source, tmp_path / "both.smol", targets=both, profile=True)
+    report = explain.explain(sysmol.load(tmp_path / "both.smol", target="x86-64-generic"), runs=5)
+    assert report.total and all(row.share is None for row in report.layers)
+    with pytest.raises(SysmolError, match="compile with --target x86-64-generic to judge"):
+        explain.check(report)
 
 
 @needs_native
