@@ -15,6 +15,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from sysmol.gpu import device, timing, worker
+from sysmol.gpu.foreign import Memory
 
 TRIPLE = """
 target triple = "nvptx64-nvidia-cuda"
@@ -86,10 +87,10 @@ class Graph:
         pass
 
 
-def pointer(value: Any, what: str) -> int:
+def memory(value: Any, what: str, number: int) -> Memory:
     tensor = value if isinstance(value, torch.Tensor) else torch.from_dlpack(value)
     assert tensor.is_contiguous(), what
-    return tensor.data_ptr()
+    return Memory(tensor.data_ptr())
 
 
 def main() -> int:
@@ -100,7 +101,7 @@ def main() -> int:
     cuda.current_stream = Stream
     cuda.synchronize = cuda.empty_cache = lambda: None
     torch.Generator = lambda device: generator()  # type: ignore[misc,assignment]
-    device.device_pointer = pointer
+    device.device_memory = memory
     worker._SELF_TEST, timing._READ = TRIPLE, READ
     timing.read_function = lambda gpu: gpu.load(READ, "read").function("read")
     worker._GEMM, worker._COPY_BYTES = 32, 1 << 16

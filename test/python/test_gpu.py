@@ -16,7 +16,7 @@ import pytest
 
 from sysmol import InputRefused, InternalError, ResourceLimit
 from sysmol.gpu import bench, driver, emulate, kernel, rates
-from sysmol.gpu.foreign import device_pointer
+from sysmol.gpu.foreign import Memory, device_memory
 
 torch = pytest.importorskip("torch")
 from sysmol.gpu import problem  # noqa: E402
@@ -302,6 +302,32 @@ fails(gpu_errors.InputRefused, "do not fit", lambda: small.write(w))
 fails(gpu_errors.UsageError, "no device attribute", lambda: device.attribute("colour"))
 fails(gpu_errors.InternalError, "dynamic shared memory",
       lambda: function.launch((1,), (1,), [out, out, out], shared_bytes=1 << 20))
+
+# Another library captures a stream, and has a device of its own current: both stay as they are.
+import ctypes
+library = ctypes.CDLL("libcuda.so.1")
+foreign, now, mode = ctypes.c_void_p(77), ctypes.c_void_p(), ctypes.c_int(9)
+library.cuCtxSetCurrent(foreign)
+captured = ctypes.c_void_p(stream.handle)
+assert library.cuStreamBeginCapture_v2(captured, 0) == 0
+failures = []
+sys.unraisablehook = failures.append
+buffer, code = device.empty(64), device.load(open(sys.argv[1]).read(), "again.ll")
+assert library.cuMemFree_v2(ctypes.c_uint64(buffer.pointer)) == 900  # the capture would be lost
+pointer = buffer.pointer
+del buffer, code
+assert library.cuMemFree_v2(ctypes.c_uint64(pointer)) == 900 and not failures
+library.cuCtxGetCurrent(ctypes.byref(now))
+assert now.value == 77
+assert library.cuStreamEndCapture(captured, ctypes.byref(now)) == 0
+assert library.cuMemFree_v2(ctypes.c_uint64(pointer)) == 1  # it is free already
+
+# What one function was promised is not taken back by another of the same kernel.
+again = module.function("product")
+again._handle = function._handle
+function._allow(100 << 10)
+again._allow(60 << 10)
+assert module._dynamic[function._handle] == 100 << 10
 print("done")
 """
 
@@ -353,19 +379,22 @@ class _Interface:
 
 
 def test_foreign_memory_is_used_in_place() -> None:
-    assert device_pointer(_Capsule((2, 3), (3, 1))) == 0x10040
-    assert device_pointer(_Capsule((1, 3), (99, 1))) == 0x10040
-    assert device_pointer(_Interface()) == 0x20000
-    assert device_pointer(_Interface(strides=(12, 4))) == 0x20000
+    assert device_memory(_Capsule((2, 3), (3, 1)), "x", 0) == Memory(0x10040)
+    assert device_memory(_Capsule((1, 3), (99, 1)), "x", 0) == Memory(0x10040)
+    assert device_memory(_Interface(), "x", 0) == Memory(0x20000)
+    assert device_memory(_Interface(strides=(12, 4), stream=77), "x", 0) == Memory(0x20000, 77)
     for value, reason in [
         (_Capsule((2, 3), (1, 2)), "not contiguous"),
         (_Capsule((2, 3), (3, 1), device=1), "host's memory"),
         (_Interface(strides=(4, 8)), "not contiguous"),
         (torch.zeros(3), "host's memory"),
+        (_Interface(data=(0x20004, False)), "no multiple of 16"),
         (object(), "is a object; allowed are"),
     ]:
         with pytest.raises(InputRefused, match=reason):
-            device_pointer(value)
+            device_memory(value, "x", 0)
+    with pytest.raises(InputRefused, match="x lies on GPU 0; this code runs on GPU 1"):
+        device_memory(_Capsule((2, 3), (3, 1)), "x", 1)
 
 
 # ----------------------------------------------------------------------------------------------

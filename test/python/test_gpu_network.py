@@ -308,6 +308,34 @@ with ThreadPoolExecutor(3) as pool:
         assert all((one == (output if positive else other)).all() for one in found)
 made = len(network._free)
 assert 1 <= made <= 3, made
+# Where there is no memory for one more, a call waits for the next that is free.
+from sysmol.errors import ResourceLimit
+def no_memory():
+    raise ResourceLimit("no memory")
+network.context = no_memory
+network._free = network._free[:1]
+begin = threading.Barrier(3)
+with ThreadPoolExecutor(3) as pool:
+    for found in pool.map(call, (1, 1, 1)):
+        assert all((one == output).all() for one in found)
+kept, network._free = network._free, []
+try:
+    network.run(image)
+except ResourceLimit:
+    network._free = kept
+else:
+    raise AssertionError
+assert len(kept) == 1 and network._busy == 0
+made = 1
+class OnGpu:
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+try:
+    network.run(OnGpu())
+except InputRefused as error:
+    assert "what lies on a GPU goes into Context.buffer()" in str(error)
+else:
+    raise AssertionError
 try:
     network.run(image[:1])
 except InputRefused:

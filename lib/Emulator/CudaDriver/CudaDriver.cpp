@@ -58,9 +58,12 @@ struct Launch {
   std::vector<std::vector<uint8_t>> parameters;
 };
 using Graph = std::vector<Launch>;
+/// CUstreamCaptureMode.
+constexpr int kGlobalCapture = 0, kRelaxedCapture = 2;
 struct Stream {
   /// While it is captured.
   std::unique_ptr<Graph> graph;
+  int captureMode = kGlobalCapture;
 };
 
 struct State {
@@ -78,7 +81,21 @@ State &state() {
   static State instance;
   return instance;
 }
+
+/// Of this thread.
+thread_local int captureMode = kGlobalCapture;
+thread_local std::vector<void *> contexts;
 } // namespace
+
+/// Whether what may synchronize the device would spoil a capture; the state is
+/// locked.
+static bool isForbiddenByCapture() {
+  return captureMode != kRelaxedCapture &&
+         llvm::any_of(state().streams, [](const auto &entry) {
+           return entry.second.graph &&
+                  entry.second.captureMode == kGlobalCapture;
+         });
+}
 
 /// Numbers as in cuda.h; they are what the package reports of a device.
 static int attribute(int which) {
@@ -246,7 +263,36 @@ SYSMOL_DRIVER cuDevicePrimaryCtxRetain(void **context, int) {
 }
 
 SYSMOL_DRIVER cuDevicePrimaryCtxRelease_v2(int) { return Success; }
-SYSMOL_DRIVER cuCtxSetCurrent(void *) { return Success; }
+SYSMOL_DRIVER cuCtxSetCurrent(void *context) {
+  if (!contexts.empty())
+    contexts.pop_back();
+  contexts.push_back(context);
+  return Success;
+}
+
+SYSMOL_DRIVER cuCtxGetCurrent(void **context) {
+  *context = contexts.empty() ? nullptr : contexts.back();
+  return Success;
+}
+
+SYSMOL_DRIVER cuCtxPushCurrent_v2(void *context) {
+  contexts.push_back(context);
+  return Success;
+}
+
+SYSMOL_DRIVER cuCtxPopCurrent_v2(void **context) {
+  if (contexts.empty())
+    return InvalidValue;
+  *context = contexts.back();
+  contexts.pop_back();
+  return Success;
+}
+
+SYSMOL_DRIVER cuThreadExchangeStreamCaptureMode(int *mode) {
+  std::swap(*mode, captureMode);
+  return Success;
+}
+
 SYSMOL_DRIVER cuCtxSynchronize() { return Success; }
 
 SYSMOL_DRIVER cuModuleLoadDataEx(void **module, const void *image,
@@ -273,6 +319,8 @@ SYSMOL_DRIVER cuModuleLoadDataEx(void **module, const void *image,
 
 SYSMOL_DRIVER cuModuleUnload(void *module) {
   std::lock_guard<std::mutex> lock(state().mutex);
+  if (isForbiddenByCapture())
+    return CaptureUnsupported;
   return state().modules.erase(static_cast<Module *>(module)) ? Success
                                                               : InvalidHandle;
 }
@@ -315,6 +363,10 @@ SYSMOL_DRIVER cuMemAlloc_v2(uint64_t *pointer, size_t bytes) {
   if (!memory)
     return OutOfMemory;
   std::lock_guard<std::mutex> lock(state().mutex);
+  if (isForbiddenByCapture()) {
+    std::free(memory);
+    return CaptureUnsupported;
+  }
   *pointer = reinterpret_cast<uint64_t>(memory);
   state().allocations[*pointer] = bytes;
   return Success;
@@ -322,6 +374,8 @@ SYSMOL_DRIVER cuMemAlloc_v2(uint64_t *pointer, size_t bytes) {
 
 SYSMOL_DRIVER cuMemFree_v2(uint64_t pointer) {
   std::lock_guard<std::mutex> lock(state().mutex);
+  if (isForbiddenByCapture())
+    return CaptureUnsupported;
   if (!state().allocations.erase(pointer))
     return InvalidValue;
   std::free(pointerOf(pointer));
@@ -475,12 +529,12 @@ SYSMOL_DRIVER cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
   return Success;
 }
 
-SYSMOL_DRIVER cuStreamBeginCapture_v2(void *stream, int) {
+SYSMOL_DRIVER cuStreamBeginCapture_v2(void *stream, int mode) {
   std::lock_guard<std::mutex> lock(state().mutex);
   auto found = state().streams.find(stream);
   if (found == state().streams.end() || found->second.graph)
     return CaptureUnsupported;
-  found->second.graph = std::make_unique<Graph>();
+  found->second = {std::make_unique<Graph>(), mode};
   return Success;
 }
 

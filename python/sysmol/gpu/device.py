@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ctypes import byref, c_int, c_size_t, c_uint64, c_void_p
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from sysmol.errors import InputRefused, SysmolError, UsageError
 from sysmol.gpu.driver import ATTRIBUTES, Driver, driver, elapsed_ms
-from sysmol.gpu.foreign import device_pointer
+from sysmol.gpu.foreign import device_memory
 
 __all__ = [
     "Buffer",
@@ -83,6 +84,23 @@ class Device:
         self._driver.call("cuCtxSetCurrent", self._context)
         return self._driver
 
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[Driver]:
+        """As :meth:`use` for a while: then the thread's device is what it was.
+
+        Memory and modules may come and go meanwhile though another library captures a stream.
+        """
+        library, mode, popped = self._driver, c_int(_CAPTURE_RELAXED), c_void_p()
+        library.call("cuCtxPushCurrent_v2", self._context)
+        try:
+            library.call("cuThreadExchangeStreamCaptureMode", byref(mode))
+            try:
+                yield library
+            finally:
+                library.call("cuThreadExchangeStreamCaptureMode", byref(mode))
+        finally:
+            library.call("cuCtxPopCurrent_v2", byref(popped))
+
     @cached_property
     def name(self) -> str:
         """As the maker calls it."""
@@ -142,6 +160,8 @@ class Device:
         """Memory of ``size`` zero bytes."""
         buffer = Buffer(self, size)
         buffer.fill(0)
+        # Other streams do not wait for this one.
+        self.use().call("cuStreamSynchronize", None)
         return buffer
 
     def upload(self, array: npt.ArrayLike) -> Buffer:
@@ -173,11 +193,11 @@ class Buffer:
         self.device = device
         self.size = size
         pointer = c_uint64()
-        library = device.use()
-        # The driver refuses empty allocations.
-        library.call(
-            "cuMemAlloc_v2", byref(pointer), max(size, 1), what=f"cannot allocate {size} bytes"
-        )
+        with device.aside() as library:
+            # The driver refuses empty allocations.
+            library.call(
+                "cuMemAlloc_v2", byref(pointer), max(size, 1), what=f"cannot allocate {size} bytes"
+            )
         self.pointer = pointer.value
         weakref.finalize(self, _release, device, "cuMemFree_v2", self.pointer)
 
@@ -242,8 +262,10 @@ class BufferView:
 
 
 def _release(device: Device, function: str, handle: int | None) -> None:
-    """For finalizers: they may run in a thread in which no device is current."""
-    device.use().call(function, handle)
+    """For finalizers, which may run in any thread at any time."""
+    # Behind a fault nothing can be released, and the fault was reported.
+    with contextlib.suppress(SysmolError), device.aside() as library:
+        library.call(function, handle)
 
 
 class Stream:
@@ -287,10 +309,13 @@ class Module:
     """Loaded code."""
 
     def __init__(self, device: Device, image: bytes, name: str) -> None:
-        library = device.use()
         self.device = device
         self.name = name
-        self._handle = library.load_module(image, f"{name}: the driver refuses this code")
+        with device.aside() as library:
+            self._handle = library.load_module(image, f"{name}: the driver refuses this code")
+        # Dynamic shared memory that was asked for, by function; it must never shrink.
+        self._dynamic: dict[int, int] = {}
+        self._lock = threading.Lock()
         weakref.finalize(self, _release, device, "cuModuleUnload", self._handle)
 
     def function(self, name: str) -> Function:
@@ -322,8 +347,7 @@ class Function:
             "cuModuleGetFunction", byref(handle), module._handle, name.encode(),
             what=f"{module.name} has no kernel '{name}'",
         )  # fmt: skip
-        self._handle = handle.value
-        self._dynamic = 0
+        self._handle = handle.value or 0
         for attribute, number in _FUNCTION_ATTRIBUTES.items():
             library.call("cuFuncGetAttribute", byref(value), number, self._handle)
             setattr(self, attribute, value.value)
@@ -375,15 +399,16 @@ class Function:
 
     def _allow(self, shared_bytes: int) -> None:
         """Ask for more dynamic shared memory than the 48 KiB that need no asking."""
-        if shared_bytes <= self._dynamic:
-            return
-        device = self.module.device
-        device.use().call(
-            "cuFuncSetAttribute", self._handle, _MAX_DYNAMIC_SHARED, shared_bytes,
-            what=f"{self.name} wants {shared_bytes} bytes of dynamic shared memory; a block of "
-            f"{device.name} may have {device.attribute('max_shared_memory_per_block_optin')}",
-        )  # fmt: skip
-        self._dynamic = shared_bytes
+        device, known = self.module.device, self.module._dynamic
+        with self.module._lock:
+            if shared_bytes <= known.get(self._handle, 0):
+                return
+            device.use().call(
+                "cuFuncSetAttribute", self._handle, _MAX_DYNAMIC_SHARED, shared_bytes,
+                what=f"{self.name} wants {shared_bytes} bytes of dynamic shared memory; a block of "
+                f"{device.name} may have {device.attribute('max_shared_memory_per_block_optin')}",
+            )  # fmt: skip
+            known[self._handle] = shared_bytes
 
 
 class Launch:
@@ -400,7 +425,8 @@ class Launch:
         function._allow(shared_bytes)
         self._function = function
         self._kept = list(arguments)
-        self._values = [_argument(value, index) for index, value in enumerate(arguments)]
+        device = function.module.device
+        self._values = [_argument(value, index, device) for index, value in enumerate(arguments)]
         self._pointers = (c_void_p * max(len(self._values), 1))(
             *(ctypes.addressof(value) for value in self._values)
         )
@@ -480,7 +506,7 @@ def _three(numbers: Sequence[int], what: str) -> tuple[int, int, int]:
     return int(x), int(y), int(z)
 
 
-def _argument(value: Any, index: int) -> Any:
+def _argument(value: Any, index: int, device: Device) -> Any:
     """The bytes of a kernel's parameter, as a ctypes object."""
     if isinstance(value, Buffer | BufferView):
         return c_uint64(value.pointer)
@@ -490,4 +516,7 @@ def _argument(value: Any, index: int) -> Any:
         raise UsageError(
             f"argument {index} is a plain number; say its type by a NumPy scalar such as int32(5)"
         )
-    return c_uint64(device_pointer(value, f"argument {index}"))
+    memory = device_memory(value, f"argument {index}", device.index)
+    if memory.stream:
+        device.use().call("cuStreamSynchronize", memory.stream)
+    return c_uint64(memory.pointer)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from typing import Any
 
 from sysmol.errors import InputRefused
 
-__all__ = ["device_pointer"]
+__all__ = ["Memory", "device_memory"]
 
 _CUDA = 2  # kDLCUDA
 _POINTER_NAMES = (b"dltensor", b"dltensor_versioned")
+# Kernels read so many bytes at once.
+_ALIGNMENT = 16
 
 
 class _DLDevice(ctypes.Structure):
@@ -31,8 +34,16 @@ class _DLTensor(ctypes.Structure):
     )
 
 
-def device_pointer(value: Any, what: str = "argument") -> int:
-    """Address of contiguous device memory, which the caller keeps alive.
+@dataclass(frozen=True)
+class Memory:
+    """An address, and the stream (a handle, or None) that what lies there is written in."""
+
+    pointer: int
+    stream: int | None = None
+
+
+def device_memory(value: Any, what: str, device: int) -> Memory:
+    """Contiguous memory of a device, which the caller keeps alive.
 
     Parameters
     ----------
@@ -40,23 +51,40 @@ def device_pointer(value: Any, what: str = "argument") -> int:
         With ``__cuda_array_interface__`` or ``__dlpack__``.
     what : str
         What an error calls it.
+    device : int
+        Number of the GPU that is to use it.
 
     Raises
     ------
     InputRefused
-        It is no device memory, or not contiguous.
+        It is no memory of this device, not contiguous, or begins at an address that kernels cannot
+        read 16 bytes at.
     """
-    if hasattr(value, "__dlpack_device__") and int(value.__dlpack_device__()[0]) != _CUDA:
-        raise InputRefused(f"{what} lies in the host's memory; move it to the GPU")
+    memory = _memory(value, what, device)
+    if memory.pointer % _ALIGNMENT:
+        raise InputRefused(
+            f"{what} begins at an address that is no multiple of {_ALIGNMENT}; pass a copy"
+        )
+    return memory
+
+
+def _memory(value: Any, what: str, device: int) -> Memory:
+    if hasattr(value, "__dlpack_device__"):
+        kind, number = value.__dlpack_device__()
+        if int(kind) != _CUDA:
+            raise InputRefused(f"{what} lies in the host's memory; move it to the GPU")
+        if int(number) != device:
+            raise InputRefused(f"{what} lies on GPU {number}; this code runs on GPU {device}")
     try:
         interface = getattr(value, "__cuda_array_interface__", None)
     except (RuntimeError, TypeError):
         # PyTorch has no name there for some types (bfloat16), or the tensor requires gradients.
         interface = None
     if interface is not None:
-        return _from_interface(interface, what)
+        stream = interface.get("stream")
+        return Memory(_from_interface(interface, what), None if stream is None else int(stream))
     if hasattr(value, "__dlpack__"):
-        return _from_dlpack(value, what)
+        return Memory(_from_dlpack(value, what))
     raise InputRefused(
         f"{what} is a {type(value).__name__}; allowed are device memory with "
         "__cuda_array_interface__ or __dlpack__, and NumPy scalars"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sysmol.errors import InputRefused, InternalError
+from sysmol.errors import InputRefused, InternalError, ResourceLimit
 from sysmol.gpu.device import Buffer, Device, Graph, Module, Stream, stream_handle
 from sysmol.gpu.kernel import Launch as LaunchDescription
 from sysmol.gpu.kernel import Reader, read_json
@@ -85,7 +86,13 @@ class Tensor:
         InputRefused
             It has another shape, or elements that are not of this type.
         """
-        values = np.asarray(array)
+        try:
+            values = np.asarray(array)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputRefused(
+                f"input '{self.name}' cannot become a NumPy array: {error}; what lies on a GPU "
+                "goes into Context.buffer()"
+            ) from error
         if values.shape != self.shape or values.dtype != self.dtype:
             raise InputRefused(
                 f"input '{self.name}' is {values.dtype} {list(values.shape)}; it must be "
@@ -305,9 +312,21 @@ class Context:
             )
         return self._buffers[name]
 
+    @property
+    def stream(self) -> Stream:
+        """What :meth:`run` works in, and :meth:`launch` unless it is told."""
+        return self._stream
+
     def launch(self, stream: Stream | int | None = None) -> None:
-        """Start all kernels; returns before they have run. Calls must not overlap."""
-        self._graph(stream_handle(stream))
+        """Start all kernels; returns before they have run. Calls must not overlap.
+
+        Parameters
+        ----------
+        stream : Stream or int, optional
+            Where; an int is a handle of another library, 0 the legacy stream. Who reads or writes
+            buffers elsewhere waits for it: streams do not wait for each other.
+        """
+        self._graph(stream_handle(self._stream if stream is None else stream))
 
     def run(self, *inputs: npt.ArrayLike) -> list[Array]:
         """As :meth:`Network.run`, with this context's memory and stream."""
@@ -316,7 +335,7 @@ class Context:
     def _run(self, memories: Sequence[Array]) -> list[Array]:
         for tensor, memory in zip(self.description.inputs, memories, strict=True):
             self._buffers[tensor.name].write(memory, stream=self._stream)
-        self.launch(self._stream)
+        self.launch()
         return [
             np.array(tensor.view(self._buffers[tensor.name].read(stream=self._stream)))
             for tensor in self.description.outputs
@@ -351,10 +370,16 @@ class Network:
         self.device = device or Device()
         data = _bytes(description.data)
         code = _bytes(description.ptx).tobytes()
-        self._constants = self.device.upload(data)
+        constants = [part for part in description.parts.values() if part.role == _CONSTANT]
+        end = max((part.offset + part.bytes for part in constants), default=0)
+        if end > len(data):
+            raise InputRefused(f"{description.data}: ends inside the constants")
+        self._constants = self.device.upload(data[:end])  # golden vectors lie behind them
         self._module = self.device.load(code, description.ptx.name)
         # Those that no call is using; one to begin with, so that too little memory shows here.
         self._free = [self.context()]
+        self._busy = 0
+        self._changed = threading.Condition()
 
     @property
     def name(self) -> str:
@@ -385,14 +410,29 @@ class Network:
             Those of ``description.outputs``.
         """
         memories = _to_memories(self.description, inputs)
+        context, used = self._take(), None
         try:
-            context = self._free.pop()  # lists are safe among threads
-        except IndexError:
-            context = self.context()
-        # After an error the context's stream may still write: it is not used again.
-        outputs = context._run(memories)
-        self._free.append(context)
+            outputs = context._run(memories)
+            used = context  # after an error its stream may still write
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._free += [used] if used else []
+                self._changed.notify_all()
         return outputs
+
+    def _take(self) -> Context:
+        """A free context, or a new one; where there is no memory for it, the next that is free."""
+        with self._changed:
+            while not self._free:
+                try:
+                    self._free.append(self.context())
+                except ResourceLimit:
+                    if not self._busy:
+                        raise
+                    self._changed.wait()
+            self._busy += 1
+            return self._free.pop()
 
     def verify(self) -> int:
         """Run the golden inputs; returns how many pairs there are.
