@@ -453,6 +453,35 @@ def test_a_worker_that_dies_or_hangs_is_reported(monkeypatch: pytest.MonkeyPatch
     assert event["over"]
 
 
+_GROUPS = """
+import json, sys
+for group in json.loads(sys.argv[2]):
+    for path in group:
+        print(json.dumps({"event": "start", "path": path}))
+    print(json.dumps({"event": "timing", "paths": group}), flush=True)
+    if "bad" in group:
+        sys.exit("a fault")
+    for path in group:
+        print(json.dumps({"event": "row", "path": path, "error": "was timed"}), flush=True)
+"""
+
+
+def test_a_kernel_that_dies_while_timed_costs_its_own_row_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import time
+
+    monkeypatch.setattr(bench, "_WORKER", (sys.executable, "-c", _GROUPS))
+    result: dict[str, Any] = {"rows": [], "errors": []}
+    lines: list[str] = []
+    groups = [["first"], ["good", "bad", "other"], ["last"]]
+    bench._kernels(groups, 1, time.monotonic() + 60, result, lines.append)
+    rows = {row["path"]: row["error"] for row in result["rows"]}
+    assert len(result["rows"]) == 5 and not result["errors"]
+    assert "a fault" in rows.pop("bad") and set(rows.values()) == {"was timed"}
+    assert any("3 kernels: " in line and "each alone now" in line for line in lines)
+
+
 @pytest.mark.parametrize("instruction", rates.INSTRUCTIONS, ids=lambda i: i.name)
 def test_rate_kernels_assemble(tmp_path: Path, instruction: rates.Instruction) -> None:
     import shutil

@@ -116,11 +116,15 @@ def _simple(tasks: Sequence[str], until: float, result: dict[str, Any], report: 
 def _kernels(
     groups: list[list[str]], rounds: int, until: float, result: dict[str, Any], report: Report
 ) -> None:
-    """All groups; a worker that dies is replaced, without the kernel that it died of."""
+    """All groups; a worker that dies is replaced, without the kernel that it died of.
+
+    Of kernels that are timed in turns nobody knows which it was: each is timed alone then.
+    """
     left = [list(group) for group in groups]
     while any(left) and time.monotonic() < until:
         current: list[str] = []
         finished: set[str] = set()
+        suspects: list[str] = []
         over = False
         for event in _worker(["kernels", json.dumps(left), str(rounds)], until):
             kind = event.pop("event")
@@ -139,14 +143,19 @@ def _kernels(
                 over = bool(event.pop("over", False))
                 if over:
                     break
-                for path in current:
-                    if path not in finished:
+                waiting = [path for path in current if path not in finished]
+                if len(waiting) > 1:
+                    suspects = waiting
+                    report(f"{len(waiting)} kernels: {event['error']}; each alone now")
+                else:
+                    for path in waiting:
                         finished.add(path)
                         result["rows"].append({"path": path, **event})
                         report(_row_line(result["rows"][-1]))
-        left = [[path for path in group if path not in finished] for group in left]
-        left = [group for group in left if group]
-        if over or not finished:
+        rest = finished.union(suspects)
+        left = [[path for path in group if path not in rest] for group in left]
+        left = [[path] for path in suspects] + [group for group in left if group]
+        if over or not rest:
             break
     for path in (path for group in left for path in group):
         result["rows"].append({"path": path, "error": "not run: the time was over"})

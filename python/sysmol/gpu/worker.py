@@ -222,11 +222,19 @@ def _group(device: Device, paths: Sequence[str], rounds: int) -> None:
         return
     first = next(iter(bound.values())).kernel.operation
     _say("timing", paths=list(rows))
-    cases = _working(timing.peers_of(first, l2_bytes))
-    names = list(cases)
-    for path, ready in bound.items():
-        cases[path] = ready.rotated(l2_bytes)
-    times = timing.interleaved(cases, rounds)
+    try:
+        cases = _working(timing.peers_of(first, l2_bytes))
+        names = list(cases)
+        for path, ready in bound.items():
+            cases[path] = ready.rotated(l2_bytes)
+        times = timing.interleaved(cases, rounds)
+    except RuntimeError as error:  # PyTorch's: too little memory, mostly; the checks stay
+        for path, row in rows.items():
+            _say("row", path=path, error=f"timing: {' '.join(str(error).split())[:500]}", **row)
+        # After a fault nothing works in this context any more.
+        device.synchronize()
+        torch.cuda.empty_cache()
+        return
     measured = {name: asdict(times[name]) for name in names}
     fp16 = min((times[name].minimum for name in names if name.startswith("fp16")), default=0.0)
     for path, row in rows.items():
