@@ -129,7 +129,7 @@ void sysmol::buildLLVMPhase(OpPassManager &pm,
   parallel.grain = options.grain;
   parallel.maxTasks = options.maxTasks;
   pm.addPass(createOutlineParallelPass(parallel));
-  // Tasks are functions now, and converted side by side.
+  // Tasks are functions now: contexts with threads convert them side by side.
   OpPassManager &functions = pm.nest<func::FuncOp>();
   functions.addPass(createSCFToControlFlowPass());
   functions.addPass(createConvertVectorToLLVMPass());
