@@ -82,7 +82,8 @@ SYSMOL_EXPORT void sysmol_gpu_memory_destroy(sysmol_gpu_memory *memory);
 /** The address on the device, to be passed to kernels. */
 SYSMOL_EXPORT uint64_t
 sysmol_gpu_memory_pointer(const sysmol_gpu_memory *memory);
-/** Copies to and from the device; both wait until it is done. */
+/** Copies to and from the device; both wait until it is done, but not for
+    kernels in other streams than the legacy one. */
 SYSMOL_EXPORT sysmol_status sysmol_gpu_memory_write(
     const sysmol_gpu_memory *memory, uint64_t offset, const void *data,
     size_t bytes, char *error, size_t error_bytes);

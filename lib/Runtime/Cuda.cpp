@@ -5,6 +5,7 @@
 #include "CudaDriver.h"
 
 #include <algorithm>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -187,13 +188,16 @@ Status Kernel::launch(const Dim3 &Grid, const Dim3 &Block, uint64_t SharedBytes,
                      " bytes of dynamic shared memory";
   if (SharedBytes > UINT32_MAX)
     return misused(What + "; no GPU has so much");
-  if (SharedBytes > Free)
+  std::unique_lock<std::mutex> Lock(C->SharedMemory, std::defer_lock);
+  if (SharedBytes > Free) {
+    Lock.lock();
     if (Status S =
             D.check(D.setFunctionAttribute(Handle, MaxDynamic,
                                            static_cast<int>(SharedBytes)),
                     What);
         !S)
       return S;
+  }
   std::vector<void *> Pointers(Parameters.begin(), Parameters.end());
   return D.check(D.launch(Handle, Grid[0], Grid[1], Grid[2], Block[0], Block[1],
                           Block[2], static_cast<unsigned>(SharedBytes), Stream,

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 
 namespace sysmol::runtime::cuda {
@@ -66,6 +67,9 @@ struct Context {
   std::shared_ptr<const Driver> D;
   int Device = 0;
   void *Handle = nullptr;
+  /// Held while a function is promised shared memory and launched with it: the
+  /// promise belongs to the function, whichever thread made it.
+  mutable std::mutex SharedMemory;
 
   Context() = default;
   Context(const Context &) = delete;

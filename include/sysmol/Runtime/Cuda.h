@@ -92,7 +92,8 @@ public:
   Memory &operator=(Memory &&) noexcept;
   uint64_t pointer() const { return Pointer; }
   uint64_t bytes() const { return Bytes; }
-  /// Both wait until the copy is done.
+  /// Both wait until the copy is done. They are work of the legacy stream,
+  /// which waits for no stream made here: synchronize that of a kernel first.
   Status copyFrom(std::span<const uint8_t> Host, uint64_t Offset = 0) const;
   Status copyTo(std::span<uint8_t> Host, uint64_t Offset = 0) const;
   Status fill(uint8_t Value, void *Stream = nullptr) const;
