@@ -251,8 +251,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add(
         "--target", action="append", default=[], metavar="NAME",
-        help="code for this target; several times: the best first (default: x86-64-avx512, "
-        "x86-64-avx2)",
+        help="code for this target; several times: the best first, for which the layout of all is "
+        "chosen, by its cost table (default: x86-64-avx512, x86-64-avx2)",
     )  # fmt: skip
     add("--phase", default="packed", metavar="NAME", help="for --emit mlir (default: packed)")
     add("--name", default="", metavar="NAME", help="of the model (default: that of the file)")
