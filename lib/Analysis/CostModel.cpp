@@ -241,7 +241,7 @@ static OpCost predictContract(ContractOp op, const CostTable &table) {
     double words =
         double(cast<ShapedType>(segment.getType()).getShape().back());
     if (op.getUniformRows())
-      words *= double(op.getTaps().size());
+      words *= double(op.getNumTaps(i));
     double macs = countReadingRows(op, i) * words * lanes *
                   double(getChannelsPerWord(level));
     cost.macs += macs;

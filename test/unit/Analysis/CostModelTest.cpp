@@ -92,6 +92,19 @@ TEST_F(CostModelTest, CountsRowsThatReadASegment) {
   EXPECT_EQ(found.macs, 3 * 4 * 8 * 128);
 }
 
+TEST_F(CostModelTest, UniformRowsReadFoldedWindowsOnce) {
+  OpCost found =
+      cost("%a: tensor<2x256xi8>, %b: tensor<4x256xi8>, %w: tensor<1x2xi8>, "
+           "%v: tensor<1x4xi8>, %i: tensor<1x256xi32>",
+           "%r = hetprec.contract accumulator lanes(%a, %b : tensor<2x256xi8>, "
+           "tensor<4x256xi8>) rows(%w, %v : tensor<1x2xi8>, tensor<1x4xi8>) "
+           "outs(%i : tensor<1x256xi32>) {levels = array<i64: 1, 1>, "
+           "coefficients = array<i64: 2, 2>, taps = array<i64: 0, 1, 2>, "
+           "origin = 0, lane_begin = 64, lane_count = 128, folded = array<i1: "
+           "false, true>, uniform_rows} -> tensor<1x256xi32>");
+  EXPECT_EQ(found.macs, (2 * 3 + 4) * 8 * 128);
+}
+
 TEST_F(CostModelTest, LoadsOfBytesAreForOneRow) {
   auto bytes = [&](const std::string &tapBytes) {
     return cost("%a: tensor<2x192xi8>, %w: tensor<6x3xi32>, %i: "
