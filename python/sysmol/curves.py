@@ -199,7 +199,7 @@ def _scatter(
         if not first.part:
             fronts.setdefault((first.twin, uniform), []).append((x, y))
         seeds = f" ({len(group)} seeds)" if len(group) > 1 else ""
-        labels.append((x, y, name + seeds))
+        labels.append((x, y, 4 if uniform else -9, name + seeds))  # apart where both are near
     for (twin, uniform), points in fronts.items():
         line = front(points)
         axes.plot(
@@ -215,8 +215,8 @@ def _scatter(
             linewidth=0.8,
             linestyle="--",
         )
-    for x, y, text in labels:
-        axes.annotate(text, (x, y), xytext=(6, -9), textcoords="offset points", fontsize=7)
+    for x, y, above, text in labels:
+        axes.annotate(text, (x, y), xytext=(6, above), textcoords="offset points", fontsize=7)
     axes.set_ylabel("test accuracy (%)")
     axes.margins(x=0.12, y=0.12)
 
