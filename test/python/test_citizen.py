@@ -159,6 +159,7 @@ def _process(rank: int, folder: str, phase: int, attends: bool) -> None:
     distributed.destroy_process_group()
 
 
+@pytest.mark.filterwarnings("ignore:.*is attention, which stays float")
 @pytest.mark.parametrize("attends", [False, True])
 @pytest.mark.parametrize("phase", [1, 2])
 def test_two_processes_are_one_with_the_same_batch(
