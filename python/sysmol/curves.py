@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -107,6 +108,8 @@ def read_bench(path: Path, logs: Sequence[Log]) -> tuple[list[Log], str]:
         rows = json.loads(path.read_text())["rows"]
         found = {row["case"].split(",")[0]: row for row in rows}
         where = rows[0]["case"].split(", ", 2)[2]
+        if not all(row["weight_bytes"] > 0 and 0 < row["ours_ms"] < math.inf for row in rows):
+            raise ValueError("bytes and times must be positive")
         return [
             replace(log, stored=int(row["weight_bytes"]), latency=float(row["ours_ms"]))
             if (row := found.get(log.name))

@@ -225,6 +225,8 @@ def test_explanations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     sysmol.compile(source, tmp_path / "both.smol", targets=both, profile=True)
     report = explain.explain(sysmol.load(tmp_path / "both.smol", target="x86-64-generic"), runs=5)
     assert report.total and all(row.share is None for row in report.layers)
+    total = explain.cells(report)[-1]
+    assert total[6] == total[8] == "-" and total[7] != "-"
     with pytest.raises(SysmolError, match="compile with --target x86-64-generic to judge"):
         explain.check(report)
 
