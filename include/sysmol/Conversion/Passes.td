@@ -6,7 +6,7 @@
 include "mlir/Pass/PassBase.td"
 
 def ConvertHetprecToVectorPass : Pass<"convert-hetprec-to-vector"> {
-  let summary = "hetprec.mac, join_codes and narrow_lanes to arith, math and vector";
+  let summary = "hetprec.mac, join_codes, narrow_lanes and spare_word to arith, math and vector";
   let description = [{
     Level 1 is AND and a population count, which LLVM turns into VPOPCNTB where
     there is one. Level 2 masks the three 2-bit fields by the bits of the row,
@@ -29,7 +29,7 @@ def ConvertHetprecToVectorPass : Pass<"convert-hetprec-to-vector"> {
 }
 
 def ConvertHetprecToX86Pass : Pass<"convert-hetprec-to-x86", "::mlir::ModuleOp"> {
-  let summary = "hetprec.mac, join_codes and narrow_lanes to AVX-512";
+  let summary = "hetprec.mac, join_codes, narrow_lanes and spare_word to AVX-512";
   let description = [{
     Level 2: a byte holds three 2-bit codes, so 64 possible row words choose one
     of 64 rows of a constant 64 x 64 table of products (4 KiB, in L1), and one

@@ -243,6 +243,33 @@ struct LowerNarrowLanes : OpRewritePattern<NarrowLanesOp> {
   }
 };
 
+/// Bits shifted to their places and put together. Shifted in 16 bits, which
+/// all machines can; what comes from the neighbour is masked.
+struct LowerSpareWord : OpRewritePattern<SpareWordOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(SpareWordOp op,
+                                PatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    auto type = cast<VectorType>(op.getResult().getType());
+    auto pairs =
+        VectorType::get({type.getNumElements() / 2}, rewriter.getI16Type());
+    auto splat = [&](int64_t value) -> Value {
+      return arith::ConstantOp::create(
+          rewriter, loc,
+          DenseElementsAttr::get(pairs, rewriter.getI16IntegerAttr(value)));
+    };
+    Value word;
+    for (auto [slot, operand] : llvm::enumerate(op->getOperands())) {
+      Value x = vector::BitCastOp::create(rewriter, loc, pairs, operand);
+      x = arith::ShRUIOp::create(rewriter, loc, x, splat(6 - 2 * slot));
+      x = arith::AndIOp::create(rewriter, loc, x, splat(0x0303 << 2 * slot));
+      word = slot == 0 ? x : arith::OrIOp::create(rewriter, loc, word, x);
+    }
+    rewriter.replaceOpWithNewOp<vector::BitCastOp>(op, type, word);
+    return success();
+  }
+};
+
 struct ConvertHetprecToVectorPass
     : sysmol::impl::ConvertHetprecToVectorPassBase<ConvertHetprecToVectorPass> {
   void runOnOperation() override {
@@ -257,6 +284,6 @@ struct ConvertHetprecToVectorPass
 void sysmol::populateHetprecToVectorPatterns(RewritePatternSet &patterns,
                                              PatternBenefit benefit) {
   patterns.add<LowerBitMac, LowerTwoBitMac, LowerNibbleMac, LowerByteMac,
-               LowerJoinCodes, LowerNarrowLanes>(patterns.getContext(),
-                                                 benefit);
+               LowerJoinCodes, LowerNarrowLanes, LowerSpareWord>(
+      patterns.getContext(), benefit);
 }

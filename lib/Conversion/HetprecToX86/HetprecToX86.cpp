@@ -227,6 +227,42 @@ struct LowerNarrowLanes : OpRewritePattern<NarrowLanesOp> {
   }
 };
 
+/// VGF2P8AFFINEQB moves bits to any place of their byte, and clears the others:
+/// one instruction where a shift and an AND are two.
+struct LowerSpareWord : OpRewritePattern<SpareWordOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(SpareWordOp op,
+                                PatternRewriter &rewriter) const override {
+    auto type = cast<VectorType>(op.getResult().getType());
+    if (type.getNumElements() != 64)
+      return rewriter.notifyMatchFailure(op, "not a whole register");
+    Location loc = op.getLoc();
+    Value none =
+        arith::ConstantOp::create(rewriter, loc, rewriter.getI8IntegerAttr(0));
+    Value word;
+    for (auto [slot, operand] : llvm::enumerate(op->getOperands())) {
+      // Byte `7 - i` of the matrix: the bits that bit `i` of a byte sums.
+      SmallVector<int8_t> matrix(64, 0);
+      for (int64_t at = 0; at < 64; at += 8) {
+        matrix[at + 7 - 2 * slot] = 1 << 6;
+        matrix[at + 6 - 2 * slot] = int8_t(1 << 7);
+      }
+      Value moves = arith::ConstantOp::create(
+          rewriter, loc,
+          DenseElementsAttr::get(type, ArrayRef<int8_t>(matrix)));
+      Value moved = LLVM::CallIntrinsicOp::create(
+                        rewriter, loc, type,
+                        rewriter.getStringAttr("llvm.x86.vgf2p8affineqb.512"),
+                        ValueRange{operand, moves, none})
+                        .getResult(0);
+      word =
+          slot == 0 ? moved : arith::OrIOp::create(rewriter, loc, word, moved);
+    }
+    rewriter.replaceOp(op, word);
+    return success();
+  }
+};
+
 struct ConvertHetprecToX86Pass
     : sysmol::impl::ConvertHetprecToX86PassBase<ConvertHetprecToX86Pass> {
   void runOnOperation() override {
@@ -237,9 +273,9 @@ struct ConvertHetprecToX86Pass
     if (found.wasInterrupted())
       createProductTable(getOperation());
     RewritePatternSet patterns(&getContext());
-    patterns.add<LowerTwoBitMac, LowerDotMac, LowerJoinCodes, LowerNarrowLanes>(
-        &getContext(),
-        /*benefit=*/2);
+    patterns.add<LowerTwoBitMac, LowerDotMac, LowerJoinCodes, LowerNarrowLanes,
+                 LowerSpareWord>(&getContext(),
+                                 /*benefit=*/2);
     populateHetprecToVectorPatterns(patterns, /*benefit=*/1);
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }

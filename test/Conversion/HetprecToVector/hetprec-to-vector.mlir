@@ -143,3 +143,31 @@ func.func @narrow() -> vector<8xi16> {
   %w = hetprec.narrow_lanes %a, %b : vector<4xi32> -> vector<8xi16>
   return %w : vector<8xi16>
 }
+
+// Bits 6 and 7 of each byte; what 16-bit shifts bring from the neighbour is
+// masked: 771 is 0x0303.
+// CHECK-LABEL: @spare
+// CHECK-SAME: %[[A:.+]]: vector<8xi8>, %[[B:.+]]: vector<8xi8>, %[[C:.+]]: vector<8xi8>
+// CHECK: %[[A16:.+]] = vector.bitcast %[[A]] : vector<8xi8> to vector<4xi16>
+// CHECK: %[[BY6:.+]] = arith.constant dense<6> : vector<4xi16>
+// CHECK: %[[X:.+]] = arith.shrui %[[A16]], %[[BY6]]
+// CHECK: %[[LOW:.+]] = arith.constant dense<771> : vector<4xi16>
+// CHECK: %[[X0:.+]] = arith.andi %[[X]], %[[LOW]]
+// CHECK: %[[B16:.+]] = vector.bitcast %[[B]]
+// CHECK: %[[BY4:.+]] = arith.constant dense<4> : vector<4xi16>
+// CHECK: %[[Y:.+]] = arith.shrui %[[B16]], %[[BY4]]
+// CHECK: %[[MIDDLE:.+]] = arith.constant dense<3084> : vector<4xi16>
+// CHECK: %[[Y0:.+]] = arith.andi %[[Y]], %[[MIDDLE]]
+// CHECK: %[[XY:.+]] = arith.ori %[[X0]], %[[Y0]]
+// CHECK: %[[C16:.+]] = vector.bitcast %[[C]]
+// CHECK: %[[BY2:.+]] = arith.constant dense<2> : vector<4xi16>
+// CHECK: %[[Z:.+]] = arith.shrui %[[C16]], %[[BY2]]
+// CHECK: %[[HIGH:.+]] = arith.constant dense<12336> : vector<4xi16>
+// CHECK: %[[Z0:.+]] = arith.andi %[[Z]], %[[HIGH]]
+// CHECK: %[[XYZ:.+]] = arith.ori %[[XY]], %[[Z0]]
+// CHECK: %[[W:.+]] = vector.bitcast %[[XYZ]] : vector<4xi16> to vector<8xi8>
+// CHECK: return %[[W]]
+func.func @spare(%a: vector<8xi8>, %b: vector<8xi8>, %c: vector<8xi8>) -> vector<8xi8> {
+  %w = hetprec.spare_word %a, %b, %c : vector<8xi8>
+  return %w : vector<8xi8>
+}

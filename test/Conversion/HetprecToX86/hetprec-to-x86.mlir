@@ -150,3 +150,37 @@ func.func @narrow_lanes(%a: vector<16xi32>, %b: vector<16xi32>) -> vector<32xi16
   %w = hetprec.narrow_lanes %a, %b : vector<16xi32> -> vector<32xi16>
   return %w : vector<32xi16>
 }
+
+// -----
+
+// Row 7 - i of the matrix gives bit i: bits 6 and 7 go to 0 and 1, to 2 and 3, to
+// 4 and 5.
+// CHECK-LABEL: @spare_word
+// CHECK-SAME: %[[A:.+]]: vector<64xi8>, %[[B:.+]]: vector<64xi8>, %[[C:.+]]: vector<64xi8>
+// CHECK-DAG: %[[NONE:.+]] = arith.constant 0 : i8
+// CHECK-DAG: %[[TO0:.+]] = arith.constant dense<[0, 0, 0, 0, 0, 0, -128, 64, 0, 0, 0, 0, 0, 0, -128, 64, {{.+}}> : vector<64xi8>
+// CHECK: %[[X:.+]] = llvm.call_intrinsic "llvm.x86.vgf2p8affineqb.512"(%[[A]], %[[TO0]], %[[NONE]])
+// CHECK: %[[TO2:.+]] = arith.constant dense<[0, 0, 0, 0, -128, 64, 0, 0, 0, 0, 0, 0, -128, 64, {{.+}}> : vector<64xi8>
+// CHECK: %[[Y:.+]] = llvm.call_intrinsic "llvm.x86.vgf2p8affineqb.512"(%[[B]], %[[TO2]], %[[NONE]])
+// CHECK: %[[XY:.+]] = arith.ori %[[X]], %[[Y]]
+// CHECK: %[[TO4:.+]] = arith.constant dense<[0, 0, -128, 64, 0, 0, 0, 0, 0, 0, -128, 64, {{.+}}> : vector<64xi8>
+// CHECK: %[[Z:.+]] = llvm.call_intrinsic "llvm.x86.vgf2p8affineqb.512"(%[[C]], %[[TO4]], %[[NONE]])
+// CHECK: %[[W:.+]] = arith.ori %[[XY]], %[[Z]]
+// CHECK: return %[[W]]
+func.func @spare_word(%a: vector<64xi8>, %b: vector<64xi8>, %c: vector<64xi8>) -> vector<64xi8> {
+  %w = hetprec.spare_word %a, %b, %c : vector<64xi8>
+  return %w : vector<64xi8>
+}
+
+// -----
+
+// Half a register: the shifts that any machine has.
+// CHECK-LABEL: @narrow_spare_word
+// CHECK-NOT: gf2p8
+// CHECK: arith.shrui %{{.+}}, %{{.+}} : vector<16xi16>
+// CHECK-NOT: gf2p8
+// CHECK: return
+func.func @narrow_spare_word(%a: vector<32xi8>, %b: vector<32xi8>, %c: vector<32xi8>) -> vector<32xi8> {
+  %w = hetprec.spare_word %a, %b, %c : vector<32xi8>
+  return %w : vector<32xi8>
+}

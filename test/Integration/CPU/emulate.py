@@ -59,14 +59,15 @@ def without_avx512(ir: str) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         result, name, operands = match.groups()
-        functions.append(stand_in(name, result, re.findall(r"<[^>]*>", operands)))
+        functions.append(stand_in(name, result, re.findall(r"<[^>]*>|i8", operands)))
         return ""
 
     # As it is written for a network's own object; a bundle calls it so.
     ir = re.sub(r"(define [^@\n]*@)\w+_run\(", r"\1sysmol_entry(", ir)
-    declaration = r"^declare (<[^>]*>) @llvm\.x86\.avx512\.([\w.]+)\(([^)]*)\).*$"
+    name = r"@llvm\.x86\.(?:avx512\.)?([\w.]+\.512)\("
+    declaration = rf"^declare (<[^>]*>) {name}([^)]*)\).*$"
     ir = re.sub(declaration, replaced, ir, flags=re.MULTILINE)
-    ir = ir.replace("@llvm.x86.avx512.", "@emulated.")
+    ir = re.sub(name, r"@emulated.\1(", ir)
     for attribute, value in (
         ("min-legal-vector-width", "0"),
         ("prefer-vector-width", "256"),

@@ -11,7 +11,7 @@ namespace sysmol {
 #define GEN_PASS_DECL_CONVERTHETPRECTOVECTORPASS
 #include "sysmol/Conversion/Passes.h.inc"
 
-/// Lowers `hetprec.mac`, `hetprec.join_codes` and `hetprec.narrow_lanes` with
+/// Lowers `hetprec.mac`, `join_codes`, `narrow_lanes` and `spare_word` with
 /// ops that all targets have.
 void populateHetprecToVectorPatterns(mlir::RewritePatternSet &patterns,
                                      mlir::PatternBenefit benefit = 1);

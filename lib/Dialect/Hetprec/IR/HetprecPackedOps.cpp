@@ -655,3 +655,13 @@ LogicalResult NarrowLanesOp::verify() {
     return emitOpError("needs an even number of lanes, twice as many narrowed");
   return success();
 }
+
+//===----------------------------------------------------------------------===//
+// SpareWordOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult SpareWordOp::verify() {
+  if (cast<VectorType>(getResult().getType()).getNumElements() % 8 != 0)
+    return emitOpError("needs a multiple of eight lanes");
+  return success();
+}

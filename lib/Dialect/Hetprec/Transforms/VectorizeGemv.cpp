@@ -112,44 +112,44 @@ SmallVector<Value> GemvVectorizer::macUnit(int64_t segment, int64_t base,
   Value rows = op.getRows()[segment];
   int64_t unitBytes = level == 1 ? kLaneBlock : 3 * kLaneBlock;
   Value at = add(times(unit, blocks * unitBytes), v.index(base));
-  // [block][word]
-  SmallVector<SmallVector<Value, 4>> lanes(blocks);
-  for (int64_t block = 0; block < blocks; ++block) {
-    if (level == 1) {
-      lanes[block] = {loadWeights(at, block * unitBytes)};
-      continue;
+  auto loadLanes = [&](int64_t block) {
+    SmallVector<Value, 4> lanes;
+    for (int64_t i = 0; i < unitBytes / kLaneBlock; ++i)
+      lanes.push_back(loadWeights(at, block * unitBytes + i * kLaneBlock));
+    if (level == 2)
+      lanes.push_back(SpareWordOp::create(b, loc, lanes[0].getType(), lanes[0],
+                                          lanes[1], lanes[2]));
+    return lanes;
+  };
+  int64_t words = level == 2 ? 4 : 1;
+  auto macBlock = [&](int64_t row, int64_t i, int64_t block, Value word,
+                      ArrayRef<Value> lanes) {
+    Value &sum = bytes[row * blocks + block];
+    sum = mac(sum, lanes[i], word, level);
+  };
+  auto loadWord = [&](int64_t row, int64_t i) {
+    return v.loadScalar(rows, getRow(row), add(times(unit, words), v.index(i)));
+  };
+  // One row: a block after the other, so that few registers hold lanes.
+  if (rowCount == 1) {
+    SmallVector<Value, 4> rowWords;
+    for (int64_t i = 0; i < words; ++i)
+      rowWords.push_back(loadWord(0, i));
+    for (int64_t block = 0; block < blocks; ++block) {
+      auto lanes = loadLanes(block);
+      for (int64_t i = 0; i < words; ++i)
+        macBlock(0, i, block, rowWords[i], lanes);
     }
-    for (int64_t i = 0; i < 3; ++i)
-      lanes[block].push_back(
-          loadWeights(at, block * unitBytes + i * kLaneBlock));
-    // The fourth word: bits 6 and 7 of the three. Shifted in 16 bits, which
-    // all machines can; what comes from the neighbour is masked, or ignored.
-    VectorType shortType = v.half(b.getI16Type());
-    auto top = [&](int64_t i) -> Value {
-      Value pairs =
-          vector::BitCastOp::create(b, loc, shortType, lanes[block][i]);
-      return arith::ShRUIOp::create(b, loc, pairs,
-                                    v.splat(shortType, 6 - 2 * i));
-    };
-    auto select = [&](int64_t mask, Value low, Value high) -> Value {
-      Value a = arith::AndIOp::create(b, loc, low, v.splat(shortType, mask));
-      Value c = arith::AndIOp::create(
-          b, loc, high, v.splat(shortType, int16_t(~uint16_t(mask))));
-      return arith::OrIOp::create(b, loc, a, c);
-    };
-    Value fourth = select(0x0F0F, select(0x0303, top(0), top(1)), top(2));
-    lanes[block].push_back(
-        vector::BitCastOp::create(b, loc, lanes[block][0].getType(), fourth));
+    return bytes;
   }
-  int64_t words = lanes[0].size();
+  SmallVector<SmallVector<Value, 4>> lanes;
+  for (int64_t block = 0; block < blocks; ++block)
+    lanes.push_back(loadLanes(block));
   for (int64_t row = 0; row < rowCount; ++row)
     for (int64_t i = 0; i < words; ++i) {
-      Value word =
-          v.loadScalar(rows, getRow(row), add(times(unit, words), v.index(i)));
-      for (int64_t block = 0; block < blocks; ++block) {
-        Value &sum = bytes[row * blocks + block];
-        sum = mac(sum, lanes[block][i], word, level);
-      }
+      Value word = loadWord(row, i);
+      for (int64_t block = 0; block < blocks; ++block)
+        macBlock(row, i, block, word, lanes[block]);
     }
   return bytes;
 }

@@ -25,7 +25,7 @@ static bool isLaneOp(Operation *op) {
 
 static bool isModelOp(Operation *op) {
   return isa_and_present<HetprecDialect>(op->getDialect()) && !isLaneOp(op) &&
-         !isa<MacOp, JoinCodesOp, NarrowLanesOp>(op);
+         !isa<MacOp, JoinCodesOp, NarrowLanesOp, SpareWordOp>(op);
 }
 
 /// What a model is made of: what the phases behind lower and the reference

@@ -350,6 +350,14 @@ func.func @narrow_count(%a: vector<16xi32>) {
 
 // -----
 
+func.func @spare_count(%a: vector<12xi8>) {
+  // expected-error @+1 {{needs a multiple of eight lanes}}
+  %w = hetprec.spare_word %a, %a, %a : vector<12xi8>
+  return
+}
+
+// -----
+
 func.func @no_rows(%a: tensor<1x64xi8>, %w: tensor<0x1xi8>, %init: tensor<0x64xi32>) -> tensor<0x64xi32> {
   // expected-error @+1 {{needs rows}}
   %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<0x1xi8>) outs(%init : tensor<0x64xi32>)

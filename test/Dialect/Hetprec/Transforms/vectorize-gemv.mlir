@@ -5,11 +5,11 @@
 // CHECK-SAME: %[[ROWS:.+]]: memref<1x40xi8>, %[[W:.+]]: memref<1x5120xi8>
 // CHECK: %[[FULL:.+]]:2 = scf.for %[[I:.+]] = %c0 to %c31 step %c1
 // CHECK:   %[[AT:.+]] = arith.muli %[[I]], %c128
+// CHECK:   %[[ROW:.+]] = memref.load %[[ROWS]][%c0, %[[I]]]
 // CHECK:   %[[L0:.+]] = vector.load %[[W]][%c0, %[[AT]]] : memref<1x5120xi8>, vector<64xi8>
+// CHECK:   hetprec.mac %{{.+}}, %[[L0]], %[[ROW]] level = 1
 // CHECK:   %[[NEXT:.+]] = arith.addi %[[AT]], %c64
 // CHECK:   %[[L1:.+]] = vector.load %[[W]][%c0, %[[NEXT]]]
-// CHECK:   %[[ROW:.+]] = memref.load %[[ROWS]][%c0, %[[I]]]
-// CHECK:   hetprec.mac %{{.+}}, %[[L0]], %[[ROW]] level = 1
 // CHECK:   hetprec.mac %{{.+}}, %[[L1]], %[[ROW]] level = 1
 // Even bytes are outputs 0 to 31, odd ones 32 to 63.
 // CHECK: %[[BOTH:.+]] = vector.bitcast %[[FULL]]#0 : vector<64xi8> to vector<32xi16>
@@ -32,10 +32,14 @@ func.func @one_bit(%r: memref<1x40xi8>, %w: memref<1x5120xi8>, %out: memref<1x10
 // Four words of level 2 are three bytes: the fourth is in their top bits. The
 // fifth word has a byte of its own.
 // CHECK-LABEL: @two_bits
-// CHECK-COUNT-3: vector.load %{{.+}} : memref<1x256xi8>, vector<64xi8>
-// CHECK: arith.shrui %{{.+}}, %cst{{.*}} : vector<32xi16>
-// CHECK: %[[FOURTH:.+]] = vector.bitcast %{{.+}} : vector<32xi16> to vector<64xi8>
-// CHECK-COUNT-3: hetprec.mac {{.+}} level = 2
+// CHECK-COUNT-4: memref.load
+// CHECK: %[[A:.+]] = vector.load %{{.+}}[%c0, %c0] : memref<1x256xi8>, vector<64xi8>
+// CHECK: %[[B:.+]] = vector.load %{{.+}}[%c0, %c64] : memref<1x256xi8>, vector<64xi8>
+// CHECK: %[[C:.+]] = vector.load %{{.+}}[%c0, %c128] : memref<1x256xi8>, vector<64xi8>
+// CHECK: %[[FOURTH:.+]] = hetprec.spare_word %[[A]], %[[B]], %[[C]] : vector<64xi8>
+// CHECK: hetprec.mac %{{.+}}, %[[A]], %{{.+}} level = 2
+// CHECK: hetprec.mac %{{.+}}, %[[B]], %{{.+}} level = 2
+// CHECK: hetprec.mac %{{.+}}, %[[C]], %{{.+}} level = 2
 // CHECK: hetprec.mac %{{.+}}, %[[FOURTH]], %{{.+}} level = 2
 // CHECK: vector.load %{{.+}}[%c0, %c192]
 // CHECK: hetprec.mac {{.+}} level = 2

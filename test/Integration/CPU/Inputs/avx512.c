@@ -48,3 +48,17 @@ void avx512_packuswb(uint8_t *out, const int16_t *a, const int16_t *b) {
     out[i] = (uint8_t)clamp(from[8 * (i / 16) + i % 8], 0, UINT8_MAX);
   }
 }
+
+// Of each byte: bit `i` is the parity of the bits that byte `7 - i` of the
+// matrix, of the same 64 bits, picks; then `constant` is added to all.
+void avx512_vgf2p8affineqb(uint8_t *out, const uint8_t *bytes,
+                           const uint8_t *matrix, const uint8_t *constant) {
+  for (int lane = 0; lane < 64; ++lane) {
+    int byte = 0;
+    for (int i = 0; i < 8; ++i) {
+      int picked = bytes[lane] & matrix[lane / 8 * 8 + 7 - i];
+      byte |= (__builtin_popcount(picked) & 1) << i;
+    }
+    out[lane] = byte ^ *constant;
+  }
+}

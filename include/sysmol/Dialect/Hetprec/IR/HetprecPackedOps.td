@@ -266,8 +266,8 @@ def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,
     AllTypesMatch<["acc", "result"]>]> {
   let summary = "multiply-accumulate of a register of packed codes with one word";
   let description = [{
-    The instruction of the paper, and with `join_codes` and `narrow_lanes` all that
-    a target must lower: each lane of `acc` grows by the dot product of the codes in that lane's word
+    The instruction of the paper, and with `join_codes`, `narrow_lanes` and
+    `spare_word` all that a target must lower: each lane of `acc` grows by the dot product of the codes in that lane's word
     of `lanes` with those of `row` (word layouts: see `contract`).
 
     - level 1 and 2: `vector<64xi8>`, `row` i8, sums modulo 256 (the caller
@@ -346,6 +346,30 @@ def Hetprec_NarrowLanesOp : Hetprec_Op<"narrow_lanes", [Pure,
   let results = (outs FixedVectorOfRankAndType<[1], [I16]>:$result);
   let assemblyFormat = [{
     $low `,` $high attr-dict `:` type($low) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Hetprec_SpareWordOp : Hetprec_Op<"spare_word", [Pure,
+    SameOperandsAndResultType]> {
+  let summary = "the level-2 word in the spare bits of three others";
+  let description = [{
+    A level-2 word has six bits; the weights of `gemv` keep a fourth one in bits 6
+    and 7 of three bytes, its slot `i` in operand `i`. Bits 6 and 7 of the result are
+    zero. An op, because machines differ in how they move bits within bytes.
+
+    ```mlir
+    %w = hetprec.spare_word %a, %b, %c : vector<64xi8>
+    // is
+    %w = %a >> 6 | %b >> 6 << 2 | %c >> 6 << 4
+    ```
+  }];
+  let arguments = (ins FixedVectorOfRankAndType<[1], [I8]>:$slot0,
+    FixedVectorOfRankAndType<[1], [I8]>:$slot1,
+    FixedVectorOfRankAndType<[1], [I8]>:$slot2);
+  let results = (outs FixedVectorOfRankAndType<[1], [I8]>:$result);
+  let assemblyFormat = [{
+    $slot0 `,` $slot1 `,` $slot2 attr-dict `:` type($result)
   }];
   let hasVerifier = 1;
 }
