@@ -8,6 +8,8 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/JSON.h"
 #include <array>
+#include <cmath>
+#include <iterator>
 #include <optional>
 
 using namespace mlir;
@@ -28,11 +30,8 @@ CostTable sysmol::getBuiltinCostTable(llvm::StringRef target) {
   table.lonePixelCycles = {{1, 1.56}, {2, 1.38}, {4, 4.4}, {8, 4.01}};
   table.outputCycles = {{1, 1.58}, {2, 1.26}, {4, 4.04}, {8, 4}};
   table.loneOutputCycles = {{1, 1.56}, {2, 1.25}, {4, 4.09}, {8, 4.01}};
-  table.l2BytesPerCycle = 30;
-  table.l3BytesPerCycle = 14;
-  table.memoryBytesPerCycle = 6;
-  table.l2Bytes = 1 << 20;
-  table.l3Bytes = 32 << 20;
+  table.streamRates = {{512 << 10, 30}, {8 << 20, 27},  {16 << 20, 24},
+                       {32 << 20, 17},  {64 << 20, 11}, {256 << 20, 8}};
   table.cyclesPerSecond = 3.5e9;
   if (target == "x86-64-avx512")
     return table;
@@ -46,9 +45,8 @@ CostTable sysmol::getBuiltinCostTable(llvm::StringRef target) {
     table.lonePixelCycles = {{1, 3.0}, {2, 4.1}, {4, 11.3}, {8, 15.7}};
     table.outputCycles = {{1, 4.4}, {2, 4.6}, {4, 11.8}, {8, 18.6}};
     table.loneOutputCycles = {{1, 3.5}, {2, 2.8}, {4, 15.3}, {8, 13.7}};
-    table.l3BytesPerCycle = 18;
-    table.memoryBytesPerCycle = 4.7;
-    table.l2Bytes = 512 << 10;
+    table.streamRates = {
+        {256 << 10, 30}, {8 << 20, 18}, {32 << 20, 9}, {256 << 20, 4.7}};
     table.cyclesPerSecond = 3.1e9;
     return table;
   }
@@ -68,18 +66,6 @@ CostTable sysmol::getBuiltinCostTable(llvm::StringRef target) {
   return table;
 }
 
-/// The members that are one number.
-static constexpr struct {
-  const char *group, *key;
-  double CostTable::*member;
-} kNumbers[] = {
-    {"bytes_per_cycle", "l2", &CostTable::l2BytesPerCycle},
-    {"bytes_per_cycle", "l3", &CostTable::l3BytesPerCycle},
-    {"bytes_per_cycle", "memory", &CostTable::memoryBytesPerCycle},
-    {"cache_bytes", "l2", &CostTable::l2Bytes},
-    {"cache_bytes", "l3", &CostTable::l3Bytes},
-};
-
 /// The members that have one number for each level.
 static constexpr struct {
   const char *key;
@@ -95,6 +81,8 @@ static constexpr struct {
     {"lone_output_word_cycles", &CostTable::loneOutputCycles, {1, 2, 4, 8}, 4},
 };
 
+static constexpr llvm::StringLiteral kStreams = "bytes_per_cycle";
+
 std::string sysmol::printCostTable(const CostTable &table) {
   llvm::json::Object root{{"source", table.source},
                           {"cpu", table.cpu},
@@ -105,11 +93,10 @@ std::string sysmol::printCostTable(const CostTable &table) {
       levels[std::to_string(level)] = value;
     root[entry.key] = std::move(levels);
   }
-  for (const auto &entry : kNumbers) {
-    if (!root.getObject(entry.group))
-      root[entry.group] = llvm::json::Object();
-    (*root.getObject(entry.group))[entry.key] = table.*entry.member;
-  }
+  llvm::json::Object streams;
+  for (auto [bytes, rate] : table.streamRates)
+    streams[std::to_string(bytes)] = rate;
+  root[kStreams] = std::move(streams);
   return llvm::formatv("{0:2}\n", llvm::json::Value(std::move(root)));
 }
 
@@ -149,13 +136,19 @@ llvm::Expected<CostTable> sysmol::parseCostTable(llvm::StringRef text) {
                          llvm::Twine(level) + "' must be a positive number");
       (table.*entry.member)[level] = *rate;
     }
-  for (const auto &entry : kNumbers) {
-    std::optional<double> rate =
-        getRate(root->getObject(entry.group), entry.key);
-    if (!rate)
-      return makeError(llvm::Twine("'") + entry.group + "." + entry.key +
-                       "' must be a positive number");
-    table.*entry.member = *rate;
+  const llvm::json::Object *streams = root->getObject(kStreams);
+  if (!streams || streams->empty())
+    return makeError(llvm::Twine("'") + kStreams +
+                     "' must have a rate for some number of bytes");
+  for (const auto &entry : *streams) {
+    llvm::StringRef key = entry.first;
+    int64_t bytes;
+    std::optional<double> rate = getRate(streams, key);
+    if (key.getAsInteger(10, bytes) || bytes <= 0 || !rate)
+      return makeError(llvm::Twine("'") + kStreams + "." + key +
+                       "' must be a positive number for a positive number of "
+                       "bytes");
+    table.streamRates[bytes] = *rate;
   }
   return table;
 }
@@ -163,6 +156,20 @@ llvm::Expected<CostTable> sysmol::parseCostTable(llvm::StringRef text) {
 //===----------------------------------------------------------------------===//
 // Costs
 //===----------------------------------------------------------------------===//
+
+double CostTable::getStreamRate(double bytes) const {
+  assert(!streamRates.empty() && "a table has rates");
+  auto above = llvm::find_if(
+      streamRates, [&](auto &entry) { return double(entry.first) >= bytes; });
+  if (above == streamRates.begin())
+    return above->second;
+  auto below = std::prev(above);
+  if (above == streamRates.end())
+    return below->second;
+  double part = std::log(bytes / double(below->first)) /
+                std::log(double(above->first) / double(below->first));
+  return below->second + part * (above->second - below->second);
+}
 
 OpCost &OpCost::operator+=(const OpCost &other) {
   cycles += other.cycles;
@@ -183,13 +190,6 @@ static double at(const ByLevel &rates, int64_t level) {
   return found == rates.end() ? 0 : found->second;
 }
 
-/// Bytes a cycle of something that is read again and again.
-static double getStreamRate(double bytes, const CostTable &table) {
-  return bytes <= table.l2Bytes   ? table.l2BytesPerCycle
-         : bytes <= table.l3Bytes ? table.l3BytesPerCycle
-                                  : table.memoryBytesPerCycle;
-}
-
 static OpCost predictGemv(GemvOp op, const CostTable &table) {
   OpCost cost;
   double rows = double(cast<ShapedType>(op.getInit().getType()).getDimSize(0));
@@ -204,7 +204,7 @@ static OpCost predictGemv(GemvOp op, const CostTable &table) {
   }
   cost.products = cost.cycles;
   double weights = getBytes(op.getWeights().getType());
-  cost.cycles = std::max(cost.cycles, weights / getStreamRate(weights, table));
+  cost.cycles = std::max(cost.cycles, weights / table.getStreamRate(weights));
   cost.cycles += rows * lanes / kLaneBlock * at(table.epilogueCycles, 0);
   return cost;
 }
@@ -250,8 +250,8 @@ static OpCost predictContract(ContractOp op, const CostTable &table) {
     footprint += getBytes(codes.getType());
   }
   cost.products = cost.cycles;
-  cost.cycles = std::max(cost.cycles,
-                         weights / getStreamRate(footprint + weights, table));
+  cost.cycles =
+      std::max(cost.cycles, weights / table.getStreamRate(footprint + weights));
   int64_t written = op.getEpilogue() == Epilogue::Codes ? op.getOutLevel() : 0;
   cost.cycles += rows * lanes / kLaneBlock * at(table.epilogueCycles, written);
   return cost;
@@ -278,7 +278,7 @@ static OpCost predictContractOutputs(ContractOutputsOp op,
   constexpr double kLanesAtOnce = 4;
   double streamed = getBytes(op.getWeights().getType()) * lanes / kLanesAtOnce;
   cost.cycles =
-      std::max(cost.cycles, streamed / getStreamRate(footprint, table));
+      std::max(cost.cycles, streamed / table.getStreamRate(footprint));
   // Sums are turned round 16 by 16.
   constexpr double kTransposeCycles = 100;
   cost.cycles +=

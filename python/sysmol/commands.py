@@ -176,10 +176,12 @@ def tune_(options: Any) -> int:
             print(json.dumps(dict(table.raw), indent=1))
             continue
         rates = ", ".join(f"{p} bit {rate:.0f}" for p, rate in table.macs_per_cycle.items())
-        places = ", ".join(f"{place} {rate:.1f}" for place, rate in table.bytes_per_cycle.items())
+        streams = ", ".join(
+            f"{rate:.1f} of {size / 2**20:g} MiB" for size, rate in table.bytes_per_cycle.items()
+        )
         print(
             f"{name} ({table.source}, {table.cycles_per_second / 1e9:.2f} GHz)\n"
-            f"  MAC per cycle: {rates}\n  bytes per cycle: {places}"
+            f"  MAC per cycle: {rates}\n  bytes per cycle: {streams}"
         )
     return 0
 

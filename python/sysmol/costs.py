@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from sysmol._native import needed
 
@@ -25,8 +28,8 @@ class CostTable:
         Where they come from.
     macs_per_cycle : dict of int to float
         Of each level, the most that its lowering reaches with data in registers and L1.
-    bytes_per_cycle : dict of str to float
-        Reading from ``l2``, ``l3`` and ``memory``.
+    bytes_per_cycle : dict of int to float
+        Of each number of bytes, the rate at which one thread reads them again and again.
     cycles_per_second : float
         While they were measured.
     raw : dict
@@ -35,22 +38,22 @@ class CostTable:
 
     source: str
     macs_per_cycle: Mapping[int, float]
-    bytes_per_cycle: Mapping[str, float]
+    bytes_per_cycle: Mapping[int, float]
     cycles_per_second: float
     raw: Mapping[str, Any]
 
     def streamed(self, size: float) -> float:
         """Bytes a cycle that one thread reads of so many bytes, read again and again.
 
-        >>> raw = {"cache_bytes": {"l2": 1000.0, "l3": 5000.0}}
-        >>> table = CostTable("", {}, {"l2": 30.0, "l3": 10.0, "memory": 3.0}, 1.0, raw)
-        >>> table.streamed(900), table.streamed(1100), table.streamed(1e6)
-        (30.0, 10.0, 3.0)
+        Between two numbers that were measured, linear in the logarithm of the number.
+
+        >>> table = CostTable("", {}, {1000: 30.0, 4000: 10.0}, 1.0, {})
+        >>> table.streamed(900), table.streamed(2000), table.streamed(1e6)
+        (30.0, 20.0, 10.0)
         """
-        for place in ("l2", "l3"):
-            if size <= self.raw["cache_bytes"][place]:
-                return self.bytes_per_cycle[place]
-        return self.bytes_per_cycle["memory"]
+        sizes = sorted(self.bytes_per_cycle)
+        rates = [self.bytes_per_cycle[known] for known in sizes]
+        return float(np.interp(math.log(max(size, 1.0)), np.log(sizes), rates))
 
     def ceiling(self, macs: Mapping[int, float]) -> float:
         """The most multiply-accumulates a cycle of this mix of levels.
@@ -68,7 +71,10 @@ def _parsed(text: str) -> CostTable:
     return CostTable(
         raw["source"],
         {int(bits): float(rate) for bits, rate in raw["macs_per_cycle"].items()},
-        {place: float(rate) for place, rate in raw["bytes_per_cycle"].items()},
+        {
+            int(size): float(rate)
+            for size, rate in sorted(raw["bytes_per_cycle"].items(), key=lambda item: int(item[0]))
+        },
         float(raw["cycles_per_second"]),
         raw,
     )

@@ -21,6 +21,8 @@ namespace sysmol {
 
 /// Level -> a number.
 using ByLevel = std::map<int64_t, double>;
+/// Bytes -> a number.
+using ByBytes = std::map<int64_t, double>;
 
 /// Rates of one machine for code of one target.
 struct CostTable {
@@ -37,11 +39,14 @@ struct CostTable {
   /// (what is broadcast, or selects products, is loaded for each register
   /// then).
   ByLevel pixelCycles, lonePixelCycles, outputCycles, loneOutputCycles;
-  /// Bytes a cycle that one thread reads.
-  double l2BytesPerCycle = 0, l3BytesPerCycle = 0, memoryBytesPerCycle = 0;
-  /// Sizes of these caches in bytes.
-  double l2Bytes = 0, l3Bytes = 0;
+  /// Bytes -> bytes a cycle that one thread reads of so many, read again and
+  /// again.
+  ByBytes streamRates;
   double cyclesPerSecond = 0;
+
+  /// The rate of any number of bytes: between two that were measured, linear
+  /// in the logarithm of their number; beyond them, the nearest one's.
+  double getStreamRate(double bytes) const;
 };
 
 /// The table for a machine that nobody has measured: AMD Zen 4 for AVX-512 and

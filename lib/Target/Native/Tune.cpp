@@ -13,6 +13,7 @@
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "sysmol/InitAll.h"
+#include "sysmol/Runtime/Memory.h"
 #include "sysmol/Runtime/Profile.h"
 #include "sysmol/Target/Common/Failure.h"
 #include "sysmol/Target/Native/CodeGen.h"
@@ -400,11 +401,18 @@ static llvm::Error measure(Candidate &candidate, MLIRContext &context,
   auto scratch = candidate.model->createContext();
   if (!scratch)
     return makeError(scratch.error());
-  std::vector<std::vector<uint8_t>> in(kernel.inputBytes.size());
-  for (auto [buffer, bytes] : llvm::zip_equal(in, kernel.inputBytes))
-    buffer.resize(bytes);
+  // In the pages that weights have.
+  std::vector<runtime::PageBuffer> in;
+  std::vector<runtime::ConstBuffer> inputs;
+  for (uint64_t bytes : kernel.inputBytes) {
+    auto buffer = runtime::PageBuffer::create(bytes, "a tuning kernel's input");
+    if (!buffer)
+      return makeError(buffer.error());
+    llvm::fill(buffer->bytes(), 0); // or all were one page of zeros
+    inputs.push_back(buffer->bytes());
+    in.push_back(std::move(*buffer));
+  }
   std::vector<uint8_t> out(kernel.outputBytes);
-  std::vector<runtime::ConstBuffer> inputs(in.begin(), in.end());
   runtime::Buffer outputs[] = {out};
   using Clock = std::chrono::steady_clock;
   auto since = [](Clock::time_point start) {
@@ -446,10 +454,6 @@ llvm::Expected<CostTable> sysmol::measureCostTable(llvm::StringRef name) {
   CostTable table = getBuiltinCostTable(name);
   table.cpu = llvm::sys::getHostCPUName().str();
   table.source = "measured on " + table.cpu;
-  if (long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); bytes > 0)
-    table.l2Bytes = double(bytes);
-  if (long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE); bytes > 0)
-    table.l3Bytes = double(bytes);
   double cycles = 0;
 
   // The ceilings: the best of all tiles.
@@ -506,21 +510,21 @@ llvm::Expected<CostTable> sysmol::measureCostTable(llvm::StringRef name) {
                         WindowKernel::getNumWords(level));
     }
 
-  // Half a cache, so that nothing else must leave it; far more than any.
-  const struct {
-    uint64_t bytes;
-    double *rate;
-  } places[] = {
-      {uint64_t(table.l2Bytes) / 2, &table.l2BytesPerCycle},
-      {std::max(uint64_t(table.l2Bytes) * 4,
-                std::min(uint64_t(table.l3Bytes) / 4, uint64_t(8) << 20)),
-       &table.l3BytesPerCycle},
-      {uint64_t(256) << 20, &table.memoryBytesPerCycle}};
-  for (auto [bytes, place] : places) {
+  // Half the second level, so that nothing else must leave it; then by steps
+  // to far more than any cache. What the system says of the last level is often
+  // that of a whole machine, of which this is a part.
+  std::vector<uint64_t> sizes;
+  if (long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); bytes > 0)
+    sizes.push_back(uint64_t(bytes) / 2);
+  for (uint64_t mebibytes : {4, 8, 16, 32, 64, 128, 256})
+    if (sizes.empty() || mebibytes << 20 >= 2 * sizes.back())
+      sizes.push_back(mebibytes << 20);
+  table.streamRates.clear();
+  for (uint64_t bytes : sizes) {
     Candidate reader{makeReader(bytes / 512 * 512), 0, nullptr};
-    if (auto error = measure(reader, context, *target, 0.3, cycles))
+    if (auto error = measure(reader, context, *target, 0.15, cycles))
       return error;
-    *place = reader.best;
+    table.streamRates[int64_t(bytes)] = reader.best;
   }
   table.cyclesPerSecond = cycles;
   return table;

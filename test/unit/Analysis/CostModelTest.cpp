@@ -29,11 +29,7 @@ CostTable makeTable() {
   table.lonePixelCycles = {{1, 2.5}, {2, 3.5}, {4, 8.5}, {8, 17}};
   table.outputCycles = {{1, 2.25}, {2, 3.25}, {4, 8.25}, {8, 18}};
   table.loneOutputCycles = {{1, 2.75}, {2, 3.75}, {4, 8.75}, {8, 19}};
-  table.l2BytesPerCycle = 32;
-  table.l3BytesPerCycle = 16;
-  table.memoryBytesPerCycle = 4;
-  table.l2Bytes = 1 << 20;
-  table.l3Bytes = 8 << 20;
+  table.streamRates = {{1 << 20, 32}, {4 << 20, 16}, {16 << 20, 4}};
   table.cyclesPerSecond = 1e9;
   return table;
 }
@@ -161,7 +157,7 @@ TEST_F(CostModelTest, StreamsTheWeightsOfOutputsForEveryFourLanes) {
   // 16 rows of outputs by 2 of lanes are turned round.
   EXPECT_DOUBLE_EQ(found.cycles, 256 * 2 * 32 * 8 / 256.0 + 16 * 2 * 100);
   CostTable table = makeTable();
-  table.l2BytesPerCycle = 1;
+  table.streamRates = {{1, 1}};
   EXPECT_DOUBLE_EQ(cost(Arguments, Op, table).cycles,
                    512.0 * 32 / 4 + 16 * 2 * 100);
 }
@@ -196,7 +192,7 @@ TEST_F(CostModelTest, AddsTheLevels) {
 }
 
 TEST_F(CostModelTest, WeightsThatDoNotFitAreStreamed) {
-  // 4 million bytes of weights for one block of lanes: beyond L2, within L3.
+  // 4 million bytes of weights for one block of lanes, and 256,000 of these.
   std::string op =
       "%r = hetprec.contract accumulator lanes(%a : tensor<4000x64xi8>) "
       "rows(%w : tensor<1000x4000xi8>) outs(%i : tensor<1000x64xi32>) {levels "
@@ -207,11 +203,10 @@ TEST_F(CostModelTest, WeightsThatDoNotFitAreStreamed) {
   CostTable table = makeTable();
   table.macsPerCycle[1] = 1e9; // nothing but memory counts
   double epilogue = 1000 * 10;
+  table.streamRates = {{4256000, 16}, {4300000, 4}};
   EXPECT_DOUBLE_EQ(cost(arguments, op, table).cycles, 4e6 / 16 + epilogue);
-  table.l3Bytes = 1 << 20;
+  table.streamRates = {{4200000, 16}, {4255999, 4}};
   EXPECT_DOUBLE_EQ(cost(arguments, op, table).cycles, 4e6 / 4 + epilogue);
-  table.l2Bytes = 8 << 20;
-  EXPECT_DOUBLE_EQ(cost(arguments, op, table).cycles, 4e6 / 32 + epilogue);
 }
 
 TEST_F(CostModelTest, ProductsOfFewRowsReadTheirWeights) {
@@ -231,6 +226,16 @@ TEST_F(CostModelTest, ProductsOfFewRowsReadTheirWeights) {
   EXPECT_DOUBLE_EQ(cost(arguments, op, table).cycles, 256.0 / 32 + epilogue);
 }
 
+TEST(CostTable, StreamRates) {
+  CostTable table = makeTable(); // 1, 4 and 16 MiB: 32, 16 and 4 bytes a cycle
+  EXPECT_EQ(table.getStreamRate(0), 32);
+  EXPECT_EQ(table.getStreamRate(1 << 20), 32);
+  EXPECT_DOUBLE_EQ(table.getStreamRate(2 << 20), 24); // half the way
+  EXPECT_EQ(table.getStreamRate(4 << 20), 16);
+  EXPECT_DOUBLE_EQ(table.getStreamRate(8 << 20), 10);
+  EXPECT_EQ(table.getStreamRate(1e12), 4);
+}
+
 TEST(CostTable, RoundTrips) {
   CostTable table = makeTable();
   llvm::Expected<CostTable> read = parseCostTable(printCostTable(table));
@@ -243,8 +248,7 @@ TEST(CostTable, RoundTrips) {
   EXPECT_EQ(read->lonePixelCycles, table.lonePixelCycles);
   EXPECT_EQ(read->outputCycles, table.outputCycles);
   EXPECT_EQ(read->loneOutputCycles, table.loneOutputCycles);
-  EXPECT_EQ(read->l3BytesPerCycle, table.l3BytesPerCycle);
-  EXPECT_EQ(read->l2Bytes, table.l2Bytes);
+  EXPECT_EQ(read->streamRates, table.streamRates);
   EXPECT_EQ(read->cyclesPerSecond, table.cyclesPerSecond);
 }
 
@@ -254,8 +258,12 @@ TEST(CostTable, RefusesWhatItCannotUse) {
        {std::array<std::string, 3>{"256", "0", "'macs_per_cycle.1'"},
         std::array<std::string, 3>{"256", "-1", "'macs_per_cycle.1'"},
         std::array<std::string, 3>{"16.5", "0", "'pixel_word_cycles.8'"},
-        std::array<std::string, 3>{"\"memory\": 4", "\"memory\": \"4\"",
-                                   "'bytes_per_cycle.memory'"},
+        std::array<std::string, 3>{"\"16777216\": 4", "\"16777216\": \"4\"",
+                                   "'bytes_per_cycle.16777216'"},
+        std::array<std::string, 3>{"\"16777216\": 4", "\"l3\": 4",
+                                   "'bytes_per_cycle.l3'"},
+        std::array<std::string, 3>{"bytes_per_cycle", "bytes",
+                                   "'bytes_per_cycle'"},
         std::array<std::string, 3>{"cycles_per_second", "cycles",
                                    "'cycles_per_second'"}}) {
     std::string text = good;
