@@ -43,7 +43,7 @@ static uint64_t physicalMemory() {
 /// Buffers from here on use huge pages, if the kernel has some: weights are
 /// streamed, and the prefetchers of CPUs stop where a page ends.
 static constexpr uint64_t HugePage = uint64_t(2) << 20,
-                          LeastHuge = 2 * HugePage;
+                          LeastHuge = HugePage / 2;
 
 /// `Bytes`, whole huge pages where they are at least `LeastHuge`.
 static void *mapPages(uint64_t Bytes) {

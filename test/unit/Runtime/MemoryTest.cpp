@@ -23,7 +23,7 @@ void use(PageBuffer &Buffer, uint64_t Bytes) {
 }
 
 TEST(PageBuffer, LargeOnesBeginOnAHugePage) {
-  for (uint64_t Bytes : {2 * HugePage, 2 * HugePage + 1, 5 * HugePage - 7}) {
+  for (uint64_t Bytes : {HugePage / 2, 2 * HugePage + 1, 5 * HugePage - 7}) {
     auto Buffer = PageBuffer::create(Bytes, "test");
     ASSERT_TRUE(Buffer);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(Buffer->bytes().data()) % HugePage,
@@ -34,7 +34,7 @@ TEST(PageBuffer, LargeOnesBeginOnAHugePage) {
 }
 
 TEST(PageBuffer, SmallOnes) {
-  for (uint64_t Bytes : {uint64_t(0), uint64_t(1), 2 * HugePage - 1}) {
+  for (uint64_t Bytes : {uint64_t(0), uint64_t(1), HugePage / 2 - 1}) {
     auto Buffer = PageBuffer::create(Bytes, "test");
     ASSERT_TRUE(Buffer);
     use(*Buffer, Bytes);
