@@ -13,8 +13,10 @@ using namespace sysmol::hetprec;
 
 namespace {
 
-/// Byte sums of rows and blocks in registers at once: half of 32 registers.
-constexpr int64_t kByteSums = 16;
+/// Byte sums of rows and blocks at once. Each has two sums of 16 bits, which
+/// leave the registers: eight rows of two blocks, with 16, take a quarter
+/// longer than twice four.
+constexpr int64_t kByteSums = 12;
 /// Units whose sums a loop is not worth.
 constexpr int64_t kUnrolledUnits = 2;
 /// Rows whose level-4 and level-8 sums, four registers each, are kept at once.
@@ -498,7 +500,10 @@ void GemvVectorizer::runRows(Value first, int64_t count) {
 void GemvVectorizer::runTile(Value number, int64_t output) {
   tile = number;
   firstOutput = output;
-  int64_t atOnce = std::max<int64_t>(1, kByteSums / blocks);
+  // Parts of equal size: 8 rows are 4 and 4, not 6 and 2.
+  int64_t most = std::max<int64_t>(1, kByteSums / blocks);
+  int64_t atOnce =
+      llvm::divideCeil(numRows, int64_t(llvm::divideCeil(numRows, most)));
   int64_t whole = numRows / atOnce;
   v.repeat(v.index(0), whole, atOnce, {}, [&](Value first, ValueRange) {
     runRows(first, atOnce);
