@@ -5,6 +5,7 @@
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Location.h"
 #include "sysmol/Runtime/Memory.h"
+#include "llvm/Support/Threading.h"
 
 using namespace mlir;
 using namespace sysmol;
@@ -72,12 +73,17 @@ static std::string format(Diagnostic &diagnostic) {
 }
 
 ErrorCollector::ErrorCollector(MLIRContext *context)
-    : handler(context, [this](Diagnostic &diagnostic) {
-        if (diagnostic.getSeverity() == DiagnosticSeverity::Error &&
-            text.empty())
-          text = format(diagnostic);
-        return success(); // nothing is printed
-      }) {}
+    : handler(context,
+              [this, owner = llvm::get_threadid()](Diagnostic &diagnostic) {
+                // What passes say on other threads, MLIR hands to the one that
+                // waits.
+                if (llvm::get_threadid() != owner)
+                  return failure(); // of another collector
+                if (diagnostic.getSeverity() == DiagnosticSeverity::Error &&
+                    text.empty())
+                  text = format(diagnostic);
+                return success(); // nothing is printed
+              }) {}
 
 llvm::Error ErrorCollector::take(const llvm::Twine &otherwise,
                                  FailureKind kind) const {

@@ -12,9 +12,36 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/Threading.h"
+#include <pthread.h>
+#include <vector>
 
 using namespace mlir;
 using namespace sysmol;
+
+/// Whether so many threads can be started. LLVM's pools end the process where
+/// one cannot, so that it must be known before.
+static bool canStartThreads(unsigned count) {
+  pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&held);
+  auto wait = [](void *mutex) -> void * {
+    // All are there until the last one is, or has failed.
+    pthread_mutex_lock(static_cast<pthread_mutex_t *>(mutex));
+    pthread_mutex_unlock(static_cast<pthread_mutex_t *>(mutex));
+    return nullptr;
+  };
+  std::vector<pthread_t> threads;
+  for (pthread_t thread; threads.size() < count;) {
+    if (pthread_create(&thread, nullptr, wait, &held) != 0)
+      break;
+    threads.push_back(thread);
+  }
+  pthread_mutex_unlock(&held);
+  for (pthread_t thread : threads)
+    pthread_join(thread, nullptr);
+  pthread_mutex_destroy(&held);
+  return threads.size() == count;
+}
 
 std::unique_ptr<MLIRContext> sysmol::makeCompilerContext() {
   DialectRegistry registry;
@@ -24,6 +51,10 @@ std::unique_ptr<MLIRContext> sysmol::makeCompilerContext() {
   auto context =
       std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
   context->loadAllAvailableDialects();
+  // As many as MLIR's pool may start.
+  unsigned threads = llvm::hardware_concurrency().compute_thread_count();
+  if (threads > 1 && canStartThreads(threads))
+    context->enableMultithreading();
   return context;
 }
 

@@ -145,16 +145,23 @@ static constexpr struct {
      }},
 };
 
-/// Lowers `module`, in the packed phase, up to `last`.
+/// Lowers `module` by the phases from `first` to `last`; without a `watch`,
+/// beside others.
 static llvm::Error lowerForTarget(ModuleOp module, const NativeTarget &target,
                                   const CompileOptions &options,
-                                  llvm::StringRef last, Stopwatch &watch) {
+                                  llvm::StringRef first, llvm::StringRef last,
+                                  Stopwatch *watch) {
+  bool begun = false;
   for (auto [name, build] : kTargetPhases) {
+    begun |= name == first;
+    if (!begun)
+      continue;
     if (llvm::Error error = runPhase(module, name, [&](OpPassManager &pm) {
           build(pm, target, options);
         }))
       return error;
-    watch.lap((name + ", " + target.name).str());
+    if (watch)
+      watch->lap((name + ", " + target.name).str());
     if (name == last)
       break;
   }
@@ -183,14 +190,25 @@ static llvm::Error makeInternal(llvm::Error error, ModuleOp packed,
   return makeError(message, FailureKind::Internal);
 }
 
-/// LLVM IR for one target, of a copy of the packed program.
-static llvm::Expected<TargetModule>
-lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
-            const CompileOptions &options, const CodeGenOptions &codegen,
-            Stopwatch &watch, std::vector<uint8_t> &weights,
-            uint64_t &arenaBytes, runtime::ProfileInfo *profile = nullptr) {
+/// A copy of the packed program, in the vectors phase.
+static llvm::Expected<OwningOpRef<ModuleOp>>
+lowerToVectors(ModuleOp packed, const NativeTarget &target,
+               const CompileOptions &options, Stopwatch *watch) {
   OwningOpRef<ModuleOp> module = packed.clone();
   getNetwork(*module).setName(kNetworkName);
+  if (llvm::Error error =
+          lowerForTarget(*module, target, options, "loops", "vectors", watch))
+    return error;
+  return module;
+}
+
+/// LLVM IR for one target, of its program in the vectors phase.
+static llvm::Expected<TargetModule>
+lowerTarget(OwningOpRef<ModuleOp> module, unsigned numInputs,
+            const NativeTarget &target, const CompileOptions &options,
+            const CodeGenOptions &codegen, Stopwatch &watch,
+            std::vector<uint8_t> &weights, uint64_t &arenaBytes,
+            runtime::ProfileInfo *profile = nullptr) {
   // One blob for all targets: each adds what the ones before it did not need.
   if (!weights.empty()) {
     Builder b(module->getContext());
@@ -202,7 +220,7 @@ lowerTarget(ModuleOp packed, unsigned numInputs, const NativeTarget &target,
                            weights.size())));
   }
   if (llvm::Error error =
-          lowerForTarget(*module, target, options, "llvm", watch))
+          lowerForTarget(*module, target, options, "llvm", "llvm", &watch))
     return error;
   weights = getWeights(*module);
   for (auto function : module->getOps<LLVM::LLVMFuncOp>())
@@ -398,7 +416,7 @@ sysmol::compileFile(const std::string &input, const std::string &output,
                        FailureKind::Usage);
     OwningOpRef<ModuleOp> lowered = module.clone();
     if (llvm::Error error = lowerForTarget(*lowered, *targets.front(), options,
-                                           options.phase, watch))
+                                           "loops", options.phase, &watch))
       return makeInternal(std::move(error), module, output);
     if (llvm::Error error = writeText(output, printModule(*lowered)))
       return error;
@@ -416,8 +434,12 @@ sysmol::compileFile(const std::string &input, const std::string &output,
     codegen.entryName = symbol + "_run";
     if (options.emit == EmitKind::Object)
       codegen.weightsName = symbol + "_weights";
-    auto ir = lowerTarget(module, numInputs, *targets.front(), options, codegen,
-                          watch, weights, metadata.ArenaBytes);
+    auto vectors = lowerToVectors(module, *targets.front(), options, &watch);
+    if (!vectors)
+      return makeInternal(vectors.takeError(), module, output);
+    auto ir =
+        lowerTarget(std::move(*vectors), numInputs, *targets.front(), options,
+                    codegen, watch, weights, metadata.ArenaBytes);
     if (!ir)
       return makeInternal(ir.takeError(), module, output);
     auto code = ir->generateCode();
@@ -449,16 +471,41 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   std::vector<std::future<Objects>> objects(targets.size());
   // Each target has an LLVM context of its own: its code is generated while the
   // next one is lowered. The generic lowering makes the longest code: first.
+  // Where threads may share the MLIR context, targets behind the first one are
+  // lowered to vectors beside it, and the reference runs beside all of them.
   // The futures wait for their threads, also on an error.
+  const bool sharesContext = module.getContext()->isMultithreadingEnabled();
+  const auto beside = sharesContext ? std::launch::async | std::launch::deferred
+                                    : std::launch::deferred;
   SmallVector<size_t> order = llvm::to_vector(llvm::seq(targets.size()));
   llvm::stable_sort(order, [&](size_t a, size_t b) {
     return targets[a]->mac == MacLowering::Generic &&
            targets[b]->mac != MacLowering::Generic;
   });
+  using Lowered = llvm::Expected<OwningOpRef<ModuleOp>>;
+  std::vector<std::future<Lowered>> vectors(targets.size());
   for (size_t i : order) {
-    auto ir =
-        lowerTarget(module, numInputs, *targets[i], options, CodeGenOptions(),
-                    watch, weights, metadata.ArenaBytes, &profiles[i]);
+    bool alone = i == order.front() || !sharesContext;
+    vectors[i] =
+        std::async(alone ? std::launch::deferred : beside, [&, i, alone] {
+          return lowerToVectors(module, *targets[i], options,
+                                alone ? &watch : nullptr);
+        });
+  }
+  std::future<llvm::Expected<std::vector<GoldenPair>>> golden =
+      std::async(beside, [&] {
+        return makeGolden(getNetwork(*model), options.goldenPairs,
+                          options.seed);
+      });
+  for (size_t i : order) {
+    Lowered lowered = vectors[i].get();
+    if (!lowered)
+      return makeInternal(lowered.takeError(), module, output);
+    if (i != order.front() && sharesContext)
+      watch.lap("loops and vectors, " + targets[i]->name);
+    auto ir = lowerTarget(std::move(*lowered), numInputs, *targets[i], options,
+                          CodeGenOptions(), watch, weights, metadata.ArenaBytes,
+                          &profiles[i]);
     if (!ir)
       return makeInternal(ir.takeError(), module, output);
     // The last one, and where no thread can be started, in this thread.
@@ -498,12 +545,10 @@ sysmol::compileFile(const std::string &input, const std::string &output,
   for (auto &[info, code] : codes)
     writer.addCode(info, std::move(code));
   writer.setWeights(std::move(weights));
-  Program reference{nullptr, std::move(model)};
-  auto golden =
-      makeGolden(reference.getFunction(), options.goldenPairs, options.seed);
-  if (!golden)
-    return atInput(input, golden.takeError());
-  for (const GoldenPair &pair : *golden) {
+  auto pairs = golden.get();
+  if (!pairs)
+    return atInput(input, pairs.takeError());
+  for (const GoldenPair &pair : *pairs) {
     std::vector<std::span<const uint8_t>> in(pair.inputs.begin(),
                                              pair.inputs.end()),
         out(pair.outputs.begin(), pair.outputs.end());

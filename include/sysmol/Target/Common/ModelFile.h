@@ -9,7 +9,8 @@
 
 namespace sysmol {
 
-/// A context with every dialect and pass that compiling needs.
+/// A context with every dialect and pass that compiling needs; its passes run
+/// on functions side by side where the machine has CPUs and gives threads.
 std::unique_ptr<mlir::MLIRContext> makeCompilerContext();
 
 /// Reads the text of a module. What crashes MLIR's readers (bytecode, deep
