@@ -33,8 +33,8 @@ llvm::Error atInput(const std::string &input, llvm::Error error);
 /// A file that appears complete or not at all.
 llvm::Error writeText(const std::string &path, llvm::StringRef text);
 
-/// While it lives it keeps the first error that a context has on this thread, as
-/// one line that begins with the layer or the place; nothing is printed.
+/// While it lives it keeps the first error that a context has on this thread,
+/// as one line that begins with the layer or the place; nothing is printed.
 class ErrorCollector {
 public:
   explicit ErrorCollector(mlir::MLIRContext *context);
