@@ -48,7 +48,7 @@ CASES: tuple[tuple[Product, tuple[str, ...]], ...] = (
 _SECONDS = 0.5
 
 #: Of timing the code alone.
-_TURNS, _RUNS = 5, 40
+_TURNS, _RUNS = 10, 40
 
 
 def _peer_calls(layer: Product, folder: Path, settings: Settings) -> dict[str, Call]:
@@ -149,7 +149,8 @@ def run(settings: Settings, note: Callable[[str], None]) -> list[dict[str, Any]]
         ):
             mix = row["case"].removeprefix(f"{layer}, ")
             row["weight_bytes"] = layer.weight_bytes(MIXES[mix])
-            row["code_ms"] = code[mix]
+            # A whole call has no less than its code: the other measurement was disturbed.
+            row["code_ms"] = min(code[mix], row["ours_ms"])
             row["mac_per_cycle"] *= row["ours_ms"] / row["code_ms"]
             row["gb_per_s"] = row["weight_bytes"] / (row["code_ms"] * 1e6)
             streamed = (

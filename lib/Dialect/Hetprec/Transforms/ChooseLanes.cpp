@@ -168,8 +168,14 @@ struct ChooseLanesPass
                 .getTotal();
         if (ofTiles * kMargin <
             (role == LaneRole::Outputs ? ofOutputs : ofPixels)) {
-          role = LaneRole::Tiles;
-          reason = "16 products where the window has 36";
+          int64_t bytes = tiles.getPatchBytes(words);
+          if (bytes <= mostPatchBytes) {
+            role = LaneRole::Tiles;
+            reason = "16 products where the window has 36";
+          } else {
+            reason += "; patches of tiles would be " + std::to_string(bytes) +
+                      " bytes";
+          }
         }
       }
       op->setAttr(kLanesAttrName, LaneRoleAttr::get(&getContext(), role));

@@ -61,6 +61,10 @@ struct WinogradTiles {
   /// Lanes of a plane of tiles, those that a last register reads behind them
   /// included: no power of two, so that planes do not share cache lines' sets.
   int64_t getPlaneLanes() const;
+  /// Bytes of the transformed patches of `words` words of channels.
+  int64_t getPatchBytes(int64_t words) const {
+    return kPositions * words * getPlaneLanes() * int64_t(sizeof(int32_t));
+  }
   /// Pixels of a row of patches that are read, some of them for nothing.
   static int64_t getReadColumns(int64_t columns);
   int64_t getReadColumns() const { return getReadColumns(columns); }

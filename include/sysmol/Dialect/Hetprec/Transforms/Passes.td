@@ -55,7 +55,8 @@ def ChooseLanesPass : Pass<"hetprec-choose-lanes", "::mlir::func::FuncOp"> {
     bits, may have tiles of 2x2 pixels as lanes (`winograd_contract`), 16
     products a channel instead of 36. It has them where that, with what
     transforming input, weights and sums takes, is at least 5 % cheaper than
-    what was chosen of the others.
+    what was chosen of the others, and the transformed patches are no more than
+    `most-patch-bytes`: all outputs read them, eight at a time.
 
     ```mlir
     %acc = hetprec.matmul %x, %w : ... -> tensor<1x1000xi32>
@@ -79,7 +80,11 @@ def ChooseLanesPass : Pass<"hetprec-choose-lanes", "::mlir::func::FuncOp"> {
     ListOption<"loneOutputCycles", "lone-output-cycles", "double",
       "the same where there is one register of outputs">,
     Option<"turnCycles", "turn-cycles", "double", /*default=*/"48",
-      "cycles of turning a register of sums of outputs round into planes">];
+      "cycles of turning a register of sums of outputs round into planes">,
+    // 64 channels of 128x128 pixels have 4.2 MB: the most that is faster by
+    // tiles on Zen 4, and no slower on Zen 3; of 200x200 nothing is gained.
+    Option<"mostPatchBytes", "most-patch-bytes", "int64_t", /*default=*/"4718592",
+      "bytes of transformed patches that tiles may take">];
   let statistics = [
     Statistic<"numOutputs", "outputs", "Dot products with outputs as lanes">,
     Statistic<"numTiles", "tiles", "Windows with tiles of pixels as lanes">];
