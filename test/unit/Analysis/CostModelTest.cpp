@@ -254,7 +254,7 @@ TEST(CostTable, RoundTrips) {
 
 TEST(CostTable, RefusesWhatItCannotUse) {
   std::string good = printCostTable(makeTable());
-  for (auto [from, to, part] :
+  for (const auto &[from, to, part] :
        {std::array<std::string, 3>{"256", "0", "'macs_per_cycle.1'"},
         std::array<std::string, 3>{"256", "-1", "'macs_per_cycle.1'"},
         std::array<std::string, 3>{"16.5", "0", "'pixel_word_cycles.8'"},
