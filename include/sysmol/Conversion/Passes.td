@@ -37,7 +37,8 @@ def ConvertHetprecToX86Pass : Pass<"convert-hetprec-to-x86", "::mlir::ModuleOp">
     Level 1 stays what `convert-hetprec-to-vector` makes of it: AND, VPOPCNTB
     (AVX-512 BITALG) and VPADDB are what the machine does best. `join_codes`:
     VPACKSSDW and VPACKUSWB, which clamp, and a VPSHUFB; `narrow_lanes`:
-    VPACKSSDW and VPERMW. It needs AVX-512 BW, VBMI and VNNI.
+    VPACKSSDW and VPERMW; `spare_word`: VGF2P8AFFINEQB, which moves bits within
+    bytes. It needs AVX-512 BW, VBMI and VNNI, and GFNI.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",

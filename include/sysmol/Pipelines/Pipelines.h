@@ -19,7 +19,7 @@ namespace sysmol {
 enum class MacLowering {
   Generic, ///< arith, math and vector
   AVX2,    ///< AVX2
-  AVX512,  ///< VBMI, VNNI, BITALG
+  AVX512,  ///< VBMI, VNNI, BITALG, GFNI
 };
 
 /// Costs that choices follow, by level 1, 2, 4, 8; see hetprec-choose-lanes.
@@ -79,7 +79,7 @@ struct LLVMPhaseOptions : public mlir::PassPipelineOptions<LLVMPhaseOptions> {
       llvm::cl::values(
           clEnumValN(MacLowering::Generic, "generic", "any target"),
           clEnumValN(MacLowering::AVX2, "avx2", "AVX2"),
-          clEnumValN(MacLowering::AVX512, "avx512", "VBMI, VNNI, BITALG"))};
+          clEnumValN(MacLowering::AVX512, "avx512", "VBMI, VNNI, BITALG, GFNI"))};
   Option<int64_t> grain{*this, "grain",
                         llvm::cl::desc("estimated cycles of a task, about"),
                         llvm::cl::init(4000)};

@@ -3,9 +3,12 @@
 #include "sysmol/Target/Common/ModelFile.h"
 
 #include "mlir/Bytecode/BytecodeReader.h"
+#include "mlir/Conversion/ConvertToLLVM/ToLLVMPass.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/Parser/Parser.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "sysmol/InitAll.h"
 #include "sysmol/Target/Common/Failure.h"
 #include "llvm/ADT/StringExtras.h"
@@ -48,12 +51,19 @@ std::unique_ptr<MLIRContext> sysmol::makeCompilerContext() {
   registerAllDialects(registry);
   registerAllExtensions(registry);
   registerAllHetprecDialects(registry);
+  // All that translating to LLVM IR, and finding what converts a dialect, would
+  // add to the context later: threads must not see it grow.
+  registerBuiltinDialectTranslation(registry);
+  registerLLVMDialectTranslation(registry);
+  registerConvertToLLVMDependentDialectLoading(registry);
   auto context =
       std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
   context->loadAllAvailableDialects();
-  // As many as MLIR's pool may start.
+  // As many as MLIR's pool may start, and those that run beside it: targets,
+  // parts of code, the reference.
+  constexpr unsigned kBeside = 16;
   unsigned threads = llvm::hardware_concurrency().compute_thread_count();
-  if (threads > 1 && canStartThreads(threads))
+  if (threads > 1 && canStartThreads(threads + kBeside))
     context->enableMultithreading();
   return context;
 }

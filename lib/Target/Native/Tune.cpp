@@ -2,7 +2,7 @@
 //
 // Small kernels of `hetprec.mac` on registers and L1, in several tiles, go
 // through the last phase of the pipeline and run here; the best tile is the
-// ceiling. Reading is measured by sums over buffers of three sizes.
+// ceiling. Reading is measured by sums over buffers of several sizes.
 //
 //===----------------------------------------------------------------------===//
 
@@ -516,16 +516,19 @@ llvm::Expected<CostTable> sysmol::measureCostTable(llvm::StringRef name) {
   std::vector<uint64_t> sizes;
   if (long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); bytes > 0)
     sizes.push_back(uint64_t(bytes) / 2);
-  for (uint64_t mebibytes : {4, 8, 16, 32, 64, 128, 256})
-    if (sizes.empty() || mebibytes << 20 >= 2 * sizes.back())
+  for (uint64_t mebibytes : {4, 8, 16, 24, 32, 48, 64, 128, 256})
+    if (sizes.empty() || mebibytes << 20 > sizes.back())
       sizes.push_back(mebibytes << 20);
+  std::vector<Candidate> readers;
+  for (uint64_t bytes : sizes)
+    readers.push_back({makeReader(bytes / 512 * 512), 0, nullptr});
+  for (int turn = 0; turn < 3; ++turn)
+    for (Candidate &reader : readers)
+      if (auto error = measure(reader, context, *target, 0.05, cycles))
+        return error;
   table.streamRates.clear();
-  for (uint64_t bytes : sizes) {
-    Candidate reader{makeReader(bytes / 512 * 512), 0, nullptr};
-    if (auto error = measure(reader, context, *target, 0.15, cycles))
-      return error;
+  for (auto [bytes, reader] : llvm::zip_equal(sizes, readers))
     table.streamRates[int64_t(bytes)] = reader.best;
-  }
   table.cyclesPerSecond = cycles;
   return table;
 }

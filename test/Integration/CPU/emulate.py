@@ -21,7 +21,8 @@ HEADER, ENTRY, HASH, ALIGNMENT = 16, 88, 32, 64  # bytes, see Runtime/Bundle.h
 
 
 def has_avx512() -> bool:
-    return "avx512_vnni" in Path("/proc/cpuinfo").read_text()
+    flags = Path("/proc/cpuinfo").read_text()
+    return all(flag in flags for flag in ("avx512_vnni", "avx512vbmi", "avx512_bitalg", "gfni"))
 
 
 def run(*command: object) -> str:

@@ -107,6 +107,10 @@ struct ChooseLanesPass
       for (auto [level, value] : llvm::zip_equal(levels, given))
         cycles[level] = value;
     }
+    if (mostPatchBytes < 0) {
+      getOperation().emitError("most-patch-bytes must not be negative");
+      return failure();
+    }
     if (turnCycles < 0 || turnCycles > 1e9) {
       getOperation().emitError("turn-cycles must not be negative");
       return failure();
