@@ -79,7 +79,8 @@ struct LLVMPhaseOptions : public mlir::PassPipelineOptions<LLVMPhaseOptions> {
       llvm::cl::values(
           clEnumValN(MacLowering::Generic, "generic", "any target"),
           clEnumValN(MacLowering::AVX2, "avx2", "AVX2"),
-          clEnumValN(MacLowering::AVX512, "avx512", "VBMI, VNNI, BITALG, GFNI"))};
+          clEnumValN(MacLowering::AVX512, "avx512",
+                     "VBMI, VNNI, BITALG, GFNI"))};
   Option<int64_t> grain{*this, "grain",
                         llvm::cl::desc("estimated cycles of a task, about"),
                         llvm::cl::init(4000)};

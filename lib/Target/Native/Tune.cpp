@@ -520,6 +520,7 @@ llvm::Expected<CostTable> sysmol::measureCostTable(llvm::StringRef name) {
     if (sizes.empty() || mebibytes << 20 > sizes.back())
       sizes.push_back(mebibytes << 20);
   std::vector<Candidate> readers;
+  readers.reserve(sizes.size());
   for (uint64_t bytes : sizes)
     readers.push_back({makeReader(bytes / 512 * 512), 0, nullptr});
   for (int turn = 0; turn < 3; ++turn)
