@@ -17,6 +17,14 @@ using namespace mlir;
 using namespace sysmol;
 using namespace sysmol::hetprec;
 
+static Value makeSplat(OpBuilder &b, Location loc, VectorType type,
+                       int64_t value) {
+  return arith::ConstantOp::create(
+      b, loc,
+      DenseElementsAttr::get(type,
+                             b.getIntegerAttr(type.getElementType(), value)));
+}
+
 namespace {
 
 /// AND and population count.
@@ -51,10 +59,8 @@ struct LowerTwoBitMac : OpRewritePattern<MacOp> {
       return arith::ConstantOp::create(rewriter, loc,
                                        rewriter.getI8IntegerAttr(value));
     };
-    auto splat = [&](int64_t value) -> Value {
-      return arith::ConstantOp::create(
-          rewriter, loc,
-          DenseElementsAttr::get(type, rewriter.getI8IntegerAttr(value)));
+    auto splat = [&](int64_t value) {
+      return makeSplat(rewriter, loc, type, value);
     };
     auto add = [&](Value a, Value b) -> Value {
       return arith::AddIOp::create(rewriter, loc, a, b);
@@ -155,10 +161,8 @@ struct LowerByteMac : OpRewritePattern<MacOp> {
       return arith::ConstantOp::create(rewriter, loc,
                                        rewriter.getI32IntegerAttr(value));
     };
-    auto splat = [&](int64_t value) -> Value {
-      return arith::ConstantOp::create(
-          rewriter, loc,
-          DenseElementsAttr::get(type, rewriter.getI32IntegerAttr(value)));
+    auto splat = [&](int64_t value) {
+      return makeSplat(rewriter, loc, type, value);
     };
     auto unsignedByte = [&](Value x, int64_t i, auto make) -> Value {
       x = arith::ShRUIOp::create(rewriter, loc, x, make(8 * i));
@@ -190,10 +194,8 @@ struct LowerJoinCodes : OpRewritePattern<JoinCodesOp> {
                                 PatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     auto type = cast<VectorType>(op.getSlot0().getType());
-    auto splat = [&](int64_t value) -> Value {
-      return arith::ConstantOp::create(
-          rewriter, loc,
-          DenseElementsAttr::get(type, rewriter.getI32IntegerAttr(value)));
+    auto splat = [&](int64_t value) {
+      return makeSplat(rewriter, loc, type, value);
     };
     int64_t level = op.getLevel();
     Value word;
@@ -222,10 +224,8 @@ struct LowerNarrowLanes : OpRewritePattern<NarrowLanesOp> {
                                 PatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     auto type = cast<VectorType>(op.getLow().getType());
-    auto splat = [&](int64_t value) -> Value {
-      return arith::ConstantOp::create(
-          rewriter, loc,
-          DenseElementsAttr::get(type, rewriter.getI32IntegerAttr(value)));
+    auto splat = [&](int64_t value) {
+      return makeSplat(rewriter, loc, type, value);
     };
     auto narrow = [&](Value x) -> Value {
       x = arith::MaxSIOp::create(rewriter, loc, x, splat(-32768));
@@ -253,10 +253,8 @@ struct LowerSpareWord : OpRewritePattern<SpareWordOp> {
     auto type = cast<VectorType>(op.getResult().getType());
     auto pairs =
         VectorType::get({type.getNumElements() / 2}, rewriter.getI16Type());
-    auto splat = [&](int64_t value) -> Value {
-      return arith::ConstantOp::create(
-          rewriter, loc,
-          DenseElementsAttr::get(pairs, rewriter.getI16IntegerAttr(value)));
+    auto splat = [&](int64_t value) {
+      return makeSplat(rewriter, loc, pairs, value);
     };
     Value word;
     for (auto [slot, operand] : llvm::enumerate(op->getOperands())) {

@@ -16,6 +16,7 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/Threading.h"
+#include <latch>
 #include <pthread.h>
 #include <vector>
 
@@ -46,7 +47,22 @@ static bool canStartThreads(unsigned count) {
   return threads.size() == count;
 }
 
-std::unique_ptr<MLIRContext> sysmol::makeCompilerContext() {
+/// A pool whose threads have all been started; null where there is one CPU, or
+/// no thread to be had.
+static std::unique_ptr<llvm::ThreadPoolInterface> startPool() {
+  unsigned threads = llvm::hardware_concurrency().compute_thread_count();
+  if (threads < 2 || !canStartThreads(threads))
+    return nullptr;
+  auto pool = std::make_unique<llvm::DefaultThreadPool>(
+      llvm::hardware_concurrency(threads));
+  std::latch all(threads);
+  for (unsigned i = 0; i < threads; ++i)
+    pool->async([&] { all.arrive_and_wait(); });
+  pool->wait();
+  return pool;
+}
+
+CompilerContext::CompilerContext() : pool(startPool()) {
   DialectRegistry registry;
   registerAllDialects(registry);
   registerAllExtensions(registry);
@@ -56,16 +72,11 @@ std::unique_ptr<MLIRContext> sysmol::makeCompilerContext() {
   registerBuiltinDialectTranslation(registry);
   registerLLVMDialectTranslation(registry);
   registerConvertToLLVMDependentDialectLoading(registry);
-  auto context =
+  context =
       std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
   context->loadAllAvailableDialects();
-  // As many as MLIR's pool may start, and those that run beside it: targets,
-  // parts of code, the reference.
-  constexpr unsigned kBeside = 16;
-  unsigned threads = llvm::hardware_concurrency().compute_thread_count();
-  if (threads > 1 && canStartThreads(threads + kBeside))
-    context->enableMultithreading();
-  return context;
+  if (pool)
+    context->setThreadPool(*pool);
 }
 
 /// Far more than any model needs, far less than a stack holds.

@@ -354,7 +354,7 @@ sysmol::compileGPUFile(const std::string &input, const std::string &output,
         {phase, std::chrono::duration<double>(now - last).count()});
     last = now;
   };
-  std::unique_ptr<MLIRContext> context = makeCompilerContext();
+  CompilerContext context;
   auto read = readNetwork(input, context.get(), options.batch);
   if (!read)
     return read.takeError();

@@ -44,7 +44,7 @@ private:
 
 /// A context with all that compiling needs, and one module.
 struct Program {
-  std::unique_ptr<MLIRContext> context;
+  CompilerContext context;
   OwningOpRef<ModuleOp> module;
 
   func::FuncOp getFunction() { return getNetwork(*module); }
@@ -59,7 +59,6 @@ struct Program {
 static llvm::Expected<Program> loadProgram(const std::string &input,
                                            const CompileOptions &options) {
   Program program;
-  program.context = makeCompilerContext();
   auto module = readNetwork(input, program.context.get(), options.batch);
   if (!module)
     return module.takeError();

@@ -4,10 +4,12 @@
 // RUN: not sysmol-opt %s --hetprec-choose-lanes='pixel-cycles=1,2,3' 2>&1 | FileCheck %s --check-prefix=COUNT
 // RUN: not sysmol-opt %s --hetprec-choose-lanes='lone-output-cycles=1,2,0,4' 2>&1 | FileCheck %s --check-prefix=ZERO
 // RUN: not sysmol-opt %s --hetprec-choose-lanes='turn-cycles=-1' 2>&1 | FileCheck %s --check-prefix=TURN
+// RUN: not sysmol-opt %s --hetprec-choose-lanes='most-patch-bytes=-1' 2>&1 | FileCheck %s --check-prefix=PATCHES
 
 // COUNT: error: pixel-cycles must be four positive numbers, for levels 1, 2, 4 and 8
 // ZERO: error: lone-output-cycles must be four positive numbers
 // TURN: error: turn-cycles must not be negative
+// PATCHES: error: most-patch-bytes must not be negative
 
 // The choice follows the costs it is given.
 // SLOW-LABEL: @small_images

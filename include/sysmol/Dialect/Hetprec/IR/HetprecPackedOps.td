@@ -267,8 +267,9 @@ def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,
   let summary = "multiply-accumulate of a register of packed codes with one word";
   let description = [{
     The instruction of the paper, and with `join_codes`, `narrow_lanes` and
-    `spare_word` all that a target must lower: each lane of `acc` grows by the dot product of the codes in that lane's word
-    of `lanes` with those of `row` (word layouts: see `contract`).
+    `spare_word` all that a target must lower: each lane of `acc` grows by the dot
+    product of the codes in that lane's word of `lanes` with those of `row` (word
+    layouts: see `contract`).
 
     - level 1 and 2: `vector<64xi8>`, `row` i8, sums modulo 256 (the caller
       widens in time: a level-1 product adds at most 8, a level-2 one 27); bits 6
