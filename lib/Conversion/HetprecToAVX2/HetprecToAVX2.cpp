@@ -36,10 +36,20 @@ namespace {
 struct ProductTable {
   StringRef name;
   int64_t level, words;
+  std::optional<Centred> centred;
 
-  static ProductTable get(int64_t level) {
-    return level == 1 ? ProductTable{"__hetprec_nibble_products_1", 1, 256}
-                      : ProductTable{"__hetprec_nibble_products_2", 2, 64};
+  static ProductTable get(int64_t level, std::optional<Centred> centred) {
+    if (level == 1)
+      return {"__hetprec_nibble_products_1", 1, 256, {}};
+    if (!centred)
+      return {"__hetprec_nibble_products_2", 2, 64, {}};
+    return {*centred == Centred::Row
+                ? "__hetprec_nibble_products_2_centred_row"
+                : "__hetprec_nibble_products_2_centred_lanes",
+            2, 64, centred};
+  }
+  bool isOf(MacOp op) const {
+    return int64_t(op.getLevel()) == level && op.getCentred() == centred;
   }
   MemRefType getType(MLIRContext *context) const {
     return MemRefType::get({words, 2 * kEntries}, IntegerType::get(context, 8));
@@ -51,12 +61,14 @@ struct ProductTable {
 void ProductTable::create(ModuleOp module) const {
   SmallVector<int8_t> products;
   int64_t mask = (1 << level) - 1;
+  int64_t wordBits = level * getChannelsPerWord(level);
   for (int64_t word = 0; word < words; ++word)
     for (int64_t half : {0, 4})
       for (int64_t nibble = 0; nibble < kEntries; ++nibble) {
         int64_t sum = 0;
-        for (int64_t i = 0; i < 4; i += level)
-          sum += (word >> half >> i & mask) * (nibble >> i & mask);
+        for (int64_t i = 0; i < 4 && half + i < wordBits; i += level)
+          sum += MacOp::getProduct(word >> half >> i & mask, nibble >> i & mask,
+                                   centred);
         products.push_back(int8_t(sum));
       }
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
@@ -135,7 +147,7 @@ struct LowerTableMac : OpRewritePattern<MacOp> {
     Type byte = b.getI8Type();
     auto bytes = VectorType::get({kRegisterBytes}, byte);
     auto shorts = VectorType::get({kRegisterBytes / 2}, b.getI16Type());
-    ProductTable products = ProductTable::get(op.getLevel());
+    auto products = ProductTable::get(op.getLevel(), op.getCentred());
     Value table = memref::GetGlobalOp::create(
         b, loc, products.getType(b.getContext()), products.name);
     Value word =
@@ -279,13 +291,15 @@ struct LowerByteMac : OpRewritePattern<MacOp> {
 struct ConvertHetprecToAVX2Pass
     : sysmol::impl::ConvertHetprecToAVX2PassBase<ConvertHetprecToAVX2Pass> {
   void runOnOperation() override {
-    for (int64_t level : {1, 2}) {
+    for (const ProductTable &table :
+         {ProductTable::get(1, {}), ProductTable::get(2, {}),
+          ProductTable::get(2, Centred::Row),
+          ProductTable::get(2, Centred::Lanes)}) {
       WalkResult found = getOperation().walk([&](MacOp op) {
-        return int64_t(op.getLevel()) == level ? WalkResult::interrupt()
-                                               : WalkResult::advance();
+        return table.isOf(op) ? WalkResult::interrupt() : WalkResult::advance();
       });
       if (found.wasInterrupted())
-        ProductTable::get(level).create(getOperation());
+        table.create(getOperation());
     }
     // Chains from their ends on: no pattern, which would meet the first mac
     // first.

@@ -90,7 +90,27 @@ struct LowerTwoBitMac : OpRewritePattern<MacOp> {
     Value middle =
         weighted(both(shift(low, 2), splat(3)), both(shift(high, 2), splat(3)));
     Value sum = add(both(outer, splat(15)), shift(outer, 4));
-    rewriter.replaceOp(op, add(op.getAcc(), add(sum, middle)));
+    Value grown = add(op.getAcc(), add(sum, middle));
+    // `k a` becomes `(k - 1) a + 3 [k = 0]`, modulo 256 as all sums.
+    if (std::optional<Centred> centred = op.getCentred()) {
+      Value word =
+          vector::BroadcastOp::create(rewriter, loc, type, op.getRow());
+      Value codes = op.getLanes(), others = word;
+      if (*centred == Centred::Row)
+        std::swap(codes, others);
+      Value none = splat(0);
+      auto slot = [&](Value x, int64_t i) {
+        return both(shift(x, 2 * i), splat(3));
+      };
+      for (int64_t i = 0; i < getChannelsPerWord(2); ++i) {
+        Value isZero = arith::CmpIOp::create(
+            rewriter, loc, arith::CmpIPredicate::eq, slot(codes, i), none);
+        grown = arith::SubIOp::create(rewriter, loc, grown, slot(others, i));
+        grown = add(grown, arith::SelectOp::create(rewriter, loc, isZero,
+                                                   splat(3), none));
+      }
+    }
+    rewriter.replaceOp(op, grown);
     return success();
   }
 };

@@ -21,21 +21,27 @@ using namespace sysmol;
 using namespace sysmol::hetprec;
 
 /// Row `w`, byte `a`: the sum of the products of the three 2-bit fields.
-static constexpr StringLiteral kProductTable = "__hetprec_products_2x2x3";
+static StringRef getProductTable(std::optional<Centred> centred) {
+  if (!centred)
+    return "__hetprec_products_2x2x3";
+  return *centred == Centred::Row ? "__hetprec_products_2x2x3_centred_row"
+                                  : "__hetprec_products_2x2x3_centred_lanes";
+}
 
-static void createProductTable(ModuleOp module) {
+static void createProductTable(ModuleOp module,
+                               std::optional<Centred> centred) {
   SmallVector<int8_t> products;
   for (int w = 0; w < 64; ++w)
     for (int a = 0; a < 64; ++a) {
-      int sum = 0;
+      int64_t sum = 0;
       for (int i = 0; i < 6; i += 2)
-        sum += (w >> i & 3) * (a >> i & 3);
-      products.push_back(sum);
+        sum += MacOp::getProduct(w >> i & 3, a >> i & 3, centred);
+      products.push_back(int8_t(sum));
     }
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
   auto shape = RankedTensorType::get({64, 64}, b.getI8Type());
   memref::GlobalOp::create(
-      b, module.getLoc(), kProductTable, b.getStringAttr("private"),
+      b, module.getLoc(), getProductTable(centred), b.getStringAttr("private"),
       MemRefType::get({64, 64}, b.getI8Type()),
       DenseElementsAttr::get(shape, ArrayRef<int8_t>(products)),
       /*constant=*/true, b.getI64IntegerAttr(64));
@@ -56,7 +62,7 @@ struct LowerTwoBitMac : OpRewritePattern<MacOp> {
     Location loc = op.getLoc();
     Value table = memref::GetGlobalOp::create(
         rewriter, loc, MemRefType::get({64, 64}, rewriter.getI8Type()),
-        kProductTable);
+        getProductTable(op.getCentred()));
     Value row = arith::IndexCastUIOp::create(
         rewriter, loc, rewriter.getIndexType(), op.getRow());
     Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0);
@@ -266,12 +272,17 @@ struct LowerSpareWord : OpRewritePattern<SpareWordOp> {
 struct ConvertHetprecToX86Pass
     : sysmol::impl::ConvertHetprecToX86PassBase<ConvertHetprecToX86Pass> {
   void runOnOperation() override {
-    WalkResult found = getOperation().walk([](MacOp op) {
-      return op.getLevel() == 2 ? WalkResult::interrupt()
-                                : WalkResult::advance();
-    });
-    if (found.wasInterrupted())
-      createProductTable(getOperation());
+    for (std::optional<Centred> centred :
+         {std::optional<Centred>(), std::optional(Centred::Row),
+          std::optional(Centred::Lanes)}) {
+      WalkResult found = getOperation().walk([&](MacOp op) {
+        return op.getLevel() == 2 && op.getCentred() == centred
+                   ? WalkResult::interrupt()
+                   : WalkResult::advance();
+      });
+      if (found.wasInterrupted())
+        createProductTable(getOperation(), centred);
+    }
     RewritePatternSet patterns(&getContext());
     patterns.add<LowerTwoBitMac, LowerDotMac, LowerJoinCodes, LowerNarrowLanes,
                  LowerSpareWord>(&getContext(),

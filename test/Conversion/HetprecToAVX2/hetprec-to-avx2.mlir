@@ -39,6 +39,23 @@ func.func @two(%acc: vector<64xi8>, %a: vector<64xi8>, %w: i8) -> vector<64xi8> 
 
 // -----
 
+// Codes that count from 1: word 0 (codes 0, 0, 0) gives 6 - a - b of the low
+// nibble and 3 - c of the two bits above it, word 1 leaves out the first.
+// CHECK: memref.global "private" constant @__hetprec_nibble_products_2_centred_lanes
+// CHECK: memref.global "private" constant @__hetprec_nibble_products_2_centred_row : memref<64x32xi8> =
+// CHECK-SAME: dense<"0x{{(06050403050403020403020103020100(03020100){4}03030303020202020101010100000000(03020100){4})}}
+// CHECK-NOT: memref.global
+// CHECK-LABEL: @centred
+// CHECK: memref.get_global @__hetprec_nibble_products_2_centred_row
+// CHECK: memref.get_global @__hetprec_nibble_products_2_centred_lanes
+func.func @centred(%acc: vector<64xi8>, %a: vector<64xi8>, %w: i8) -> vector<64xi8> {
+  %s = hetprec.mac %acc, %a, %w level = 2 {centred = #hetprec.centred<row>} : vector<64xi8>, vector<64xi8>, i8
+  %t = hetprec.mac %s, %a, %w level = 2 {centred = #hetprec.centred<lanes>} : vector<64xi8>, vector<64xi8>, i8
+  return %t : vector<64xi8>
+}
+
+// -----
+
 // Of 1 bit: words 0 to 3, and 16, whose upper nibble is the word 1 again.
 // CHECK-NOT: @__hetprec_nibble_products_2
 // CHECK: memref.global "private" constant @__hetprec_nibble_products_1 : memref<256x32xi8> =

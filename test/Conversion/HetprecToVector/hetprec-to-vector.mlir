@@ -49,6 +49,29 @@ func.func @level2() -> vector<64xi8> {
   return %s : vector<64xi8>
 }
 
+// Codes 3, 0, 2 of the row count from 1: 2 * 1 + (3 - 2) + 1 * 3. Bits 6 and 7
+// of lanes mean nothing.
+// FOLDED-LABEL: @level2_centred_row
+// FOLDED-NEXT: arith.constant dense<106> : vector<64xi8>
+func.func @level2_centred_row() -> vector<64xi8> {
+  %acc = arith.constant dense<100> : vector<64xi8>
+  %a = arith.constant dense<0xF9> : vector<64xi8>
+  %w = arith.constant 0x23 : i8
+  %s = hetprec.mac %acc, %a, %w level = 2 {centred = #hetprec.centred<row>} : vector<64xi8>, vector<64xi8>, i8
+  return %s : vector<64xi8>
+}
+
+// Codes 1, 2, 3 of the lanes do: 0 * 3 + 1 * 0 + 2 * 2.
+// FOLDED-LABEL: @level2_centred_lanes
+// FOLDED-NEXT: arith.constant dense<104> : vector<64xi8>
+func.func @level2_centred_lanes() -> vector<64xi8> {
+  %acc = arith.constant dense<100> : vector<64xi8>
+  %a = arith.constant dense<0x39> : vector<64xi8>
+  %w = arith.constant 0x23 : i8
+  %s = hetprec.mac %acc, %a, %w level = 2 {centred = #hetprec.centred<lanes>} : vector<64xi8>, vector<64xi8>, i8
+  return %s : vector<64xi8>
+}
+
 // The largest sum is 27.
 // FOLDED-LABEL: @level2_largest
 // FOLDED-NEXT: arith.constant dense<27> : vector<64xi8>

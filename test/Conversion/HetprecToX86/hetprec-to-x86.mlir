@@ -30,6 +30,26 @@ func.func @two_again(%acc: vector<64xi8>, %a: vector<64xi8>, %w: i8) -> vector<6
 
 // -----
 
+// Codes that count from 1 have tables of their own: row 0 (codes 0, 0, 0) gives
+// 9 - a - b - c, row 1 (1, 0, 0) leaves out the first, row 2 adds it. Where lanes
+// count from 1, entries 0 to 3 of rows 0 and 1 are 9, 6, 6, 6 and 8, 6, 7, 8.
+// CHECK: memref.global "private" constant @__hetprec_products_2x2x3_centred_lanes : memref<64x64xi8> =
+// CHECK-SAME: dense<"0x09060606{{([0-9A-F]{120})}}08060708
+// CHECK: memref.global "private" constant @__hetprec_products_2x2x3_centred_row : memref<64x64xi8> =
+// CHECK-SAME: dense<"0x0908070608070605{{([0-9A-F]{112})}}0606060605050505{{([0-9A-F]{112})}}0607080905060708
+// CHECK-NOT: memref.global
+// CHECK-LABEL: @centred
+// CHECK-SAME: %[[ACC:.+]]: vector<64xi8>, %[[A:.+]]: vector<64xi8>, %[[W:.+]]: i8
+// CHECK: memref.get_global @__hetprec_products_2x2x3_centred_row
+// CHECK: memref.get_global @__hetprec_products_2x2x3_centred_lanes
+func.func @centred(%acc: vector<64xi8>, %a: vector<64xi8>, %w: i8) -> vector<64xi8> {
+  %s = hetprec.mac %acc, %a, %w level = 2 {centred = #hetprec.centred<row>} : vector<64xi8>, vector<64xi8>, i8
+  %t = hetprec.mac %s, %a, %w level = 2 {centred = #hetprec.centred<lanes>} : vector<64xi8>, vector<64xi8>, i8
+  return %t : vector<64xi8>
+}
+
+// -----
+
 // No table without a 2-bit mac.
 // CHECK-NOT: memref.global
 

@@ -568,6 +568,26 @@ def matmul() -> dict[str, str]:
     return files
 
 
+def largest_sums(level: int, side: int, weights: list[int]) -> str:
+    """A window as large as its image; the largest sum of `(k - 1) a` of these weights, thrice."""
+    net = Network(1)
+    shape = [1, len(weights) // side**2, side, side]
+    most = (1 << level) - 1
+    inputs = bytes(most if k > 0 else 0 for k in weights)
+    bits = [level] * shape[1]
+    x = net.constant(inputs, net.codes_type(shape, bits, "unsigned"), shape)
+    filter_ = net.constant(
+        bytes(weights * 3), net.codes_type([3, *shape[1:]], bits, "midrise"), [3, *shape[1:]]
+    )
+    type_ = net.plain_type([1, 3, 1, 1], "i32")
+    acc = net.emit(
+        f"hetprec.conv_2d {x.name}, {filter_.name} : {x.type}, {filter_.type} -> {type_}",
+        type_,
+        [1, 3, 1, 1],
+    )
+    return net.text(acc, net.argument([1, 1], [1]))  # a bundle has an input
+
+
 def large_k() -> dict[str, str]:
     """Accumulators that need 32 bits; byte sums that need 16, and more than 16."""
     files = {}
@@ -591,23 +611,16 @@ def large_k() -> dict[str, str]:
             )
     # All codes at their largest: every partial sum is as large as can be.
     for level, channels, side in [*cases, (1, 33, 1), (2, 28, 1), (2, 7290, 1)]:
-        net = Network(channels)
-        shape = [1, channels, side, side]
-        codes_in = bytes([255 if level == 8 else (1 << level) - 1])
-        codes_type = net.codes_type(shape, [level] * channels, "unsigned")
-        full = net.constant(codes_in * math.prod(shape), codes_type, shape)
-        weights = bytes([127 if level == 8 else (1 << level) - 1]) * (3 * math.prod(shape))
-        filter_ = net.constant(
-            weights, net.codes_type([3, *shape[1:]], [level] * channels, "midrise"), [3, *shape[1:]]
-        )
-        type_ = net.plain_type([1, 3, 1, 1], "i32")
-        acc = net.emit(
-            f"hetprec.conv_2d {full.name}, {filter_.name} : {full.type}, {filter_.type} -> {type_}",
-            type_,
-            [1, 3, 1, 1],
-        )
-        x = net.argument([1, 1], [1])  # a bundle has an input
-        files[f"full-{level}-{channels}x{side}x{side}"] = net.text(acc, x)
+        largest = 127 if level == 8 else (1 << level) - 1
+        weights = [largest] * (channels * side**2)
+        files[f"full-{level}-{channels}x{side}x{side}"] = largest_sums(level, side, weights)
+    # As large as given weights let them be: what a byte holds is counted by these.
+    for level, codes in ((1, (0, 1)), (2, (0,)), (2, (0, 3)), (2, (0, 1, 2, 3)), (2, (1, 2))):
+        for channels, side in ((90, 3), (47, 3), (400, 1)):
+            of = random.Random(channels)
+            weights = [of.choice(codes) for _ in range(channels * side**2)]
+            name = f"codes-{level}-{''.join(map(str, codes))}-{channels}x{side}x{side}"
+            files[name] = largest_sums(level, side, weights)
     net = Network(1)
     x = net.argument([2, 7290], [2] * 7290)
     files["matmul-2x7290"] = net.text(net.real(net.matmul(x, 3)))

@@ -220,6 +220,20 @@ static LogicalResult verifyWindow(Op op, bool areBytes = false) {
   return success();
 }
 
+/// Products of codes that count from 1, and words whose sums fit in a byte.
+template <typename OpTy> static LogicalResult verifyByteSums(OpTy op) {
+  ArrayRef<int64_t> words = op.getByteWords();
+  if (words.empty())
+    return success();
+  if (words.size() != op.getLevels().size())
+    return op.emitOpError("needs byte_words for each level");
+  for (auto [level, count] : llvm::zip_equal(op.getLevels(), words))
+    if (level > 2 ? count != 0 : count < 1 || count > 255)
+      return op.emitOpError("byte_words are 1 to 255 for levels 1 and 2, and 0 "
+                            "for others");
+  return success();
+}
+
 LogicalResult ContractOp::verify() {
   size_t segments = getLevels().size();
   if (getSums()) {
@@ -260,6 +274,8 @@ LogicalResult ContractOp::verify() {
     return emitOpError("folded segments are of words that all rows read");
   if (getSumBits() != 16 && getSumBits() != 32)
     return emitOpError("sum_bits must be 16 or 32");
+  if (failed(verifyByteSums(*this)))
+    return failure();
   int64_t numRows = getNumRows();
   for (auto [s, level, lanes, rows] :
        llvm::enumerate(getLevels(), getLanes(), getRows())) {
@@ -446,6 +462,8 @@ LogicalResult ContractOutputsOp::verify() {
   bytes *= int64_t(getTileBlocks());
   if (getTileBlocks() != 1 && getTileBlocks() != 2)
     return emitOpError("tile_blocks must be 1 or 2");
+  if (failed(verifyByteSums(*this)))
+    return failure();
   if (cast<ShapedType>(getWeights().getType()).getElementTypeBitWidth() != 8 ||
       getDim(getWeights(), 1) != bytes)
     return emitOpError() << "a tile of weights has " << bytes
@@ -608,7 +626,38 @@ LogicalResult RequantizeLanesOp::getResultTilePosition(
 // MacOp
 //===----------------------------------------------------------------------===//
 
+void MacOp::build(OpBuilder &b, OperationState &state, Value acc, Value lanes,
+                  Value row, int64_t level, std::optional<Centred> centred) {
+  build(b, state, acc.getType(), acc, lanes, row, level,
+        /*signed_lanes=*/false, /*pair_bound=*/IntegerAttr(),
+        centred ? CentredAttr::get(b.getContext(), *centred) : CentredAttr());
+}
+
+void MacOp::build(OpBuilder &b, OperationState &state, Value acc, Value lanes,
+                  Value row, int64_t level, bool signedLanes,
+                  IntegerAttr pairBound) {
+  build(b, state, acc.getType(), acc, lanes, row, level, signedLanes, pairBound,
+        /*centred=*/CentredAttr());
+}
+
+int64_t MacOp::getLargestProduct(int64_t level, bool centred) {
+  if (level == 1)
+    return getChannelsPerWord(level);
+  return getChannelsPerWord(level) * (centred ? 2 * 3 : 3 * 3);
+}
+
+int64_t MacOp::getProduct(int64_t row, int64_t lane,
+                          std::optional<Centred> centred) {
+  if (!centred)
+    return row * lane;
+  if (*centred == Centred::Lanes)
+    std::swap(row, lane);
+  return row == 0 ? 3 - lane : (row - 1) * lane;
+}
+
 LogicalResult MacOp::verify() {
+  if (getCentred() && getLevel() != 2)
+    return emitOpError("centred codes are of level 2");
   if (getPairBound() && (getLevel() != 8 || int64_t(*getPairBound()) < 0))
     return emitOpError("pair_bound is of level 8, and not negative");
   if (failed(verifyLevel(*this, getLevel())))

@@ -102,7 +102,7 @@ SmallVector<Value> ByteSummer::sum(Value start) {
                   Value bytes = v.loadVector(
                       lanes, tapPlane, add(at, taps[t] + offset), kLaneBlock);
                   sum = MacOp::create(
-                      b, loc, type, sum,
+                      b, loc, sum,
                       vector::BitCastOp::create(b, loc, type, bytes), weights,
                       /*level=*/8, /*signed_lanes=*/false,
                       /*pair_bound=*/IntegerAttr());

@@ -13,9 +13,6 @@ using namespace sysmol::hetprec;
 
 namespace {
 
-/// How many macs fit in a byte before it overflows.
-int64_t getMacsPerByte(int64_t level) { return 255 / getLargestProduct(level); }
-
 /// Most taps of a grouped window that are written out for each row alone; of
 /// more, a loop runs over the rows.
 constexpr int64_t kMostGroupedTaps = 16;
@@ -229,6 +226,9 @@ void ContractSums::macColumns(int64_t segment, RowRange rows,
                               ArrayRef<MacColumn> columns,
                               SmallVector<Value> &bytes) {
   int64_t level = op.getLevels()[segment];
+  std::optional<Centred> centred;
+  if (level == 2 && op.getCentred())
+    centred = Centred::Row;
   Value rowWords = op.getRows()[segment];
   // Scalar loads of level 2 take turns with those of the product table: one
   // load for up to eight columns. It may read up to three bytes behind them.
@@ -263,9 +263,8 @@ void ContractSums::macColumns(int64_t segment, RowRange rows,
       }
       for (int64_t block = 0; block < blocks; ++block) {
         Value &acc = bytes[r * blocks + block];
-        acc = MacOp::create(b, loc, acc.getType(), acc, column.lanes[block],
-                            word, level, /*signed_lanes=*/false,
-                            /*pair_bound=*/IntegerAttr());
+        acc = MacOp::create(b, loc, acc, column.lanes[block], word, level,
+                            centred);
       }
     }
   }
@@ -368,7 +367,7 @@ void ContractSums::flush(ByteSums &sums) {
 /// Levels 1 and 2: sums in bytes, widened before they can overflow.
 void ContractSums::addBytes(int64_t segment, RowRange rows, Value start,
                             ByteSums &sums) {
-  int64_t limit = getMacsPerByte(op.getLevels()[segment]);
+  int64_t limit = getWordsPerByte(op, segment);
   int64_t numWords = getNumWords(segment), numTaps = op.getNumTaps(segment);
   Value zero = v.splat(cast<VectorType>(sums.bytes.front().getType()), 0);
   SmallVector<Value> zeroBytes(sums.bytes.size(), zero);
@@ -610,7 +609,7 @@ SmallVector<Value> ContractSums::sumDots(ArrayRef<int64_t> segments,
         Value row = v.loadScalar(rowWords, getRow(rows.first + r), column);
         for (int64_t i = 0; i < quarters; ++i) {
           Value &acc = accs[quarters * r + i];
-          acc = MacOp::create(b, loc, type, acc, registers[i], row, rowLevel,
+          acc = MacOp::create(b, loc, acc, registers[i], row, rowLevel,
                               /*signed_lanes=*/false, pairBound);
         }
       }
@@ -693,7 +692,8 @@ int64_t sysmol::hetprec::getLargestSum(ArrayRef<int64_t> segments,
   for (auto [i, segment] : llvm::enumerate(segments)) {
     if (i > 0)
       largest *= getRatio(coefficients, segments[i - 1], segment);
-    largest += macs[segment] * getLargestProduct(levels[segment]);
+    largest += macs[segment] * MacOp::getLargestProduct(levels[segment],
+                                                        /*centred=*/false);
   }
   return largest;
 }

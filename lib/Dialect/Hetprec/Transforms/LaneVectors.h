@@ -193,8 +193,13 @@ struct SegmentWindow {
 /// Two products of 4-bit codes: `pair_bound` of what was spread to bytes.
 inline constexpr int64_t kNibblePairBound = 2 * 15 * 15;
 
-/// Most that a byte grows by one mac of level 1 or 2.
-inline int64_t getLargestProduct(int64_t level) { return level == 1 ? 8 : 27; }
+/// How many words of a segment of level 1 or 2 a byte holds the sums of.
+template <typename OpTy> int64_t getWordsPerByte(OpTy op, int64_t segment) {
+  return op.getByteWords().empty()
+             ? 255 / MacOp::getLargestProduct(op.getLevels()[segment],
+                                              op.getCentred())
+             : op.getByteWords()[segment];
+}
 
 /// Sums that a target's registers hold at once, beside what is added to them.
 struct SumLimits {

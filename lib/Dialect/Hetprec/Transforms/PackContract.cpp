@@ -232,6 +232,80 @@ int64_t ContractBuilder::getByteFactor(const Segment &s, int64_t channel,
   return negated ? -value : value;
 }
 
+int64_t ContractBuilder::getSlotFactor(const Segment &s, int64_t output,
+                                       bool negated, int64_t word, int64_t slot,
+                                       int64_t tap) const {
+  // Of an empty slot, what gives 0.
+  int64_t none = s.level == 2 && areCentred() ? 1 : 0;
+  if (output < 0)
+    return none;
+  auto [channel, of] = getSlot(s, word, slot, tap);
+  if (channel < 0 || channel / dot.channelsPerGroup != getGroup(output))
+    return none;
+  int64_t code = getCode(output, channel % dot.channelsPerGroup, of);
+  return byteLanes ? getByteFactor(s, channel, code, negated)
+                   : getFactor(s.level, code, negated);
+}
+
+SmallVector<int64_t>
+ContractBuilder::getByteWords(ArrayRef<int64_t> rows,
+                              ArrayRef<bool> negated) const {
+  if (!dot.filter || byteLanes ||
+      llvm::none_of(levels, [](int64_t level) { return level <= 2; }))
+    return {};
+  constexpr int64_t most = 255;
+  std::optional<Centred> centred;
+  if (areCentred())
+    centred = Centred::Row;
+  auto getLargest = [&](int64_t level, int64_t code) {
+    if (level == 1)
+      return code;
+    return std::max(MacOp::getProduct(code, 0, centred),
+                    MacOp::getProduct(code, 3, centred));
+  };
+  SmallVector<int64_t> counts(levels.size(), 0);
+  for (size_t first = 0, next; first < levels.size(); first = next) {
+    for (next = first + 1; next < levels.size(); ++next)
+      if (levels[next] != levels[first])
+        break;
+    if (levels[first] > 2)
+      continue;
+    // The fewest words whose sum may be more than a byte holds.
+    int64_t fewest = most + 1;
+    for (auto [output, negate] : llvm::zip_equal(rows, negated)) {
+      SmallVector<int64_t> largest;
+      for (size_t i = first; i < next; ++i) {
+        const Segment &s = input.segments[i];
+        int64_t start =
+            getStart(s, output < 0 ? 0 : getGroup(output), wordCounts[i]);
+        for (int64_t g = 0; g < wordCounts[i] && start >= 0; ++g)
+          for (int64_t tap = 0; tap < getNumTaps(s); ++tap) {
+            int64_t sum = 0;
+            for (int64_t slot = 0; slot < getChannelsPerWord(s.level); ++slot)
+              sum += getLargest(s.level, getSlotFactor(s, output, negate,
+                                                       start + g, slot, tap));
+            largest.push_back(sum);
+          }
+      }
+      int64_t begin = 0, total = 0;
+      for (auto [end, sum] : llvm::enumerate(largest)) {
+        total += sum;
+        while (total - largest[begin] > most)
+          total -= largest[begin++];
+        if (total > most)
+          fewest = std::min<int64_t>(fewest, end - begin + 1);
+      }
+    }
+    // Whole windows, so that layers that differ by less share their code.
+    int64_t count = fewest - 1, window = getNumTaps(input.segments[first]);
+    if (count > window)
+      count -= count % window;
+    for (size_t i = first; i < next; ++i)
+      counts[i] = count;
+  }
+  return counts;
+}
+
 /// One word of weight codes.
 static int64_t packCode(int64_t level, int64_t slot, int64_t code) {
   if (level == 8)
@@ -262,26 +336,20 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
   tables.rowBias = makeRowBias(rows, negated);
   if (areSumsApart())
     return tables; // see makeSums
+  tables.byteWords = getByteWords(rows, negated);
   for (auto [s, numWords] : llvm::zip_equal(input.segments, wordCounts)) {
     int64_t perWord = getChannelsPerWord(s.level), numTaps = getNumTaps(s);
     SmallVector<int64_t> words, starts;
     for (auto [output, negate] : llvm::zip_equal(rows, negated)) {
-      int64_t group = output < 0 ? 0 : getGroup(output);
-      int64_t start = getStart(s, group, numWords);
+      int64_t start = getStart(s, output < 0 ? 0 : getGroup(output), numWords);
       starts.push_back(start);
       for (int64_t g = 0; g < numWords; ++g)
         for (int64_t tap = 0; tap < (isUniform() ? 1 : numTaps); ++tap) {
           int64_t word = 0;
-          for (int64_t slot = 0; slot < perWord && output >= 0 && start >= 0;
-               ++slot) {
-            auto [c, t] = getSlot(s, start + g, slot, tap);
-            if (c < 0 || c / dot.channelsPerGroup != group)
-              continue;
-            int64_t code = getCode(output, c % dot.channelsPerGroup, t);
-            int64_t factor = byteLanes ? getByteFactor(s, c, code, negate)
-                                       : getFactor(s.level, code, negate);
-            word |= packCode(s.level, slot, factor);
-          }
+          for (int64_t slot = 0; slot < perWord; ++slot)
+            word |= packCode(s.level, slot,
+                             getSlotFactor(s, start < 0 ? -1 : output, negate,
+                                           start + g, slot, tap));
           words.push_back(word);
         }
     }
@@ -308,10 +376,21 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
 
 Value ContractBuilder::makeRowBias(ArrayRef<int64_t> rows,
                                    ArrayRef<bool> negated) {
-  if (!input.isSigned() || !dot.filter)
+  if (!dot.filter || (!input.isSigned() && !areCentred()))
     return {};
   ChannelsAttr encoding = input.encoding;
   int8_t finest = encoding.getFinestLevel();
+  // Each code 0 of a centred segment adds 3 too much, for all lanes alike.
+  auto centredPart = [&](int64_t output, bool negate) -> int64_t {
+    if (!areCentred() || output < 0)
+      return 0;
+    int64_t zeros = 0, first = getGroup(output) * dot.channelsPerGroup;
+    for (int64_t c = 0; c < dot.channelsPerGroup; ++c)
+      for (int64_t tap = 0;
+           tap < dot.getNumTaps() && encoding.getBits()[first + c] == 2; ++tap)
+        zeros += getFactor(2, getCode(output, c, tap), negate) == 0;
+    return -3 * zeros * coefficients[llvm::find(levels, 2) - levels.begin()];
+  };
   // The part of an output's sum that its weights alone make, for each tap.
   auto weightPart = [&](int64_t output, int64_t tap, bool negate) {
     int64_t sum = 0, first = getGroup(output) * dot.channelsPerGroup;
@@ -332,14 +411,18 @@ Value ContractBuilder::makeRowBias(ArrayRef<int64_t> rows,
   bool isPadded =
       llvm::any_of(dot.window.pads, [](int64_t p) { return p > 0; });
   int64_t numTaps = dot.getNumTaps();
-  if (!isPadded) {
+  if (!isPadded || !input.isSigned()) {
     SmallVector<int64_t> bias;
     for (auto [output, negate] : llvm::zip_equal(rows, negated)) {
-      int64_t sum = 0;
-      for (int64_t tap = 0; tap < numTaps && output >= 0; ++tap)
+      int64_t sum = centredPart(output, negate);
+      for (int64_t tap = 0; tap < numTaps && output >= 0 && input.isSigned();
+           ++tap)
         sum += weightPart(output, tap, negate);
       bias.push_back(sum);
     }
+    if (!input.isSigned() &&
+        llvm::all_of(bias, [](int64_t sum) { return sum == 0; }))
+      return {};
     return makeIntTable(b, loc, {int64_t(rows.size())}, bias, 32);
   }
 
@@ -354,12 +437,14 @@ Value ContractBuilder::makeRowBias(ArrayRef<int64_t> rows,
   for (auto [r, output, negate] : llvm::enumerate(rows, negated)) {
     if (output < 0)
       continue;
+    int64_t always = centredPart(output, negate);
+    std::fill_n(bias.begin() + r * lanes, lanes, always);
     SmallVector<int64_t> parts;
     for (int64_t tap = 0; tap < numTaps; ++tap)
       parts.push_back(weightPart(output, tap, negate));
     for (int64_t y = 0; y < outputShape[2]; ++y)
       for (int64_t x = 0; x < outputShape[3]; ++x) {
-        int64_t sum = 0;
+        int64_t sum = always;
         for (int64_t tap = 0; tap < numTaps; ++tap) {
           int64_t iy =
               y * w.strides[0] - w.pads[0] + tap / w.kernel[1] * w.dilations[0];
@@ -413,7 +498,10 @@ Value ContractBuilder::makeLaneBias() {
       starts.push_back(makeIntTable(b, loc, {dot.groups}, begin, 32));
     biasLevels.push_back(s.level);
     // Tiles' products are with `code - 8`, of which 1 is left, not -15.
-    int64_t left = role == LaneRole::Tiles ? 1 : 1 - (1 << s.level);
+    // Centred ones' are with `code - 1`.
+    int64_t left = role == LaneRole::Tiles        ? 1
+                   : s.level == 2 && areCentred() ? -1
+                                                  : 1 - (1 << s.level);
     biasCoefficients.push_back(
         getProductCount(encoding.getGrid(), s.level, finest) * left *
         (input.isSigned() ? 2 : 1));
@@ -428,8 +516,9 @@ Value ContractBuilder::makeLaneBias() {
       /*thresholds=*/Value(), /*multiplier=*/Value(), /*offset=*/Value(),
       /*mask=*/Value(), /*sums=*/Value(), init, biasLevels, biasCoefficients,
       taps, tapPhases, phases, origin, /*lane_bytes=*/0,
-      /*tap_bytes=*/ArrayRef<int64_t>(), getFolded(read), imageLayout.getBase(),
-      laneCount, Epilogue::Accumulator,
+      /*tap_bytes=*/ArrayRef<int64_t>(), getFolded(read), /*centred=*/false,
+      /*byte_words=*/ArrayRef<int64_t>(), imageLayout.getBase(), laneCount,
+      Epilogue::Accumulator,
       /*out_level=*/0, /*out_signed=*/false, bits, /*uniform_rows=*/true,
       /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false,
       /*relu=*/false, layer);
@@ -456,7 +545,9 @@ ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
         /*coefficients=*/ArrayRef<int64_t>(), /*taps=*/ArrayRef<int64_t>(),
         /*tap_phases=*/ArrayRef<int64_t>(), /*phases=*/1, /*origin=*/0,
         /*lane_bytes=*/0, /*tap_bytes=*/ArrayRef<int64_t>(),
-        /*folded=*/ArrayRef<bool>(), imageLayout.getBase(), laneCount, epilogue,
+        /*folded=*/ArrayRef<bool>(), /*centred=*/false,
+        /*byte_words=*/ArrayRef<int64_t>(), imageLayout.getBase(), laneCount,
+        epilogue,
         /*out_level=*/0,
         /*out_signed=*/false, bits, /*uniform_rows=*/false,
         /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false,
@@ -467,7 +558,8 @@ ContractOp ContractBuilder::create(const RowTables &tables, int64_t numRows,
       thresholds, multiplier, offset, mask, /*sums=*/Value(), init, levels,
       coefficients, taps, tapPhases, phases, origin,
       byteLanes ? byteLanes->laneBytes : 0, tapBytes, getFolded(input.segments),
-      imageLayout.getBase(), laneCount, epilogue,
+      areCentred(), tables.byteWords, imageLayout.getBase(), laneCount,
+      epilogue,
       /*out_level=*/0, /*out_signed=*/false, bits,
       /*uniform_rows=*/isUniform(), /*shared_starts=*/false,
       /*prefetch_rows=*/false, /*in_range=*/false,

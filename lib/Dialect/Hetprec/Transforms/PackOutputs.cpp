@@ -19,8 +19,6 @@ Value ContractBuilder::makeOutputWeights(ArrayRef<int64_t> rows,
                  ContractOutputsOp::getColumnBytes(s.level);
   std::vector<int8_t> bytes(tiles * lineBytes, 0);
   for (auto [r, output, negate] : llvm::enumerate(rows, negated)) {
-    if (output < 0)
-      continue;
     int64_t block = int64_t(r) / kLaneBlock % tileBlocks, n = r % kLaneBlock;
     int8_t *at =
         bytes.data() + int64_t(r) / (tileBlocks * kLaneBlock) * lineBytes;
@@ -32,10 +30,7 @@ Value ContractBuilder::makeOutputWeights(ArrayRef<int64_t> rows,
           int8_t *line =
               at + ((word * numTaps + tap) * tileBlocks + block) * columnBytes;
           for (int64_t slot = 0; slot < perWord; ++slot) {
-            auto [c, t] = getSlot(s, word, slot, tap);
-            if (c < 0)
-              continue;
-            int64_t code = getFactor(s.level, getCode(output, c, t), negate);
+            int64_t code = getSlotFactor(s, output, negate, word, slot, tap);
             if (s.level <= 2)
               line[n < 32 ? 2 * n : 2 * (n - 32) + 1] |= code
                                                          << (s.level * slot);
@@ -93,8 +88,10 @@ void ContractBuilder::makeOutputSums(ArrayRef<int64_t> rows,
         ContractOutputsOp::create(
             b, loc, TypeRange{init.getType()}, lanes, weights, init, levels,
             coefficients, taps, tapPhases, phases, origin,
-            getFolded(input.segments), imageLayout.getBase(), laneCount,
-            imageLayout.getUsedLanes(), tileBlocks, imageLayout, layer)
+            getFolded(input.segments), areCentred(),
+            getByteWords(rows.slice(first, given), negated.slice(first, given)),
+            imageLayout.getBase(), laneCount, imageLayout.getUsedLanes(),
+            tileBlocks, imageLayout, layer)
             ->getResult(0);
     sums = isAll ? part
                  : tensor::InsertSliceOp::create(b, loc, part, sums, offsets,

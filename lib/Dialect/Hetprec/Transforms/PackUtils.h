@@ -104,6 +104,7 @@ private:
   struct RowTables {
     llvm::SmallVector<mlir::Value, 3> rows, starts;
     mlir::Value rowBias, biasRows;
+    llvm::SmallVector<int64_t> byteWords;
   };
 
   /// Fills `taps`, of a strided window `tapPhases`, of bytes `tapBytes`.
@@ -159,6 +160,17 @@ private:
   int64_t getStart(const Segment &s, int64_t group, int64_t numWords) const;
   RowTables makeRows(llvm::ArrayRef<int64_t> rows,
                      llvm::ArrayRef<bool> negated);
+  /// What a slot of word `word` of an output's row holds (output -1: none), for
+  /// tap `tap` of `taps`.
+  int64_t getSlotFactor(const Segment &s, int64_t output, bool negated,
+                        int64_t word, int64_t slot, int64_t tap) const;
+  /// Whether 2-bit codes of weights count from 1 (`centred` of `contract`).
+  bool areCentred() const {
+    return dot.filter && !byteLanes && llvm::is_contained(levels, 2);
+  }
+  /// `byte_words` of rows that hold these weights.
+  llvm::SmallVector<int64_t> getByteWords(llvm::ArrayRef<int64_t> rows,
+                                          llvm::ArrayRef<bool> negated) const;
   mlir::Value makeRowBias(llvm::ArrayRef<int64_t> rows,
                           llvm::ArrayRef<bool> negated);
   mlir::Value makeLaneBias();

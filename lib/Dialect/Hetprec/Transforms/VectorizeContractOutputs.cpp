@@ -197,7 +197,10 @@ SmallVector<Value> OutputsVectorizer::addBytes(int64_t segment, int64_t count,
                                                ValueRange args) {
   int64_t level = op.getLevels()[segment], numTaps = op.getNumTaps(segment);
   int64_t numWords = getNumPlanes(segment);
-  int64_t limit = 255 / getLargestProduct(level);
+  int64_t limit = getWordsPerByte(op, segment);
+  std::optional<Centred> centred;
+  if (level == 2 && op.getCentred())
+    centred = Centred::Lanes;
   VectorType byteType = VectorType::get({kLaneBlock}, b.getI8Type());
   SmallVector<Value> zeroBytes(count * range.count, v.splat(byteType, 0));
   auto macPlace = [&](const Place &place, SmallVector<Value> &bytes) {
@@ -209,9 +212,7 @@ SmallVector<Value> OutputsVectorizer::addBytes(int64_t segment, int64_t count,
       Value word = loadWord(segment, place, lane);
       for (int64_t block = 0; block < range.count; ++block) {
         Value &sum = bytes[lane * range.count + block];
-        sum = MacOp::create(b, loc, byteType, sum, weights[block], word, level,
-                            /*signed_lanes=*/false,
-                            /*pair_bound=*/IntegerAttr());
+        sum = MacOp::create(b, loc, sum, weights[block], word, level, centred);
       }
     }
   };
@@ -345,7 +346,7 @@ void OutputsVectorizer::sumDots(ArrayRef<int64_t> segments, int64_t count,
         Value word = loadWord(segment, place, lane);
         for (int64_t i = 0; i < kDotRegisters; ++i) {
           Value &acc = accs[kDotRegisters * lane + i];
-          acc = MacOp::create(b, loc, type, acc, registers[i], word,
+          acc = MacOp::create(b, loc, acc, registers[i], word,
                               isSpread ? 8 : level, /*signed_lanes=*/isSpread,
                               pairBound);
         }

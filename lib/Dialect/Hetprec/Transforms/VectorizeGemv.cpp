@@ -66,8 +66,8 @@ private:
   }
   Value mac(Value sum, Value lanes, Value word, int64_t level,
             bool isSigned = false) {
-    return MacOp::create(b, loc, sum.getType(), sum, lanes, word, level,
-                         isSigned, /*pair_bound=*/IntegerAttr());
+    return MacOp::create(b, loc, sum, lanes, word, level, isSigned,
+                         /*pair_bound=*/IntegerAttr());
   }
   /// Entries of a table for 32 outputs from `lane` of the tile on.
   Value loadTable(Value table, int64_t lane) {
@@ -665,8 +665,8 @@ void sysmol::hetprec::lowerSumRows(OpBuilder &b, SumRowsOp op) {
                   Value bytes = v.loadVector(op.getInput(), row, i, kLaneBlock);
                   Value lanes =
                       vector::BitCastOp::create(b, loc, quarter, bytes);
-                  return MacOp::create(b, loc, quarter, sum, lanes,
-                                       scalar(0x01010101), /*level=*/8,
+                  return MacOp::create(b, loc, sum, lanes, scalar(0x01010101),
+                                       /*level=*/8,
                                        /*signed_lanes=*/false,
                                        /*pair_bound=*/IntegerAttr());
                 });

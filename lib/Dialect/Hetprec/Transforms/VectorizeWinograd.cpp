@@ -304,7 +304,7 @@ WinogradVectorizer::Sums WinogradVectorizer::addProducts(const Group &group,
             Value weight = v.loadScalar(weights, add(group.output, i), plane);
             for (auto [j, tile] : llvm::enumerate(lanes)) {
               Value &sum = all[i * group.registers + int64_t(j)];
-              sum = MacOp::create(b, loc, type, sum, tile, weight, /*level=*/8,
+              sum = MacOp::create(b, loc, sum, tile, weight, /*level=*/8,
                                   /*signed_lanes=*/false, bound);
             }
           }

@@ -36,6 +36,32 @@ func.func @width(%a: tensor<1x64xi16>, %w: tensor<7x1xi16>, %init: tensor<7x64xi
 
 // -----
 
+func.func @byte_words(%a: tensor<1x64xi8>, %w: tensor<7x1xi8>, %init: tensor<7x64xi32>) -> tensor<7x64xi32> {
+  // expected-error @+1 {{byte_words are 1 to 255 for levels 1 and 2, and 0 for others}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<7x1xi8>) outs(%init : tensor<7x64xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, byte_words = array<i64: 0>, lane_begin = 0, lane_count = 64} -> tensor<7x64xi32>
+  return %r : tensor<7x64xi32>
+}
+
+// -----
+
+func.func @byte_words_of_outputs(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{needs byte_words for each level}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, byte_words = array<i64: 9, 9>, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
+}
+
+// -----
+
+func.func @centred_level(%acc: vector<64xi8>, %a: vector<64xi8>, %w: i8) -> vector<64xi8> {
+  // expected-error @+1 {{centred codes are of level 2}}
+  %s = hetprec.mac %acc, %a, %w level = 1 {centred = #hetprec.centred<row>} : vector<64xi8>, vector<64xi8>, i8
+  return %s : vector<64xi8>
+}
+
+// -----
+
 func.func @tile_bytes(%a: tensor<1x64xi8>, %w: tensor<1x128xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
   // expected-error @+1 {{a tile of weights has 64 bytes}}
   %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x128xi8>) outs(%init : tensor<64x64xi32>)

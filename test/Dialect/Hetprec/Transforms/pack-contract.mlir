@@ -14,13 +14,16 @@
 // The sixth slot has no row.
 // CHECK-LABEL: @thresholds
 // CHECK-DAG: %[[T:.+]] = arith.constant dense<{{\[\[}}0, 1, 2], [0, 0, 2], [1, 2, 5], [9, 9, 9], [-10, -10, -10]]> : tensor<5x3xi16>
-// CHECK-DAG: %[[R:.+]] = arith.constant dense<{{\[\[}}3], [2], [0], [1], [2]]> : tensor<5x1xi8>
+// Empty slots of a word count from 1, too: 1 in them is 0.
+// CHECK-DAG: %[[R:.+]] = arith.constant dense<{{\[\[}}23], [22], [20], [21], [22]]> : tensor<5x1xi8>
+// The code 0 of the third row gives 3 - a instead of -a.
+// CHECK-DAG: %[[Z:.+]] = arith.constant dense<[0, 0, -6, 0, 0]> : tensor<5xi32>
 // Two images of one pixel: lanes 0 and 1.
 // CHECK-DAG: %[[M:.+]] = arith.constant dense<[-1, -1, 0, 0, {{[0, ]+}}]> : tensor<64xi8>
-// The lanes' part: -(2^2 - 1) a, the code 1 in every row.
+// The lanes' part: 2 (k - 1) a - a, the code 1 in every row, which is not centred.
 // CHECK-DAG: %[[ONE:.+]] = arith.constant dense<1> : tensor<1x1xi8>
-// CHECK: %[[B:.+]] = hetprec.contract accumulator lanes(%[[X:.+]] : tensor<1x64xi8>) rows(%[[ONE]] : tensor<1x1xi8>) outs(%{{.+}} : tensor<1x64xi16>) {coefficients = array<i64: -3>
-// CHECK: hetprec.contract codes lanes(%[[X]] : tensor<1x64xi8>) rows(%[[R]] : tensor<5x1xi8>) lane_bias(%[[B]] : tensor<1x64xi16>) thresholds(%[[T]] : tensor<5x3xi16>) mask(%[[M]] : tensor<64xi8>) outs(%{{.+}} : tensor<2x64xi8>) {coefficients = array<i64: 2>, lane_begin = 0 : i64, lane_count = 64 : i64, layer = "matmul", levels = array<i64: 2>, origin = 0 : i64, out_level = 2 : i64, sum_bits = 16 : i64, taps = array<i64: 0>}
+// CHECK: %[[B:.+]] = hetprec.contract accumulator lanes(%[[X:.+]] : tensor<1x64xi8>) rows(%[[ONE]] : tensor<1x1xi8>) outs(%{{.+}} : tensor<1x64xi16>) {coefficients = array<i64: -1>
+// CHECK: hetprec.contract codes lanes(%[[X]] : tensor<1x64xi8>) rows(%[[R]] : tensor<5x1xi8>) lane_bias(%[[B]] : tensor<1x64xi16>) row_bias(%[[Z]] : tensor<5xi32>) thresholds(%[[T]] : tensor<5x3xi16>) mask(%[[M]] : tensor<64xi8>) outs(%{{.+}} : tensor<2x64xi8>) {byte_words = array<i64: 255>, centred, coefficients = array<i64: 2>, lane_begin = 0 : i64, lane_count = 64 : i64, layer = "matmul", levels = array<i64: 2>, origin = 0 : i64, out_level = 2 : i64, sum_bits = 16 : i64, taps = array<i64: 0>}
 func.func @thresholds(%x: tensor<2x1xi8, #a2>) -> tensor<2x5xi8, #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 5]>> {
   %w = arith.constant dense<[[3], [1], [0], [1], [2]]> : tensor<5x1xi8, #w2>
   %acc = hetprec.matmul %x, %w : tensor<2x1xi8, #a2>, tensor<5x1xi8, #w2> -> tensor<2x5xi32>
@@ -32,6 +35,8 @@ func.func @thresholds(%x: tensor<2x1xi8, #a2>) -> tensor<2x5xi8, #hetprec.channe
 // To a mid-rise grid: floor(acc + 0.5) + 2, and floor(acc / 4) + 2 of -acc.
 // CHECK-LABEL: @midrise_thresholds
 // CHECK-DAG: arith.constant dense<{{\[\[}}-2, -1, 0], [-5, -1, 3]]> : tensor<2x3xi16>
+// No weight has code 0.
+// CHECK-NOT: row_bias
 // CHECK: hetprec.contract codes
 // CHECK-SAME: out_level = 2 : i64, out_signed = true
 #s2 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2 x 2]>
@@ -43,15 +48,18 @@ func.func @midrise_thresholds(%x: tensor<2x1xi8, #a2>) -> tensor<2x2xi8, #s2> {
 }
 
 // Three levels share one accumulator: one product counts 120, 20, 1 (HP11),
-// twice that on unsigned codes; -120 * 1, -20 * 3, -1 * 15 in the lanes' part.
+// twice that on unsigned codes; -120 * 1, -20 * (3 - 2), -1 * 15 in the lanes' part.
+// Of the second row, three 2-bit codes are 0: -3 * 3 * 40.
 // Words: level 1 bit i, level 2 bits 2i, level 4 bits 4i with 1 and 2 swapped.
 // CHECK-LABEL: @levels
 // CHECK-DAG: %[[R1:.+]] = arith.constant dense<{{\[\[}}5, 0], [2, 1]]> : tensor<2x2xi8>
-// CHECK-DAG: %[[R2:.+]] = arith.constant dense<{{\[\[}}57, 3], [0, 2]]> : tensor<2x2xi8>
+// CHECK-DAG: %[[R2:.+]] = arith.constant dense<{{\[\[}}57, 23], [0, 22]]> : tensor<2x2xi8>
 // CHECK-DAG: %[[R4:.+]] = arith.constant dense<{{\[\[}}-16945, 15], [4900, 0]]> : tensor<2x2xi16>
-// CHECK: hetprec.contract accumulator {{.+}} {coefficients = array<i64: -120, -60, -15>
+// CHECK-DAG: %[[Z:.+]] = arith.constant dense<[0, -360]> : tensor<2xi32>
+// CHECK: hetprec.contract accumulator {{.+}} {coefficients = array<i64: -120, -20, -15>
 // CHECK: hetprec.contract accumulator lanes(%{{.+}}, %{{.+}}, %{{.+}} : {{.+}}) rows(%[[R1]], %[[R2]], %[[R4]] :
-// CHECK-SAME: coefficients = array<i64: 240, 40, 2>
+// CHECK-SAME: row_bias(%[[Z]] : tensor<2xi32>)
+// CHECK-SAME: byte_words = array<i64: 255, 255, 0>, centred, coefficients = array<i64: 240, 40, 2>
 // CHECK-SAME: levels = array<i64: 1, 2, 4>
 #am = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 9, 2 x 4, 4 x 5]>
 #wm = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 9, 2 x 4, 4 x 5]>
@@ -61,6 +69,44 @@ func.func @levels(%x: tensor<1x18xi8, #am>) -> tensor<1x2xi32> {
                              [0, 1, 0, 0, 0, 0, 0, 0, 1,  0, 0, 0, 2,   4,  3,  2,  1,  0]]> : tensor<2x18xi8, #wm>
   %acc = hetprec.matmul %x, %w : tensor<1x18xi8, #am>, tensor<2x18xi8, #wm> -> tensor<1x2xi32>
   return %acc : tensor<1x2xi32>
+}
+
+// How many words' sums a byte holds. Codes 3 of 2 bits count 2 a, at most 6: 14
+// words of 18. Codes 0 count 3 - a, at most 3, as codes 2 do: 28 words of 9.
+// CHECK-LABEL: @byte_words
+// CHECK: hetprec.contract {{.+}} {byte_words = array<i64: 14>, centred
+// CHECK: hetprec.contract {{.+}} {byte_words = array<i64: 28>, centred
+#a87 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 87]>
+#w87 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2 x 87]>
+func.func @byte_words(%x: tensor<1x87xi8, #a87>) -> (tensor<1x2xi32>, tensor<1x1xi32>) {
+  %large = arith.constant dense<3> : tensor<2x87xi8, #w87>
+  %a = hetprec.matmul %x, %large : tensor<1x87xi8, #a87>, tensor<2x87xi8, #w87> -> tensor<1x2xi32>
+  %small = arith.constant dense<0> : tensor<1x87xi8, #w87>
+  %b = hetprec.matmul %x, %small : tensor<1x87xi8, #a87>, tensor<1x87xi8, #w87> -> tensor<1x1xi32>
+  return %a, %b : tensor<1x2xi32>, tensor<1x1xi32>
+}
+
+// One row decides: 31 words of eight ones, of the second row. The first has
+// half as many.
+// CHECK-LABEL: @byte_words_of_bits
+// CHECK: hetprec.contract {{.+}} {byte_words = array<i64: 31>, coefficients
+#a256 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 256]>
+#w256 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 256]>
+func.func @byte_words_of_bits(%x: tensor<1x256xi8, #a256>) -> tensor<1x2xi32> {
+  %w = arith.constant dense<"0x0100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001000100010001010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101"> : tensor<2x256xi8, #w256>
+  %a = hetprec.matmul %x, %w : tensor<1x256xi8, #a256>, tensor<2x256xi8, #w256> -> tensor<1x2xi32>
+  return %a : tensor<1x2xi32>
+}
+
+// Whole windows: 28 words of nine would fit, three times nine are 27.
+// CHECK-LABEL: @byte_words_of_windows
+// CHECK: hetprec.contract {{.+}} {byte_words = array<i64: 27>, centred
+#a12 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 12]>
+#w12 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2 x 12]>
+func.func @byte_words_of_windows(%x: tensor<1x12x4x4xi8, #a12>) -> tensor<1x1x4x4xi32> {
+  %w = arith.constant dense<2> : tensor<1x12x3x3xi8, #w12>
+  %a = hetprec.conv_2d %x, %w pads = [1, 1, 1, 1] : tensor<1x12x4x4xi8, #a12>, tensor<1x12x3x3xi8, #w12> -> tensor<1x1x4x4xi32>
+  return %a : tensor<1x1x4x4xi32>
 }
 
 // 8-bit channels take no part in the lanes' part; rows are signed bytes.
@@ -89,7 +135,7 @@ func.func @eight_bits(%x: tensor<1x1xi8, #a8>) -> (tensor<1x2xf32>, tensor<1x2xi
 // CHECK-LABEL: @signed
 // CHECK-DAG: %[[BIAS:.+]] = arith.constant dense<[-1, 1]> : tensor<2xi32>
 // CHECK: hetprec.contract accumulator {{.+}} {coefficients = array<i64: -2>
-// CHECK: hetprec.contract accumulator {{.+}} row_bias(%[[BIAS]] : tensor<2xi32>) {{.+}} {coefficients = array<i64: 4>
+// CHECK: hetprec.contract accumulator {{.+}} row_bias(%[[BIAS]] : tensor<2xi32>) {{.+}} {byte_words = array<i64: 255>, coefficients = array<i64: 4>
 // CHECK-NOT: sum_bits = 16
 #s1 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1]>
 func.func @signed(%x: tensor<1x1xi8, #s1>) -> tensor<1x2xi32> {

@@ -35,6 +35,19 @@ func.func @bits(%a: memref<3x192xi8>, %w: memref<1x192xi8>, %out: memref<64x192x
   return
 }
 
+// Weights, which are vectors here, are what is centred; of those of level 1 is
+// known that 40 words fit, of those of level 2 that 15 do.
+// CHECK-LABEL: @known_weights
+// CHECK: scf.for %{{.+}} = %c0 to %c78 step %c39
+// CHECK: hetprec.mac {{.+}} level = 1 :
+// CHECK: scf.for %{{.+}} = %c0 to %c30 step %c15
+// CHECK: hetprec.mac {{.+}} level = 2 {centred = #hetprec.centred<lanes>}
+func.func @known_weights(%a: memref<80x64xi8>, %b: memref<31x64xi8>, %w: memref<1x7104xi8>, %out: memref<64x64xi32>) {
+  hetprec.contract_outputs lanes(%a, %b : memref<80x64xi8>, memref<31x64xi8>) weights(%w : memref<1x7104xi8>) outs(%out : memref<64x64xi32>)
+    {levels = array<i64: 1, 2>, coefficients = array<i64: 3, 2>, taps = array<i64: 0>, origin = 0, centred, byte_words = array<i64: 40, 15>, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1}
+  return
+}
+
 // Four lanes for each of two blocks. The second segment's sums are added; its
 // nibbles lie in the weights' low and high halves, as bytes (spread) in lanes.
 // CHECK-LABEL: @two_segments

@@ -57,6 +57,28 @@ func.func @nine_products(%a: memref<20x64xi8>, %w: memref<1x20xi8>, %out: memref
   return
 }
 
+// What is known of the rows allows more: 19 words, of which 18 in bodies of three.
+// Rows are what is centred.
+// CHECK-LABEL: @known_rows
+// CHECK: scf.for %{{.+}} = %c0 to %c36 step %c18
+// CHECK: scf.for %{{.+}} = %c0 to %c18 step %c3
+// CHECK-COUNT-3: hetprec.mac {{.+}} level = 2 {centred = #hetprec.centred<row>}
+func.func @known_rows(%a: memref<40x64xi8>, %w: memref<1x40xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a : memref<40x64xi8>) rows(%w : memref<1x40xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, centred, byte_words = array<i64: 19>, lane_begin = 0, lane_count = 64}
+  return
+}
+
+// Nothing known of them: 14 centred words (14 * 18 = 252), of which 12 in bodies.
+// CHECK-LABEL: @fourteen_centred
+// CHECK: scf.for %{{.+}} = %c0 to %c36 step %c12
+// CHECK: scf.for %{{.+}} = %c0 to %c12 step %c3
+func.func @fourteen_centred(%a: memref<40x64xi8>, %w: memref<1x40xi8>, %out: memref<1x64xi32>) {
+  hetprec.contract accumulator lanes(%a : memref<40x64xi8>) rows(%w : memref<1x40xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 1>, taps = array<i64: 0>, origin = 0, centred, lane_begin = 0, lane_count = 64}
+  return
+}
+
 // Level 1: 31 products (31 * 8 = 248), of which 30 in bodies of three.
 // CHECK-LABEL: @thirty_one_products
 // CHECK: scf.for %{{.+}} = %c0 to %c60 step %c30

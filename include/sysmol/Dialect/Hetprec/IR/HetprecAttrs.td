@@ -27,6 +27,14 @@ def Hetprec_EpilogueEnum : I32EnumAttr<"Epilogue",
   let genSpecializedAttr = 0;
 }
 
+def Hetprec_CentredEnum : I32EnumAttr<"Centred",
+    "the operand of a product whose 2-bit codes count from 1", [
+    I32EnumAttrCase<"Row", 0, "row">,
+    I32EnumAttrCase<"Lanes", 1, "lanes">]> {
+  let cppNamespace = "::sysmol::hetprec";
+  let genSpecializedAttr = 0;
+}
+
 def Hetprec_LaneRoleEnum : I32EnumAttr<"LaneRole",
     "what the lanes of a dot product's registers are", [
     I32EnumAttrCase<"Pixels", 0, "pixels">,
@@ -44,6 +52,11 @@ class Hetprec_Attr<string name, string attrMnemonic, list<Trait> traits = []>
 def Hetprec_EpilogueAttr
     : EnumAttr<Hetprec_Dialect, Hetprec_EpilogueEnum, "epilogue"> {
   let assemblyFormat = "$value";
+}
+
+def Hetprec_CentredAttr
+    : EnumAttr<Hetprec_Dialect, Hetprec_CentredEnum, "centred"> {
+  let assemblyFormat = "`<` $value `>`";
 }
 
 def Hetprec_LaneRoleAttr

@@ -77,6 +77,15 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     for tap `t`, bytes from `tap_bytes[t]` on are 0: where that leaves room for a
     lane, one load serves it and the next.
 
+    With `centred` the 2-bit codes of rows count from 1: a channel's product is
+    `(k - 1) a`, and `3 - a` where `k` is 0, 3 more than that, so that none is
+    negative. Sums are smaller by a third than those of `k a`, and a byte holds
+    more of them; what they leave out is in the biases, too.
+
+    `byte_words` says for each segment how many of a row's words, one after the
+    other and on into a folded segment, give sums that fit in a byte whatever the
+    lanes hold. Without it nothing is known of the rows.
+
     A *folded* segment (`fold_taps`) has a whole window of the channels that leave
     slots of a level's last word empty in its words: it has one tap, the first,
     and one phase. It follows its level's other segment, if there is one, and has
@@ -122,6 +131,7 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     DefaultValuedAttr<I64Attr, "0">:$lane_bytes,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$tap_bytes,
     DefaultValuedAttr<DenseBoolArrayAttr, "{}">:$folded,
+    UnitAttr:$centred, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$byte_words,
     I64Attr:$lane_begin, I64Attr:$lane_count,
     Hetprec_EpilogueAttr:$epilogue,
     DefaultValuedAttr<I64Attr, "0">:$out_level,
@@ -175,8 +185,8 @@ def Hetprec_ContractOutputsOp : Hetprec_LaneOp<"contract_outputs", [
               weights of n in column g * T + t)
     ```
 
-    with groups, levels, folded segments and codes as in `contract`, which goes
-    on from these sums. Lanes from `lane_begin + used_lanes` on are not specified,
+    with groups, levels, folded segments, codes (`centred`: those of weights) and
+    `byte_words` as in `contract`, which goes on from these sums. Lanes from `lane_begin + used_lanes` on are not specified,
     nor, where there is a `layout`, those that are no pixel of it.
 
     ```mlir
@@ -206,6 +216,7 @@ def Hetprec_ContractOutputsOp : Hetprec_LaneOp<"contract_outputs", [
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$tap_phases,
     DefaultValuedAttr<I64Attr, "1">:$phases, I64Attr:$origin,
     DefaultValuedAttr<DenseBoolArrayAttr, "{}">:$folded,
+    UnitAttr:$centred, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$byte_words,
     I64Attr:$lane_begin, I64Attr:$lane_count, I64Attr:$used_lanes,
     I64Attr:$tile_blocks, OptionalAttr<Hetprec_LanesAttr>:$layout,
     OptionalAttr<StrAttr>:$layer);
@@ -274,6 +285,9 @@ def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,
     - level 1 and 2: `vector<64xi8>`, `row` i8, sums modulo 256 (the caller
       widens in time: a level-1 product adds at most 8, a level-2 one 27); bits 6
       and 7 of a lane's level-2 word may be anything;
+    - `centred` (level 2) names the operand whose codes `k` count from 1: a slot
+      adds `(k - 1) a`, and `3 - a` where `k` is 0, at most 18 in all (see
+      `contract`);
     - level 8: `vector<16xi32>`, four unsigned bytes of `lanes` times four
       signed bytes of `row`, i32; level 4 the same with byte i of `lanes` and
       nibble i of `row`, i16 (spreading nibbles to bytes takes two
@@ -290,8 +304,24 @@ def Hetprec_MacOp : Hetprec_Op<"mac", [Pure,
   }];
   let arguments = (ins AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$acc,
     AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$lanes, AnyTypeOf<[I8, I16, I32]>:$row,
-    I64Attr:$level, UnitAttr:$signed_lanes, OptionalAttr<I64Attr>:$pair_bound);
+    I64Attr:$level, UnitAttr:$signed_lanes, OptionalAttr<I64Attr>:$pair_bound,
+    OptionalAttr<Hetprec_CentredAttr>:$centred);
   let results = (outs AnyTypeOf<[VectorOfAnyRankOf<[I8, I32]>]>:$result);
+  let builders = [
+    /// Level 1, or 2, with the codes of one operand centred or not.
+    OpBuilder<(ins "::mlir::Value":$acc, "::mlir::Value":$lanes,
+      "::mlir::Value":$row, "int64_t":$level,
+      "std::optional<Centred>":$centred)>,
+    OpBuilder<(ins "::mlir::Value":$acc, "::mlir::Value":$lanes,
+      "::mlir::Value":$row, "int64_t":$level, "bool":$signed_lanes,
+      "::mlir::IntegerAttr":$pair_bound)>];
+  let extraClassDeclaration = [{
+    /// The most that a byte grows by one product of level 1 or 2.
+    static int64_t getLargestProduct(int64_t level, bool centred);
+    /// The product of two 2-bit codes, of a row's word and of a lane's.
+    static int64_t getProduct(int64_t row, int64_t lane,
+                              std::optional<Centred> centred);
+  }];
   let assemblyFormat = [{
     $acc `,` $lanes `,` $row `level` `=` $level attr-dict `:` type($acc) `,`
     type($lanes) `,` type($row)
