@@ -26,6 +26,13 @@ typedef struct sysmol_gpu sysmol_gpu;
 typedef struct sysmol_gpu_module sysmol_gpu_module;
 /** Memory of a device. */
 typedef struct sysmol_gpu_memory sysmol_gpu_memory;
+/** Page-locked memory of the host. */
+typedef struct sysmol_gpu_host_memory sysmol_gpu_host_memory;
+/** Work in order. It does not wait for that of the legacy stream, nor does
+ *  that for it. */
+typedef struct sysmol_gpu_stream sysmol_gpu_stream;
+/** A moment in a stream. */
+typedef struct sysmol_gpu_event sysmol_gpu_event;
 
 /** What a device is; `name` belongs to it. */
 typedef struct sysmol_gpu_info {
@@ -90,6 +97,71 @@ SYSMOL_EXPORT sysmol_status sysmol_gpu_memory_write(
 SYSMOL_EXPORT sysmol_status sysmol_gpu_memory_read(
     const sysmol_gpu_memory *memory, uint64_t offset, void *data, size_t bytes,
     char *error, size_t error_bytes);
+/** The same as work of a stream, by its handle; what goes wrong later is told
+ *  by who waits for it. The host's memory must stay, and what is written must
+ *  not change, until the stream has come past the copy. Only page-locked memory
+ *  is sure not to block: with other memory these may wait for the copy and for
+ *  what the stream has before it. */
+SYSMOL_EXPORT sysmol_status sysmol_gpu_memory_write_async(
+    const sysmol_gpu_memory *memory, uint64_t offset, const void *data,
+    size_t bytes, void *stream, char *error, size_t error_bytes);
+SYSMOL_EXPORT sysmol_status sysmol_gpu_memory_read_async(
+    const sysmol_gpu_memory *memory, uint64_t offset, void *data, size_t bytes,
+    void *stream, char *error, size_t error_bytes);
+
+SYSMOL_EXPORT sysmol_status sysmol_gpu_host_memory_create(
+    const sysmol_gpu *gpu, uint64_t bytes, sysmol_gpu_host_memory **memory,
+    char *error, size_t error_bytes);
+/** Not before copies from or to it are done. */
+SYSMOL_EXPORT void
+sysmol_gpu_host_memory_destroy(sysmol_gpu_host_memory *memory);
+SYSMOL_EXPORT void *
+sysmol_gpu_host_memory_data(const sysmol_gpu_host_memory *memory);
+
+SYSMOL_EXPORT sysmol_status sysmol_gpu_stream_create(const sysmol_gpu *gpu,
+                                                     sysmol_gpu_stream **stream,
+                                                     char *error,
+                                                     size_t error_bytes);
+/** What is in it is done all the same. */
+SYSMOL_EXPORT void sysmol_gpu_stream_destroy(sysmol_gpu_stream *stream);
+/** The CUstream, for functions that take a `void *stream` and for other
+ *  libraries. */
+SYSMOL_EXPORT void *sysmol_gpu_stream_handle(const sysmol_gpu_stream *stream);
+/** Waits for all work in it; tells what the work ran into. */
+SYSMOL_EXPORT sysmol_status sysmol_gpu_stream_synchronize(
+    const sysmol_gpu_stream *stream, char *error, size_t error_bytes);
+/** Sets `done` to 1 where all work in it is done, else to 0; does not wait. */
+SYSMOL_EXPORT sysmol_status
+sysmol_gpu_stream_query(const sysmol_gpu_stream *stream, int *done, char *error,
+                        size_t error_bytes);
+
+/** `timed` not 0: for sysmol_gpu_event_elapsed(). */
+SYSMOL_EXPORT sysmol_status sysmol_gpu_event_create(const sysmol_gpu *gpu,
+                                                    int timed,
+                                                    sysmol_gpu_event **event,
+                                                    char *error,
+                                                    size_t error_bytes);
+SYSMOL_EXPORT void sysmol_gpu_event_destroy(sysmol_gpu_event *event);
+/** The moment when all is done that was put into the stream before. */
+SYSMOL_EXPORT sysmol_status
+sysmol_gpu_event_record(const sysmol_gpu_event *event, void *stream,
+                        char *error, size_t error_bytes);
+/** Waits for the moment; an event that was not recorded is as one that has
+ *  passed, here and below. */
+SYSMOL_EXPORT sysmol_status sysmol_gpu_event_synchronize(
+    const sysmol_gpu_event *event, char *error, size_t error_bytes);
+/** Sets `done` to 1 where the moment has passed, else to 0; does not wait. */
+SYSMOL_EXPORT sysmol_status sysmol_gpu_event_query(
+    const sysmol_gpu_event *event, int *done, char *error, size_t error_bytes);
+/** What is put into the stream from now on begins after the moment; the caller
+ *  does not wait. */
+SYSMOL_EXPORT sysmol_status
+sysmol_gpu_stream_wait_event(void *stream, const sysmol_gpu_event *event,
+                             char *error, size_t error_bytes);
+/** Waits for both events, which must be timed and recorded. */
+SYSMOL_EXPORT sysmol_status sysmol_gpu_event_elapsed(
+    const sysmol_gpu_event *start, const sysmol_gpu_event *end,
+    float *milliseconds, char *error, size_t error_bytes);
 
 #ifdef __cplusplus
 }

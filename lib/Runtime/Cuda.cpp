@@ -247,32 +247,38 @@ static Status checkRange(uint64_t Offset, uint64_t Size, uint64_t Bytes) {
   return {};
 }
 
-Status Memory::copyFrom(std::span<const uint8_t> Host, uint64_t Offset) const {
+Status Memory::copyFromAsync(std::span<const uint8_t> Host, void *Stream,
+                             uint64_t Offset) const {
   if (Status S = checkRange(Offset, Host.size(), Bytes); !S)
     return S;
   if (Status S = C->use(); !S)
     return S;
-  const Driver &D = *C->D;
-  if (Status S = D.check(
-          D.copyToDevice(Pointer + Offset, Host.data(), Host.size(), nullptr),
-          "copy to the GPU");
-      !S)
+  return C->D->check(
+      C->D->copyToDevice(Pointer + Offset, Host.data(), Host.size(), Stream),
+      "copy to the GPU");
+}
+
+Status Memory::copyToAsync(std::span<uint8_t> Host, void *Stream,
+                           uint64_t Offset) const {
+  if (Status S = checkRange(Offset, Host.size(), Bytes); !S)
     return S;
-  return D.check(D.streamSynchronize(nullptr), "copy to the GPU");
+  if (Status S = C->use(); !S)
+    return S;
+  return C->D->check(
+      C->D->copyToHost(Host.data(), Pointer + Offset, Host.size(), Stream),
+      "copy from the GPU");
+}
+
+Status Memory::copyFrom(std::span<const uint8_t> Host, uint64_t Offset) const {
+  if (Status S = copyFromAsync(Host, nullptr, Offset); !S)
+    return S;
+  return C->D->check(C->D->streamSynchronize(nullptr), "copy to the GPU");
 }
 
 Status Memory::copyTo(std::span<uint8_t> Host, uint64_t Offset) const {
-  if (Status S = checkRange(Offset, Host.size(), Bytes); !S)
+  if (Status S = copyToAsync(Host, nullptr, Offset); !S)
     return S;
-  if (Status S = C->use(); !S)
-    return S;
-  const Driver &D = *C->D;
-  if (Status S = D.check(
-          D.copyToHost(Host.data(), Pointer + Offset, Host.size(), nullptr),
-          "copy from the GPU");
-      !S)
-    return S;
-  return D.check(D.streamSynchronize(nullptr), "copy from the GPU");
+  return C->D->check(C->D->streamSynchronize(nullptr), "copy from the GPU");
 }
 
 Status Memory::fill(uint8_t Value, void *Stream) const {
@@ -280,6 +286,29 @@ Status Memory::fill(uint8_t Value, void *Stream) const {
     return S;
   return C->D->check(C->D->memset(Pointer, Value, Bytes, Stream),
                      "fill memory of the GPU");
+}
+
+Result<HostMemory> Device::allocateHost(uint64_t Bytes) const {
+  if (Status S = C->use(); !S)
+    return S.error();
+  void *Handle = nullptr;
+  if (Status S = C->D->check(
+          C->D->hostAlloc(&Handle, std::max<uint64_t>(Bytes, 1), 0),
+          "cannot allocate " + std::to_string(Bytes) + " page-locked bytes");
+      !S)
+    return S.error();
+  return HostMemory(C, Handle, Bytes);
+}
+
+HostMemory &HostMemory::operator=(HostMemory &&Other) noexcept {
+  std::swap(Size, Other.Size);
+  Owned::operator=(std::move(Other));
+  return *this;
+}
+
+HostMemory::~HostMemory() {
+  if (C && C->use())
+    C->D->hostFree(Handle);
 }
 
 //===----------------------------------------------------------------------===//
@@ -320,15 +349,23 @@ Status Stream::synchronize() const {
   return C->D->check(C->D->streamSynchronize(Handle), "GPU work failed");
 }
 
-Result<Event> Device::event() const {
+Result<bool> Stream::isDone() const {
+  if (Status S = C->use(); !S)
+    return S.error();
+  return C->D->isDone(C->D->streamQuery(Handle), "GPU work failed");
+}
+
+Result<Event> Device::event(bool Timed) const {
   if (Status S = C->use(); !S)
     return S.error();
   void *Handle = nullptr;
+  constexpr unsigned DisableTiming = 2;
   if (Status S =
-          C->D->check(C->D->eventCreate(&Handle, 0), "cannot make an event");
+          C->D->check(C->D->eventCreate(&Handle, Timed ? 0 : DisableTiming),
+                      "cannot make an event");
       !S)
     return S.error();
-  return Event(C, Handle);
+  return Event(C, Handle, Timed);
 }
 
 Event::~Event() {
@@ -343,16 +380,35 @@ Status Event::record(void *Stream) const {
                      "cannot record an event");
 }
 
-Result<float> Event::since(const Event &Start) const {
+Status Event::synchronize() const {
+  if (Status S = C->use(); !S)
+    return S;
+  return C->D->check(C->D->eventSynchronize(Handle), "GPU work failed");
+}
+
+Result<bool> Event::isDone() const {
   if (Status S = C->use(); !S)
     return S.error();
-  if (Status S = C->D->check(C->D->eventSynchronize(Handle), "GPU work failed");
-      !S)
-    return S.error();
+  return C->D->isDone(C->D->eventQuery(Handle), "GPU work failed");
+}
+
+Status Event::makeWait(void *Stream) const {
+  if (Status S = C->use(); !S)
+    return S;
+  return C->D->check(C->D->streamWaitEvent(Stream, Handle, 0),
+                     "cannot make a stream wait for an event");
+}
+
+Result<float> Event::since(const Event &Start) const {
+  if (!Timed || !Start.Timed)
+    return misused("no time between two events: both must be made with times");
+  for (const Event *E : {&Start, this})
+    if (Status S = E->synchronize(); !S)
+      return S.error();
   float Milliseconds = 0;
   if (Status S =
           C->D->check(C->D->eventElapsed(&Milliseconds, Start.Handle, Handle),
-                      "no time between two events");
+                      "no time between two events, which must be recorded");
       !S)
     return S.error();
   return Milliseconds;

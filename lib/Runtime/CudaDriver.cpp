@@ -17,6 +17,7 @@ static ErrorKind kindOf(int Code) {
   case 300: // INVALID_SOURCE
     return ErrorKind::Refused;
   case 101: // INVALID_DEVICE
+  case 400: // INVALID_HANDLE
   case 500: // NOT_FOUND
     return ErrorKind::Usage;
   case 2:   // OUT_OF_MEMORY
@@ -40,6 +41,15 @@ Status Driver::check(int Code, const std::string &What) const {
   getErrorString(Code, &Text);
   return Error{kindOf(Code), What + ": " + (Text ? Text : "unknown error") +
                                  " (CUDA error " + std::to_string(Code) + ")"};
+}
+
+Result<bool> Driver::isDone(int Code, const std::string &What) const {
+  constexpr int NotReady = 600;
+  if (Code == NotReady)
+    return false;
+  if (Status S = check(Code, What); !S)
+    return S.error();
+  return true;
 }
 
 template <typename Function>
@@ -73,16 +83,21 @@ Status Driver::find() {
   SYSMOL_FIND("cuFuncSetAttribute", setFunctionAttribute)
   SYSMOL_FIND("cuMemAlloc_v2", memAlloc)
   SYSMOL_FIND("cuMemFree_v2", memFree)
+  SYSMOL_FIND("cuMemHostAlloc", hostAlloc)
+  SYSMOL_FIND("cuMemFreeHost", hostFree)
   SYSMOL_FIND("cuMemcpyHtoDAsync_v2", copyToDevice)
   SYSMOL_FIND("cuMemcpyDtoHAsync_v2", copyToHost)
   SYSMOL_FIND("cuMemsetD8Async", memset)
   SYSMOL_FIND("cuStreamCreate", streamCreate)
   SYSMOL_FIND("cuStreamDestroy_v2", streamDestroy)
   SYSMOL_FIND("cuStreamSynchronize", streamSynchronize)
+  SYSMOL_FIND("cuStreamQuery", streamQuery)
+  SYSMOL_FIND("cuStreamWaitEvent", streamWaitEvent)
   SYSMOL_FIND("cuEventCreate", eventCreate)
   SYSMOL_FIND("cuEventDestroy_v2", eventDestroy)
   SYSMOL_FIND("cuEventRecord", eventRecord)
   SYSMOL_FIND("cuEventSynchronize", eventSynchronize)
+  SYSMOL_FIND("cuEventQuery", eventQuery)
   SYSMOL_FIND("cuEventElapsedTime", eventElapsed)
   SYSMOL_FIND("cuLaunchKernel", launch)
 #undef SYSMOL_FIND

@@ -22,6 +22,8 @@ public:
 
   /// Success, or an Error that begins with `What`.
   Status check(int Code, const std::string &What) const;
+  /// Of a query: whether the work is done, or an Error as above.
+  Result<bool> isDone(int Code, const std::string &What) const;
 
   int (*init)(unsigned) = nullptr;
   int (*getErrorString)(int, const char **) = nullptr;
@@ -41,16 +43,21 @@ public:
   int (*setFunctionAttribute)(void *, int, int) = nullptr;
   int (*memAlloc)(uint64_t *, size_t) = nullptr;
   int (*memFree)(uint64_t) = nullptr;
+  int (*hostAlloc)(void **, size_t, unsigned) = nullptr;
+  int (*hostFree)(void *) = nullptr;
   int (*copyToDevice)(uint64_t, const void *, size_t, void *) = nullptr;
   int (*copyToHost)(void *, uint64_t, size_t, void *) = nullptr;
   int (*memset)(uint64_t, unsigned char, size_t, void *) = nullptr;
   int (*streamCreate)(void **, unsigned) = nullptr;
   int (*streamDestroy)(void *) = nullptr;
   int (*streamSynchronize)(void *) = nullptr;
+  int (*streamQuery)(void *) = nullptr;
+  int (*streamWaitEvent)(void *, void *, unsigned) = nullptr;
   int (*eventCreate)(void **, unsigned) = nullptr;
   int (*eventDestroy)(void *) = nullptr;
   int (*eventRecord)(void *, void *) = nullptr;
   int (*eventSynchronize)(void *) = nullptr;
+  int (*eventQuery)(void *) = nullptr;
   int (*eventElapsed)(float *, void *, void *) = nullptr;
   int (*launch)(void *, unsigned, unsigned, unsigned, unsigned, unsigned,
                 unsigned, unsigned, void *, void **, void **) = nullptr;

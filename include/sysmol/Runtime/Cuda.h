@@ -22,6 +22,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace sysmol::runtime::cuda {
 
@@ -63,6 +64,8 @@ public:
   /// For other libraries: a CUstream.
   void *handle() const { return Handle; }
   Status synchronize() const;
+  /// Whether all work in it is done; does not wait.
+  Result<bool> isDone() const;
 
 private:
   friend class Device;
@@ -76,12 +79,39 @@ public:
   Event(Event &&) noexcept = default;
   Event &operator=(Event &&) noexcept = default;
   Status record(void *Stream) const;
-  /// Waits for both; milliseconds.
+  /// Waits for it, not at all where it was not recorded.
+  Status synchronize() const;
+  /// Whether there is nothing to wait for; does not wait.
+  Result<bool> isDone() const;
+  /// What is put into the stream from now on begins after the moment; the
+  /// caller does not wait.
+  Status makeWait(void *Stream) const;
+  /// Waits for both, which must be timed and recorded; milliseconds.
   Result<float> since(const Event &Start) const;
 
 private:
   friend class Device;
-  using Owned::Owned;
+  Event(std::shared_ptr<const Context> C, void *Handle, bool Timed)
+      : Owned(std::move(C), Handle), Timed(Timed) {}
+  bool Timed;
+};
+
+/// Page-locked memory of the host: copies of it run beside the caller. It must
+/// live until they are done.
+class HostMemory : public Owned {
+public:
+  ~HostMemory();
+  HostMemory(HostMemory &&) noexcept = default;
+  HostMemory &operator=(HostMemory &&) noexcept;
+  std::span<uint8_t> bytes() const {
+    return {static_cast<uint8_t *>(Handle), Size};
+  }
+
+private:
+  friend class Device;
+  HostMemory(std::shared_ptr<const Context> C, void *Handle, uint64_t Size)
+      : Owned(std::move(C), Handle), Size(Size) {}
+  uint64_t Size;
 };
 
 /// Memory of the device.
@@ -96,6 +126,13 @@ public:
   /// which waits for no stream made here: synchronize that of a kernel first.
   Status copyFrom(std::span<const uint8_t> Host, uint64_t Offset = 0) const;
   Status copyTo(std::span<uint8_t> Host, uint64_t Offset = 0) const;
+  /// The same as work of a stream. The host's memory must stay, and what is
+  /// copied from it unchanged, until the stream has come past the copy. Only
+  /// HostMemory is sure not to make these wait; other memory may.
+  Status copyFromAsync(std::span<const uint8_t> Host, void *Stream,
+                       uint64_t Offset = 0) const;
+  Status copyToAsync(std::span<uint8_t> Host, void *Stream,
+                     uint64_t Offset = 0) const;
   Status fill(uint8_t Value, void *Stream = nullptr) const;
 
 private:
@@ -156,8 +193,10 @@ public:
   /// PTX or a cubin; `Name` is what errors call it.
   Result<Module> load(std::span<const uint8_t> Image, std::string Name) const;
   Result<Memory> allocate(uint64_t Bytes) const;
+  Result<HostMemory> allocateHost(uint64_t Bytes) const;
   Result<Stream> stream() const;
-  Result<Event> event() const;
+  /// Without times it costs less to record and to wait for.
+  Result<Event> event(bool Timed = true) const;
   /// Waits for all work; gives what asynchronous work ran into.
   Status synchronize() const;
 

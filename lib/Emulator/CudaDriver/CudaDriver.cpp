@@ -2,86 +2,31 @@
 //
 // The part of the CUDA driver API that Sysmol's runtime and Python package use,
 // over the emulator: programs that launch kernels run unchanged where no GPU
-// is, with this library in front on LD_LIBRARY_PATH. It has one device, modules
-// are LLVM IR instead of PTX, and all work is done when it is asked for; of a
-// stream that is captured, when its graph is launched. Graphs have kernels
-// only.
-//
-// State is global because the API's is.
+// is, with this library in front on LD_LIBRARY_PATH. It has one device, and
+// modules are LLVM IR instead of PTX. When work is done, Streams.cpp says.
+// Graphs have kernels only.
 //
 //===----------------------------------------------------------------------===//
 
-#include "sysmol/Emulator/Emulator.h"
+#include "State.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/Error.h"
 
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <string>
+#include <utility>
 #include <vector>
 
 using namespace sysmol::emulator;
+using namespace sysmol::emulator::driver;
 
-namespace {
-enum Result : int {
-  Success = 0,
-  InvalidValue = 1,
-  OutOfMemory = 2,
-  NotInitialized = 3,
-  InvalidDevice = 101,
-  InvalidPtx = 218,
-  InvalidHandle = 400,
-  NotFound = 500,
-  IllegalAddress = 700,
-  CaptureUnsupported = 900,
-};
-
-struct Module {
-  std::unique_ptr<Emulator> emulator;
-};
-struct Function {
-  Module *module;
-  std::string name;
-};
-struct Event {
-  std::chrono::steady_clock::time_point when;
-};
-/// A launch whose parameters were copied.
-struct Launch {
-  Function *function;
-  LaunchConfig config;
-  std::vector<std::vector<uint8_t>> parameters;
-};
-using Graph = std::vector<Launch>;
-/// CUstreamCaptureMode.
-constexpr int kGlobalCapture = 0, kRelaxedCapture = 2;
-struct Stream {
-  /// While it is captured.
-  std::unique_ptr<Graph> graph;
-  int captureMode = kGlobalCapture;
-};
-
-struct State {
-  std::mutex mutex;
-  bool initialized = false;
-  std::map<uint64_t, uint64_t> allocations;
-  std::map<Module *, std::unique_ptr<Module>> modules;
-  std::map<Function *, std::unique_ptr<Function>> functions;
-  std::map<void *, Stream> streams;
-  /// What a kernel did wrong, for cuGetErrorString.
-  std::string fault;
-};
-
-State &state() {
+State &sysmol::emulator::driver::state() {
   static State instance;
   return instance;
 }
 
+namespace {
 /// Of this thread.
 thread_local int captureMode = kGlobalCapture;
 thread_local std::vector<void *> contexts;
@@ -159,7 +104,7 @@ static void writeLog(const std::string &text, unsigned count,
 /// The allocations, if every pointer among the parameters points into one;
 /// else, for memory of other libraries, all that there is.
 static std::vector<Buffer> buffersFor(const KernelInfo &kernel,
-                                      void *const *parameters) {
+                                      const void *const *parameters) {
   const auto &allocations = state().allocations;
   bool ours = true;
   for (size_t i = 0; i < kernel.parameterBytes.size(); ++i) {
@@ -179,8 +124,6 @@ static std::vector<Buffer> buffersFor(const KernelInfo &kernel,
     buffers.push_back({"allocation", {pointerOf(address), bytes}});
   return buffers;
 }
-
-#define SYSMOL_DRIVER extern "C" __attribute__((visibility("default"))) int
 
 SYSMOL_DRIVER cuInit(unsigned) {
   state().initialized = true;
@@ -219,6 +162,9 @@ SYSMOL_DRIVER cuGetErrorString(int code, const char **text) {
     break;
   case NotFound:
     *text = "named symbol not found";
+    break;
+  case NotReady:
+    *text = "device not ready";
     break;
   case IllegalAddress:
     *text = state().fault.c_str();
@@ -293,7 +239,14 @@ SYSMOL_DRIVER cuThreadExchangeStreamCaptureMode(int *mode) {
   return Success;
 }
 
-SYSMOL_DRIVER cuCtxSynchronize() { return Success; }
+SYSMOL_DRIVER cuCtxSynchronize() {
+  std::lock_guard<std::mutex> lock(state().mutex);
+  int code = Success;
+  for (auto &[handle, stream] : state().streams)
+    if (int fault = finish(stream))
+      code = fault;
+  return code;
+}
 
 SYSMOL_DRIVER cuModuleLoadDataEx(void **module, const void *image,
                                  unsigned count, const int *options,
@@ -321,6 +274,7 @@ SYSMOL_DRIVER cuModuleUnload(void *module) {
   std::lock_guard<std::mutex> lock(state().mutex);
   if (isForbiddenByCapture())
     return CaptureUnsupported;
+  finishAll();
   return state().modules.erase(static_cast<Module *>(module)) ? Success
                                                               : InvalidHandle;
 }
@@ -376,98 +330,90 @@ SYSMOL_DRIVER cuMemFree_v2(uint64_t pointer) {
   std::lock_guard<std::mutex> lock(state().mutex);
   if (isForbiddenByCapture())
     return CaptureUnsupported;
+  finishAll();
   if (!state().allocations.erase(pointer))
     return InvalidValue;
   std::free(pointerOf(pointer));
   return Success;
 }
 
-/// What a stream is captured to, or null; handles of other libraries and the
-/// legacy stream never are.
-static Graph *getCapture(void *stream) {
-  auto found = state().streams.find(stream);
-  return found == state().streams.end() ? nullptr : found->second.graph.get();
+SYSMOL_DRIVER cuMemHostAlloc(void **pointer, size_t bytes, unsigned) {
+  std::lock_guard<std::mutex> lock(state().mutex);
+  if (isForbiddenByCapture())
+    return CaptureUnsupported;
+  constexpr size_t kPage = 4096;
+  *pointer = std::aligned_alloc(kPage, (bytes + kPage - 1) & ~(kPage - 1));
+  if (!*pointer)
+    return OutOfMemory;
+  state().hostAllocations[reinterpret_cast<uint64_t>(*pointer)] = bytes;
+  return Success;
 }
 
-/// Copies are no part of graphs here.
-static bool isCaptured(void *stream) {
+SYSMOL_DRIVER cuMemFreeHost(void *pointer) {
   std::lock_guard<std::mutex> lock(state().mutex);
-  return getCapture(stream);
+  if (isForbiddenByCapture())
+    return CaptureUnsupported;
+  finishAll();
+  if (!state().hostAllocations.erase(reinterpret_cast<uint64_t>(pointer)))
+    return InvalidValue;
+  std::free(pointer);
+  return Success;
+}
+
+/// Whether a copy need not look at the host's memory before it takes place.
+static bool isPageLocked(const void *pointer, size_t bytes) {
+  auto address = reinterpret_cast<uint64_t>(pointer);
+  auto next = state().hostAllocations.upper_bound(address);
+  return next != state().hostAllocations.begin() &&
+         address + bytes <= std::prev(next)->first + std::prev(next)->second;
 }
 
 SYSMOL_DRIVER cuMemcpyHtoDAsync_v2(uint64_t target, const void *source,
                                    size_t bytes, void *stream) {
-  if (isCaptured(stream))
-    return CaptureUnsupported;
-  std::memcpy(pointerOf(target), source, bytes);
-  return Success;
+  std::lock_guard<std::mutex> lock(state().mutex);
+  if (isLegacy(stream) || isPageLocked(source, bytes))
+    return submit(stream, [=] {
+      std::memcpy(pointerOf(target), source, bytes);
+      return Success;
+    });
+  // Pageable memory may change when this returns.
+  const auto *first = static_cast<const uint8_t *>(source);
+  return submit(stream,
+                [target, copy = std::vector<uint8_t>(first, first + bytes)] {
+                  std::memcpy(pointerOf(target), copy.data(), copy.size());
+                  return Success;
+                });
 }
 
 SYSMOL_DRIVER cuMemcpyDtoHAsync_v2(void *target, uint64_t source, size_t bytes,
                                    void *stream) {
-  if (isCaptured(stream))
-    return CaptureUnsupported;
-  std::memcpy(target, pointerOf(source), bytes);
-  return Success;
+  std::lock_guard<std::mutex> lock(state().mutex);
+  int code = submit(stream, [=] {
+    std::memcpy(target, pointerOf(source), bytes);
+    return Success;
+  });
+  // Into pageable memory it is done when this returns.
+  if (code || isLegacy(stream) || isPageLocked(target, bytes))
+    return code;
+  return finish(*findStream(stream));
 }
 
 SYSMOL_DRIVER cuMemcpyDtoDAsync_v2(uint64_t target, uint64_t source,
                                    size_t bytes, void *stream) {
-  if (isCaptured(stream))
-    return CaptureUnsupported;
-  std::memmove(pointerOf(target), pointerOf(source), bytes);
-  return Success;
+  std::lock_guard<std::mutex> lock(state().mutex);
+  return submit(stream, [=] {
+    std::memmove(pointerOf(target), pointerOf(source), bytes);
+    return Success;
+  });
 }
 
 SYSMOL_DRIVER cuMemsetD8Async(uint64_t target, unsigned char value,
                               size_t bytes, void *stream) {
-  if (isCaptured(stream))
-    return CaptureUnsupported;
-  std::memset(pointerOf(target), value, bytes);
-  return Success;
-}
-
-SYSMOL_DRIVER cuStreamCreate(void **stream, unsigned) {
   std::lock_guard<std::mutex> lock(state().mutex);
-  // Any address that is no other's.
-  *stream = new char;
-  state().streams[*stream];
-  return Success;
-}
-
-SYSMOL_DRIVER cuStreamDestroy_v2(void *stream) {
-  std::lock_guard<std::mutex> lock(state().mutex);
-  if (!state().streams.erase(stream))
-    return InvalidHandle;
-  delete static_cast<char *>(stream);
-  return Success;
-}
-
-SYSMOL_DRIVER cuStreamSynchronize(void *) { return Success; }
-
-SYSMOL_DRIVER cuEventCreate(void **event, unsigned) {
-  *event = new Event;
-  return Success;
-}
-
-SYSMOL_DRIVER cuEventDestroy_v2(void *event) {
-  delete static_cast<Event *>(event);
-  return Success;
-}
-
-SYSMOL_DRIVER cuEventRecord(void *event, void *) {
-  static_cast<Event *>(event)->when = std::chrono::steady_clock::now();
-  return Success;
-}
-
-SYSMOL_DRIVER cuEventSynchronize(void *) { return Success; }
-
-SYSMOL_DRIVER cuEventElapsedTime(float *milliseconds, void *start, void *end) {
-  *milliseconds =
-      std::chrono::duration<float, std::milli>(
-          static_cast<Event *>(end)->when - static_cast<Event *>(start)->when)
-          .count();
-  return Success;
+  return submit(stream, [=] {
+    std::memset(pointerOf(target), value, bytes);
+    return Success;
+  });
 }
 
 static const KernelInfo *findKernel(const Function &function) {
@@ -478,13 +424,16 @@ static const KernelInfo *findKernel(const Function &function) {
 }
 
 /// Runs a kernel; the state is locked.
-static int run(const Function &function, const LaunchConfig &config,
-               void *const *parameters) {
+static int run(const Launch &launch) {
+  const Function &function = *launch.function;
   const KernelInfo *kernel = findKernel(function);
+  std::vector<const void *> parameters;
+  parameters.reserve(launch.parameters.size());
+  for (const std::vector<uint8_t> &parameter : launch.parameters)
+    parameters.push_back(parameter.data());
   auto statistics = function.module->emulator->launch(
-      function.name, config,
-      llvm::ArrayRef<const void *>(parameters, kernel->parameterBytes.size()),
-      buffersFor(*kernel, parameters));
+      function.name, launch.config, parameters,
+      buffersFor(*kernel, parameters.data()));
   if (statistics)
     return Success;
   int code = IllegalAddress;
@@ -503,51 +452,54 @@ static int run(const Function &function, const LaunchConfig &config,
   return code;
 }
 
-SYSMOL_DRIVER cuLaunchKernel(void *handle, unsigned gridX, unsigned gridY,
+SYSMOL_DRIVER cuLaunchKernel(void *function, unsigned gridX, unsigned gridY,
                              unsigned gridZ, unsigned blockX, unsigned blockY,
                              unsigned blockZ, unsigned sharedBytes,
-                             void *stream, void **parameters, void **) {
+                             void *handle, void **parameters, void **) {
   std::lock_guard<std::mutex> lock(state().mutex);
-  auto found = state().functions.find(static_cast<Function *>(handle));
+  auto found = state().functions.find(static_cast<Function *>(function));
   if (found == state().functions.end())
     return InvalidHandle;
-  Function &function = *found->second;
-  LaunchConfig config;
-  config.grid = {gridX, gridY, gridZ};
-  config.block = {blockX, blockY, blockZ};
-  config.sharedBytes = sharedBytes;
-  Graph *capture = getCapture(stream);
-  if (!capture)
-    return run(function, config, parameters);
-  Launch launch = {&function, config, {}};
+  Launch launch;
+  launch.function = found->second.get();
+  launch.config.grid = {gridX, gridY, gridZ};
+  launch.config.block = {blockX, blockY, blockZ};
+  launch.config.sharedBytes = sharedBytes;
   for (auto [i, bytes] :
-       llvm::enumerate(findKernel(function)->parameterBytes)) {
+       llvm::enumerate(findKernel(*launch.function)->parameterBytes)) {
     const auto *first = static_cast<const uint8_t *>(parameters[i]);
     launch.parameters.emplace_back(first, first + bytes);
   }
-  capture->push_back(std::move(launch));
-  return Success;
+  if (Stream *stream = findStream(handle); stream && stream->graph) {
+    stream->graph->push_back(std::move(launch));
+    return Success;
+  }
+  return submit(handle, [launch = std::move(launch)] { return run(launch); });
 }
 
-SYSMOL_DRIVER cuStreamBeginCapture_v2(void *stream, int mode) {
+SYSMOL_DRIVER cuStreamBeginCapture_v2(void *handle, int mode) {
   std::lock_guard<std::mutex> lock(state().mutex);
-  auto found = state().streams.find(stream);
-  if (found == state().streams.end() || found->second.graph)
+  Stream *stream = findStream(handle);
+  if (!stream || stream->graph)
     return CaptureUnsupported;
-  found->second = {std::make_unique<Graph>(), mode};
+  stream->graph = std::make_unique<Graph>();
+  stream->captureMode = mode;
   return Success;
 }
 
-SYSMOL_DRIVER cuStreamIsCapturing(void *stream, int *status) {
-  *status = isCaptured(stream);
-  return Success;
-}
-
-SYSMOL_DRIVER cuStreamEndCapture(void *stream, void **graph) {
+SYSMOL_DRIVER cuStreamIsCapturing(void *handle, int *status) {
   std::lock_guard<std::mutex> lock(state().mutex);
-  if (!getCapture(stream))
+  Stream *stream = findStream(handle);
+  *status = stream && stream->graph;
+  return stream || isLegacy(handle) ? Success : InvalidHandle;
+}
+
+SYSMOL_DRIVER cuStreamEndCapture(void *handle, void **graph) {
+  std::lock_guard<std::mutex> lock(state().mutex);
+  Stream *stream = findStream(handle);
+  if (!stream || !stream->graph)
     return CaptureUnsupported;
-  *graph = state().streams[stream].graph.release();
+  *graph = stream->graph.release();
   return Success;
 }
 
@@ -568,18 +520,13 @@ SYSMOL_DRIVER cuGraphExecDestroy(void *graph) {
 }
 
 SYSMOL_DRIVER cuGraphLaunch(void *graph, void *stream) {
-  if (isCaptured(stream))
-    return CaptureUnsupported;
   std::lock_guard<std::mutex> lock(state().mutex);
-  for (Launch &launch : *static_cast<Graph *>(graph)) {
-    std::vector<void *> parameters;
-    parameters.reserve(launch.parameters.size());
-    for (std::vector<uint8_t> &parameter : launch.parameters)
-      parameters.push_back(parameter.data());
-    if (int code = run(*launch.function, launch.config, parameters.data())) {
-      state().fault = launch.function->name + ": " + state().fault;
-      return code;
-    }
-  }
-  return Success;
+  return submit(stream, [launches = *static_cast<Graph *>(graph)] {
+    for (const Launch &launch : launches)
+      if (int code = run(launch)) {
+        state().fault = launch.function->name + ": " + state().fault;
+        return code;
+      }
+    return int(Success);
+  });
 }

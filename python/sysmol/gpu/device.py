@@ -301,7 +301,8 @@ class Event:
 
     def since(self, start: Event) -> float:
         """Milliseconds since another event; waits for both."""
-        self.device.use().call("cuEventSynchronize", self.handle, what="GPU work failed")
+        for event in (start, self):
+            event.device.use().call("cuEventSynchronize", event.handle, what="GPU work failed")
         return elapsed_ms(start.handle, self.handle)
 
 

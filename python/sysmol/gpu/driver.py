@@ -36,7 +36,7 @@ ATTRIBUTES = {
 
 # Which fault a driver's code is: the rest are ours.
 _REFUSED = {200, 209, 218, 221, 222, 223, 300}
-_USAGE = {101, 500}
+_USAGE = {101, 400, 500}
 _LIMIT = {2, 3, 34, 35, 36, 46, 100, 803, 804, 999}
 
 _HANDLE = c_void_p

@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
@@ -139,6 +140,32 @@ TEST_F(CudaTest, TheKernelOutlivesWhatItCameFrom) {
   std::vector<uint32_t> Out(1);
   ASSERT_TRUE(bool(Buffer->copyTo(room(Out))));
   EXPECT_EQ(Out[0], 0x02020202u);
+}
+
+TEST_F(CudaTest, CopiesInAStream) {
+  auto S = D->stream();
+  auto Host = D->allocateHost(8), Other = D->allocateHost(16);
+  auto Buffer = D->allocate(16);
+  ASSERT_TRUE(S && Host && Other && Buffer && Buffer->fill(3));
+  // Each has what the other had.
+  *Host = std::move(*Other);
+  EXPECT_EQ(Host->bytes().size(), 16u);
+  EXPECT_EQ(Other->bytes().size(), 8u);
+  std::ranges::fill(Host->bytes(), uint8_t(7));
+  ASSERT_TRUE(
+      bool(Buffer->copyFromAsync(Host->bytes().subspan(0, 4), S->handle(), 8)));
+  ASSERT_TRUE(bool(Buffer->copyToAsync(Other->bytes(), S->handle(), 4)));
+  auto Done = S->isDone();
+  ASSERT_TRUE(bool(Done));
+  EXPECT_FALSE(*Done);
+  ASSERT_TRUE(bool(S->synchronize()));
+  Done = S->isDone();
+  ASSERT_TRUE(bool(Done));
+  EXPECT_TRUE(*Done);
+  const uint8_t Expected[] = {3, 3, 3, 3, 7, 7, 7, 7};
+  EXPECT_TRUE(std::ranges::equal(Other->bytes(), Expected));
+  expectError(Buffer->copyToAsync(Host->bytes(), S->handle(), 1),
+              ErrorKind::Refused, "16 bytes at 1 are not inside");
 }
 
 TEST_F(CudaTest, TellsWhoseFaultItIs) {
