@@ -10,12 +10,33 @@
 #include "sysmol/Target/Common/EmitLLVM.h"
 #include "sysmol/Target/Common/Failure.h"
 #include "sysmol/Target/NVVM/Limits.h"
+#include "llvm/IR/InlineAsm.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/InstrTypes.h"
 #include "llvm/IR/Module.h"
 
 using namespace sysmol;
 
 /// Of NVPTX.
 static constexpr unsigned kSharedSpace = 3;
+
+/// The threads of a warp or warpgroup execute an MMA together: no pass may
+/// bring it under a condition that they differ in. Inline PTX cannot say so in
+/// MLIR, and of LLVM's intrinsics those for `mma.sync` do not.
+static void markConvergent(llvm::Module &ir) {
+  for (llvm::Function &function : ir)
+    for (llvm::Instruction &instruction : llvm::instructions(function)) {
+      auto *call = llvm::dyn_cast<llvm::CallBase>(&instruction);
+      if (!call)
+        continue;
+      const auto *statement =
+          llvm::dyn_cast<llvm::InlineAsm>(call->getCalledOperand());
+      const llvm::Function *callee = call->getCalledFunction();
+      if ((statement && statement->hasSideEffects()) ||
+          (callee && callee->getName().starts_with("llvm.nvvm.mma.")))
+        call->setConvergent();
+    }
+}
 
 llvm::Expected<GPUCode> sysmol::generateGPUCode(mlir::gpu::GPUModuleOp kernels,
                                                 llvm::StringRef chip) {
@@ -44,6 +65,7 @@ llvm::Expected<GPUCode> sysmol::generateGPUCode(mlir::gpu::GPUModuleOp kernels,
       variable.setInitializer(nullptr);
       variable.setLinkage(llvm::GlobalValue::ExternalLinkage);
     }
+  markConvergent(*ir);
 
   optimizeModule(*ir, **machine, llvm::OptimizationLevel::O3,
                  LoopVectorization::Off);
