@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
@@ -146,17 +149,30 @@ def _steps(model: nn.Module, inner: nn.Module, rank: int, world: int, phase: int
     return {name: value.clone() for name, value in inner.state_dict().items()}
 
 
-def _process(rank: int, folder: str, phase: int, attends: bool) -> None:
+def _process(folder: str, phase: int, attends: bool) -> None:
+    """What each process of torchrun does; it tells them who they are."""
     torch.set_num_threads(1)
     sysmol_layers.uniform_noise = _still_noise
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
-    )
+    distributed.init_process_group("gloo")
+    rank, world = distributed.get_rank(), distributed.get_world_size()
     inner = synchronize(network(phase, attends=attends))
     model = DistributedDataParallel(inner)
-    state = _steps(model, inner, rank, 2, phase)
+    state = _steps(model, inner, rank, world, phase)
     torch.save(state, f"{folder}/rank{rank}.pt")
     distributed.destroy_process_group()
+
+
+def _torchrun(folder: Path, phase: int, attends: bool) -> None:
+    """This file as torchrun's script, in two processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    result = subprocess.run(
+        [*command, __file__, str(folder), str(phase), str(int(attends))],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.filterwarnings("ignore:.*is attention, which stays float")
@@ -165,9 +181,7 @@ def _process(rank: int, folder: str, phase: int, attends: bool) -> None:
 def test_two_processes_are_one_with_the_same_batch(
     phase: int, attends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    multiprocessing.start_processes(  # type: ignore[attr-defined, no-untyped-call]
-        _process, (str(tmp_path), phase, attends), nprocs=2, start_method="spawn"
-    )
+    _torchrun(tmp_path, phase, attends)
     first, second = (torch.load(tmp_path / f"rank{r}.pt", weights_only=True) for r in (0, 1))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     monkeypatch.setattr(sysmol_layers, "uniform_noise", _still_noise)
@@ -193,3 +207,7 @@ def test_synchronized_batch_norm_alone_is_the_plain_one() -> None:
     rows = torch.rand(6, 4)
     norm = nn.BatchNorm1d(4)
     assert torch.equal(synchronize(copy.deepcopy(norm))(rows), norm(rows))
+
+
+if __name__ == "__main__":
+    _process(sys.argv[1], int(sys.argv[2]), sys.argv[3] == "1")
