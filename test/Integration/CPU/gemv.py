@@ -73,20 +73,25 @@ def shapes() -> dict[str, str]:
 
 
 def largest() -> dict[str, str]:
-    """All codes at their largest: every partial sum is as large as can be."""
+    """Every partial sum as large as the weights let it be: what a byte holds is counted by them."""
     files = {}
-    for level, k in ((1, 248), (1, 249), (1, 65600), (2, 24), (2, 36), (2, 7281), (2, 14600)):
+    cases: list[tuple[int, tuple[int, ...], int]] = [
+        *((1, (1,), k) for k in (248, 249, 65600)),
+        *((2, (3,), k) for k in (24, 36, 7281, 14600)),
+        *((1, (0, 1), k) for k in (600, 1000)),
+        *((2, codes, k) for codes in ((0,), (0, 3), (0, 1, 2, 3), (1, 2)) for k in (400, 1001)),
+    ]
+    for level, codes, k in cases:
         net = Network(k)
+        row = [net.random.choice(codes) for _ in range(k)]
+        most = (1 << level) - 1
         full = net.constant(
-            bytes([(1 << level) - 1]) * k,
+            bytes(most if code > 0 else 0 for code in row),
             net.codes_type([1, k], [level] * k, "unsigned"),
             [1, k],
         )
-        full.bits, full.grid = [level] * k, "unsigned"
         weights = net.constant(
-            bytes([(1 << level) - 1]) * (44 * k),
-            net.codes_type([44, k], [level] * k, "midrise"),
-            [44, k],
+            bytes(row * 44), net.codes_type([44, k], [level] * k, "midrise"), [44, k]
         )
         type_ = net.plain_type([1, 44], "i32")
         acc = net.emit(
@@ -94,7 +99,8 @@ def largest() -> dict[str, str]:
             type_,
             [1, 44],
         )
-        files[f"largest-{level}-{k}"] = net.text(acc, net.argument([1, 1], [1]))
+        name = f"largest-{level}-{''.join(map(str, codes))}-{k}"
+        files[name] = net.text(acc, net.argument([1, 1], [1]))
     return files
 
 

@@ -71,6 +71,14 @@ LogicalResult GemvOp::verify() {
                            << rows.getType();
     bytes += getSegmentBytes(s);
   }
+  ArrayRef<int64_t> words = getByteWords();
+  if (!words.empty() && words.size() != segments)
+    return emitOpError("needs byte_words for each level");
+  for (auto [level, count] : llvm::zip(getLevels(), words))
+    if (level > 2 ? count != 0
+                  : count < 1 || count > 255 || (level == 2 && count % 4))
+      return emitOpError("byte_words are 1 to 255 for levels 1 and 2 (there a "
+                         "multiple of four), and 0 for others");
   int64_t outputs = getDim(getInit(), 1), tiles = getNumTiles();
   if (getElementBits(getWeights()) != 8 ||
       getDim(getWeights(), 1) != bytes * int64_t(getTileBlocks()))

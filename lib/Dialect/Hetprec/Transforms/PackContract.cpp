@@ -247,22 +247,30 @@ int64_t ContractBuilder::getSlotFactor(const Segment &s, int64_t output,
                    : getFactor(s.level, code, negated);
 }
 
+int64_t sysmol::hetprec::getLargestProduct(int64_t level, int64_t code) {
+  if (level == 1)
+    return code;
+  return std::max(MacOp::getProduct(code, 0, Centred::Row),
+                  MacOp::getProduct(code, 3, Centred::Row));
+}
+
+void ByteWords::addRow(ArrayRef<int64_t> largest) {
+  int64_t begin = 0, total = 0;
+  for (auto [end, sum] : llvm::enumerate(largest)) {
+    total += sum;
+    while (total - largest[begin] > kMost)
+      total -= largest[begin++];
+    if (total > kMost)
+      fewest = std::min<int64_t>(fewest, end - begin + 1);
+  }
+}
+
 SmallVector<int64_t>
 ContractBuilder::getByteWords(ArrayRef<int64_t> rows,
                               ArrayRef<bool> negated) const {
   if (!dot.filter || byteLanes ||
       llvm::none_of(levels, [](int64_t level) { return level <= 2; }))
     return {};
-  constexpr int64_t most = 255;
-  std::optional<Centred> centred;
-  if (areCentred())
-    centred = Centred::Row;
-  auto getLargest = [&](int64_t level, int64_t code) {
-    if (level == 1)
-      return code;
-    return std::max(MacOp::getProduct(code, 0, centred),
-                    MacOp::getProduct(code, 3, centred));
-  };
   SmallVector<int64_t> counts(levels.size(), 0);
   for (size_t first = 0, next; first < levels.size(); first = next) {
     for (next = first + 1; next < levels.size(); ++next)
@@ -270,8 +278,7 @@ ContractBuilder::getByteWords(ArrayRef<int64_t> rows,
         break;
     if (levels[first] > 2)
       continue;
-    // The fewest words whose sum may be more than a byte holds.
-    int64_t fewest = most + 1;
+    ByteWords byteWords;
     for (auto [output, negate] : llvm::zip_equal(rows, negated)) {
       SmallVector<int64_t> largest;
       for (size_t i = first; i < next; ++i) {
@@ -282,22 +289,17 @@ ContractBuilder::getByteWords(ArrayRef<int64_t> rows,
           for (int64_t tap = 0; tap < getNumTaps(s); ++tap) {
             int64_t sum = 0;
             for (int64_t slot = 0; slot < getChannelsPerWord(s.level); ++slot)
-              sum += getLargest(s.level, getSlotFactor(s, output, negate,
-                                                       start + g, slot, tap));
+              sum += getLargestProduct(
+                  s.level,
+                  getSlotFactor(s, output, negate, start + g, slot, tap));
             largest.push_back(sum);
           }
       }
-      int64_t begin = 0, total = 0;
-      for (auto [end, sum] : llvm::enumerate(largest)) {
-        total += sum;
-        while (total - largest[begin] > most)
-          total -= largest[begin++];
-        if (total > most)
-          fewest = std::min<int64_t>(fewest, end - begin + 1);
-      }
+      byteWords.addRow(largest);
     }
     // Whole windows, so that layers that differ by less share their code.
-    int64_t count = fewest - 1, window = getNumTaps(input.segments[first]);
+    int64_t count = byteWords.get();
+    int64_t window = getNumTaps(input.segments[first]);
     if (count > window)
       count -= count % window;
     for (size_t i = first; i < next; ++i)

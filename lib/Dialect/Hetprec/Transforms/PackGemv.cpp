@@ -34,8 +34,9 @@ GemvBuilder::GemvBuilder(OpBuilder &builder, const DotProduct &dot, Value rows,
     if (level < 8) {
       biasFirsts.push_back(first);
       biasCounts.push_back(count);
-      biasCoefficients.push_back(-products * ((1 << level) - 1) *
-                                 (isSigned ? 2 : 1));
+      // Centred codes leave `-1`.
+      int64_t left = level == 2 ? -1 : 1 - (1 << level);
+      biasCoefficients.push_back(products * left * (isSigned ? 2 : 1));
     }
     Value words = tensor::EmptyOp::create(
         b, loc,
@@ -60,17 +61,58 @@ int64_t GemvBuilder::getLaneBias(int64_t n) const {
     return 0;
   int8_t finest = encoding.getFinestLevel();
   int64_t sum = 0;
-  for (auto [level, first, count] : llvm::zip_equal(levels, firsts, counts)) {
+  bool isSigned = encoding.getGrid() == Grid::Midrise;
+  for (auto [level, first, count, coefficient] :
+       llvm::zip_equal(levels, firsts, counts, coefficients)) {
     int64_t products = getProductCount(Grid::Midrise, level, finest);
     int64_t largest = (int64_t(1) << level) - 1;
     for (int64_t c = first; c < first + count; ++c) {
       int64_t code = getCode(n, c);
+      // Each centred code 0 gives 3 too much.
+      if (level == 2 && code == 0)
+        sum -= 3 * coefficient;
+      if (!isSigned)
+        continue;
       // Rows hold symmetric codes with 128 added.
       sum += level == 8 ? -128 * code
                         : products * (largest * largest - 2 * largest * code);
     }
   }
   return sum;
+}
+
+int64_t GemvBuilder::getSlotCode(int64_t output, int64_t segment, int64_t words,
+                                 int64_t word, int64_t slot) const {
+  int64_t channel = slot * words + word;
+  if (channel < counts[segment])
+    return getCode(output, firsts[segment] + channel);
+  return levels[segment] == 2 ? 1 : 0; // what gives 0
+}
+
+SmallVector<int64_t> GemvBuilder::getByteWords(int64_t first,
+                                               int64_t count) const {
+  SmallVector<int64_t> all(levels.size(), 0);
+  for (auto [s, level] : llvm::enumerate(levels)) {
+    if (level > 2)
+      continue;
+    int64_t perWord = getChannelsPerWord(level);
+    int64_t words = llvm::divideCeil(counts[s], perWord);
+    ByteWords byteWords;
+    for (int64_t n = first; n < std::min(first + count, dot.outputs); ++n) {
+      SmallVector<int64_t> largest(words, 0);
+      for (int64_t w = 0; w < words; ++w)
+        for (int64_t slot = 0; slot < perWord; ++slot)
+          largest[w] +=
+              getLargestProduct(level, getSlotCode(n, s, words, w, slot));
+      byteWords.addRow(largest);
+    }
+    all[s] = byteWords.get();
+    if (level == 2)
+      all[s] -= all[s] % 4;
+  }
+  if (llvm::all_of(all, [](int64_t words) { return words == 0; }))
+    return {};
+  return all;
 }
 
 Value GemvBuilder::makeWeights(int64_t first, int64_t tiles,
@@ -91,14 +133,14 @@ Value GemvBuilder::makeWeights(int64_t first, int64_t tiles,
     int64_t tile = lane / (tileBlocks * kLaneBlock);
     int64_t block = lane / kLaneBlock % tileBlocks, i = lane % kLaneBlock;
     int8_t *at = bytes.data() + tile * lineBytes;
-    for (auto [level, from, count, words] :
-         llvm::zip_equal(levels, firsts, counts, wordCounts)) {
+    for (auto [s, level, from, count, words] :
+         llvm::enumerate(levels, firsts, counts, wordCounts)) {
       int64_t segmentBytes = getStreamBytes(level, words);
       // Level 1 and 2: the word of channels w, words + w, ...
       auto makeWord = [&](int64_t w) {
         int64_t word = 0;
-        for (int64_t slot = 0; slot * words + w < count; ++slot)
-          word |= getCode(n, from + slot * words + w) << (level * slot);
+        for (int64_t slot = 0; slot < getChannelsPerWord(level); ++slot)
+          word |= getSlotCode(n, s, words, w, slot) << (level * slot);
         return word;
       };
       auto codeOr0 = [&](int64_t c) {
@@ -160,12 +202,11 @@ Value GemvBuilder::makePart(const GemvEpilogue &epilogue, int64_t first,
   Value multiplier = pick(epilogue.multiplier);
   Value offset = pick(epilogue.offset);
   Value laneBias, outBits;
-  if (encoding.getGrid() == Grid::Midrise) {
-    SmallVector<int64_t> bias;
-    for (int64_t n = first; n < first + lanes; ++n)
-      bias.push_back(getLaneBias(n));
+  SmallVector<int64_t> bias;
+  for (int64_t n = first; n < first + lanes; ++n)
+    bias.push_back(getLaneBias(n));
+  if (llvm::any_of(bias, [](int64_t sum) { return sum != 0; }))
     laneBias = makeIntTable(b, loc, {lanes}, bias, 32);
-  }
   SmallVector<int64_t> outLevels;
   bool outSigned = false;
   if (epilogue.encoding) {
@@ -195,8 +236,9 @@ Value GemvBuilder::makePart(const GemvEpilogue &epilogue, int64_t first,
   Value result =
       GemvOp::create(b, loc, TypeRange{part.getType()}, rowWords, weights,
                      rowBias, laneBias, multiplier, offset, outBits, part,
-                     levels, coefficients, tileBlocks, epilogue.kind, outLevels,
-                     outSigned, epilogue.relu, layer)
+                     levels, coefficients, areCentred(),
+                     getByteWords(first, lanes), tileBlocks, epilogue.kind,
+                     outLevels, outSigned, epilogue.relu, layer)
           ->getResult(0);
   if (isWhole)
     return result;

@@ -72,6 +72,21 @@ struct DotProduct {
   mlir::Value getInput() const { return op->getOperand(0); }
 };
 
+/// The most that a code of a weight of level 1 or 2 adds to a sum in a byte.
+int64_t getLargestProduct(int64_t level, int64_t code);
+
+/// How many words of a row one after the other a byte holds the sums of.
+class ByteWords {
+public:
+  /// The words of a row, by the most that each adds.
+  void addRow(llvm::ArrayRef<int64_t> largest);
+  int64_t get() const { return fewest - 1; }
+
+private:
+  static constexpr int64_t kMost = 255;
+  int64_t fewest = kMost + 1; // that may be too many
+};
+
 /// Packs one dot product, given its input, into `contract` ops.
 class ContractBuilder {
 public:
@@ -240,6 +255,12 @@ private:
   int64_t getCode(int64_t output, int64_t channel) const {
     return codes[output * dot.channelsPerGroup + channel];
   }
+  /// Slot `slot` of the word `word` of `words` of a segment of level 1 or 2.
+  int64_t getSlotCode(int64_t output, int64_t segment, int64_t words,
+                      int64_t word, int64_t slot) const;
+  bool areCentred() const { return llvm::is_contained(levels, 2); }
+  /// `byte_words` of outputs `[first, first + count)`.
+  llvm::SmallVector<int64_t> getByteWords(int64_t first, int64_t count) const;
 
   mlir::OpBuilder &b;
   mlir::Location loc;

@@ -64,10 +64,17 @@ private:
     return v.loadVector(op.getWeights(), tile, add(at, v.index(offset)),
                         kLaneBlock);
   }
-  Value mac(Value sum, Value lanes, Value word, int64_t level,
-            bool isSigned = false) {
-    return MacOp::create(b, loc, sum, lanes, word, level, isSigned,
-                         /*pair_bound=*/IntegerAttr());
+  /// Of level 1 or 2.
+  Value mac(Value sum, Value lanes, Value word, int64_t level) {
+    std::optional<Centred> centred;
+    if (level == 2 && op.getCentred())
+      centred = Centred::Lanes;
+    return MacOp::create(b, loc, sum, lanes, word, level, centred);
+  }
+  /// Units (words, or four words of level 2) whose sums a byte holds.
+  int64_t getUnitsPerByte(int64_t segment) {
+    return getWordsPerByte(op, segment) /
+           (op.getLevels()[segment] == 2 ? 4 : 1);
   }
   /// Entries of a table for 32 outputs from `lane` of the tile on.
   Value loadTable(Value table, int64_t lane) {
@@ -100,12 +107,6 @@ private:
 //===----------------------------------------------------------------------===//
 // Levels 1 and 2: sums in bytes, then in 16 bits, then in 32
 //===----------------------------------------------------------------------===//
-
-/// Most a byte sum grows by one unit, and how many fit before it overflows.
-static int64_t getUnitGrowth(int64_t level) { return level == 1 ? 8 : 4 * 27; }
-static int64_t getUnitsPerByte(int64_t level) {
-  return 255 / getUnitGrowth(level);
-}
 
 SmallVector<Value> GemvVectorizer::macUnit(int64_t segment, int64_t base,
                                            Value unit, ValueRange args) {
@@ -177,7 +178,7 @@ SmallVector<Value> GemvVectorizer::macRest(int64_t segment, int64_t base,
 SmallVector<Value> GemvVectorizer::addByteUnits(int64_t segment, int64_t base,
                                                 Value first, int64_t count,
                                                 ValueRange sums) {
-  int64_t level = op.getLevels()[segment], numSums = rowCount * blocks;
+  int64_t numSums = rowCount * blocks;
   VectorType byteType = VectorType::get({kLaneBlock}, b.getI8Type());
   VectorType shortType = v.half(b.getI16Type());
   VectorType wideType = v.half(b.getI32Type());
@@ -208,7 +209,7 @@ SmallVector<Value> GemvVectorizer::addByteUnits(int64_t segment, int64_t base,
                     });
   };
   SmallVector<Value> totals(2 * numSums, v.splat(shortType, 0));
-  int64_t perByte = getUnitsPerByte(level), chunks = count / perByte;
+  int64_t perByte = getUnitsPerByte(segment), chunks = count / perByte;
   totals = v.repeat(first, chunks, perByte, totals,
                     [&](Value from, ValueRange args) {
                       return widen(macs(from, perByte), args);
@@ -242,9 +243,8 @@ void GemvVectorizer::addByteSegment(int64_t segment, int64_t base, Sums &sums) {
   int64_t level = op.getLevels()[segment], words = getNumWords(segment);
   int64_t units = level == 1 ? words : words / 4;
   SmallVector<Value> values = flatten(sums);
-  // As many units as 16 bits hold, in whole chunks.
-  int64_t perByte = getUnitsPerByte(level);
-  int64_t perShort = 65535 / getUnitGrowth(level) / perByte * perByte;
+  // As many bytes' sums as 16 bits hold.
+  int64_t perShort = 65535 / 255 * getUnitsPerByte(segment);
   values = v.repeat(v.index(0), units / perShort, perShort, values,
                     [&](Value first, ValueRange args) {
                       return addByteUnits(segment, base, first, perShort, args);
@@ -312,7 +312,9 @@ void GemvVectorizer::addDotSegment(int64_t segment, int64_t base, Sums &sums) {
                 bytes = arith::AndIOp::create(b, loc, bytes,
                                               v.splat(quarter, 0x0F0F0F0F));
               Value &acc = accs[4 * row + i];
-              acc = mac(acc, bytes, word, /*level=*/8, /*isSigned=*/true);
+              acc = MacOp::create(b, loc, acc, bytes, word, /*level=*/8,
+                                  /*signed_lanes=*/true,
+                                  /*pair_bound=*/IntegerAttr());
             }
           }
         }

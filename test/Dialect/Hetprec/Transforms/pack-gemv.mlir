@@ -3,18 +3,21 @@
 
 // Eleven 2-bit channels are four words: word w has channels w, 4 + w, 8 + w.
 // Output 0: codes 1 in word 0 (channels 0, 4, 8): 1 + 4 + 16 = 21; word 3, whose
-// channels are 3 and 7, holds 2 and 1: 2 + 4 = 6 = 2 + (1 << 2), its pairs of
-// bits above words 0 to 2: 21 + 2 * 64 = 149 = -107; 0 + 1 * 64; 0.
-// Output 32 is byte 1: its channel 10 is 3, slot 2 of word 2: 48.
+// channels are 3 and 7, holds 2 and 1, and 1 in its empty slot, which gives 0 as
+// codes count from 1: its pairs of bits above words 0 to 2: 21 + 2 * 64 = 149 =
+// -107; 0 + 1 * 64; 0 + 1 * 64.
+// Output 32 is byte 1: its channel 10 is 3, slot 2 of word 2: 48 + 64.
 // CHECK-LABEL: @two_bits
 // CHECK-SAME: %[[X:.+]]: tensor<1x11xi8>
-// CHECK-DAG: %[[W:.+]] = arith.constant dense<{{\[\[}}-107, 0, {{(0, ){62}( )?}}64, {{(0, ){64}( )?}}48, {{(0, ){61}( )?}}0]]> : tensor<1x192xi8>
+// CHECK-DAG: %[[W:.+]] = arith.constant dense<{{\[\[}}-107, 0, {{(0, ){62}( )?}}64, {{(0, ){63}( )?}}64, 112, {{(64, 0, ){30}( )?}}64, 0]]> : tensor<1x192xi8>
+// Six, eleven and ten codes are 0; each gives 3 too much, twice.
+// CHECK-DAG: %[[Z:.+]] = arith.constant dense<[-36, {{(-66, ){31}( )?}}-60, {{(0, ){30}( )?}}0]> : tensor<64xi32>
 // The codes of an argument keep the bits of their level only (HP24).
 // CHECK-DAG: %[[C:.+]] = linalg.generic {{.+}} ins(%[[X]], %{{.+}} : tensor<1x11xi8>, tensor<11xi8>)
 // CHECK-DAG: %[[R:.+]] = hetprec.pack_rows %[[C]] : tensor<1x11xi8> outs(%{{.+}} : tensor<1x4xi8>) {count = 11 : i64, first = 0 : i64, level = 2 : i64}
-// The rows' part: -(2^2 - 1) sum a.
-// CHECK-DAG: %[[B:.+]] = hetprec.sum_rows %[[C]] : tensor<1x11xi8> outs(%{{.+}} : tensor<1xi32>) {coefficients = array<i64: -3>, counts = array<i64: 11>, firsts = array<i64: 0>}
-// CHECK: hetprec.gemv accumulator rows(%[[R]] : tensor<1x4xi8>) weights(%[[W]] : tensor<1x192xi8>) row_bias(%[[B]] : tensor<1xi32>) outs(%{{.+}} : tensor<1x33xi32>) {coefficients = array<i64: 2>, layer = "matmul", levels = array<i64: 2>, tile_blocks = 1 : i64}
+// The rows' part: 2 (k - 1) a - a.
+// CHECK-DAG: %[[B:.+]] = hetprec.sum_rows %[[C]] : tensor<1x11xi8> outs(%{{.+}} : tensor<1xi32>) {coefficients = array<i64: -1>, counts = array<i64: 11>, firsts = array<i64: 0>}
+// CHECK: hetprec.gemv accumulator rows(%[[R]] : tensor<1x4xi8>) weights(%[[W]] : tensor<1x192xi8>) row_bias(%[[B]] : tensor<1xi32>) lane_bias(%[[Z]] : tensor<64xi32>) outs(%{{.+}} : tensor<1x33xi32>) {byte_words = array<i64: 252>, centred, coefficients = array<i64: 2>, layer = "matmul", levels = array<i64: 2>, tile_blocks = 1 : i64}
 #a2 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 11]>
 #w2 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2 x 11]>
 func.func @two_bits(%x: tensor<1x11xi8, #a2>) -> tensor<1x33xi32> {
@@ -60,6 +63,18 @@ func.func @parts(%x: tensor<1x8xi8, #a1>) -> tensor<1x64xf32> {
   %sum = hetprec.matmul %q, %v {hetprec.lanes = #hetprec.lane_role<outputs>} : tensor<1x300xi8, #am>, tensor<64x300xi8, #wm> -> tensor<1x64xi32>
   %y = hetprec.to_real %sum multiplier = [1.0] offset = [0.0] : tensor<1x64xi32> to tensor<1x64xf32>
   return %y : tensor<1x64xf32>
+}
+
+// What a byte holds: of codes 3, 14 words of 18, whole fours of them; of ones, 31
+// words of eight.
+// CHECK-LABEL: @byte_words
+// CHECK: hetprec.gemv {{.+}} {byte_words = array<i64: 31, 12>, centred
+#ab = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 256, 2 x 45]>
+#wb = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 256, 2 x 45]>
+func.func @byte_words(%x: tensor<1x301xi8, #ab>) -> tensor<1x1xi32> {
+  %w = arith.constant dense<"0x01010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101030303030303030303030303030303030303030303030303030303030303030303030303030303030303030303"> : tensor<1x301xi8, #wb>
+  %r = hetprec.matmul %x, %w {hetprec.lanes = #hetprec.lane_role<outputs>} : tensor<1x301xi8, #ab>, tensor<1x301xi8, #wb> -> tensor<1x1xi32>
+  return %r : tensor<1x1xi32>
 }
 
 // Signed codes leave a number an output over: 3 * 3 - 2 * 3 * 1 = 3, times

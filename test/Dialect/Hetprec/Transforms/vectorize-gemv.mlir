@@ -52,6 +52,21 @@ func.func @two_bits(%r: memref<1x5xi8>, %w: memref<1x256xi8>, %out: memref<1x10x
 
 // -----
 
+// A byte holds 20 words of these weights, which count from 1: five units.
+// CHECK-LABEL: @known_weights
+// CHECK: scf.for %{{.+}} = %c0 to %c10 step %c5
+// CHECK: scf.for
+// CHECK-COUNT-4: hetprec.mac {{.+}} level = 2 {centred = #hetprec.centred<lanes>}
+// CHECK-NOT: hetprec.mac
+// CHECK: return
+func.func @known_weights(%r: memref<1x40xi8>, %w: memref<1x1920xi8>, %out: memref<1x64xi32>) {
+  hetprec.gemv accumulator rows(%r : memref<1x40xi8>) weights(%w : memref<1x1920xi8>) outs(%out : memref<1x64xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 2>, centred, byte_words = array<i64: 20>, tile_blocks = 1}
+  return
+}
+
+// -----
+
 // Two rows read each register of weights; nibbles are bytes in two registers.
 // CHECK-LABEL: @nibbles
 // CHECK: %[[BYTES:.+]] = vector.load

@@ -53,7 +53,9 @@ def Hetprec_GemvOp : Hetprec_LaneOp<"gemv", [AttrSizedOperandSegments,
     | 4 | block, two words | 256 bytes for two words | a nibble of each word, the first one low |
     | 8 | block, word | 256 bytes a word | a signed byte |
 
-    so 2-bit weights take 2 bits each. What is left over of four 2-bit words are
+    so 2-bit weights take 2 bits each. With `centred` their codes count from 1, and
+    `byte_words` are the words of a segment whose sums a byte holds, of level 2 a
+    multiple of four (see `contract`). What is left over of four 2-bit words are
     64 bytes a word. Levels 4 and 8 have the four bytes of an output together.
 
     In a block, 64 bytes of levels 1 and 2 hold output `i` in byte `2i` and output
@@ -66,6 +68,7 @@ def Hetprec_GemvOp : Hetprec_LaneOp<"gemv", [AttrSizedOperandSegments,
     Optional<Hetprec_Table>:$multiplier, Optional<Hetprec_Table>:$offset,
     Optional<Hetprec_Table>:$out_bits, Hetprec_AnyShaped:$init,
     DenseI64ArrayAttr:$levels, DenseI64ArrayAttr:$coefficients,
+    UnitAttr:$centred, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$byte_words,
     I64Attr:$tile_blocks, Hetprec_EpilogueAttr:$epilogue,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$out_levels,
     DefaultValuedAttr<BoolAttr, "false">:$out_signed, UnitAttr:$relu,
