@@ -44,6 +44,50 @@ struct LowerBitMac : OpRewritePattern<MacOp> {
   }
 };
 
+} // namespace
+
+/// What makes `(k - 1) a + 3 [k = 0]` of `k a`, modulo 256: of the operand that
+/// is centred three times its codes 0, less the other one's codes. One of both
+/// is a scalar, and what is a vector is the same for all rows.
+static Value makeCentring(OpBuilder &b, MacOp op, Centred centred) {
+  Location loc = op.getLoc();
+  auto splat = [&](Type type, int64_t value) -> Value {
+    if (auto vector = dyn_cast<VectorType>(type))
+      return makeSplat(b, loc, vector, value);
+    return arith::ConstantOp::create(b, loc, b.getIntegerAttr(type, value));
+  };
+  auto sumFields = [&](Value x) {
+    Value sum;
+    for (int64_t i = 0; i < getChannelsPerWord(2); ++i) {
+      Value field = x;
+      if (i > 0)
+        field = arith::ShRUIOp::create(b, loc, x, splat(x.getType(), 2 * i));
+      field = arith::AndIOp::create(b, loc, field, splat(x.getType(), 3));
+      sum = sum ? arith::AddIOp::create(b, loc, sum, field) : field;
+    }
+    return sum;
+  };
+  Value codes = op.getRow(), others = op.getLanes();
+  if (centred == Centred::Lanes)
+    std::swap(codes, others);
+  Type type = codes.getType();
+  // Fields of 3 where the code is 0.
+  Value high = arith::ShRUIOp::create(b, loc, codes, splat(type, 1));
+  Value low = arith::OrIOp::create(b, loc, codes, high);
+  low = arith::AndIOp::create(b, loc, low, splat(type, 0b010101));
+  low = arith::XOrIOp::create(b, loc, low, splat(type, 0b010101));
+  Value zeros = arith::AddIOp::create(b, loc, low,
+                                      arith::AddIOp::create(b, loc, low, low));
+  Value more = sumFields(zeros), less = sumFields(others);
+  for (Value *part : {&more, &less})
+    if (!isa<VectorType>(part->getType()))
+      *part =
+          vector::BroadcastOp::create(b, loc, op.getLanes().getType(), *part);
+  return arith::SubIOp::create(b, loc, more, less);
+}
+
+namespace {
+
 /// Three 2-bit fields: the lanes masked by the row's low bits count once, those
 /// masked by its high bits twice. No multiplication, which bytes do not have on
 /// most machines.
@@ -91,25 +135,8 @@ struct LowerTwoBitMac : OpRewritePattern<MacOp> {
         weighted(both(shift(low, 2), splat(3)), both(shift(high, 2), splat(3)));
     Value sum = add(both(outer, splat(15)), shift(outer, 4));
     Value grown = add(op.getAcc(), add(sum, middle));
-    // `k a` becomes `(k - 1) a + 3 [k = 0]`, modulo 256 as all sums.
-    if (std::optional<Centred> centred = op.getCentred()) {
-      Value word =
-          vector::BroadcastOp::create(rewriter, loc, type, op.getRow());
-      Value codes = op.getLanes(), others = word;
-      if (*centred == Centred::Row)
-        std::swap(codes, others);
-      Value none = splat(0);
-      auto slot = [&](Value x, int64_t i) {
-        return both(shift(x, 2 * i), splat(3));
-      };
-      for (int64_t i = 0; i < getChannelsPerWord(2); ++i) {
-        Value isZero = arith::CmpIOp::create(
-            rewriter, loc, arith::CmpIPredicate::eq, slot(codes, i), none);
-        grown = arith::SubIOp::create(rewriter, loc, grown, slot(others, i));
-        grown = add(grown, arith::SelectOp::create(rewriter, loc, isZero,
-                                                   splat(3), none));
-      }
-    }
+    if (std::optional<Centred> centred = op.getCentred())
+      grown = add(grown, makeCentring(rewriter, op, *centred));
     rewriter.replaceOp(op, grown);
     return success();
   }
