@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gpu_kernels
+import gpu_operations
 import numpy as np
 import pytest
 
@@ -497,3 +498,46 @@ def test_rate_kernels_assemble(tmp_path: Path, instruction: rates.Instruction) -
     )  # fmt: skip
     assert not done.returncode, done.stdout + done.stderr
     assert "spill" not in done.stderr or "0 bytes spill stores" in done.stderr
+
+
+# ----------------------------------------------------------------------------------------------
+# Single operations
+
+LLVM = Path("/usr/lib/llvm-22/bin")
+REFERENCED = [(i, case) for i, case in enumerate(gpu_operations.cases()) if case.reference]
+referenced = pytest.mark.parametrize(
+    ("index", "case"), REFERENCED, ids=[case.name for _, case in REFERENCED]
+)
+
+
+@needs_emulator
+@referenced
+def test_the_emulator_computes_what_the_isa_says(
+    tmp_path: Path, index: int, case: gpu_operations.Case
+) -> None:
+    words = gpu_operations.inputs(case, index)
+    emulator = ROOT / "build" / "bin" / "sysmol-gpu-emulate"
+    found = gpu_operations.emulate(case, words, tmp_path, emulator)
+    assert case.reference and np.array_equal(found, case.reference(words))
+
+
+@referenced
+def test_operations_of_a_block_assemble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: int, case: gpu_operations.Case
+) -> None:
+    import shutil
+
+    if shutil.which("ptxas") is None or not (LLVM / "llc").exists():
+        pytest.skip("ptxas or llc is not installed")
+    monkeypatch.setenv("PATH", f"{LLVM}:{os.environ['PATH']}")
+    cubin = tmp_path / "k.cubin"
+    gpu_operations.assemble(case, cubin, tmp_path)
+    assert cubin.stat().st_size
+    # That llc makes the instruction that the case is named after.
+    ptx = cubin.with_suffix(".ptx").read_text()
+    assert "bar.sync" in ptx
+    if case.name.startswith("wgmma"):
+        assert f"wgmma.mma_async.sync.aligned.{case.name[6:].split('.steps')[0]} " in ptx
+        assert "fence.proxy.async.shared::cta" in ptx
+    if case.name.startswith("cp.async"):
+        assert f"{'.'.join(case.name.split('.')[:3])}.shared.global" in ptx
