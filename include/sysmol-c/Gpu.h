@@ -86,7 +86,7 @@ SYSMOL_EXPORT sysmol_status sysmol_gpu_memory_create(const sysmol_gpu *gpu,
                                                      char *error,
                                                      size_t error_bytes);
 SYSMOL_EXPORT void sysmol_gpu_memory_destroy(sysmol_gpu_memory *memory);
-/** The address on the device, to be passed to kernels. */
+/** The address on the device, to be passed to kernels; `memory` is not NULL. */
 SYSMOL_EXPORT uint64_t
 sysmol_gpu_memory_pointer(const sysmol_gpu_memory *memory);
 /** Copies to and from the device; both wait until it is done, but not for
@@ -115,6 +115,7 @@ SYSMOL_EXPORT sysmol_status sysmol_gpu_host_memory_create(
 /** Not before copies from or to it are done. */
 SYSMOL_EXPORT void
 sysmol_gpu_host_memory_destroy(sysmol_gpu_host_memory *memory);
+/** The first byte; `memory` is not NULL. */
 SYSMOL_EXPORT void *
 sysmol_gpu_host_memory_data(const sysmol_gpu_host_memory *memory);
 
@@ -122,10 +123,11 @@ SYSMOL_EXPORT sysmol_status sysmol_gpu_stream_create(const sysmol_gpu *gpu,
                                                      sysmol_gpu_stream **stream,
                                                      char *error,
                                                      size_t error_bytes);
-/** What is in it is done all the same. */
+/** What is in it is done all the same, and needs its memory and modules until
+ *  then; what that runs into is not told any more. Synchronize first. */
 SYSMOL_EXPORT void sysmol_gpu_stream_destroy(sysmol_gpu_stream *stream);
 /** The CUstream, for functions that take a `void *stream` and for other
- *  libraries. */
+ *  libraries; `stream` is not NULL. */
 SYSMOL_EXPORT void *sysmol_gpu_stream_handle(const sysmol_gpu_stream *stream);
 /** Waits for all work in it; tells what the work ran into. */
 SYSMOL_EXPORT sysmol_status sysmol_gpu_stream_synchronize(

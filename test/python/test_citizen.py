@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -165,14 +166,19 @@ def _process(folder: str, phase: int, attends: bool) -> None:
 def _torchrun(folder: Path, phase: int, attends: bool) -> None:
     """This file as torchrun's script, in two processes."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    result = subprocess.run(
+    process = subprocess.Popen(
         [*command, __file__, str(folder), str(phase), str(int(attends))],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
+        start_new_session=True,
     )
-    assert result.returncode == 0, result.stderr
+    try:
+        _, errors = process.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # the workers, too
+        raise
+    assert process.returncode == 0, errors
 
 
 @pytest.mark.filterwarnings("ignore:.*is attention, which stays float")

@@ -77,7 +77,11 @@ class Event : public Owned {
 public:
   ~Event();
   Event(Event &&) noexcept = default;
-  Event &operator=(Event &&) noexcept = default;
+  Event &operator=(Event &&Other) noexcept {
+    Owned::operator=(std::move(Other));
+    std::swap(Timed, Other.Timed);
+    return *this;
+  }
   Status record(void *Stream) const;
   /// Waits for it, not at all where it was not recorded.
   Status synchronize() const;
@@ -103,8 +107,9 @@ public:
   ~HostMemory();
   HostMemory(HostMemory &&) noexcept = default;
   HostMemory &operator=(HostMemory &&) noexcept;
+  /// None after a move.
   std::span<uint8_t> bytes() const {
-    return {static_cast<uint8_t *>(Handle), Size};
+    return {static_cast<uint8_t *>(Handle), C ? Size : 0};
   }
 
 private:

@@ -25,27 +25,6 @@ static Value makeSplat(OpBuilder &b, Location loc, VectorType type,
                              b.getIntegerAttr(type.getElementType(), value)));
 }
 
-namespace {
-
-/// AND and population count.
-struct LowerBitMac : OpRewritePattern<MacOp> {
-  using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(MacOp op,
-                                PatternRewriter &rewriter) const override {
-    if (op.getLevel() != 1)
-      return rewriter.notifyMatchFailure(op, "not level 1");
-    Location loc = op.getLoc();
-    Value row = vector::BroadcastOp::create(
-        rewriter, loc, op.getLanes().getType(), op.getRow());
-    Value product = arith::AndIOp::create(rewriter, loc, op.getLanes(), row);
-    Value count = math::CtPopOp::create(rewriter, loc, product);
-    rewriter.replaceOpWithNewOp<arith::AddIOp>(op, op.getAcc(), count);
-    return success();
-  }
-};
-
-} // namespace
-
 /// What makes `(k - 1) a + 3 [k = 0]` of `k a`, modulo 256: of the operand that
 /// is centred three times its codes 0, less the other one's codes. One of both
 /// is a scalar, and what is a vector is the same for all rows.
@@ -87,6 +66,23 @@ static Value makeCentring(OpBuilder &b, MacOp op, Centred centred) {
 }
 
 namespace {
+
+/// AND and population count.
+struct LowerBitMac : OpRewritePattern<MacOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(MacOp op,
+                                PatternRewriter &rewriter) const override {
+    if (op.getLevel() != 1)
+      return rewriter.notifyMatchFailure(op, "not level 1");
+    Location loc = op.getLoc();
+    Value row = vector::BroadcastOp::create(
+        rewriter, loc, op.getLanes().getType(), op.getRow());
+    Value product = arith::AndIOp::create(rewriter, loc, op.getLanes(), row);
+    Value count = math::CtPopOp::create(rewriter, loc, product);
+    rewriter.replaceOpWithNewOp<arith::AddIOp>(op, op.getAcc(), count);
+    return success();
+  }
+};
 
 /// Three 2-bit fields: the lanes masked by the row's low bits count once, those
 /// masked by its high bits twice. No multiplication, which bytes do not have on

@@ -3,7 +3,7 @@
 // Work of the legacy stream is done when it is asked for. That of other streams
 // is done as late as may be, when somebody waits for it, so that who forgets to
 // wait sees it; a query does one piece of it. What it did wrong shows there,
-// too.
+// too, and once only: on a GPU every later call would fail as well.
 //
 //===----------------------------------------------------------------------===//
 

@@ -110,10 +110,16 @@ static std::string getHead(const Kernel &kernel) {
          "  %c1 = arith.constant 1 : index\n";
 }
 
-/// Levels 1 and 2: sums of bytes, widened to 16 bits before one overflows, as
+/// Words of weights as they usually are whose sums a byte holds, in whole
+/// windows of 3x3. Those of the kernels here may overflow: only time counts.
+static int64_t getByteWords(int64_t level) {
+  return level == 1 ? 45 : level == 2 ? 18 : 0;
+}
+
+/// Levels 1 and 2: sums of bytes, widened to 16 bits, as
 /// hetprec-vectorize-lanes does it.
 static Kernel makeByteKernel(int64_t level, Tile tile) {
-  const int64_t depth = level == 1 ? 31 : 9, trips = level == 1 ? 300 : 1000;
+  const int64_t depth = getByteWords(level), trips = level == 1 ? 200 : 500;
   const int64_t sums = tile.rows * tile.blocks;
   const int64_t lanesBytes = depth * tile.blocks * 64;
   Kernel kernel;
@@ -149,6 +155,7 @@ static Kernel makeByteKernel(int64_t level, Tile tile) {
       sum[s] = w.op("hetprec.mac " + llvm::Twine(sum[s]) + ", " +
                     lanes[s % tile.blocks] + ", " + rows[s / tile.blocks] +
                     " level = " + llvm::Twine(level) +
+                    (level == 2 ? " {centred = #hetprec.centred<row>}" : "") +
                     " : vector<64xi8>, vector<64xi8>, i8");
   }
   std::vector<std::string> yields;
@@ -305,6 +312,10 @@ Kernel WindowKernel::make(int64_t level, int64_t words) const {
      << ">, coefficients = array<i64: 1>, taps = array<i64: 0, 1, 2, 20, 21, "
         "22, 40, 41, 42>, origin = 0, lane_begin = 0, lane_count = "
      << count;
+  if (level <= 2)
+    os << ", byte_words = array<i64: " << getByteWords(level) << ">";
+  if (level == 2)
+    os << ", centred";
   if (!isPixels)
     os << ", used_lanes = " << usedLanes << ", tile_blocks = " << getBlocks();
   os << "} -> " << y << "\n  return %r : " << y << "\n}\n";

@@ -614,13 +614,6 @@ def large_k() -> dict[str, str]:
         largest = 127 if level == 8 else (1 << level) - 1
         weights = [largest] * (channels * side**2)
         files[f"full-{level}-{channels}x{side}x{side}"] = largest_sums(level, side, weights)
-    # As large as given weights let them be: what a byte holds is counted by these.
-    for level, codes in ((1, (0, 1)), (2, (0,)), (2, (0, 3)), (2, (0, 1, 2, 3)), (2, (1, 2))):
-        for channels, side in ((90, 3), (47, 3), (400, 1)):
-            of = random.Random(channels)
-            weights = [of.choice(codes) for _ in range(channels * side**2)]
-            name = f"codes-{level}-{''.join(map(str, codes))}-{channels}x{side}x{side}"
-            files[name] = largest_sums(level, side, weights)
     net = Network(1)
     x = net.argument([2, 7290], [2] * 7290)
     files["matmul-2x7290"] = net.text(net.real(net.matmul(x, 3)))
@@ -703,6 +696,10 @@ def networks(name: str) -> dict[str, str]:
         from gemv import gemv
 
         return gemv()
+    if name == "largest":
+        from largest import largest
+
+        return largest()
     if name == "depthwise":
         from depthwise import depthwise
 

@@ -76,9 +76,10 @@ LogicalResult GemvOp::verify() {
     return emitOpError("needs byte_words for each level");
   for (auto [level, count] : llvm::zip(getLevels(), words))
     if (level > 2 ? count != 0
-                  : count < 1 || count > 255 || (level == 2 && count % 4))
-      return emitOpError("byte_words are 1 to 255 for levels 1 and 2 (there a "
-                         "multiple of four), and 0 for others");
+                  : count < (level == 1 ? 31 : 8) || count > 255 ||
+                        (level == 2 && count % 4))
+      return emitOpError("byte_words are 31 to 255 of level 1, a multiple of "
+                         "four, 8 to 252, of level 2, and 0 of others");
   int64_t outputs = getDim(getInit(), 1), tiles = getNumTiles();
   if (getElementBits(getWeights()) != 8 ||
       getDim(getWeights(), 1) != bytes * int64_t(getTileBlocks()))

@@ -29,6 +29,7 @@ public:
     for (int64_t s = 0; s < int64_t(op.getLevels().size()); ++s) {
       windows.push_back(SegmentWindow(op, s));
       macs.push_back(getNumWords(s) * op.getNumTaps(s));
+      largest.push_back(getLargestSum(op, s, macs.back()));
     }
   }
 
@@ -135,6 +136,7 @@ private:
   int64_t blocks;
   SmallVector<SegmentWindow, 6> windows; // of each segment
   SmallVector<int64_t, 6> macs;          // products of a sum of each segment
+  SmallVector<int64_t, 6> largest;       // sums of segments of levels 1 and 2
   Value firstRow; // in a loop over rows: what rows count from
 };
 
@@ -314,8 +316,7 @@ LevelSums ContractSums::sumBytes(ArrayRef<int64_t> segments, SumOrder order) {
   // 16 bits hold the level's sum, unless K is large and the total needs 32.
   int64_t first = segments.front();
   bool wide = op.getSumBits() == 32 &&
-              getLargestSum(segments, op.getLevels(), op.getCoefficients(),
-                            macs) > 65535;
+              getLargestSum(segments, op.getCoefficients(), largest) > 65535;
   Value memory = scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
                               b.getIntegerType(wide ? 32 : 16));
   LevelSums sums{first, memory, order, op.getCoefficients()[segments.back()]};
@@ -634,7 +635,7 @@ SmallVector<SmallVector<int64_t, 4>, 4> ContractSums::getGroups() {
   int64_t most = !op.getStarts().empty() ? 0
                  : op.getSumBits() == 16 ? std::numeric_limits<int64_t>::max()
                                          : 65535;
-  return groupSegments(op.getLevels(), op.getCoefficients(), macs, most);
+  return groupSegments(op.getLevels(), op.getCoefficients(), largest, most);
 }
 
 SmallVector<LevelSums> ContractSums::run() {
@@ -685,23 +686,21 @@ void ContractSums::forDotTiles(
 }
 
 int64_t sysmol::hetprec::getLargestSum(ArrayRef<int64_t> segments,
-                                       ArrayRef<int64_t> levels,
                                        ArrayRef<int64_t> coefficients,
-                                       ArrayRef<int64_t> macs) {
-  int64_t largest = 0;
+                                       ArrayRef<int64_t> largest) {
+  int64_t sum = 0;
   for (auto [i, segment] : llvm::enumerate(segments)) {
     if (i > 0)
-      largest *= getRatio(coefficients, segments[i - 1], segment);
-    largest += macs[segment] * MacOp::getLargestProduct(levels[segment],
-                                                        /*centred=*/false);
+      sum *= getRatio(coefficients, segments[i - 1], segment);
+    sum += largest[segment];
   }
-  return largest;
+  return sum;
 }
 
 SmallVector<SmallVector<int64_t, 4>, 4>
 sysmol::hetprec::groupSegments(ArrayRef<int64_t> levels,
                                ArrayRef<int64_t> coefficients,
-                               ArrayRef<int64_t> macs, int64_t most) {
+                               ArrayRef<int64_t> largest, int64_t most) {
   SmallVector<SmallVector<int64_t, 4>, 4> groups;
   for (int64_t s = 0; s < int64_t(levels.size()); ++s) {
     if (s > 0 && levels[s] == levels[s - 1]) {
@@ -720,7 +719,7 @@ sysmol::hetprec::groupSegments(ArrayRef<int64_t> levels,
     for (int64_t next = s;
          next < int64_t(levels.size()) && levels[next] == levels[s]; ++next)
       joined.push_back(next);
-    if (getLargestSum(joined, levels, coefficients, macs) <= most)
+    if (getLargestSum(joined, coefficients, largest) <= most)
       groups.back().push_back(s);
     else
       groups.push_back({s});

@@ -29,11 +29,11 @@ struct LevelSums {
 /// Segments that are summed together: those of one level, and of levels 1 and 2
 /// where no sum exceeds `most`, in units of the last one's coefficient. What is
 /// there is then multiplied with `getRatio` before the next one's is added.
-/// `macs` are the products of a sum, for each segment.
+/// `largest` are the segments' largest sums.
 llvm::SmallVector<llvm::SmallVector<int64_t, 4>, 4>
 groupSegments(llvm::ArrayRef<int64_t> levels,
               llvm::ArrayRef<int64_t> coefficients,
-              llvm::ArrayRef<int64_t> macs, int64_t most);
+              llvm::ArrayRef<int64_t> largest, int64_t most);
 
 /// The quotient of the coefficients of two segments that are summed together.
 inline int64_t getRatio(llvm::ArrayRef<int64_t> coefficients, int64_t segment,
@@ -43,9 +43,8 @@ inline int64_t getRatio(llvm::ArrayRef<int64_t> coefficients, int64_t segment,
 
 /// The largest sum of a group.
 int64_t getLargestSum(llvm::ArrayRef<int64_t> segments,
-                      llvm::ArrayRef<int64_t> levels,
                       llvm::ArrayRef<int64_t> coefficients,
-                      llvm::ArrayRef<int64_t> macs);
+                      llvm::ArrayRef<int64_t> largest);
 
 /// The sums of a `contract` on words. Groups take turns in registers and leave
 /// their sums in scratch memory (a few KiB, which stay in the L1 cache).

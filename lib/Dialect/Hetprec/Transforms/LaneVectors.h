@@ -201,6 +201,13 @@ template <typename OpTy> int64_t getWordsPerByte(OpTy op, int64_t segment) {
              : op.getByteWords()[segment];
 }
 
+/// The most that `macs` words of a segment of level 1 or 2 can add up to.
+template <typename OpTy>
+int64_t getLargestSum(OpTy op, int64_t segment, int64_t macs) {
+  return macs *
+         MacOp::getLargestProduct(op.getLevels()[segment], op.getCentred());
+}
+
 /// Sums that a target's registers hold at once, beside what is added to them.
 struct SumLimits {
   int64_t bytes = 8; ///< registers of 64, of levels 1 and 2

@@ -247,7 +247,7 @@ int64_t ContractBuilder::getSlotFactor(const Segment &s, int64_t output,
                    : getFactor(s.level, code, negated);
 }
 
-int64_t sysmol::hetprec::getLargestProduct(int64_t level, int64_t code) {
+int64_t sysmol::hetprec::getLargestOfCode(int64_t level, int64_t code) {
   if (level == 1)
     return code;
   return std::max(MacOp::getProduct(code, 0, Centred::Row),
@@ -289,7 +289,7 @@ ContractBuilder::getByteWords(ArrayRef<int64_t> rows,
           for (int64_t tap = 0; tap < getNumTaps(s); ++tap) {
             int64_t sum = 0;
             for (int64_t slot = 0; slot < getChannelsPerWord(s.level); ++slot)
-              sum += getLargestProduct(
+              sum += getLargestOfCode(
                   s.level,
                   getSlotFactor(s, output, negate, start + g, slot, tap));
             largest.push_back(sum);
@@ -297,11 +297,14 @@ ContractBuilder::getByteWords(ArrayRef<int64_t> rows,
       }
       byteWords.addRow(largest);
     }
-    // Whole windows, so that layers that differ by less share their code.
+    // Sums are widened behind whole windows anyway; layers that differ by less
+    // get the same code.
     int64_t count = byteWords.get();
     int64_t window = getNumTaps(input.segments[first]);
     if (count > window)
-      count -= count % window;
+      count =
+          std::max(count - count % window,
+                   255 / MacOp::getLargestProduct(levels[first], areCentred()));
     for (size_t i = first; i < next; ++i)
       counts[i] = count;
   }

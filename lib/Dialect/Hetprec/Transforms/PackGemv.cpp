@@ -28,8 +28,8 @@ GemvBuilder::GemvBuilder(OpBuilder &builder, const DotProduct &dot, Value rows,
     levels.push_back(level);
     firsts.push_back(first);
     counts.push_back(count);
-    // As in a contract: unsigned codes on both sides leave factors of two, and
-    // a number a row.
+    // As in a contract: unsigned codes on both sides leave factors of two, a
+    // number a row, and one an output.
     coefficients.push_back(level == 8 ? 1 : (isSigned ? 4 : 2) * products);
     if (level < 8) {
       biasFirsts.push_back(first);
@@ -103,7 +103,7 @@ SmallVector<int64_t> GemvBuilder::getByteWords(int64_t first,
       for (int64_t w = 0; w < words; ++w)
         for (int64_t slot = 0; slot < perWord; ++slot)
           largest[w] +=
-              getLargestProduct(level, getSlotCode(n, s, words, w, slot));
+              getLargestOfCode(level, getSlotCode(n, s, words, w, slot));
       byteWords.addRow(largest);
     }
     all[s] = byteWords.get();

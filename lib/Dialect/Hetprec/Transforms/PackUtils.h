@@ -73,7 +73,7 @@ struct DotProduct {
 };
 
 /// The most that a code of a weight of level 1 or 2 adds to a sum in a byte.
-int64_t getLargestProduct(int64_t level, int64_t code);
+int64_t getLargestOfCode(int64_t level, int64_t code);
 
 /// How many words of a row one after the other a byte holds the sums of.
 class ByteWords {

@@ -37,7 +37,7 @@ public:
     int64_t base = 0;
     for (auto [s, level] : llvm::enumerate(op.getLevels())) {
       windows.push_back(SegmentWindow(op, s));
-      columns.push_back(op.getNumColumns(s));
+      largest.push_back(getLargestSum(op, s, op.getNumColumns(s)));
       bases.push_back(base);
       base += op.getNumColumns(s) * blocks *
               ContractOutputsOp::getColumnBytes(level);
@@ -126,9 +126,9 @@ private:
   int64_t blocks;
   LaneGroups groups;
   SmallVector<SegmentWindow, 6> windows; // of each segment
-  SmallVector<int64_t, 6> columns;
-  SmallVector<int64_t, 6> bases; // bytes in the tile's line before each
-  Value sums;                    // [lane of 16, output], i32
+  SmallVector<int64_t, 6> largest;       // sums of segments of levels 1 and 2
+  SmallVector<int64_t, 6> bases;         // bytes in the tile's line before each
+  Value sums;                            // [lane of 16, output], i32
   // What is being computed: the first lane, and its row of `sums`.
   Value firstLane, firstRow;
 };
@@ -269,8 +269,7 @@ SmallVector<Value> OutputsVectorizer::addBytes(int64_t segment, int64_t count,
 void OutputsVectorizer::sumBytes(ArrayRef<int64_t> segments, int64_t count,
                                  BlockRange range) {
   // 16 bits hold the sum, unless K is large.
-  bool isWide = getLargestSum(segments, op.getLevels(), op.getCoefficients(),
-                              columns) > 65535;
+  bool isWide = getLargestSum(segments, op.getCoefficients(), largest) > 65535;
   VectorType shortType = v.half(b.getI16Type());
   VectorType intType = v.half(b.getI32Type());
   int64_t numSums = count * range.count;
@@ -374,7 +373,7 @@ void OutputsVectorizer::sumDots(ArrayRef<int64_t> segments, int64_t count,
 
 void OutputsVectorizer::sumLanes() {
   for (ArrayRef<int64_t> segments : groupSegments(
-           op.getLevels(), op.getCoefficients(), columns, /*most=*/65535)) {
+           op.getLevels(), op.getCoefficients(), largest, /*most=*/65535)) {
     bool areBytes = op.getLevels()[segments.front()] <= 2;
     // Few registers hold one block for as many lanes as share its words.
     int64_t blocksAtOnce = limits.bytes < kLanesAtOnce * blocks ? 1 : blocks;

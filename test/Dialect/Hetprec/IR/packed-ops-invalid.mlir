@@ -37,9 +37,27 @@ func.func @width(%a: tensor<1x64xi16>, %w: tensor<7x1xi16>, %init: tensor<7x64xi
 // -----
 
 func.func @byte_words(%a: tensor<1x64xi8>, %w: tensor<7x1xi8>, %init: tensor<7x64xi32>) -> tensor<7x64xi32> {
-  // expected-error @+1 {{byte_words are 1 to 255 for levels 1 and 2, and 0 for others}}
+  // expected-error @+1 {{byte_words of level 2 must be in [9, 255], found 0}}
   %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<7x1xi8>) outs(%init : tensor<7x64xi32>)
     {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, byte_words = array<i64: 0>, lane_begin = 0, lane_count = 64} -> tensor<7x64xi32>
+  return %r : tensor<7x64xi32>
+}
+
+// -----
+
+func.func @byte_words_of_folded(%a: tensor<1x64xi8>, %w: tensor<7x1xi8>, %init: tensor<7x64xi32>) -> tensor<7x64xi32> {
+  // expected-error @+1 {{segments of one level need the same byte_words}}
+  %r = hetprec.contract accumulator lanes(%a, %a : tensor<1x64xi8>, tensor<1x64xi8>) rows(%w, %w : tensor<7x1xi8>, tensor<7x1xi8>) outs(%init : tensor<7x64xi32>)
+    {levels = array<i64: 2, 2>, coefficients = array<i64: 2, 2>, taps = array<i64: 0>, origin = 0, folded = array<i1: false, true>, centred, byte_words = array<i64: 18, 27>, lane_begin = 0, lane_count = 64} -> tensor<7x64xi32>
+  return %r : tensor<7x64xi32>
+}
+
+// -----
+
+func.func @centred_sums(%a: tensor<1x64xi8>, %w: tensor<7x1xi8>, %init: tensor<7x64xi32>) -> tensor<7x64xi32> {
+  // expected-error @+1 {{centred and byte_words are of rows of weights in words}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<7x1xi8>) outs(%init : tensor<7x64xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, centred, uniform_rows, lane_begin = 0, lane_count = 64} -> tensor<7x64xi32>
   return %r : tensor<7x64xi32>
 }
 

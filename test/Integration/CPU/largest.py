@@ -1,0 +1,96 @@
+"""Sums as large as given weights let them be: what a byte holds is counted by these."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from networks import Bits, Network, Value
+
+# Of 1 and 2 bits; in words of several of these, no two rows of words are alike.
+CODES: list[tuple[int, tuple[int, ...]]] = [
+    (1, (0, 1)),
+    (2, (0,)),
+    (2, (0, 3)),
+    (2, (0, 1, 2, 3)),
+    (2, (1, 2)),
+]
+
+
+class FixedNetwork(Network):
+    """Every output has the same weights, `codes[c]` for each tap of channel c."""
+
+    def __init__(self, seed: int, codes: Sequence[int]) -> None:
+        super().__init__(seed)
+        self.codes = codes
+
+    def weights(self, shape: list[int], bits: Bits, groups: int = 1) -> Value:
+        taps = 1
+        for size in shape[2:]:
+            taps *= size
+        all_codes = bytearray()
+        for output in range(shape[0]):
+            first = output // (shape[0] // groups) * shape[1]
+            for code in self.codes[first : first + shape[1]]:
+                all_codes += bytes([code] * taps)
+        return self.constant(
+            bytes(all_codes), self.codes_type(shape, bits, "midrise", "0.5", groups), shape
+        )
+
+
+@dataclass(frozen=True)
+class Shape:
+    channels: int
+    side: int
+    outputs: int
+    kernel: int
+    stride: int = 1
+    groups: int = 1
+
+
+SHAPES = [
+    Shape(58, 12, 20, 3),
+    Shape(31, 8, 5, 5),  # more taps than a byte holds words
+    Shape(40, 14, 9, 3, stride=2),
+    Shape(46, 6, 6, 3, groups=2),  # a word with channels of both groups
+    Shape(70, 7, 130, 3),  # AVX-512: registers of outputs
+    Shape(301, 7, 130, 1),
+]
+
+
+def convolution(level: int, codes: Sequence[int], shape: Shape, turned: bool) -> str:
+    """A product of `k - 1` and the code that makes it largest; `turned`: of `2^p - 1 - k`."""
+    of = random.Random(shape.channels)
+    most = (1 << level) - 1
+    weights = [of.choice(codes) for _ in range(shape.channels)]
+    net = FixedNetwork(shape.channels, weights)
+    bits = [level] * shape.channels
+    size = [1, shape.channels, shape.side, shape.side]
+    inputs = bytearray()
+    for weight in weights:
+        factor = most - weight if turned else weight
+        inputs += bytes([most if factor > 0 else 0] * shape.side**2)
+    x = net.constant(bytes(inputs), net.codes_type(size, bits, "unsigned"), size)
+    x.bits, x.grid = bits, "unsigned"
+    pad = shape.kernel // 2
+    acc = net.conv(
+        x,
+        shape.outputs,
+        (shape.kernel, shape.kernel),
+        (shape.stride, shape.stride),
+        (pad, pad, pad, pad),
+        groups=shape.groups,
+    )
+    # Negative multipliers turn weights round where codes have 1 or 2 bits.
+    result = net.requantize(acc, [2] * shape.outputs, turned=1.0) if turned else acc
+    return net.text(result, net.argument([1, 1], [1]))  # a bundle has an input
+
+
+def largest() -> dict[str, str]:
+    files = {}
+    for level, codes in CODES:
+        for shape in SHAPES:
+            for turned in (False, True):
+                tag = f"{shape.channels}x{shape.kernel}x{shape.kernel}{'-turned' * turned}"
+                name = f"{level}-{''.join(map(str, codes))}-{tag}"
+                files[name] = convolution(level, codes, shape, turned)
+    return files
