@@ -368,7 +368,7 @@ void ContractSums::flush(ByteSums &sums) {
 /// Levels 1 and 2: sums in bytes, widened before they can overflow.
 void ContractSums::addBytes(int64_t segment, RowRange rows, Value start,
                             ByteSums &sums) {
-  int64_t limit = getWordsPerByte(op, segment);
+  int64_t limit = getWordsPerChunk(op, segment);
   int64_t numWords = getNumWords(segment), numTaps = op.getNumTaps(segment);
   Value zero = v.splat(cast<VectorType>(sums.bytes.front().getType()), 0);
   SmallVector<Value> zeroBytes(sums.bytes.size(), zero);

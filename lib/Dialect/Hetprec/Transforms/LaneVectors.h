@@ -201,6 +201,15 @@ template <typename OpTy> int64_t getWordsPerByte(OpTy op, int64_t segment) {
              : op.getByteWords()[segment];
 }
 
+/// How many of them are summed before they are widened. Windows with phases are
+/// 4 to 5 % slower where chunks have a loop over words of their own.
+template <typename OpTy> int64_t getWordsPerChunk(OpTy op, int64_t segment) {
+  if (op.getNumPhases(segment) == 1)
+    return getWordsPerByte(op, segment);
+  return 255 /
+         MacOp::getLargestProduct(op.getLevels()[segment], op.getCentred());
+}
+
 /// The most that `macs` words of a segment of level 1 or 2 can add up to.
 template <typename OpTy>
 int64_t getLargestSum(OpTy op, int64_t segment, int64_t macs) {

@@ -197,7 +197,7 @@ SmallVector<Value> OutputsVectorizer::addBytes(int64_t segment, int64_t count,
                                                ValueRange args) {
   int64_t level = op.getLevels()[segment], numTaps = op.getNumTaps(segment);
   int64_t numWords = getNumPlanes(segment);
-  int64_t limit = getWordsPerByte(op, segment);
+  int64_t limit = getWordsPerChunk(op, segment);
   std::optional<Centred> centred;
   if (level == 2 && op.getCentred())
     centred = Centred::Lanes;
