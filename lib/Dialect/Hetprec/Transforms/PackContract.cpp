@@ -336,9 +336,11 @@ static Value repeatRow(OpBuilder &b, Location loc, int64_t numRows,
 }
 
 ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
-                                                     ArrayRef<bool> negated) {
+                                                     ArrayRef<bool> negated,
+                                                     bool hasBias) {
   RowTables tables;
-  tables.rowBias = makeRowBias(rows, negated);
+  if (hasBias)
+    tables.rowBias = makeRowBias(rows, negated);
   if (areSumsApart())
     return tables; // see makeSums
   tables.byteWords = getByteWords(rows, negated);
@@ -379,23 +381,24 @@ ContractBuilder::RowTables ContractBuilder::makeRows(ArrayRef<int64_t> rows,
   return tables;
 }
 
+int64_t ContractBuilder::getCentredPart(int64_t output, bool negated) const {
+  if (!areCentred() || output < 0)
+    return 0;
+  int64_t zeros = 0, first = getGroup(output) * dot.channelsPerGroup;
+  for (int64_t c = 0; c < dot.channelsPerGroup; ++c)
+    for (int64_t tap = 0;
+         tap < dot.getNumTaps() && input.encoding.getBits()[first + c] == 2;
+         ++tap)
+      zeros += getFactor(2, getCode(output, c, tap), negated) == 0;
+  return -3 * zeros * coefficients[llvm::find(levels, 2) - levels.begin()];
+}
+
 Value ContractBuilder::makeRowBias(ArrayRef<int64_t> rows,
                                    ArrayRef<bool> negated) {
   if (!dot.filter || (!input.isSigned() && !areCentred()))
     return {};
   ChannelsAttr encoding = input.encoding;
   int8_t finest = encoding.getFinestLevel();
-  // Each code 0 of a centred segment adds 3 too much, for all lanes alike.
-  auto centredPart = [&](int64_t output, bool negate) -> int64_t {
-    if (!areCentred() || output < 0)
-      return 0;
-    int64_t zeros = 0, first = getGroup(output) * dot.channelsPerGroup;
-    for (int64_t c = 0; c < dot.channelsPerGroup; ++c)
-      for (int64_t tap = 0;
-           tap < dot.getNumTaps() && encoding.getBits()[first + c] == 2; ++tap)
-        zeros += getFactor(2, getCode(output, c, tap), negate) == 0;
-    return -3 * zeros * coefficients[llvm::find(levels, 2) - levels.begin()];
-  };
   // The part of an output's sum that its weights alone make, for each tap.
   auto weightPart = [&](int64_t output, int64_t tap, bool negate) {
     int64_t sum = 0, first = getGroup(output) * dot.channelsPerGroup;
@@ -419,7 +422,7 @@ Value ContractBuilder::makeRowBias(ArrayRef<int64_t> rows,
   if (!isPadded || !input.isSigned()) {
     SmallVector<int64_t> bias;
     for (auto [output, negate] : llvm::zip_equal(rows, negated)) {
-      int64_t sum = centredPart(output, negate);
+      int64_t sum = getCentredPart(output, negate);
       for (int64_t tap = 0; tap < numTaps && output >= 0 && input.isSigned();
            ++tap)
         sum += weightPart(output, tap, negate);
@@ -428,7 +431,11 @@ Value ContractBuilder::makeRowBias(ArrayRef<int64_t> rows,
     if (!input.isSigned() &&
         llvm::all_of(bias, [](int64_t sum) { return sum == 0; }))
       return {};
-    return makeIntTable(b, loc, {int64_t(rows.size())}, bias, 32);
+    // A number a row is no small part of a layer of few channels.
+    bool isShort =
+        llvm::all_of(bias, [](int64_t sum) { return llvm::isInt<16>(sum); });
+    return makeIntTable(b, loc, {int64_t(rows.size())}, bias,
+                        isShort ? 16 : 32);
   }
 
   // HP13: padded taps are left out of this part too, so that it depends on the
@@ -442,7 +449,7 @@ Value ContractBuilder::makeRowBias(ArrayRef<int64_t> rows,
   for (auto [r, output, negate] : llvm::enumerate(rows, negated)) {
     if (output < 0)
       continue;
-    int64_t always = centredPart(output, negate);
+    int64_t always = getCentredPart(output, negate);
     std::fill_n(bias.begin() + r * lanes, lanes, always);
     SmallVector<int64_t> parts;
     for (int64_t tap = 0; tap < numTaps; ++tap)
@@ -625,9 +632,21 @@ Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
     else
       thresholds.append(findThresholds(std::abs(m), o, level, isSigned, bound));
   }
-  RowTables tables = makeRows(rows, negated);
   int64_t numRows = rows.size();
   int64_t bits = bound <= 32767 && !input.isSigned() ? 16 : 32;
+  // What centred codes give too much may as well be in the thresholds, where
+  // these then fit.
+  bool isFolded = level <= 2 && !input.isSigned();
+  SmallVector<int64_t> shifted;
+  for (auto [i, threshold] : llvm::enumerate(thresholds)) {
+    int64_t row = int64_t(i) / numThresholds;
+    int64_t part = getCentredPart(rows[row], negated[row]);
+    shifted.push_back(threshold - part);
+    isFolded &= bound + 1 - part <= (bits == 16 ? INT16_MAX : INT32_MAX);
+  }
+  if (isFolded)
+    thresholds = shifted;
+  RowTables tables = makeRows(rows, negated, /*hasBias=*/!isFolded);
   Value thresholdTable, multiplierTable, offsetTable;
   if (level > 2) {
     multiplierTable = makeTable<float>(b, loc, {numRows}, multipliers);
@@ -653,7 +672,7 @@ Value ContractBuilder::makePlanes(Epilogue epilogue, ArrayRef<float> multiplier,
   SmallVector<bool> negated(rows.size(), false);
   if (areSumsApart())
     makeSums(rows, negated);
-  RowTables tables = makeRows(rows, negated);
+  RowTables tables = makeRows(rows, negated, /*hasBias=*/true);
   auto table = [&](ArrayRef<float> values) {
     SmallVector<float> all;
     if (values.empty())

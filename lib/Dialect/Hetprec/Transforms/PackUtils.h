@@ -173,8 +173,11 @@ private:
   /// The first of `numWords` words that a group's rows read; -1: none, there
   /// are no channels of it in `s`.
   int64_t getStart(const Segment &s, int64_t group, int64_t numWords) const;
-  RowTables makeRows(llvm::ArrayRef<int64_t> rows,
-                     llvm::ArrayRef<bool> negated);
+  RowTables makeRows(llvm::ArrayRef<int64_t> rows, llvm::ArrayRef<bool> negated,
+                     bool hasBias);
+  /// What is to be added to an output's sum, since each code 0 of a centred
+  /// segment adds 3 too much.
+  int64_t getCentredPart(int64_t output, bool negated) const;
   /// What a slot of word `word` of an output's row holds (output -1: none), for
   /// tap `tap` of `taps`.
   int64_t getSlotFactor(const Segment &s, int64_t output, bool negated,

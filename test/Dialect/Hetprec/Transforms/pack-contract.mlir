@@ -13,17 +13,17 @@
 //   m = 1,    o = 50:   always: one below the least sum.
 // The sixth slot has no row.
 // CHECK-LABEL: @thresholds
-// CHECK-DAG: %[[T:.+]] = arith.constant dense<{{\[\[}}0, 1, 2], [0, 0, 2], [1, 2, 5], [9, 9, 9], [-10, -10, -10]]> : tensor<5x3xi16>
+// CHECK-DAG: %[[T:.+]] = arith.constant dense<{{\[\[}}0, 1, 2], [0, 0, 2], [7, 8, 11], [9, 9, 9], [-10, -10, -10]]> : tensor<5x3xi16>
 // Empty slots of a word count from 1, too: 1 in them is 0.
 // CHECK-DAG: %[[R:.+]] = arith.constant dense<{{\[\[}}23], [22], [20], [21], [22]]> : tensor<5x1xi8>
-// The code 0 of the third row gives 3 - a instead of -a.
-// CHECK-DAG: %[[Z:.+]] = arith.constant dense<[0, 0, -6, 0, 0]> : tensor<5xi32>
+// The code 0 of the third row gives 3 - a instead of -a: its thresholds, 1, 2 and
+// 5 by the multiplier, are 6 higher.
 // Two images of one pixel: lanes 0 and 1.
 // CHECK-DAG: %[[M:.+]] = arith.constant dense<[-1, -1, 0, 0, {{[0, ]+}}]> : tensor<64xi8>
 // The lanes' part: 2 (k - 1) a - a, the code 1 in every row, which is not centred.
 // CHECK-DAG: %[[ONE:.+]] = arith.constant dense<1> : tensor<1x1xi8>
 // CHECK: %[[B:.+]] = hetprec.contract accumulator lanes(%[[X:.+]] : tensor<1x64xi8>) rows(%[[ONE]] : tensor<1x1xi8>) outs(%{{.+}} : tensor<1x64xi16>) {coefficients = array<i64: -1>
-// CHECK: hetprec.contract codes lanes(%[[X]] : tensor<1x64xi8>) rows(%[[R]] : tensor<5x1xi8>) lane_bias(%[[B]] : tensor<1x64xi16>) row_bias(%[[Z]] : tensor<5xi32>) thresholds(%[[T]] : tensor<5x3xi16>) mask(%[[M]] : tensor<64xi8>) outs(%{{.+}} : tensor<2x64xi8>) {byte_words = array<i64: 255>, centred, coefficients = array<i64: 2>, lane_begin = 0 : i64, lane_count = 64 : i64, layer = "matmul", levels = array<i64: 2>, origin = 0 : i64, out_level = 2 : i64, sum_bits = 16 : i64, taps = array<i64: 0>}
+// CHECK: hetprec.contract codes lanes(%[[X]] : tensor<1x64xi8>) rows(%[[R]] : tensor<5x1xi8>) lane_bias(%[[B]] : tensor<1x64xi16>) thresholds(%[[T]] : tensor<5x3xi16>) mask(%[[M]] : tensor<64xi8>) outs(%{{.+}} : tensor<2x64xi8>) {byte_words = array<i64: 255>, centred, coefficients = array<i64: 2>, lane_begin = 0 : i64, lane_count = 64 : i64, layer = "matmul", levels = array<i64: 2>, origin = 0 : i64, out_level = 2 : i64, sum_bits = 16 : i64, taps = array<i64: 0>}
 func.func @thresholds(%x: tensor<2x1xi8, #a2>) -> tensor<2x5xi8, #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 5]>> {
   %w = arith.constant dense<[[3], [1], [0], [1], [2]]> : tensor<5x1xi8, #w2>
   %acc = hetprec.matmul %x, %w : tensor<2x1xi8, #a2>, tensor<5x1xi8, #w2> -> tensor<2x5xi32>
@@ -55,10 +55,10 @@ func.func @midrise_thresholds(%x: tensor<2x1xi8, #a2>) -> tensor<2x2xi8, #s2> {
 // CHECK-DAG: %[[R1:.+]] = arith.constant dense<{{\[\[}}5, 0], [2, 1]]> : tensor<2x2xi8>
 // CHECK-DAG: %[[R2:.+]] = arith.constant dense<{{\[\[}}57, 23], [0, 22]]> : tensor<2x2xi8>
 // CHECK-DAG: %[[R4:.+]] = arith.constant dense<{{\[\[}}-16945, 15], [4900, 0]]> : tensor<2x2xi16>
-// CHECK-DAG: %[[Z:.+]] = arith.constant dense<[0, -360]> : tensor<2xi32>
+// CHECK-DAG: %[[Z:.+]] = arith.constant dense<[0, -360]> : tensor<2xi16>
 // CHECK: hetprec.contract accumulator {{.+}} {coefficients = array<i64: -120, -20, -15>
 // CHECK: hetprec.contract accumulator lanes(%{{.+}}, %{{.+}}, %{{.+}} : {{.+}}) rows(%[[R1]], %[[R2]], %[[R4]] :
-// CHECK-SAME: row_bias(%[[Z]] : tensor<2xi32>)
+// CHECK-SAME: row_bias(%[[Z]] : tensor<2xi16>)
 // CHECK-SAME: byte_words = array<i64: 255, 255, 0>, centred, coefficients = array<i64: 240, 40, 2>
 // CHECK-SAME: levels = array<i64: 1, 2, 4>
 #am = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 9, 2 x 4, 4 x 5]>
@@ -133,9 +133,9 @@ func.func @eight_bits(%x: tensor<1x1xi8, #a8>) -> (tensor<1x2xf32>, tensor<1x2xi
 
 // Mid-rise activations, one bit: (2a - 1)(2k - 1) = 4 a k - 2 a + (1 - 2 k).
 // CHECK-LABEL: @signed
-// CHECK-DAG: %[[BIAS:.+]] = arith.constant dense<[-1, 1]> : tensor<2xi32>
+// CHECK-DAG: %[[BIAS:.+]] = arith.constant dense<[-1, 1]> : tensor<2xi16>
 // CHECK: hetprec.contract accumulator {{.+}} {coefficients = array<i64: -2>
-// CHECK: hetprec.contract accumulator {{.+}} row_bias(%[[BIAS]] : tensor<2xi32>) {{.+}} {byte_words = array<i64: 255>, coefficients = array<i64: 4>
+// CHECK: hetprec.contract accumulator {{.+}} row_bias(%[[BIAS]] : tensor<2xi16>) {{.+}} {byte_words = array<i64: 255>, coefficients = array<i64: 4>
 // CHECK-NOT: sum_bits = 16
 #s1 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1]>
 func.func @signed(%x: tensor<1x1xi8, #s1>) -> tensor<1x2xi32> {
