@@ -3,24 +3,14 @@
    is the emulated one, which does the work of a stream as late as it may. */
 
 #include "sysmol-c/Gpu.h"
+#include "expect.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPECT(condition)                                                      \
-  do {                                                                         \
-    if (!(condition)) {                                                        \
-      fprintf(stderr, "%s:%d: not so: %s (%s)\n", __FILE__, __LINE__,          \
-              #condition, error);                                              \
-      return 1;                                                                \
-    }                                                                          \
-  } while (0)
-#define ERROR error, sizeof(error)
-
 enum { COUNT = 64, BYTES = COUNT * sizeof(uint32_t) };
 
-static char error[1024] = "?";
 static sysmol_gpu *gpu;
 static sysmol_gpu_module *module;
 static sysmol_gpu_memory *memory;

@@ -264,6 +264,11 @@ static llvm::Error assemble(const std::string &ptx, const std::string &output,
         "ptxas, which makes cubins of PTX, is not in PATH; install "
         "nvidia-cuda-nvcc from PyPI or give its path by --ptxas",
         FailureKind::Usage);
+  if (!llvm::sys::fs::can_execute(*program))
+    return makeError(*program + ": is no program that can be run; give the "
+                                "path of ptxas by --ptxas, or leave that out "
+                                "where PATH has it",
+                     FailureKind::Usage);
   std::string source = output + ".tmp.ptx", cubin = output + ".tmp.cubin",
               log = output + ".tmp.log";
   llvm::FileRemover removeSource(source), removeCubin(cubin), removeLog(log);

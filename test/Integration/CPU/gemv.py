@@ -1,6 +1,6 @@
 """Few rows and many outputs: dot products whose lanes are outputs, and what stands around them."""
 
-from networks import Network, mixed
+from networks import Network, largest_input, mixed
 
 LEVELS = [
     (1,),
@@ -84,15 +84,8 @@ def largest() -> dict[str, str]:
     for level, codes, k in cases:
         net = Network(k)
         row = [net.random.choice(codes) for _ in range(k)]
-        most = (1 << level) - 1
-        full = net.constant(
-            bytes(most if code > 0 else 0 for code in row),
-            net.codes_type([1, k], [level] * k, "unsigned"),
-            [1, k],
-        )
-        weights = net.constant(
-            bytes(row * 44), net.codes_type([44, k], [level] * k, "midrise"), [44, k]
-        )
+        full = net.codes(largest_input(row, level), [1, k], level)
+        weights = net.codes(row * 44, [44, k], level, "midrise")
         type_ = net.plain_type([1, 44], "i32")
         acc = net.emit(
             f"hetprec.matmul {full.name}, {weights.name} : {full.type}, {weights.type} -> {type_}",

@@ -1,12 +1,13 @@
 """Sums as large as given weights let them be: what a byte holds is counted by these."""
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from networks import Bits, Network, Value
+from networks import Bits, Network, Value, largest_input
 
-# Of 1 and 2 bits; in words of several of these, no two rows of words are alike.
+# Precisions, and the codes that weights are drawn from.
 CODES: list[tuple[int, tuple[int, ...]]] = [
     (1, (0, 1)),
     (2, (0,)),
@@ -17,20 +18,18 @@ CODES: list[tuple[int, tuple[int, ...]]] = [
 
 
 class FixedNetwork(Network):
-    """Every output has the same weights, `codes[c]` for each tap of channel c."""
+    """Every output has the same weights, `of_channel[c]` for each tap of channel c."""
 
     def __init__(self, seed: int, codes: Sequence[int]) -> None:
         super().__init__(seed)
-        self.codes = codes
+        self.of_channel = codes
 
     def weights(self, shape: list[int], bits: Bits, groups: int = 1) -> Value:
-        taps = 1
-        for size in shape[2:]:
-            taps *= size
+        taps = math.prod(shape[2:])
         all_codes = bytearray()
         for output in range(shape[0]):
             first = output // (shape[0] // groups) * shape[1]
-            for code in self.codes[first : first + shape[1]]:
+            for code in self.of_channel[first : first + shape[1]]:
                 all_codes += bytes([code] * taps)
         return self.constant(
             bytes(all_codes), self.codes_type(shape, bits, "midrise", "0.5", groups), shape
@@ -63,14 +62,9 @@ def convolution(level: int, codes: Sequence[int], shape: Shape, turned: bool) ->
     most = (1 << level) - 1
     weights = [of.choice(codes) for _ in range(shape.channels)]
     net = FixedNetwork(shape.channels, weights)
-    bits = [level] * shape.channels
-    size = [1, shape.channels, shape.side, shape.side]
-    inputs = bytearray()
-    for weight in weights:
-        factor = most - weight if turned else weight
-        inputs += bytes([most if factor > 0 else 0] * shape.side**2)
-    x = net.constant(bytes(inputs), net.codes_type(size, bits, "unsigned"), size)
-    x.bits, x.grid = bits, "unsigned"
+    factors = [most - k for k in weights] if turned else weights
+    inputs = [a for a in largest_input(factors, level) for _ in range(shape.side**2)]
+    x = net.codes(inputs, [1, shape.channels, shape.side, shape.side], level)
     pad = shape.kernel // 2
     acc = net.conv(
         x,

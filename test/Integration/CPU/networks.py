@@ -77,6 +77,15 @@ class Network:
     def constant(self, codes: bytes, type_: str, shape: list[int]) -> Value:
         return self.emit(f'arith.constant dense<"0x{codes.hex()}"> : {type_}', type_, shape)
 
+    def codes(
+        self, codes: Sequence[int], shape: list[int], level: int, grid: str = "unsigned"
+    ) -> Value:
+        """A constant whose channels all have one precision."""
+        bits = [level] * shape[1]
+        value = self.constant(bytes(codes), self.codes_type(shape, bits, grid), shape)
+        value.bits, value.grid = bits, grid
+        return value
+
     def weights(self, shape: list[int], bits: Bits, groups: int = 1) -> Value:
         taps = math.prod(shape[2:])
         codes = bytearray()
@@ -568,17 +577,18 @@ def matmul() -> dict[str, str]:
     return files
 
 
-def largest_sums(level: int, side: int, weights: list[int]) -> str:
-    """A window as large as its image; the largest sum of `(k - 1) a` of these weights, thrice."""
+def largest_input(weights: Sequence[int], level: int) -> list[int]:
+    """Codes that make the sum of `(k - 1) a` largest, as a byte holds it."""
+    return [(1 << level) - 1 if k > 0 else 0 for k in weights]
+
+
+def full_window(level: int, channels: int, side: int) -> str:
+    """A window as large as its image, all codes at their largest: so is every partial sum."""
     net = Network(1)
-    shape = [1, len(weights) // side**2, side, side]
-    most = (1 << level) - 1
-    inputs = bytes(most if k > 0 else 0 for k in weights)
-    bits = [level] * shape[1]
-    x = net.constant(inputs, net.codes_type(shape, bits, "unsigned"), shape)
-    filter_ = net.constant(
-        bytes(weights * 3), net.codes_type([3, *shape[1:]], bits, "midrise"), [3, *shape[1:]]
-    )
+    count, shape = channels * side**2, [1, channels, side, side]
+    x = net.codes([(1 << level) - 1] * count, shape, level)
+    largest = 127 if level == 8 else (1 << level) - 1
+    filter_ = net.codes([largest] * (3 * count), [3, *shape[1:]], level, "midrise")
     type_ = net.plain_type([1, 3, 1, 1], "i32")
     acc = net.emit(
         f"hetprec.conv_2d {x.name}, {filter_.name} : {x.type}, {filter_.type} -> {type_}",
@@ -609,11 +619,8 @@ def large_k() -> dict[str, str]:
             files[f"{grid}-{level}-{channels}x{side}x{side}"] = net.text(
                 net.real(acc), net.requantize(acc, [1, 2, 8, 2, 1]), acc
             )
-    # All codes at their largest: every partial sum is as large as can be.
     for level, channels, side in [*cases, (1, 33, 1), (2, 28, 1), (2, 7290, 1)]:
-        largest = 127 if level == 8 else (1 << level) - 1
-        weights = [largest] * (channels * side**2)
-        files[f"full-{level}-{channels}x{side}x{side}"] = largest_sums(level, side, weights)
+        files[f"full-{level}-{channels}x{side}x{side}"] = full_window(level, channels, side)
     net = Network(1)
     x = net.argument([2, 7290], [2] * 7290)
     files["matmul-2x7290"] = net.text(net.real(net.matmul(x, 3)))

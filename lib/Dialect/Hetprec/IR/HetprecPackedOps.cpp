@@ -220,27 +220,6 @@ static LogicalResult verifyWindow(Op op, bool areBytes = false) {
   return success();
 }
 
-/// `byte_words`: no fewer than any weights allow, and a level's segments alike,
-/// as their sums may share bytes.
-template <typename OpTy> static LogicalResult verifyByteWords(OpTy op) {
-  ArrayRef<int64_t> levels = op.getLevels(), words = op.getByteWords();
-  if (words.empty())
-    return success();
-  if (words.size() != levels.size())
-    return op.emitOpError("needs byte_words for each level");
-  for (auto [s, level, count] : llvm::enumerate(levels, words)) {
-    int64_t least =
-        level > 2 ? 0 : 255 / MacOp::getLargestProduct(level, op.getCentred());
-    if (count < least || count > (level > 2 ? 0 : 255))
-      return op.emitOpError()
-             << "byte_words of level " << level << " must be in [" << least
-             << ", " << (level > 2 ? 0 : 255) << "], found " << count;
-    if (s > 0 && levels[s - 1] == level && words[s - 1] != count)
-      return op.emitOpError("segments of one level need the same byte_words");
-  }
-  return success();
-}
-
 LogicalResult ContractOp::verify() {
   size_t segments = getLevels().size();
   if (getSums()) {
@@ -281,7 +260,7 @@ LogicalResult ContractOp::verify() {
     return emitOpError("folded segments are of words that all rows read");
   if (getSumBits() != 16 && getSumBits() != 32)
     return emitOpError("sum_bits must be 16 or 32");
-  if (failed(verifyByteWords(*this)))
+  if (failed(verifyByteWords(*this, getLevels(), getByteWords(), getCentred())))
     return failure();
   if ((getCentred() || !getByteWords().empty()) &&
       (getUniformRows() || getLaneBytes()))
@@ -473,7 +452,7 @@ LogicalResult ContractOutputsOp::verify() {
   bytes *= int64_t(getTileBlocks());
   if (getTileBlocks() != 1 && getTileBlocks() != 2)
     return emitOpError("tile_blocks must be 1 or 2");
-  if (failed(verifyByteWords(*this)))
+  if (failed(verifyByteWords(*this, getLevels(), getByteWords(), getCentred())))
     return failure();
   if (cast<ShapedType>(getWeights().getType()).getElementTypeBitWidth() != 8 ||
       getDim(getWeights(), 1) != bytes)

@@ -71,15 +71,9 @@ LogicalResult GemvOp::verify() {
                            << rows.getType();
     bytes += getSegmentBytes(s);
   }
-  ArrayRef<int64_t> words = getByteWords();
-  if (!words.empty() && words.size() != segments)
-    return emitOpError("needs byte_words for each level");
-  for (auto [level, count] : llvm::zip(getLevels(), words))
-    if (level > 2 ? count != 0
-                  : count < (level == 1 ? 31 : 8) || count > 255 ||
-                        (level == 2 && count % 4))
-      return emitOpError("byte_words are 31 to 255 of level 1, a multiple of "
-                         "four, 8 to 252, of level 2, and 0 of others");
+  if (failed(verifyByteWords(*this, getLevels(), getByteWords(), getCentred(),
+                             /*unit=*/4)))
+    return failure();
   int64_t outputs = getDim(getInit(), 1), tiles = getNumTiles();
   if (getElementBits(getWeights()) != 8 ||
       getDim(getWeights(), 1) != bytes * int64_t(getTileBlocks()))

@@ -10,7 +10,7 @@ func.func @level(%r: memref<1x1xi8>, %w: memref<1x64xi8>, %out: memref<1x64xi32>
 // -----
 
 func.func @byte_words(%r: memref<1x1xi8>, %w: memref<1x64xi8>, %out: memref<1x64xi32>) {
-  // expected-error @+1 {{byte_words are 31 to 255 of level 1, a multiple of four, 8 to 252, of level 2}}
+  // expected-error @+1 {{byte_words of level 2 must be in [12, 252], a multiple of 4, found 18}}
   hetprec.gemv accumulator rows(%r : memref<1x1xi8>) weights(%w : memref<1x64xi8>) outs(%out : memref<1x64xi32>)
     {levels = array<i64: 2>, coefficients = array<i64: 2>, centred, byte_words = array<i64: 18>, tile_blocks = 1}
   return
