@@ -74,8 +74,27 @@ def convolution(level: int, codes: Sequence[int], shape: Shape, turned: bool) ->
         (pad, pad, pad, pad),
         groups=shape.groups,
     )
-    # Negative multipliers turn weights round where codes have 1 or 2 bits.
-    result = net.requantize(acc, [2] * shape.outputs, turned=1.0) if turned else acc
+    result = acc
+    if turned:
+        # Negative multipliers turn weights round where codes have 1 or 2 bits. A byte too small or
+        # too large is 512 in the sum, one in the code: that of a whole window is 1.
+        per_group = shape.channels // shape.groups
+        offsets = []
+        for output in range(shape.outputs):
+            first = output // (shape.outputs // shape.groups) * per_group
+            sums = [
+                (2 * weights[c] - most) * inputs[c * shape.side**2]
+                for c in range(first, first + per_group)
+            ]
+            offsets.append(1.0 + shape.kernel**2 * sum(sums) / 512)
+        bits = [2] * shape.outputs
+        type_ = net.codes_type(acc.shape, bits, "unsigned")
+        result = net.emit(
+            f"hetprec.requantize {acc.name} multiplier = {net.floats([-1 / 512] * len(bits))} "
+            f"offset = {net.floats(offsets)} : {acc.type} to {type_}",
+            type_,
+            acc.shape,
+        )
     return net.text(result, net.argument([1, 1], [1]))  # a bundle has an input
 
 

@@ -621,6 +621,18 @@ def large_k() -> dict[str, str]:
             )
     for level, channels, side in [*cases, (1, 33, 1), (2, 28, 1), (2, 7290, 1)]:
         files[f"full-{level}-{channels}x{side}x{side}"] = full_window(level, channels, side)
+    # Thresholds of 16 bits that do not hold what 2-bit codes 0 have too much.
+    net = Network(1)
+    x = net.argument([70, 3640], [2] * 3640)
+    filter_ = net.codes([0] * 3640, [1, 3640], 2, "midrise")
+    type_ = net.plain_type([70, 1], "i32")
+    acc = net.emit(
+        f"hetprec.matmul {x.name}, {filter_.name} : {x.type}, {filter_.type} -> {type_}",
+        type_,
+        [70, 1],
+        spread=net.spread_of(x, 3640, 1),
+    )
+    files["zeros-70x3640"] = net.text(net.requantize(acc, [2]), net.requantize(acc, [1], turned=1))
     net = Network(1)
     x = net.argument([2, 7290], [2] * 7290)
     files["matmul-2x7290"] = net.text(net.real(net.matmul(x, 3)))

@@ -297,6 +297,17 @@ LogicalResult ContractOp::verify() {
     return emitOpError("lane_count must be a positive multiple of 64");
   if (numRows == 0)
     return emitOpError("needs rows");
+  if (Value bias = getRowBias()) {
+    Type type = cast<ShapedType>(bias.getType()).getElementType();
+    int64_t size = getDim(bias, 0);
+    if ((!type.isInteger(16) && !type.isInteger(32)) ||
+        (size != numRows && !ShapedType::isDynamic(size) &&
+         !ShapedType::isDynamic(numRows)))
+      return emitOpError()
+             << "row_bias is an integer of 16 or 32 bits for each "
+                "of "
+             << numRows << " rows, found " << bias.getType();
+  }
   constexpr int64_t most = int64_t(1) << 40; // sums of these do not overflow
   auto isFar = [](int64_t lane) { return lane > most || lane < -most; };
   if (isFar(begin) || isFar(count) || isFar(getOrigin()) ||

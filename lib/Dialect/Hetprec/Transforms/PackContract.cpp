@@ -385,11 +385,12 @@ int64_t ContractBuilder::getCentredPart(int64_t output, bool negated) const {
   if (!areCentred() || output < 0)
     return 0;
   int64_t zeros = 0, first = getGroup(output) * dot.channelsPerGroup;
-  for (int64_t c = 0; c < dot.channelsPerGroup; ++c)
-    for (int64_t tap = 0;
-         tap < dot.getNumTaps() && input.encoding.getBits()[first + c] == 2;
-         ++tap)
+  for (int64_t c = 0; c < dot.channelsPerGroup; ++c) {
+    if (input.encoding.getBits()[first + c] != 2)
+      continue;
+    for (int64_t tap = 0; tap < dot.getNumTaps(); ++tap)
       zeros += getFactor(2, getCode(output, c, tap), negated) == 0;
+  }
   return -3 * zeros * coefficients[llvm::find(levels, 2) - levels.begin()];
 }
 
@@ -637,15 +638,14 @@ Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
   // What centred codes give too much may as well be in the thresholds, where
   // these then fit.
   bool isFolded = level <= 2 && !input.isSigned();
-  SmallVector<int64_t> shifted;
-  for (auto [i, threshold] : llvm::enumerate(thresholds)) {
-    int64_t row = int64_t(i) / numThresholds;
-    int64_t part = getCentredPart(rows[row], negated[row]);
-    shifted.push_back(threshold - part);
-    isFolded &= bound + 1 - part <= (bits == 16 ? INT16_MAX : INT32_MAX);
+  SmallVector<int64_t> parts;
+  for (int64_t row = 0; row < numRows && isFolded; ++row) {
+    parts.push_back(getCentredPart(rows[row], negated[row]));
+    isFolded = bound + 1 - parts.back() <= (bits == 16 ? INT16_MAX : INT32_MAX);
   }
   if (isFolded)
-    thresholds = shifted;
+    for (auto [i, threshold] : llvm::enumerate(thresholds))
+      threshold -= parts[int64_t(i) / numThresholds];
   RowTables tables = makeRows(rows, negated, /*hasBias=*/!isFolded);
   Value thresholdTable, multiplierTable, offsetTable;
   if (level > 2) {

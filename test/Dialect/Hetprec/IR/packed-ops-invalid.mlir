@@ -45,6 +45,15 @@ func.func @byte_words(%a: tensor<1x64xi8>, %w: tensor<7x1xi8>, %init: tensor<7x6
 
 // -----
 
+func.func @row_bias(%a: tensor<1x64xi8>, %w: tensor<7x1xi8>, %b: tensor<6xi32>, %init: tensor<7x64xi32>) -> tensor<7x64xi32> {
+  // expected-error @+1 {{row_bias is an integer of 16 or 32 bits for each of 7 rows, found 'tensor<6xi32>'}}
+  %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<7x1xi8>) row_bias(%b : tensor<6xi32>) outs(%init : tensor<7x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<7x64xi32>
+  return %r : tensor<7x64xi32>
+}
+
+// -----
+
 func.func @centred_bits(%a: tensor<1x64xi8>, %w: tensor<7x1xi8>, %init: tensor<7x64xi32>) -> tensor<7x64xi32> {
   // expected-error @+1 {{centred codes are of level 2}}
   %r = hetprec.contract accumulator lanes(%a : tensor<1x64xi8>) rows(%w : tensor<7x1xi8>) outs(%init : tensor<7x64xi32>)

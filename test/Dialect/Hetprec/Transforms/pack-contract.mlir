@@ -239,6 +239,32 @@ func.func @pool(%x: tensor<1x4x3x3xi8, #p4>) -> tensor<1x4x2x2xi32> {
   return %acc : tensor<1x4x2x2xi32>
 }
 
+// Thresholds that would leave 16 bits with it (32760 + 3 * 2 * 3640) keep the rows'
+// part beside them, of 16 bits; where 32 do not hold it in 16, it has 32.
+// CHECK-LABEL: @row_bias_beside
+// CHECK-DAG: arith.constant dense<-21840> : tensor<1xi16>
+// CHECK: hetprec.contract codes {{.+}} row_bias(%{{.+}} : tensor<1xi16>) thresholds
+// CHECK-SAME: sum_bits = 16
+// CHECK-LABEL: @wide_row_bias
+// CHECK-DAG: arith.constant dense<-36000> : tensor<1xi32>
+// CHECK: hetprec.contract accumulator {{.+}} row_bias(%{{.+}} : tensor<1xi32>)
+#r0 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 3640]>
+#r1 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2 x 3640]>
+#r2 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 6000]>
+#r3 = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [2 x 6000]>
+#r4 = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2]>
+func.func @row_bias_beside(%x: tensor<1x3640xi8, #r0>) -> tensor<1x1xi8, #r4> {
+  %w = arith.constant dense<0> : tensor<1x3640xi8, #r1>
+  %acc = hetprec.matmul %x, %w : tensor<1x3640xi8, #r0>, tensor<1x3640xi8, #r1> -> tensor<1x1xi32>
+  %q = hetprec.requantize %acc multiplier = [0.0001] offset = [3.0] : tensor<1x1xi32> to tensor<1x1xi8, #r4>
+  return %q : tensor<1x1xi8, #r4>
+}
+func.func @wide_row_bias(%x: tensor<1x6000xi8, #r2>) -> tensor<1x1xi32> {
+  %w = arith.constant dense<0> : tensor<1x6000xi8, #r3>
+  %acc = hetprec.matmul %x, %w : tensor<1x6000xi8, #r2>, tensor<1x6000xi8, #r3> -> tensor<1x1xi32>
+  return %acc : tensor<1x1xi32>
+}
+
 // 16-bit sums hold |acc| <= 32767: 3640 two-bit channels make 32760, one more
 // is too many.
 // CHECK-LABEL: @sixteen_bits

@@ -233,7 +233,7 @@ def VectorizeLanesPass : Pass<"hetprec-vectorize-lanes", "::mlir::func::FuncOp">
     body, the taps of one row, is unrolled: per tap one vector load of lanes for
     each block and one `mac` for each row and block. Level-1 and level-2 products
     are summed in bytes and widened to 16 bits before a byte can overflow (31 and
-    9 products, or as many as `byte_words` says). One segment after the other leaves its sums in scratch memory (a
+    9 products, 14 that are centred, or as many as `byte_words` says). One segment after the other leaves its sums in scratch memory (a
     `memref.alloca` of the function, or of a parallel loop's body), so that each
     has all registers; the epilogue is a loop over the rows that adds them up.
   }];
