@@ -48,6 +48,9 @@ class Log:
         Rows of ``noise.csv``; none for uniform precisions.
     latency : float or None
         Milliseconds of one call, where a benchmark measured them.
+    smaller, faster : float or None
+        The float twin's bytes over ``stored``, ONNX Runtime's time of it over ``latency``, from the
+        same benchmark.
     """
 
     name: str
@@ -59,10 +62,12 @@ class Log:
     part: bool
     epochs: list[dict[str, float]]
     latency: float | None = None
+    smaller: float | None = None
+    faster: float | None = None
 
 
 def read(folder: Path) -> Log:
-    """The logs of ``sysmol train --out folder``."""
+    """The logs of ``sysmol train --out folder``, or of ``test/benchmark/brevitas_peer.py``."""
     path = folder / "results.json"
     try:
         results: dict[str, Any] = json.loads(path.read_text())
@@ -72,11 +77,13 @@ def read(folder: Path) -> Log:
             with noise.open(newline="") as file:
                 rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
         stored = results.get("stored_bytes")
+        # A peer's quantizers have one precision, and its log no mean of it.
+        peer = "brevitas" in results
         return Log(
             folder.name,
             100 * float(results["accuracy"]),
             100 * float(results["float_accuracy"]),
-            float(results["mean_bits"]),
+            float(results["settings"]["uniform"] if peer else results["mean_bits"]),
             None if stored is None else int(stored),
             bool(results["settings"].get("uniform")),
             bool(results["settings"].get("limit")),
@@ -106,12 +113,19 @@ def read_bench(path: Path, logs: Sequence[Log]) -> tuple[list[Log], str]:
     """
     try:
         rows = json.loads(path.read_text())["rows"]
-        found = {row["case"].split(",")[0]: row for row in rows}
+        floats = [row for row in rows if row["peer"] == "ort-float32"]
+        found = {row["case"].split(",")[0]: row for row in floats}
         where = rows[0]["case"].split(", ", 2)[2]
         if not all(row["weight_bytes"] > 0 and 0 < row["ours_ms"] < math.inf for row in rows):
             raise ValueError("bytes and times must be positive")
         return [
-            replace(log, stored=int(row["weight_bytes"]), latency=float(row["ours_ms"]))
+            replace(
+                log,
+                stored=int(row["weight_bytes"]),
+                latency=float(row["ours_ms"]),
+                smaller=row["float_bytes"] / row["weight_bytes"],
+                faster=float(row["ratio"]),
+            )
             if (row := found.get(log.name))
             else log
             for log in logs
@@ -126,15 +140,18 @@ def table(logs: Sequence[Log]) -> str:
     """All runs as a Markdown table, fewest bits first."""
     timed = any(log.latency for log in logs)
     lines = [
-        "| run | bits per hidden weight | at the end of phase 1 | stored bytes | accuracy "
-        "| float twin | difference |" + (" latency |" if timed else ""),
+        "| run | bits per hidden weight | at the end of phase 1 | stored bytes"
+        + (", against float" if timed else "")
+        + " | accuracy | float twin | difference |"
+        + (" latency, against float |" if timed else ""),
         "|---|---|---|---|---|---|---|" + ("---|" if timed else ""),
     ]
     for log in sorted(logs, key=lambda log: log.bits):
         size = "" if log.stored is None else f"{log.stored:,}"
+        size += "" if log.smaller is None else f", {log.smaller:.1f}x"
         found = f"{log.epochs[-1]['mean_bits']:.2f}" if log.epochs else ""
         name = log.name + (" (part of the images)" if log.part else "")
-        latency = "" if log.latency is None else f"{log.latency:.3f} ms"
+        latency = "" if log.latency is None else f"{log.latency:.3f} ms, {log.faster:.1f}x"
         lines.append(
             f"| {name} | {log.bits:.3f} | {found} | {size} | {log.accuracy:.2f} % | "
             f"{log.twin:.2f} % | {log.accuracy - log.twin:+.2f} |"

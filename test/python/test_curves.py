@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,15 @@ def test_a_benchmark_adds_sizes_and_latencies(
     shutil.copytree(LOGS, tmp_path / "other-seed-2")
     bench = tmp_path / "bench.json"
     row = {"case": "training, 1x1x28x28, 1 thread, x86-64-avx2", "ours_ms": 0.25}
-    bench.write_text(json.dumps({"rows": [row | {"weight_bytes": 1234}]}))
+    row |= {"weight_bytes": 1234, "float_bytes": 12340}
+    rows = [row | {"peer": "ort-int8", "ratio": 3.0}, row | {"peer": "ort-float32", "ratio": 4.0}]
+    bench.write_text(json.dumps({"rows": rows}))
     folders = [str(LOGS), str(tmp_path / "other-seed-2")]
     picture = tmp_path / "a.svg"
     assert curves.main([*folders, "--bench", str(bench), "-o", str(picture)]) == 0
     text = capsys.readouterr().out
-    assert "| training | 1.834 | 1.83 | 1,234 | 93.30 % | 92.80 % | +0.50 | 0.250 ms |" in text
+    rest = "93.30 % | 92.80 % | +0.50 |"
+    assert f"| training | 1.834 | 1.83 | 1,234, 10.0x | {rest} 0.250 ms, 4.0x |" in text
     assert "| other-seed-2 | 1.834 | 1.83 |  | 93.30 % | 92.80 % | +0.50 |  |" in text
     assert "<!-- latency in ms, 1 thread, x86-64-avx2 -->" in picture.read_text()
 
@@ -63,3 +67,11 @@ def test_what_is_no_run_is_refused_in_one_line(
         assert curves.main([str(LOGS), "--bench", str(tmp_path / "bench.json")]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 7 and all(line.startswith("sysmol.curves: error:") for line in lines)
+
+
+def test_the_manual_shows_the_table_of_the_logs() -> None:
+    """``tools/dev/training-figures`` was run after the last change of a log."""
+    root = Path(__file__).resolve().parents[2]
+    script = root / "tools/dev/training-figures"
+    done = subprocess.run([script, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -485,8 +486,6 @@ def test_a_kernel_that_dies_while_timed_costs_its_own_row_only(
 
 @pytest.mark.parametrize("instruction", rates.INSTRUCTIONS, ids=lambda i: i.name)
 def test_rate_kernels_assemble(tmp_path: Path, instruction: rates.Instruction) -> None:
-    import shutil
-
     if shutil.which("ptxas") is None:
         pytest.skip("ptxas is not installed")
     arch = "sm_90a" if instruction.arch == "sm_90a" else "sm_90"
@@ -503,7 +502,7 @@ def test_rate_kernels_assemble(tmp_path: Path, instruction: rates.Instruction) -
 # ----------------------------------------------------------------------------------------------
 # Single operations
 
-LLVM = Path("/usr/lib/llvm-22/bin")
+LLVM = "/usr/lib/llvm-22/bin"  # before another LLVM's llc
 REFERENCED = [(i, case) for i, case in enumerate(gpu_operations.cases()) if case.reference]
 referenced = pytest.mark.parametrize(
     ("index", "case"), REFERENCED, ids=[case.name for _, case in REFERENCED]
@@ -525,11 +524,9 @@ def test_the_emulator_computes_what_the_isa_says(
 def test_operations_of_a_block_assemble(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: int, case: gpu_operations.Case
 ) -> None:
-    import shutil
-
-    if shutil.which("ptxas") is None or not (LLVM / "llc").exists():
-        pytest.skip("ptxas or llc is not installed")
     monkeypatch.setenv("PATH", f"{LLVM}:{os.environ['PATH']}")
+    if shutil.which("ptxas") is None or shutil.which("llc") is None:
+        pytest.skip("ptxas or llc is not installed")
     cubin = tmp_path / "k.cubin"
     gpu_operations.assemble(case, cubin, tmp_path)
     assert cubin.stat().st_size
