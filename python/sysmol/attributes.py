@@ -25,6 +25,8 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "MaxPool": (*_WINDOW, "ceil_mode", "storage_order"),
     "AveragePool": (*_WINDOW, "ceil_mode", "count_include_pad"),
     "Flatten": ("axis",),
+    "Reshape": ("allowzero",),
+    "Constant": ("value",),
 }
 
 

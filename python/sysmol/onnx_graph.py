@@ -155,10 +155,23 @@ class Graph:
             source = self._constants.get(node.input[0])
             if source is not None:
                 self._constants[node.output[0]] = source
+        if node.op_type == "Constant" and node.output:
+            given = list(node.attribute)
+            if (
+                len(given) != 1
+                or given[0].name != "value"
+                or given[0].type != onnx.AttributeProto.TENSOR
+            ):
+                raise SysmolError("only a tensor in attribute 'value' is allowed")
+            self._constants[node.output[0]] = given[0].t
 
     def is_constant(self, name: str) -> bool:
-        """Whether ``name`` is an initializer, be it behind an Identity."""
+        """Whether ``name`` is an initializer or a Constant's, be it behind an Identity."""
         return name in self._constants
+
+    def is_int64(self, name: str) -> bool:
+        """Whether a constant's elements are int64, as those of shapes are."""
+        return self.is_constant(name) and self._constants[name].data_type == TensorProto.INT64
 
     def constant(self, name: str, real: bool = False) -> Float64:
         """The finite elements of a constant, which are binary32 where ``real``."""

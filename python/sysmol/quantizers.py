@@ -1,4 +1,4 @@
-"""QONNX ``Quant`` nodes as grids: HP21 and HP22, read backwards."""
+"""QONNX ``Quant`` and ``BipolarQuant`` nodes as grids: HP21 and HP22, read backwards."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _spread(name: str, parameter: _Array, shape: Sequence[int], axes: Sequence[i
 
 @dataclass(frozen=True)
 class Quantizer:
-    """The parameters of a ``Quant`` node.
+    """The parameters of a ``Quant`` or ``BipolarQuant`` node.
 
     Attributes
     ----------
@@ -91,6 +91,12 @@ class Quantizer:
     def read(cls, graph: Graph, node: onnx.NodeProto) -> Quantizer:
         """Of a node with as many inputs as its operator has."""
         attributes = Attributes(node)
+        if node.op_type == "BipolarQuant":
+            # +-scale: the mid-rise grid of one bit, whose step is 2 * scale.
+            scales = graph.constant(node.input[1], real=True)
+            if (scales <= 0).any():
+                raise SysmolError("a scale is not a finite positive number (HP6)")
+            return cls(False, False, np.array(1, np.int64), np.array(0.5), 2 * scales)
         signed, narrow = attributes.integer("signed", 1) != 0, attributes.integer("narrow", 0)
         rounding = attributes.text("rounding_mode", "ROUND").upper()
         steps = graph.constant(node.input[1], real=True)

@@ -60,8 +60,12 @@ _INPUTS = {  # least and most
     "BatchNormalization": (5, 5),
     "Clip": (2, 3),
     "Add": (2, 2),
+    "Reshape": (2, 2),
+    "Constant": (0, 0),
     "Quant": (4, 4),
+    "BipolarQuant": (2, 2),
 }
+_QONNX = ("Quant", "BipolarQuant")
 
 
 def _exact() -> AbstractContextManager[None]:
@@ -306,6 +310,7 @@ class IntegerNetwork:
     def _read(self, node: onnx.NodeProto) -> None:
         readers: dict[str, Callable[[onnx.NodeProto], None]] = {
             "Quant": self._quant,
+            "BipolarQuant": self._quant,
             "Conv": self._conv,
             "Gemm": self._gemm,
             "MatMul": self._gemm,
@@ -317,14 +322,17 @@ class IntegerNetwork:
             "GlobalAveragePool": self._pool,
             "AveragePool": self._pool,
             "Flatten": self._flatten,
+            "Reshape": self._reshape,
             "Identity": self._identity,
+            "Constant": self._identity,  # the graph has read it
         }
-        # Quant alone is QONNX's, whose domain has had several names, none of them ONNX's.
+        # QONNX's domain has had several names, none of them ONNX's.
         standard = is_standard(node.domain)
-        if node.op_type not in readers or (node.op_type == "Quant") is standard:
+        if node.op_type not in readers or (node.op_type in _QONNX) is standard:
             where = "" if standard else f" of domain '{node.domain}'"
-            allowed = ", ".join(name for name in readers if name != "Quant")
-            raise SysmolError(f"unsupported operator{where}; allowed are Quant (QONNX), {allowed}")
+            allowed = ", ".join(name for name in readers if name not in _QONNX)
+            own = " and ".join(_QONNX)
+            raise SysmolError(f"unsupported operator{where}; allowed are {own} (QONNX), {allowed}")
         least, most = _INPUTS.get(node.op_type, (1, 1))
         inputs, outputs = _given(node.input), _given(node.output)
         if not least <= inputs <= most or outputs != 1:
@@ -627,9 +635,27 @@ class IntegerNetwork:
         self._values[output] = replace(codes, shape=(codes.channels, *sizes), source=output)
 
     def _flatten(self, node: onnx.NodeProto) -> None:
-        value = self._input(node)
-        if Attributes(node).integer("axis", 1) != 1 or isinstance(value, _Image):
+        if Attributes(node).integer("axis", 1) != 1 or isinstance(self._input(node), _Image):
             raise SysmolError("expected axis 1 of a quantized tensor")
+        self._make_flat(node)
+
+    def _reshape(self, node: onnx.NodeProto) -> None:
+        value, allow_zero = self._input(node), Attributes(node).integer("allowzero", 0)
+        if isinstance(value, _Image):
+            raise SysmolError("expected a quantized tensor")
+        to = self._graph.constant(node.input[1]).tolist()
+        batch, size = self._batch or 1, int(np.prod(value.shape))
+        flat = [[batch, -1], [batch, size], [-1, size]]
+        if not allow_zero:
+            flat += [[0, -1], [0, size]]
+        if not self._graph.is_int64(node.input[1]) or to not in flat:
+            shape = [self._batch or "N", *value.shape]
+            wanted = f"a flattening of [{', '.join(map(str, shape))}] to [{shape[0]}, -1]"
+            raise SysmolError(f"only {wanted} is allowed")
+        self._make_flat(node)
+
+    def _make_flat(self, node: onnx.NodeProto) -> None:
+        value = self._input(node)
         output, size = node.output[0], int(np.prod(value.shape))
         times = size // value.channels
 
