@@ -57,6 +57,7 @@ __all__ = [
     "accuracy",
     "check_budget",
     "distilled_stage",
+    "hold_out",
     "load_splits",
     "run_stage",
     "train_finetune",
@@ -115,6 +116,9 @@ class Settings:
         What is learned: a name of :data:`sysmol.tasks.TASKS`.
     decay : int
         Last epochs of phase 2, over which the rate falls to 0.
+    validation : int
+        Training samples that are not learned from: the logs' accuracy is theirs, and the test part
+        is seen once, at the end. 0: the logs' accuracy is that of the test part.
     """
 
     seed: int
@@ -131,6 +135,7 @@ class Settings:
     twin: str = ""
     task: str = FASHION_MNIST.name
     decay: int = 3
+    validation: int = 0
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,23 @@ def load_splits(
             )
         )
     return parts[0], parts[1]
+
+
+def hold_out(train: Split, count: int) -> tuple[Split, Split]:
+    """All but the last ``count`` training samples, and these.
+
+    Raises
+    ------
+    SysmolError
+        None would be left to learn from.
+    """
+    left = len(train.labels) - count
+    if left < 1:
+        raise SysmolError(f"--validation {count}: there are {left + count} training samples")
+    return (
+        Split(train.images[:left], train.labels[:left]),
+        Split(train.images[left:], train.labels[left:]),
+    )
 
 
 def _inputs(task: Task, samples: torch.Tensor) -> torch.Tensor:
@@ -199,6 +221,7 @@ def _signature(settings: Settings, stage: str) -> dict[str, Any]:
         "rate": settings.rates[stage],
         "bf16": settings.bf16,
         "limit": settings.limit,
+        "validation": settings.validation,
         "threads": torch.get_num_threads(),  # they decide the order of sums
     }
     if stage != "float":
@@ -237,6 +260,8 @@ def run_stage(
         One of :data:`STAGES`; also the name of ``<stage>.pt`` and ``<stage>.csv`` in ``out``.
     step : callable
         ``step(x, y, progress)`` gives the loss of a batch; ``progress`` runs from 0 to 1.
+    splits : tuple of Split
+        To learn from, and for the log's accuracy.
     rate : callable
         Factor on every group's learning rate, from the epochs gone by (real) and their number.
     after : callable, optional
@@ -248,7 +273,8 @@ def run_stage(
     resumed : callable, optional
         Called once after a checkpoint was loaded.
     """
-    train, test = splits
+    train, watched = splits
+    part = "validation" if settings.validation else "test"
     task = named(settings.task)
     epochs = settings.epochs[stage]
     signature = _signature(settings, stage)
@@ -303,7 +329,7 @@ def run_stage(
         row = {
             "epoch": epoch + 1,
             "loss": round(total / steps, 6),
-            "test_accuracy": round(accuracy(model, test, settings.bf16, task=task), 5),
+            f"{part}_accuracy": round(accuracy(model, watched, settings.bf16, task=task), 5),
             "seconds": round(time.monotonic() - start, 1),
             **(report() if report is not None else {}),
         }
@@ -350,7 +376,7 @@ def _load(path: Path, signature: dict[str, Any], device: str) -> dict[str, Any]:
             f"{path}: is no checkpoint, or damaged; remove it to train this stage again"
         ) from error
     # Checkpoints from before these could be chosen.
-    for key, value in (("task", FASHION_MNIST.name), ("decay", 3)):
+    for key, value in (("task", FASHION_MNIST.name), ("decay", 3), ("validation", 0)):
         if key in signature:
             known["signature"].setdefault(key, value)
     other = [key for key in signature if known["signature"].get(key) != signature[key]]

@@ -22,6 +22,7 @@ from sysmol.train import (
     STAGES,
     Settings,
     check_budget,
+    hold_out,
     load_splits,
     train_finetune,
     train_float,
@@ -129,6 +130,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     top.add_argument("--no-bf16", action="store_true", help="binary32 even where bfloat16 is fast")
     top.add_argument("--limit", type=natural, default=0, help="use so many samples only; 0: all")
+    held = "training samples kept for the logs' accuracy, test ones for the end; default: 0"
+    top.add_argument("--validation", type=natural, default=0, metavar="N", help=held)
     return top
 
 
@@ -170,12 +173,15 @@ def _settings(options: argparse.Namespace) -> Settings:
         _hash(options.twin) if options.twin is not None else "",
         options.task,
         options.decay_epochs,
+        options.validation,
     )
 
 
 def _train(options: argparse.Namespace, settings: Settings) -> None:
     task = named(options.task)
-    splits = load_splits(options.data, options.limit, task)
+    splits = train, test = load_splits(options.data, options.limit, task)
+    if settings.validation:
+        splits = hold_out(train, settings.validation)
     last = STAGES.index(options.stage) if options.stage != "all" else len(STAGES) - 1
     check_budget(settings)
     if options.twin is not None:
@@ -191,7 +197,7 @@ def _train(options: argparse.Namespace, settings: Settings) -> None:
         model = train_noise(twin, splits, settings, options.out)
     if last >= 2:
         model = train_finetune(model, twin, splits, settings, options.out)
-        results = write_results(model, twin, splits[1], settings, options.out)
+        results = write_results(model, twin, test, settings, options.out)
         for key in ("accuracy", "float_accuracy", "mean_bits"):
             print(f"{key} {results[key]:.4f}")
 

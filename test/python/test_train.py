@@ -150,6 +150,41 @@ def test_the_decay_of_phase_2_is_part_of_a_run(tmp_path: Path) -> None:
     assert rates == [0.01, 1, 1, 1, 0.5, 0]
 
 
+def test_with_validation_the_test_part_is_seen_once_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = splits()
+    test = train.Split(parts[1].images[:32].flip(0), parts[1].labels[:32])
+    monkeypatch.setattr(
+        train_command, "load_splits", lambda directory, limit, task: (parts[0], test)
+    )
+    seen: list[torch.Tensor] = []
+    accuracy = train.accuracy
+
+    def watch(model: torch.nn.Module, split: train.Split, *rest: Any, **more: Any) -> float:
+        seen.append(split.images)
+        return accuracy(model, split, *rest, **more)
+
+    monkeypatch.setattr(train, "accuracy", watch)
+    line = ["train", "--out", str(tmp_path / "a"), "--batch", "16", "--uniform", "2"]
+    line += ["--float-epochs", "1", "--noise-epochs", "0", "--finetune-epochs", "2"]
+    assert cli.main([*line, "--validation", "20"]) == 0
+    # One epoch of the twin, two of phase 2; the twin's accuracy at the end.
+    assert [len(images) for images in seen] == [20, 20, 20, 32]
+    assert torch.equal(seen[0], parts[0].images[44:]) and torch.equal(seen[3], test.images)
+    for stage in ("float", "finetune"):
+        header = (tmp_path / "a" / f"{stage}.csv").read_text().splitlines()[0].split(",")
+        assert "validation_accuracy" in header and "test_accuracy" not in header
+    results = json.loads((tmp_path / "a" / "results.json").read_text())
+    assert results["test_images"] == 32 and results["settings"]["validation"] == 20
+    # Twins of other training parts are other twins.
+    assert cli.main(line) == 1
+    assert cli.main([*line[:2], str(tmp_path / "b"), *line[3:], "--validation", "64"]) == 1
+    kept, held = train.hold_out(parts[0], 20)
+    assert torch.equal(kept.labels, parts[0].labels[:44])
+    assert torch.equal(held.labels, parts[0].labels[44:])
+
+
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     train.train_float(splits(), settings(), tmp_path)
     with pytest.raises(SysmolError, match="other settings"):
