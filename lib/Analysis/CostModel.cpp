@@ -233,7 +233,25 @@ static double getByteLoads(ContractOp op) {
   return std::max(1.0, 2 * loads / double(op.getTaps().size()));
 }
 
+/// A window's sum in two steps: words for pixels, then pixels' sums for taps,
+/// whose loads cross cache lines.
+static OpCost predictWindowSum(ContractOp op, const CostTable &table) {
+  constexpr double inTurnCycles = 12;
+  double blocks = double(op.getLaneCount()) / kLaneBlock;
+  double pixels = blocks * double(op.getPhases()) * (1 + op.kReachShare);
+  OpCost cost;
+  cost.cycles = pixels * inTurnCycles +
+                blocks * double(op.getTaps().size() * op.getSumBits()) / 8;
+  for (auto [s, level, rows] : llvm::enumerate(op.getLevels(), op.getRows()))
+    cost.cycles += (op.isFolded(int64_t(s)) ? blocks : pixels) *
+                   double(cast<ShapedType>(rows.getType()).getDimSize(1)) *
+                   at(table.lonePixelCycles, level);
+  return cost;
+}
+
 static OpCost predictContract(ContractOp op, const CostTable &table) {
+  if (op.isWindowSum())
+    return predictWindowSum(op, table);
   OpCost cost;
   double lanes = double(op.getLaneCount()), rows = double(op.getNumRows());
   double weights = 0, footprint = 0;

@@ -219,7 +219,7 @@ def _scatter(
         if not first.part:
             fronts.setdefault((first.twin, uniform), []).append((x, y))
         seeds = f" ({len(group)} seeds)" if len(group) > 1 else ""
-        labels.append((x, y, 4 if uniform else -9, name + seeds))  # apart where both are near
+        labels.append((x, y, name + seeds))
     for (twin, uniform), points in fronts.items():
         line = front(points)
         axes.plot(
@@ -235,10 +235,57 @@ def _scatter(
             linewidth=0.8,
             linestyle="--",
         )
-    for x, y, above, text in labels:
-        axes.annotate(text, (x, y), xytext=(6, above), textcoords="offset points", fontsize=7)
     axes.set_ylabel("test accuracy (%)")
     axes.margins(x=0.12, y=0.12)
+    _annotate(axes, labels)
+
+
+_AXES = (470.0, 200.0)  # about, in points
+_LETTER, _LINE = 3.7, 8.0  # of the labels, in points
+
+
+_Box = tuple[float, float, float, float]  # left, lower, right and upper end, in points
+
+
+def _is_free(box: _Box, taken: Sequence[_Box]) -> bool:
+    """Whether a box is within the axes and meets none of the others."""
+    left, low, right, high = box
+    inside = left >= 0 and right <= _AXES[0] and low >= 0 and high <= _AXES[1]
+    return inside and not any(
+        left < other[2] and other[0] < right and low < other[3] and other[1] < high
+        for other in taken
+    )
+
+
+def _annotate(axes: Any, labels: Sequence[tuple[float, float, str]]) -> None:
+    """Write each text beside its point, as near as no other text or point is in the way."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    places = [
+        ((x - left) / (right - left) * _AXES[0], (y - low) / (high - low) * _AXES[1])
+        for x, y, _ in labels
+    ]
+    taken = [(px - 3, py - 3, px + 3, py + 3) for px, py in places]
+    ups = sorted(range(-60, 61, 4), key=lambda up: abs(up + _LINE / 3))
+    moves = [(side * 6, up) for up in ups for side in (1, -1)]
+    for (x, y, text), (px, py) in sorted(zip(labels, places, strict=True), key=lambda p: p[0][1]):
+        width = _LETTER * len(text)
+        boxes = [
+            (px + dx - width * (dx < 0), py + dy, px + dx + width * (dx > 0), py + dy + _LINE)
+            for dx, dy in moves
+        ]
+        chosen = next((i for i, box in enumerate(boxes) if _is_free(box, taken)), 0)
+        move = moves[chosen]
+        taken.append(boxes[chosen])
+        line = {"arrowstyle": "-", "linewidth": 0.4, "color": "0.6"}
+        axes.annotate(
+            text,
+            (x, y),
+            xytext=move,
+            textcoords="offset points",
+            ha="left" if move[0] > 0 else "right",
+            fontsize=7,
+            arrowprops=line if abs(move[1]) > 10 else None,
+        )
 
 
 def _evolution(axes: Any, log: Log) -> None:

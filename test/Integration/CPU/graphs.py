@@ -138,5 +138,5 @@ class Graph:
         return self.net.text(*results, self.random.choice(values))
 
 
-def graphs(count: int) -> dict[str, str]:
+def graphs(count: int = 40) -> dict[str, str]:
     return {f"graph-{seed}": Graph(seed).text() for seed in range(count)}

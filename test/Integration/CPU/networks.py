@@ -3,6 +3,7 @@
 `networks.py SET FOLDER` writes every network of a set (a function below) as FOLDER/<name>.mlir.
 """
 
+import importlib
 import math
 import random
 import struct
@@ -706,39 +707,22 @@ def boundary() -> dict[str, str]:
     return files
 
 
+MODULES = (
+    "depthwise",
+    "folds",
+    "gemv",
+    "graphs",
+    "largest",
+    "residual",
+    "tiles",
+    "window_sums",
+    "windows",
+)
+
+
 def networks(name: str) -> dict[str, str]:
-    if name == "graphs":
-        from graphs import graphs  # which builds upon this file
-
-        return graphs(40)
-    if name == "gemv":
-        from gemv import gemv
-
-        return gemv()
-    if name == "largest":
-        from largest import largest
-
-        return largest()
-    if name == "depthwise":
-        from depthwise import depthwise
-
-        return depthwise()
-    if name == "folds":
-        from folds import folds
-
-        return folds()
-    if name == "tiles":
-        from tiles import tiles
-
-        return tiles()
-    if name == "residual":
-        from residual import residual
-
-        return residual()
-    if name == "windows":
-        from windows import windows
-
-        return windows()
+    if name in MODULES:  # each has a function of its name, and builds upon this file
+        return dict(getattr(importlib.import_module(name), name)())
     if name in ("pool", "max_pool"):
         import pools
 

@@ -101,6 +101,27 @@ TEST_F(CostModelTest, UniformRowsReadFoldedWindowsOnce) {
   EXPECT_EQ(found.macs, (2 * 3 + 4) * 8 * 128);
 }
 
+TEST_F(CostModelTest, WindowSumsReadWordsOnce) {
+  auto sum = [&](const std::string &taps) {
+    return cost("%a: tensor<40x256xi8>, %w: tensor<1x40xi8>, %i: "
+                "tensor<1x256xi32>",
+                "%r = hetprec.contract accumulator lanes(%a : "
+                "tensor<40x256xi8>) rows(%w : tensor<1x40xi8>) outs(%i : "
+                "tensor<1x256xi32>) {levels = array<i64: 1>, coefficients = "
+                "array<i64: 2>, taps = array<i64: " +
+                    taps +
+                    ">, origin = 0, lane_begin = 64, lane_count = 128, "
+                    "uniform_rows} -> tensor<1x256xi32>");
+  };
+  OpCost nine = sum("0, 1, 2, 8, 9, 10, 16, 17, 18");
+  EXPECT_EQ(nine.macs, 0);
+  // Two blocks: a quarter more of 40 words, then nine loads of 32 bits.
+  double word = makeTable().lonePixelCycles[1];
+  EXPECT_DOUBLE_EQ(nine.cycles, 2 * (1.25 * (40 * word + 12) + 9 * 4));
+  // Two taps are summed as they are.
+  EXPECT_EQ(sum("0, 1").macs, 2 * 40 * 8 * 128);
+}
+
 TEST_F(CostModelTest, LoadsOfBytesAreForOneRow) {
   auto bytes = [&](const std::string &tapBytes) {
     return cost("%a: tensor<2x192xi8>, %w: tensor<6x3xi32>, %i: "

@@ -370,6 +370,27 @@ SmallVector<Range> ContractOp::getIterationDomain(OpBuilder &b) {
   return makeDomain(b, getDim(getInit(), 0), getLaneCount());
 }
 
+int64_t ContractOp::getReach() {
+  return getTaps().empty() ? 0 : *llvm::max_element(getTaps());
+}
+
+bool ContractOp::isWindowSum() {
+  if (!getUniformRows() || getEpilogue() != Epilogue::Accumulator ||
+      getNumRows() != 1 || !getStarts().empty() || getLaneBytes() != 0 ||
+      getLaneBias() || getRowBias() || getReach() > kMostReach ||
+      getPhases() > kMostPhases)
+    return false;
+  // Work as loads of 64 lanes: a word of level 4 or 8 takes four.
+  int64_t words = 0, taps = getTaps().size();
+  for (auto [s, level, rows] : llvm::enumerate(getLevels(), getRows()))
+    if (!isFolded(int64_t(s)))
+      words += getDim(rows, 1) * (level > 2 ? 4 : 1);
+  // Pixels are put in turn, and twice summed where tiles meet.
+  constexpr int64_t kInTurn = 4;
+  return 2 * getPhases() * (words + kInTurn) + taps * getSumBits() / 8 <
+         taps * words;
+}
+
 FailureOr<TilingResult>
 ContractOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
                                    ArrayRef<OpFoldResult> sizes) {
@@ -382,7 +403,7 @@ ContractOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
     return emitOpError("the last word lacks rows: tile it alone");
   TileBuilder tile(b, getLoc(), offsets, sizes, getLaneBegin(),
                    getRowsPerWord());
-  int64_t window = getTaps().empty() ? 0 : *llvm::max_element(getTaps());
+  int64_t window = getReach();
   int64_t laneBytes = getLaneBytes();
   if (laneBytes) // the last lane's word
     window += 4 - laneBytes;

@@ -51,6 +51,15 @@ int64_t getLargestSum(llvm::ArrayRef<int64_t> segments,
 llvm::SmallVector<LevelSums> sumLevels(mlir::OpBuilder &b, ContractOp op,
                                        LaneScratch &scratch);
 
+/// A `contract` by loops over its words, at `b`; what the tile has taken of
+/// `scratch` stays as it is. The op is erased.
+void vectorizeContractTile(mlir::OpBuilder &b, ContractOp op,
+                           LaneScratch &scratch);
+
+/// A window's sum (`isWindowSum`) in two steps.
+void vectorizeWindowSums(mlir::OpBuilder &b, ContractOp op,
+                         LaneScratch &scratch);
+
 /// Sums of level 4 or 8 in registers.
 struct DotTile {
   int64_t firstRow, numRows;

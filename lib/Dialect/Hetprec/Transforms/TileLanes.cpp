@@ -34,6 +34,17 @@ static int64_t getBlockTile(int64_t lanes, int64_t blocks) {
   return std::min(blocks, lanes / kLaneBlock);
 }
 
+/// Blocks that a tile of a window's sum may have: it needs no registers for
+/// them, and what its windows reach behind its lanes is summed again by the
+/// next tile.
+static int64_t getWindowSumBlocks(ContractOp op) {
+  constexpr int64_t kLeast = 2, kMost = 16;
+  constexpr int64_t kLanesForReach = 1 / ContractOp::kReachShare;
+  return std::clamp<int64_t>(
+      llvm::divideCeil(kLanesForReach * op.getReach(), kLaneBlock), kLeast,
+      kMost);
+}
+
 /// Splits the lanes of `op` behind the last whole tile.
 static void splitLanes(OpBuilder &b, ContractOp op, int64_t laneTile,
                        SmallVectorImpl<TilingInterface> &ops) {
@@ -117,8 +128,11 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
     for (size_t i = 0; i < ops.size(); ++i) {
       TilingInterface op = ops[i];
       auto contract = dyn_cast<ContractOp>(op.getOperation());
+      int64_t mostBlocks = contract && contract.isWindowSum()
+                               ? getWindowSumBlocks(contract)
+                               : laneBlocks;
       if (contract) {
-        int64_t blocks = getBlockTile(contract.getLaneCount(), laneBlocks);
+        int64_t blocks = getBlockTile(contract.getLaneCount(), mostBlocks);
         int64_t perWord = contract.getRowsPerWord();
         if (contract.getNumRows() % perWord != 0 &&
             contract.getNumRows() >
@@ -144,7 +158,7 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
         SmallVector<Range> domain = op.getIterationDomain(rewriter);
         int64_t words = *getConstantIntValue(domain[0].size);
         int64_t lanes = *getConstantIntValue(domain[1].size);
-        int64_t blocks = getBlockTile(lanes, laneBlocks);
+        int64_t blocks = getBlockTile(lanes, mostBlocks);
         while (lanes % (blocks * kLaneBlock) != 0)
           --blocks; // requantize_lanes
         int64_t laneTile = blocks * kLaneBlock;

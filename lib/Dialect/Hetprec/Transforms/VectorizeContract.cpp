@@ -522,7 +522,6 @@ void ContractVectorizer::writeRow(Value row, int64_t block, LanePair sum) {
 }
 
 void ContractVectorizer::run() {
-  scratch.reset();
   if (areFinishedInRegisters())
     return finishInRegisters();
   SmallVector<LevelSums> levels;
@@ -547,6 +546,15 @@ void ContractVectorizer::run() {
 void sysmol::hetprec::vectorizeContract(OpBuilder &b, ContractOp op,
                                         LaneScratch &scratch) {
   b.setInsertionPoint(op);
+  scratch.reset();
+  if (!op.isWindowSum())
+    return vectorizeContractTile(b, op, scratch);
+  vectorizeWindowSums(b, op, scratch);
+  op.erase();
+}
+
+void sysmol::hetprec::vectorizeContractTile(OpBuilder &b, ContractOp op,
+                                            LaneScratch &scratch) {
   ContractVectorizer(b, op, scratch).run();
   op.erase();
 }

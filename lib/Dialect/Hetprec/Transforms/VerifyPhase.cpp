@@ -187,7 +187,8 @@ static LogicalResult verifyLoops(Operation *op) {
   if (isLaneOp(op) && op->getNumResults() != 0)
     return op->emitOpError("contract of phase loops: must be on memrefs");
   auto contract = dyn_cast<ContractOp>(op);
-  if (contract && int64_t(contract.getLaneCount()) > 2 * kLaneBlock)
+  if (contract && int64_t(contract.getLaneCount()) > 2 * kLaneBlock &&
+      !contract.isWindowSum())
     return op->emitOpError("contract of phase loops: must be tiled to one or "
                            "two blocks of lanes");
   auto gemv = dyn_cast<GemvOp>(op);

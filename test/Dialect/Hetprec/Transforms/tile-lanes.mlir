@@ -164,3 +164,17 @@ func.func @contract_outputs(%a: tensor<2x128xi8>, %w: tensor<3x256xi8>, %init: t
     {levels = array<i64>, coefficients = array<i64>, taps = array<i64>, origin = 0, lane_begin = 0, lane_count = 64} -> tensor<384x128xi32>
   return %r : tensor<384x128xi32>
 }
+
+// A window's sum of many words: as many lanes as its windows reach, four times
+// over. Without a window two blocks do.
+// CHECK-LABEL: @window_sum
+// CHECK: hetprec.contract accumulator lanes(%{{.+}} : tensor<40x232xi8>) {{.+}} -> tensor<1x192xi32>
+// CHECK: hetprec.contract accumulator lanes(%{{.+}} : tensor<40x104xi8>) {{.+}} -> tensor<1x64xi32>
+// CHECK: hetprec.contract accumulator lanes(%{{.+}} : tensor<40x128xi8>) {{.+}} -> tensor<1x128xi32>
+func.func @window_sum(%a: tensor<40x768xi8>, %w: tensor<1x40xi8>, %init: tensor<1x768xi32>) -> (tensor<1x768xi32>, tensor<1x768xi32>) {
+  %r = hetprec.contract accumulator lanes(%a : tensor<40x768xi8>) rows(%w : tensor<1x40xi8>) outs(%init : tensor<1x768xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: -2>, taps = array<i64: 0, 1, 2, 19, 20, 21, 38, 39, 40>, origin = -20, lane_begin = 64, lane_count = 640, uniform_rows} -> tensor<1x768xi32>
+  %s = hetprec.contract accumulator lanes(%a : tensor<40x768xi8>) rows(%w : tensor<1x40xi8>) outs(%init : tensor<1x768xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: -2>, taps = array<i64: 0>, origin = 0, lane_begin = 64, lane_count = 640, uniform_rows} -> tensor<1x768xi32>
+  return %r, %s : tensor<1x768xi32>, tensor<1x768xi32>
+}

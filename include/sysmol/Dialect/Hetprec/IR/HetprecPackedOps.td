@@ -101,7 +101,7 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
 
     Lanes and rows of level 4 may also be spread to bytes, one i32 a word
     (`hetprec-spread-nibbles`). `uniform_rows`: a row has one word for each group, the same for all taps
-    (sums). `shared_starts`: the rows of a tile read the same groups.
+    (sums); one such row that is written as it is, of many words, is summed in two steps, pixels first. `shared_starts`: the rows of a tile read the same groups.
     `prefetch_rows`: few tiles of lanes read a row, which then comes from far
     memory; that of the next tile is asked for while this one is used.
     `in_range`: no `v * multiplier + offset` reaches 2^30, so that rounding it to
@@ -165,6 +165,17 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     bool isFolded(int64_t s) { return !getFolded().empty() && getFolded()[s]; }
     int64_t getNumTaps(int64_t s) { return isFolded(s) ? 1 : getTaps().size(); }
     int64_t getNumPhases(int64_t s) { return isFolded(s) ? 1 : getPhases(); }
+    /// The lanes that windows reach behind the last one's.
+    int64_t getReach();
+    /// Most lanes that a window's sum may reach, and most phases: what it needs
+    /// of scratch memory.
+    static constexpr int64_t kMostReach = 1024, kMostPhases = 4;
+    /// About the part of a tile's lanes that the next one sums again.
+    static constexpr double kReachShare = 0.25;
+    /// Whether this is the sum of a window, the same for all outputs (one row
+    /// of the same words at every tap, nothing done with it), and less work in
+    /// two steps: pixels', then windows'.
+    bool isWindowSum();
   }];
 }
 

@@ -175,7 +175,8 @@ def TileLanesPass : Pass<"hetprec-tile-lanes", "::mlir::func::FuncOp"> {
   let description = [{
     Tiles `contract`, `requantize_lanes` and `gemv` through `TilingInterface`:
     lanes to `lane-blocks` blocks of 64, rows to `row-tile` rows, to more where
-    there are fewer blocks, and to whole words of codes. The lanes of a `contract`
+    there are fewer blocks, and to whole words of codes. Sums of windows, which need
+    no registers for it, have tiles of up to 16 blocks, by how far windows reach. The lanes of a `contract`
     that would leave its last tile short are split off before. `gemv` goes to one
     tile of outputs.
   }];

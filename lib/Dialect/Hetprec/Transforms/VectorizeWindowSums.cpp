@@ -1,0 +1,190 @@
+//===- VectorizeWindowSums.cpp - Sums of windows in two steps -------------===//
+
+#include "ContractSums.h"
+#include "LaneVectors.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace sysmol::hetprec;
+
+namespace {
+
+/// One row of the same words at every tap: pixels' sums go into scratch memory,
+/// lanes in turn, and windows are summed from there. A word is read once for a
+/// lane (and once more where tiles meet), not once for each tap.
+class WindowSums {
+public:
+  WindowSums(OpBuilder &b, ContractOp op, LaneScratch &scratch)
+      : b(b), op(op), loc(op.getLoc()), v(b, loc), scratch(scratch),
+        lanes(op.getLaneCount() + op.getReach()) {
+    for (int64_t s = 0; s < int64_t(op.getLevels().size()); ++s)
+      (op.isFolded(s) ? folded : read).push_back(s);
+  }
+
+  void run();
+
+private:
+  /// Runs `body` so often, in a loop where that is more than once. The loop is
+  /// in its place, as scratch memory wants to know whose it is, and all its
+  /// iterations are one thread's.
+  void repeat(int64_t count, function_ref<void(Value)> body) {
+    OpBuilder::InsertionGuard guard(b);
+    if (count == 1)
+      return body(v.index(0));
+    auto loop =
+        scf::ForOp::create(b, loc, v.index(0), v.index(count), v.index(1));
+    b.setInsertionPointToStart(loop.getBody());
+    body(loop.getInductionVar());
+  }
+  /// Words of segment `s`.
+  int64_t getNumWords(int64_t s) {
+    return cast<MemRefType>(op.getRows()[s].getType()).getDimSize(1);
+  }
+  int64_t getSumBits() { return op.getSumBits(); }
+  /// Pixels' sums that fit have 16 bits, as have those that are exact modulo
+  /// 2^16.
+  int64_t getPixelBits();
+  /// The sums of a block of pixels of a phase (null: the only one) from `lane`
+  /// on, of `segments`, even and odd lanes.
+  LanePair sumPixels(ArrayRef<int64_t> segments, Value phase, Value lane,
+                     Value sums);
+  /// All pixels' sums, `[phase, lane]`.
+  Value sumPixels();
+
+  OpBuilder &b;
+  ContractOp op;
+  Location loc;
+  LaneVectors v;
+  LaneScratch &scratch;
+  int64_t lanes;                     // that windows reach
+  SmallVector<int64_t> read, folded; // segments
+};
+
+} // namespace
+
+int64_t WindowSums::getPixelBits() {
+  if (getSumBits() == 16)
+    return 16;
+  int64_t largest = 0;
+  for (int64_t s : read) {
+    int64_t level = op.getLevels()[s];
+    int64_t word = level <= 2 ? MacOp::getLargestProduct(level, op.getCentred())
+                              : 4 * (level == 4 ? 15 * 15 : 255 * 128);
+    largest += std::abs(op.getCoefficients()[s]) * word * getNumWords(s);
+  }
+  return largest <= 32767 ? 16 : 32;
+}
+
+LanePair WindowSums::sumPixels(ArrayRef<int64_t> segments, Value phase,
+                               Value lane, Value sums) {
+  SmallVector<Value> planes, rows;
+  SmallVector<int64_t> levels, coefficients, byteWords;
+  for (int64_t s : segments) {
+    Value all = op.getLanes()[s];
+    int64_t words = getNumWords(s);
+    OpFoldResult first = b.getIndexAttr(0);
+    if (phase)
+      first = v.times(phase, words);
+    planes.push_back(memref::SubViewOp::create(
+        b, loc, all, ArrayRef<OpFoldResult>{first, lane},
+        ArrayRef<OpFoldResult>{b.getIndexAttr(words),
+                               b.getIndexAttr(kLaneBlock)},
+        SmallVector<OpFoldResult>(2, b.getIndexAttr(1))));
+    rows.push_back(op.getRows()[s]);
+    levels.push_back(op.getLevels()[s]);
+    coefficients.push_back(op.getCoefficients()[s]);
+    if (!op.getByteWords().empty())
+      byteWords.push_back(op.getByteWords()[s]);
+  }
+  auto pixels = ContractOp::create(
+      b, loc, TypeRange(), planes, rows, /*starts=*/ValueRange(),
+      /*lane_bias=*/Value(), /*bias_rows=*/Value(), /*row_bias=*/Value(),
+      /*thresholds=*/Value(), /*multiplier=*/Value(), /*offset=*/Value(),
+      /*mask=*/Value(), /*sums=*/Value(), sums, levels, coefficients,
+      /*taps=*/ArrayRef<int64_t>{0}, /*tap_phases=*/ArrayRef<int64_t>(),
+      /*phases=*/1, /*origin=*/0, /*lane_bytes=*/0,
+      /*tap_bytes=*/ArrayRef<int64_t>(), /*folded=*/ArrayRef<bool>(),
+      op.getCentred(), byteWords, /*lane_begin=*/0,
+      /*lane_count=*/kLaneBlock, Epilogue::Accumulator, /*out_level=*/0,
+      /*out_signed=*/false, getSumBits(), /*uniform_rows=*/true,
+      /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false,
+      /*relu=*/false, op.getLayerAttr());
+  vectorizeContractTile(b, pixels, scratch);
+  return v.loadPair(sums, v.index(0), 0);
+}
+
+Value WindowSums::sumPixels() {
+  Type element = b.getIntegerType(getPixelBits());
+  int64_t phases = op.getPhases();
+  Value memory = scratch.take(b, loc, phases, lanes, element);
+  Value sums = scratch.take(b, loc, 1, kLaneBlock, element);
+  repeat(phases, [&](Value phase) {
+    repeat(llvm::divideCeil(lanes, kLaneBlock), [&](Value block) {
+      // The last block ends with the lanes.
+      Value lane = arith::MinUIOp::create(b, loc, v.times(block, kLaneBlock),
+                                          v.index(lanes - kLaneBlock));
+      LanePair pair = sumPixels(read, phases > 1 ? phase : Value(), lane, sums);
+      v.storeVector(v.interleave(pair), memory, phase, lane);
+    });
+  });
+  return memory;
+}
+
+void WindowSums::run() {
+  constexpr int64_t half = kLaneBlock / 2;
+  Value pixels = sumPixels();
+  SegmentWindow window(op, read.front());
+  VectorType type = v.half(b.getIntegerType(getSumBits()));
+  int64_t bits =
+      cast<MemRefType>(op.getInit().getType()).getElementTypeBitWidth();
+  Value others;
+  if (!folded.empty())
+    others = scratch.take(b, loc, 1, kLaneBlock, type.getElementType());
+  repeat(op.getLaneCount() / kLaneBlock, [&](Value i) {
+    Value block = v.times(i, kLaneBlock);
+    SmallVector<Value> zeros(2, v.splat(type, 0));
+    SmallVector<Value> sums = window.loops.forPlaces(
+        v, zeros, [&](const WindowLoops::Place &place, ValueRange args) {
+          SmallVector<Value> totals(args);
+          for (int64_t tap = place.first; tap < place.last; ++tap) {
+            Value phase = v.index(window.tapPhases[tap]);
+            if (place.phase)
+              phase = v.add(phase, place.phase);
+            Value lane =
+                v.add(v.add(block, place.lane), v.index(window.taps[tap]));
+            for (auto [i, total] : llvm::enumerate(totals)) {
+              Value part = v.loadVector(pixels, phase,
+                                        v.add(lane, v.index(i * half)), half);
+              total = v.add(total, v.resize(part, getSumBits()));
+            }
+          }
+          return totals;
+        });
+    auto everyOther = [&](int64_t first) -> Value {
+      SmallVector<int64_t> picks(half);
+      for (auto [i, pick] : llvm::enumerate(picks))
+        pick = first + 2 * i;
+      return vector::ShuffleOp::create(b, loc, sums[0], sums[1], picks);
+    };
+    LanePair pair{everyOther(0), everyOther(1)};
+    if (!folded.empty()) {
+      Value lane = v.add(block, v.index(op.getTaps().front()));
+      LanePair more = sumPixels(folded, /*phase=*/{}, lane, others);
+      pair = {v.add(pair.even, more.even), v.add(pair.odd, more.odd)};
+    }
+    auto store = [&](Value lanes, Value lane) {
+      v.storeVector(v.resize(lanes, bits), op.getInit(), v.index(0), lane);
+    };
+    store(pair.even, block);
+    store(pair.odd, v.add(block, v.index(half)));
+  });
+}
+
+void sysmol::hetprec::vectorizeWindowSums(OpBuilder &b, ContractOp op,
+                                          LaneScratch &scratch) {
+  WindowSums(b, op, scratch).run();
+}
