@@ -238,7 +238,10 @@ static double getByteLoads(ContractOp op) {
 static OpCost predictWindowSum(ContractOp op, const CostTable &table) {
   constexpr double inTurnCycles = 12;
   double blocks = double(op.getLaneCount()) / kLaneBlock;
-  double pixels = blocks * double(op.getPhases()) * (1 + op.kReachShare);
+  int64_t tile = std::min<int64_t>(op.getLaneCount(), op.getWindowSumLanes());
+  double pixels = blocks * double(op.getPhases()) *
+                  double(llvm::alignTo(tile + op.getReach(), kLaneBlock)) /
+                  double(tile);
   OpCost cost;
   cost.cycles = pixels * inTurnCycles +
                 blocks * double(op.getTaps().size() * op.getSumBits()) / 8;

@@ -146,7 +146,7 @@ def table(logs: Sequence[Log]) -> str:
         + (" latency, against float |" if timed else ""),
         "|---|---|---|---|---|---|---|" + ("---|" if timed else ""),
     ]
-    for log in sorted(logs, key=lambda log: log.bits):
+    for log in sorted(logs, key=lambda log: (log.bits, log.name)):
         size = "" if log.stored is None else f"{log.stored:,}"
         size += "" if log.smaller is None else f", {log.smaller:.1f}x"
         found = f"{log.epochs[-1]['mean_bits']:.2f}" if log.epochs else ""

@@ -650,7 +650,7 @@ class IntegerNetwork:
             flat += [[0, -1], [0, size]]
         if not self._graph.is_int64(node.input[1]) or to not in flat:
             shape = [self._batch or "N", *value.shape]
-            wanted = f"a flattening of [{', '.join(map(str, shape))}] to [{shape[0]}, -1]"
+            wanted = f"a flattening of [{', '.join(map(str, shape))}] to [{batch}, -1]"
             raise SysmolError(f"only {wanted} is allowed")
         self._make_flat(node)
 

@@ -130,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     top.add_argument("--no-bf16", action="store_true", help="binary32 even where bfloat16 is fast")
     top.add_argument("--limit", type=natural, default=0, help="use so many samples only; 0: all")
-    held = "training samples kept for the logs' accuracy, test ones for the end; default: 0"
+    held = "training samples kept for the logs' accuracy (a --twin may know them); default: 0"
     top.add_argument("--validation", type=natural, default=0, metavar="N", help=held)
     return top
 

@@ -61,7 +61,10 @@ def test_what_is_no_run_is_refused_in_one_line(
     (tmp_path / "run" / "results.json").write_text("{}")
     assert curves.main([str(tmp_path / "run")]) == 1
     assert curves.main([str(LOGS), "-o", str(tmp_path / "x.nonsense")]) == 1
-    row = '{"case": "training, 1x1, 1 thread, x", "weight_bytes": 2, "ours_ms": %s}'
+    row = (
+        '{"case": "training, 1x1, 1 thread, x", "peer": "ort-float32", "ratio": 1, '
+        '"weight_bytes": 2, "float_bytes": 4, "ours_ms": %s}'
+    )
     for text in ("[]", '{"rows": []}', *('{"rows": [' + row % ms + "]}" for ms in ("-1", '"a"'))):
         (tmp_path / "bench.json").write_text(text)
         assert curves.main([str(LOGS), "--bench", str(tmp_path / "bench.json")]) == 1

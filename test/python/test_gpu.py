@@ -525,7 +525,7 @@ def test_operations_of_a_block_assemble(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: int, case: gpu_operations.Case
 ) -> None:
     monkeypatch.setenv("PATH", f"{LLVM}:{os.environ['PATH']}")
-    if shutil.which("ptxas") is None or shutil.which("llc") is None:
+    if shutil.which("ptxas") is None or shutil.which("llc", path=LLVM) is None:
         pytest.skip("ptxas or llc is not installed")
     cubin = tmp_path / "k.cubin"
     gpu_operations.assemble(case, cubin, tmp_path)

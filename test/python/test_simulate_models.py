@@ -211,7 +211,7 @@ def behind_conv(op: str, **attributes: object) -> Builder:
     return builder
 
 
-def reshape(to: list[int], dtype: Any = np.int64, **attributes: object) -> Builder:
+def reshape(to: Any, dtype: Any = np.int64, **attributes: object) -> Builder:
     """Of sums [N, 2, 2, 2]."""
     builder = conv()
     builder.add("Reshape", ["conv", builder.constant("to", to, dtype)], "y", **attributes)
@@ -431,9 +431,13 @@ REFUSED: dict[str, tuple[Callable[[], Made], str]] = {
     "Flatten: unknown": (lambda: behind_conv("Flatten", end=1), "'end' is not supported"),
     "Reshape: allowzero": (lambda: reshape([0, -1], allowzero=1), "only a flattening of"),
     "Reshape: no integer": (lambda: reshape([1, -1], allowzero=0.0), "allowzero must be"),
-    "Reshape: columns": (lambda: reshape([1, 4]), r"only a flattening of \[N, 2, 2, 2\] to \[N,"),
+    "Reshape: columns": (
+        lambda: reshape([1, 4]),
+        r"only a flattening of \[N, 2, 2, 2\] to \[1, -1\]",
+    ),
     "Reshape: batch": (lambda: reshape([2, -1]), "only a flattening of"),
     "Reshape: rank": (lambda: reshape([1, 2, -1]), "only a flattening of"),
+    "Reshape: matrix": (lambda: reshape([[1, -1]]), "only a flattening of"),
     "Reshape: int32": (lambda: reshape([1, -1], np.int32), "only a flattening of"),
     "Constant: ints": (lambda: held(value_ints=[1, -1]), "only a tensor in attribute 'value' is"),
     "Constant: two": (lambda: held(value=SHAPE, value_int=1), "only a tensor in attribute"),

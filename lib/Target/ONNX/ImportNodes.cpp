@@ -502,7 +502,8 @@ Expected<Entry> Importer::importReshape(const NodeProto &node) {
   for (int64_t size : ArrayRef(entry->shape).drop_front())
     features *= size;
   ArrayRef<double> to = shape->values;
-  bool isFlat = shape->type == TensorProto::INT64 && to.size() == 2;
+  bool isFlat = shape->type == TensorProto::INT64 && shape->shape.size() == 1 &&
+                to.size() == 2;
   if (isFlat) {
     bool keepsBatch = to[0] == double(batch) || (to[0] == 0 && !*allowZero);
     isFlat = (keepsBatch && (to[1] == -1 || to[1] == double(features))) ||

@@ -115,9 +115,10 @@ TEST_F(CostModelTest, WindowSumsReadWordsOnce) {
   };
   OpCost nine = sum("0, 1, 2, 8, 9, 10, 16, 17, 18");
   EXPECT_EQ(nine.macs, 0);
-  // Two blocks: a quarter more of 40 words, then nine loads of 32 bits.
+  // Two blocks, of which the last pixels reach into a third: 40 words of each,
+  // then nine loads of 32 bits.
   double word = makeTable().lonePixelCycles[1];
-  EXPECT_DOUBLE_EQ(nine.cycles, 2 * (1.25 * (40 * word + 12) + 9 * 4));
+  EXPECT_DOUBLE_EQ(nine.cycles, 3 * (40 * word + 12) + 2 * 9 * 4);
   // Two taps are summed as they are.
   EXPECT_EQ(sum("0, 1").macs, 2 * 40 * 8 * 128);
 }

@@ -374,6 +374,14 @@ int64_t ContractOp::getReach() {
   return getTaps().empty() ? 0 : *llvm::max_element(getTaps());
 }
 
+int64_t ContractOp::getWindowSumLanes() {
+  constexpr int64_t least = 2, most = 16, lanesForReach = 4;
+  return kLaneBlock *
+         std::clamp<int64_t>(
+             llvm::divideCeil(lanesForReach * getReach(), kLaneBlock), least,
+             most);
+}
+
 bool ContractOp::isWindowSum() {
   if (!getUniformRows() || getEpilogue() != Epilogue::Accumulator ||
       getNumRows() != 1 || !getStarts().empty() || getLaneBytes() != 0 ||

@@ -34,17 +34,6 @@ static int64_t getBlockTile(int64_t lanes, int64_t blocks) {
   return std::min(blocks, lanes / kLaneBlock);
 }
 
-/// Blocks that a tile of a window's sum may have: it needs no registers for
-/// them, and what its windows reach behind its lanes is summed again by the
-/// next tile.
-static int64_t getWindowSumBlocks(ContractOp op) {
-  constexpr int64_t kLeast = 2, kMost = 16;
-  constexpr int64_t kLanesForReach = 1 / ContractOp::kReachShare;
-  return std::clamp<int64_t>(
-      llvm::divideCeil(kLanesForReach * op.getReach(), kLaneBlock), kLeast,
-      kMost);
-}
-
 /// Splits the lanes of `op` behind the last whole tile.
 static void splitLanes(OpBuilder &b, ContractOp op, int64_t laneTile,
                        SmallVectorImpl<TilingInterface> &ops) {
@@ -129,7 +118,7 @@ struct TileLanesPass : sysmol::hetprec::impl::TileLanesPassBase<TileLanesPass> {
       TilingInterface op = ops[i];
       auto contract = dyn_cast<ContractOp>(op.getOperation());
       int64_t mostBlocks = contract && contract.isWindowSum()
-                               ? getWindowSumBlocks(contract)
+                               ? contract.getWindowSumLanes() / kLaneBlock
                                : laneBlocks;
       if (contract) {
         int64_t blocks = getBlockTile(contract.getLaneCount(), mostBlocks);

@@ -187,10 +187,13 @@ static LogicalResult verifyLoops(Operation *op) {
   if (isLaneOp(op) && op->getNumResults() != 0)
     return op->emitOpError("contract of phase loops: must be on memrefs");
   auto contract = dyn_cast<ContractOp>(op);
-  if (contract && int64_t(contract.getLaneCount()) > 2 * kLaneBlock &&
-      !contract.isWindowSum())
-    return op->emitOpError("contract of phase loops: must be tiled to one or "
-                           "two blocks of lanes");
+  if (contract) {
+    bool isSum = contract.isWindowSum();
+    int64_t most = isSum ? contract.getWindowSumLanes() : 2 * kLaneBlock;
+    if (int64_t(contract.getLaneCount()) > most)
+      return op->emitOpError("contract of phase loops: must be tiled to ")
+             << (isSum ? "fewer" : "one or two") << " blocks of lanes";
+  }
   auto gemv = dyn_cast<GemvOp>(op);
   auto sums = dyn_cast<ContractOutputsOp>(op);
   auto winograd = dyn_cast<WinogradContractOp>(op);

@@ -42,3 +42,15 @@ func.func @tiles_of_sums(%a: memref<1x64xi8>, %w: memref<2x64xi8>, %out: memref<
     {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1}
   return
 }
+
+// -----
+
+// The sum of a window may have more, as far as its scratch memory is small.
+func.func @window_sum(%a: memref<40x552xi8>, %w: memref<1x40xi8>, %out: memref<1x192xi32>, %large: memref<1x512xi32>) {
+  hetprec.contract accumulator lanes(%a : memref<40x552xi8>) rows(%w : memref<1x40xi8>) outs(%out : memref<1x192xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: -2>, taps = array<i64: 0, 1, 2, 19, 20, 21, 38, 39, 40>, origin = 0, lane_begin = 0, lane_count = 192, uniform_rows}
+  // expected-error @+1 {{contract of phase loops: must be tiled to fewer blocks of lanes}}
+  hetprec.contract accumulator lanes(%a : memref<40x552xi8>) rows(%w : memref<1x40xi8>) outs(%large : memref<1x512xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: -2>, taps = array<i64: 0, 1, 2, 19, 20, 21, 38, 39, 40>, origin = 0, lane_begin = 0, lane_count = 512, uniform_rows}
+  return
+}

@@ -170,8 +170,10 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     /// Most lanes that a window's sum may reach, and most phases: what it needs
     /// of scratch memory.
     static constexpr int64_t kMostReach = 1024, kMostPhases = 4;
-    /// About the part of a tile's lanes that the next one sums again.
-    static constexpr double kReachShare = 0.25;
+    /// Lanes of a tile of a window's sum: it needs no registers for them, and
+    /// the pixels that its windows reach behind them are summed again by the
+    /// next tile.
+    int64_t getWindowSumLanes();
     /// Whether this is the sum of a window, the same for all outputs (one row
     /// of the same words at every tap, nothing done with it), and less work in
     /// two steps: pixels', then windows'.
