@@ -78,8 +78,8 @@ public:
   ~Event();
   Event(Event &&) noexcept = default;
   Event &operator=(Event &&Other) noexcept {
-    Owned::operator=(std::move(Other));
     std::swap(Timed, Other.Timed);
+    Owned::operator=(std::move(Other));
     return *this;
   }
   Status record(void *Stream) const;
