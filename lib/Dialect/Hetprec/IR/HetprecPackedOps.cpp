@@ -389,14 +389,14 @@ bool ContractOp::isWindowSum() {
       getPhases() > kMostPhases)
     return false;
   // Work as loads of 64 lanes: a word of level 4 or 8 takes four.
-  int64_t words = 0, taps = getTaps().size();
+  int64_t words = 0, taps = getTaps().size(), phases = getPhases();
+  int64_t bits = getSumBits();
   for (auto [s, level, rows] : llvm::enumerate(getLevels(), getRows()))
     if (!isFolded(int64_t(s)))
       words += getDim(rows, 1) * (level > 2 ? 4 : 1);
   // Pixels are put in turn, and twice summed where tiles meet.
   constexpr int64_t kInTurn = 4;
-  return 2 * getPhases() * (words + kInTurn) + taps * getSumBits() / 8 <
-         taps * words;
+  return 2 * phases * (words + kInTurn) + taps * bits / 8 < taps * words;
 }
 
 FailureOr<TilingResult>
