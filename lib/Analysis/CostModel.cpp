@@ -236,7 +236,7 @@ static double getByteLoads(ContractOp op) {
 /// A window's sum in two steps: words for pixels, then pixels' sums for taps,
 /// whose loads cross cache lines.
 static OpCost predictWindowSum(ContractOp op, const CostTable &table) {
-  constexpr double inTurnCycles = 12;
+  constexpr double inTurnCycles = 12; // `isWindowSum` guesses it as loads
   double blocks = double(op.getLaneCount()) / kLaneBlock;
   int64_t tile = std::min<int64_t>(op.getLaneCount(), op.getWindowSumLanes());
   double pixels = blocks * double(op.getPhases()) *

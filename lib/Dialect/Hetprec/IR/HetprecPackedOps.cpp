@@ -318,8 +318,7 @@ LogicalResult ContractOp::verify() {
     return emitOpError("writes lanes that the init does not have");
   if (laneBytes) {
     int64_t first = (begin + int64_t(getOrigin())) * laneBytes;
-    int64_t last =
-        first + (count - 1) * laneBytes + *llvm::max_element(getTaps()) + 4;
+    int64_t last = first + (count - 1) * laneBytes + getReach() + 4;
     if (first < 0 ||
         llvm::any_of(
             getLanes(), [&](Value lanes) { return last > getDim(lanes, 1); }))
@@ -327,7 +326,7 @@ LogicalResult ContractOp::verify() {
   } else if (!getSums()) {
     int64_t first = begin + int64_t(getOrigin());
     for (auto [s, lanes] : llvm::enumerate(getLanes())) {
-      int64_t tap = isFolded(s) ? 0 : *llvm::max_element(getTaps());
+      int64_t tap = isFolded(s) ? 0 : getReach();
       int64_t size = getDim(lanes, 1);
       if (first < 0 ||
           (!ShapedType::isDynamic(size) && first + count + tap > size))
@@ -394,7 +393,8 @@ bool ContractOp::isWindowSum() {
   for (auto [s, level, rows] : llvm::enumerate(getLevels(), getRows()))
     if (!isFolded(int64_t(s)))
       words += getDim(rows, 1) * (level > 2 ? 4 : 1);
-  // Pixels are put in turn, and twice summed where tiles meet.
+  // Pixels are put in turn (`predictWindowSum` has it in cycles), and twice
+  // summed where tiles meet.
   constexpr int64_t kInTurn = 4;
   return 2 * phases * (words + kInTurn) + taps * bits / 8 < taps * words;
 }

@@ -36,11 +36,14 @@ LaneVectors::repeat(Value first, int64_t count, int64_t step,
   if (count == 1)
     return body(first, carried);
   Value last = arith::AddIOp::create(b, loc, first, index(count * step));
-  auto loop =
-      scf::ForOp::create(b, loc, first, last, index(step), carried,
-                         [&](OpBuilder &, Location, Value i, ValueRange args) {
-                           scf::YieldOp::create(b, loc, body(i, args));
-                         });
+  // In its place before it has a body, which may take scratch memory.
+  auto loop = scf::ForOp::create(b, loc, first, last, index(step), carried);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  SmallVector<Value> next =
+      body(loop.getInductionVar(), loop.getRegionIterArgs());
+  if (!carried.empty())
+    scf::YieldOp::create(b, loc, next);
   return llvm::to_vector(ValueRange(loop.getResults()));
 }
 
@@ -114,6 +117,10 @@ LanePair LaneVectors::loadPairInTurn(Value plane, Value row, int64_t block,
               return arith::ShRUIOp::create(b, loc, x, splat(pairs, 16));
             })};
   }
+  return deinterleave(low, high);
+}
+
+LanePair LaneVectors::deinterleave(Value low, Value high) {
   auto everyOther = [&](int64_t first) -> Value {
     SmallVector<int64_t> picks;
     for (int64_t lane = first; lane < kLaneBlock; lane += 2)

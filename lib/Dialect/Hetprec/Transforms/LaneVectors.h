@@ -132,6 +132,8 @@ public:
                         mlir::Value word, mlir::Value lane);
   /// Even and odd lanes in turn.
   mlir::Value interleave(LanePair pair);
+  /// The even and the odd lanes of a block in turn, given as its halves.
+  LanePair deinterleave(mlir::Value low, mlir::Value high);
   /// `count` lanes from `first` on.
   mlir::Value slice(mlir::Value x, int64_t first, int64_t count);
   /// The lanes of both.

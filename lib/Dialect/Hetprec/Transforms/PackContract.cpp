@@ -637,16 +637,17 @@ Value ContractBuilder::makeCodes(ArrayRef<int64_t> rows, int64_t level,
   int64_t bits = bound <= 32767 && !input.isSigned() ? 16 : 32;
   // What centred codes give too much may as well be in the thresholds, where
   // these then fit.
-  bool isFolded = level <= 2 && !input.isSigned();
+  bool inThresholds = level <= 2 && !input.isSigned();
   SmallVector<int64_t> parts;
-  for (int64_t row = 0; row < numRows && isFolded; ++row) {
+  for (int64_t row = 0; row < numRows && inThresholds; ++row) {
     parts.push_back(getCentredPart(rows[row], negated[row]));
-    isFolded = bound + 1 - parts.back() <= (bits == 16 ? INT16_MAX : INT32_MAX);
+    inThresholds =
+        bound + 1 - parts.back() <= (bits == 16 ? INT16_MAX : INT32_MAX);
   }
-  if (isFolded)
+  if (inThresholds)
     for (auto [i, threshold] : llvm::enumerate(thresholds))
       threshold -= parts[int64_t(i) / numThresholds];
-  RowTables tables = makeRows(rows, negated, /*hasBias=*/!isFolded);
+  RowTables tables = makeRows(rows, negated, /*hasBias=*/!inThresholds);
   Value thresholdTable, multiplierTable, offsetTable;
   if (level > 2) {
     multiplierTable = makeTable<float>(b, loc, {numRows}, multipliers);

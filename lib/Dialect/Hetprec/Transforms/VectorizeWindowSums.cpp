@@ -5,8 +5,6 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace sysmol::hetprec;
@@ -28,18 +26,6 @@ public:
   void run();
 
 private:
-  /// Runs `body` so often, in a loop where that is more than once. The loop is
-  /// in its place, as scratch memory wants to know whose it is, and all its
-  /// iterations are one thread's.
-  void repeat(int64_t count, function_ref<void(Value)> body) {
-    OpBuilder::InsertionGuard guard(b);
-    if (count == 1)
-      return body(v.index(0));
-    auto loop =
-        scf::ForOp::create(b, loc, v.index(0), v.index(count), v.index(1));
-    b.setInsertionPointToStart(loop.getBody());
-    body(loop.getInductionVar());
-  }
   /// Words of segment `s`.
   int64_t getNumWords(int64_t s) {
     return cast<MemRefType>(op.getRows()[s].getType()).getDimSize(1);
@@ -71,10 +57,12 @@ int64_t WindowSums::getPixelBits() {
     return 16;
   int64_t largest = 0;
   for (int64_t s : read) {
-    int64_t level = op.getLevels()[s];
-    int64_t word = level <= 2 ? MacOp::getLargestProduct(level, op.getCentred())
-                              : 4 * (level == 4 ? 15 * 15 : 255 * 128);
-    largest += std::abs(op.getCoefficients()[s]) * word * getNumWords(s);
+    int64_t level = op.getLevels()[s], words = getNumWords(s);
+    if (level == 8)
+      return 32;
+    int64_t sum =
+        level == 4 ? words * 2 * kNibblePairBound : getLargestSum(op, s, words);
+    largest += std::abs(op.getCoefficients()[s]) * sum;
   }
   return largest <= 32767 ? 16 : 32;
 }
@@ -82,7 +70,7 @@ int64_t WindowSums::getPixelBits() {
 LanePair WindowSums::sumPixels(ArrayRef<int64_t> segments, Value phase,
                                Value lane, Value sums) {
   SmallVector<Value> planes, rows;
-  SmallVector<int64_t> levels, coefficients, byteWords;
+  SmallVector<int64_t> levels, coefficients;
   for (int64_t s : segments) {
     Value all = op.getLanes()[s];
     int64_t words = getNumWords(s);
@@ -97,8 +85,6 @@ LanePair WindowSums::sumPixels(ArrayRef<int64_t> segments, Value phase,
     rows.push_back(op.getRows()[s]);
     levels.push_back(op.getLevels()[s]);
     coefficients.push_back(op.getCoefficients()[s]);
-    if (!op.getByteWords().empty())
-      byteWords.push_back(op.getByteWords()[s]);
   }
   auto pixels = ContractOp::create(
       b, loc, TypeRange(), planes, rows, /*starts=*/ValueRange(),
@@ -108,7 +94,7 @@ LanePair WindowSums::sumPixels(ArrayRef<int64_t> segments, Value phase,
       /*taps=*/ArrayRef<int64_t>{0}, /*tap_phases=*/ArrayRef<int64_t>(),
       /*phases=*/1, /*origin=*/0, /*lane_bytes=*/0,
       /*tap_bytes=*/ArrayRef<int64_t>(), /*folded=*/ArrayRef<bool>(),
-      op.getCentred(), byteWords, /*lane_begin=*/0,
+      /*centred=*/false, /*byte_words=*/ArrayRef<int64_t>(), /*lane_begin=*/0,
       /*lane_count=*/kLaneBlock, Epilogue::Accumulator, /*out_level=*/0,
       /*out_signed=*/false, getSumBits(), /*uniform_rows=*/true,
       /*shared_starts=*/false, /*prefetch_rows=*/false, /*in_range=*/false,
@@ -122,14 +108,18 @@ Value WindowSums::sumPixels() {
   int64_t phases = op.getPhases();
   Value memory = scratch.take(b, loc, phases, lanes, element);
   Value sums = scratch.take(b, loc, 1, kLaneBlock, element);
-  repeat(phases, [&](Value phase) {
-    repeat(llvm::divideCeil(lanes, kLaneBlock), [&](Value block) {
-      // The last block ends with the lanes.
-      Value lane = arith::MinUIOp::create(b, loc, v.times(block, kLaneBlock),
-                                          v.index(lanes - kLaneBlock));
-      LanePair pair = sumPixels(read, phases > 1 ? phase : Value(), lane, sums);
-      v.storeVector(v.interleave(pair), memory, phase, lane);
-    });
+  v.repeat(v.index(0), phases, 1, {}, [&](Value phase, ValueRange) {
+    v.repeat(v.index(0), llvm::divideCeil(lanes, kLaneBlock), kLaneBlock, {},
+             [&](Value block, ValueRange) {
+               // The last block ends with the lanes.
+               Value lane = arith::MinUIOp::create(b, loc, block,
+                                                   v.index(lanes - kLaneBlock));
+               LanePair pair =
+                   sumPixels(read, phases > 1 ? phase : Value(), lane, sums);
+               v.storeVector(v.interleave(pair), memory, phase, lane);
+               return SmallVector<Value>();
+             });
+    return SmallVector<Value>();
   });
   return memory;
 }
@@ -144,8 +134,8 @@ void WindowSums::run() {
   Value others;
   if (!folded.empty())
     others = scratch.take(b, loc, 1, kLaneBlock, type.getElementType());
-  repeat(op.getLaneCount() / kLaneBlock, [&](Value i) {
-    Value block = v.times(i, kLaneBlock);
+  int64_t blocks = op.getLaneCount() / kLaneBlock;
+  v.repeat(v.index(0), blocks, kLaneBlock, {}, [&](Value block, ValueRange) {
     SmallVector<Value> zeros(2, v.splat(type, 0));
     SmallVector<Value> sums = window.loops.forPlaces(
         v, zeros, [&](const WindowLoops::Place &place, ValueRange args) {
@@ -164,13 +154,7 @@ void WindowSums::run() {
           }
           return totals;
         });
-    auto everyOther = [&](int64_t first) -> Value {
-      SmallVector<int64_t> picks(half);
-      for (auto [i, pick] : llvm::enumerate(picks))
-        pick = first + 2 * i;
-      return vector::ShuffleOp::create(b, loc, sums[0], sums[1], picks);
-    };
-    LanePair pair{everyOther(0), everyOther(1)};
+    LanePair pair = v.deinterleave(sums[0], sums[1]);
     if (!folded.empty()) {
       Value lane = v.add(block, v.index(op.getTaps().front()));
       LanePair more = sumPixels(folded, /*phase=*/{}, lane, others);
@@ -181,6 +165,7 @@ void WindowSums::run() {
     };
     store(pair.even, block);
     store(pair.odd, v.add(block, v.index(half)));
+    return SmallVector<Value>();
   });
 }
 

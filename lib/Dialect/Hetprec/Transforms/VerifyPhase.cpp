@@ -188,11 +188,12 @@ static LogicalResult verifyLoops(Operation *op) {
     return op->emitOpError("contract of phase loops: must be on memrefs");
   auto contract = dyn_cast<ContractOp>(op);
   if (contract) {
-    bool isSum = contract.isWindowSum();
-    int64_t most = isSum ? contract.getWindowSumLanes() : 2 * kLaneBlock;
+    int64_t most =
+        contract.isWindowSum() ? contract.getWindowSumLanes() : 2 * kLaneBlock;
     if (int64_t(contract.getLaneCount()) > most)
-      return op->emitOpError("contract of phase loops: must be tiled to ")
-             << (isSum ? "fewer" : "one or two") << " blocks of lanes";
+      return op->emitOpError("contract of phase loops: must be tiled to at "
+                             "most ")
+             << most / kLaneBlock << " blocks of lanes";
   }
   auto gemv = dyn_cast<GemvOp>(op);
   auto sums = dyn_cast<ContractOutputsOp>(op);

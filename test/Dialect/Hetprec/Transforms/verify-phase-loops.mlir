@@ -9,7 +9,7 @@ func.func @good(%a: memref<1x128xi8>, %w: memref<4x1xi8>, %out: memref<4x128xi32
 // -----
 
 func.func @wide(%a: memref<1x192xi8>, %w: memref<4x1xi8>, %out: memref<4x192xi32>) {
-  // expected-error @+1 {{contract of phase loops: must be tiled to one or two blocks of lanes}}
+  // expected-error @+1 {{contract of phase loops: must be tiled to at most 2 blocks of lanes}}
   hetprec.contract accumulator lanes(%a : memref<1x192xi8>) rows(%w : memref<4x1xi8>) outs(%out : memref<4x192xi32>)
     {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 192}
   return
@@ -49,7 +49,7 @@ func.func @tiles_of_sums(%a: memref<1x64xi8>, %w: memref<2x64xi8>, %out: memref<
 func.func @window_sum(%a: memref<40x552xi8>, %w: memref<1x40xi8>, %out: memref<1x192xi32>, %large: memref<1x512xi32>) {
   hetprec.contract accumulator lanes(%a : memref<40x552xi8>) rows(%w : memref<1x40xi8>) outs(%out : memref<1x192xi32>)
     {levels = array<i64: 1>, coefficients = array<i64: -2>, taps = array<i64: 0, 1, 2, 19, 20, 21, 38, 39, 40>, origin = 0, lane_begin = 0, lane_count = 192, uniform_rows}
-  // expected-error @+1 {{contract of phase loops: must be tiled to fewer blocks of lanes}}
+  // expected-error @+1 {{contract of phase loops: must be tiled to at most 3 blocks of lanes}}
   hetprec.contract accumulator lanes(%a : memref<40x552xi8>) rows(%w : memref<1x40xi8>) outs(%large : memref<1x512xi32>)
     {levels = array<i64: 1>, coefficients = array<i64: -2>, taps = array<i64: 0, 1, 2, 19, 20, 21, 38, 39, 40>, origin = 0, lane_begin = 0, lane_count = 512, uniform_rows}
   return
