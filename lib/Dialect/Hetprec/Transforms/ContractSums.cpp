@@ -319,7 +319,8 @@ LevelSums ContractSums::sumBytes(ArrayRef<int64_t> segments, SumOrder order) {
               getLargestSum(segments, op.getCoefficients(), largest) > 65535;
   Value memory = scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
                               b.getIntegerType(wide ? 32 : 16));
-  LevelSums sums{first, memory, order, op.getCoefficients()[segments.back()]};
+  LevelSums sums{first, memory, order, op.getCoefficients()[segments.back()],
+                 getLargestSum(segments, op.getCoefficients(), largest)};
   int64_t most = std::max<int64_t>(1, scratch.limits.bytes / blocks);
   forRows([&](RowRange range) {
     // Parts of equal size: 6 rows are 3 and 3, not 4 and 2.
@@ -530,9 +531,11 @@ LevelSums ContractSums::sumDots(ArrayRef<int64_t> segments) {
   for (int64_t segment : segments)
     words += macs[segment];
   // Unsigned sums that fit, and what is exact modulo 2^16, are kept in 16 bits.
+  int64_t most = words * 4 * 225;
+  if (areBytes(op.getRows()[first]))
+    most *= kMostRowFactor;
   int64_t bits =
-      op.getSumBits() == 16 || (level == 4 && words * 4 * 225 <= 65535) ? 16
-                                                                        : 32;
+      op.getSumBits() == 16 || (level == 4 && most <= 65535) ? 16 : 32;
   LevelSums sums{first,
                  scratch.take(b, loc, op.getNumRows(), op.getLaneCount(),
                               b.getIntegerType(bits)),
@@ -597,7 +600,7 @@ SmallVector<Value> ContractSums::sumDots(ArrayRef<int64_t> segments,
     int64_t rowLevel = areBytes(rowWords) ? 8 : level;
     IntegerAttr pairBound;
     if (rowLevel != level)
-      pairBound = b.getI64IntegerAttr(kNibblePairBound);
+      pairBound = b.getI64IntegerAttr(kNibblePairBound * kMostRowFactor);
     SmallVector<Value> accs(args);
     prefetchRows(segment, rows, getColumn(place, place.first));
     for (int64_t tap = place.first; tap < place.last; ++tap) {

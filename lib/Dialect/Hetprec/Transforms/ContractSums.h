@@ -24,6 +24,7 @@ struct LevelSums {
       memory; // null: planes of bytes, whose sums are made where they go
   SumOrder order;
   int64_t coefficient;
+  int64_t largest = INT64_MAX; // that a sum can be, where that is known
 };
 
 /// Segments that are summed together: those of one level, and of levels 1 and 2

@@ -194,6 +194,9 @@ struct SegmentWindow {
 
 /// Two products of 4-bit codes: `pair_bound` of what was spread to bytes.
 inline constexpr int64_t kNibblePairBound = 2 * 15 * 15;
+/// The most that rows of 4-bit codes are multiplied with where they are spread
+/// to bytes.
+inline constexpr int64_t kMostRowFactor = 4;
 
 /// How many words of a segment of level 1 or 2 a byte holds the sums of.
 template <typename OpTy> int64_t getWordsPerByte(OpTy op, int64_t segment) {

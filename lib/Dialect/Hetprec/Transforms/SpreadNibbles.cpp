@@ -4,6 +4,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "LaneVectors.h"
+
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
@@ -37,12 +39,13 @@ struct SpreadNibblesPass
     getOperation().walk([&](ContractOp op) {
       if (op.getSums())
         return;
+      int64_t factor = takeFactor(op);
       for (auto [level, rows, lanes] : llvm::zip_equal(
                op.getLevels(), op.getRowsMutable(), op.getLanesMutable())) {
         if (level != 4)
           continue;
         // Tables in front of their only reader, to be short-lived.
-        rows.set(spread(rows.get(), op, Order::InTurn));
+        rows.set(spread(rows.get(), op, Order::InTurn, factor));
         lanes.set(spreadOnce(lanes.get(), Order::MiddleTurned));
       }
     });
@@ -50,9 +53,16 @@ struct SpreadNibblesPass
   }
 
 private:
-  /// The i16 words of `words` as i32 words, made in front of `reader` or else
-  /// behind their definition.
-  Value spread(Value words, Operation *reader, Order order);
+  /// The i16 words of `words` as i32 words, times `factor`, made in front of
+  /// `reader` or else behind their definition.
+  Value spread(Value words, Operation *reader, Order order, int64_t factor = 1);
+  static bool isPacked(Value words) {
+    auto type = dyn_cast<RankedTensorType>(words.getType());
+    return type && type.getElementTypeBitWidth() == 16;
+  }
+  /// What the rows of level 4 may be multiplied with, so that their sums need
+  /// not be; the coefficient is 1 then.
+  static int64_t takeFactor(ContractOp op);
   /// Lanes, which several contracts may read.
   Value spreadOnce(Value lanes, Order order) {
     Value &bytes = spreadLanes[{lanes, int(order)}];
@@ -66,10 +76,32 @@ private:
 
 } // namespace
 
-Value SpreadNibblesPass::spread(Value words, Operation *reader, Order order) {
-  auto type = dyn_cast<RankedTensorType>(words.getType());
-  if (!type || type.getElementTypeBitWidth() != 16)
+int64_t SpreadNibblesPass::takeFactor(ContractOp op) {
+  // Sums that are finished in registers are of the last level.
+  if (op.getUniformRows() || !op.getStarts().empty() ||
+      op.getLevels().back() != 4)
+    return 1;
+  SmallVector<int64_t> coefficients(op.getCoefficients());
+  int64_t factor = coefficients.back();
+  if (factor < 2 || factor > kMostRowFactor)
+    return 1;
+  for (auto [level, coefficient, rows] :
+       llvm::zip_equal(op.getLevels(), coefficients, op.getRows())) {
+    if (level != 4)
+      continue;
+    if (!isPacked(rows))
+      return 1;
+    coefficient = 1;
+  }
+  op.setCoefficients(coefficients);
+  return factor;
+}
+
+Value SpreadNibblesPass::spread(Value words, Operation *reader, Order order,
+                                int64_t factor) {
+  if (!isPacked(words))
     return words;
+  auto type = cast<RankedTensorType>(words.getType());
   OpBuilder b(&getContext());
   if (reader)
     b.setInsertionPoint(reader);
@@ -83,7 +115,7 @@ Value SpreadNibblesPass::spread(Value words, Operation *reader, Order order) {
   auto generic = linalg::GenericOp::create(
       b, loc, TypeRange{empty.getType()}, ValueRange{words}, ValueRange{empty},
       {identity, identity}, parallel,
-      [order](OpBuilder &nb, Location loc, ValueRange args) {
+      [order, factor](OpBuilder &nb, Location loc, ValueRange args) {
         auto constant = [&](int64_t value) -> Value {
           return arith::ConstantOp::create(nb, loc,
                                            nb.getI32IntegerAttr(value));
@@ -101,6 +133,8 @@ Value SpreadNibblesPass::spread(Value words, Operation *reader, Order order) {
           word = step(word, 8, 0x00FF00FF);
           word = step(word, 4, 0x0F0F0F0F);
         }
+        if (factor != 1) // no byte of 15 times that leaves its place
+          word = arith::MulIOp::create(nb, loc, word, constant(factor));
         linalg::YieldOp::create(nb, loc, word);
       });
   ++numSpread;

@@ -449,7 +449,11 @@ void ContractVectorizer::finishInRegisters() {
         Value part = v.loadVector(sums.memory,
                                   v.index(tile.firstRow + i / tile.quarters),
                                   lane, quarter);
-        if (part.getType() != type)
+        // What is known to have a sign is multiplied and added at once by
+        // machines that have 16-bit dot products.
+        if (part.getType() != type && sums.largest <= INT16_MAX)
+          part = arith::ExtSIOp::create(b, loc, type, part);
+        else if (part.getType() != type)
           part = arith::ExtUIOp::create(b, loc, type, part);
         total = arith::AddIOp::create(
             b, loc, total, times(part, sums.coefficient / coefficient));

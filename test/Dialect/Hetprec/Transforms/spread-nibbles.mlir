@@ -1,7 +1,8 @@
 // RUN: sysmol-opt %s --hetprec-spread-nibbles | FileCheck %s
 
 // Words of level 4 become bytes, rows in front of the contract and lanes once
-// for both contracts; level 2 stays as it is.
+// for both contracts; level 2 stays as it is. Rows become twice their codes, so
+// that their coefficient is 1.
 
 // CHECK-LABEL: func @two_levels
 // CHECK-SAME: %[[X2:[^:]+]]: tensor<1x256xi8>, %[[X4:[^:]+]]: tensor<1x256xi16>
@@ -15,8 +16,11 @@
 // CHECK: %[[S:.+]] = linalg.generic {{.+}} ins(%[[W4]] : tensor<4x9xi16>) outs(%{{.+}} : tensor<4x9xi32>)
 // CHECK: arith.extui %{{.+}} : i16 to i32
 // CHECK: arith.andi %{{.+}}, %{{.+}} : i32
-// CHECK: arith.andi %{{.+}}, %{{.+}} : i32
+// CHECK: %[[CODES:.+]] = arith.andi %{{.+}}, %{{.+}} : i32
+// CHECK: %[[TWICE:.+]] = arith.muli %[[CODES]], %c2_i32 : i32
+// CHECK: linalg.yield %[[TWICE]]
 // CHECK: %[[R:.+]] = hetprec.contract accumulator lanes(%[[X2]], %[[L]] : tensor<1x256xi8>, tensor<1x256xi32>) rows(%[[W2]], %[[S]] : tensor<4x9xi8>, tensor<4x9xi32>)
+// CHECK-SAME: coefficients = array<i64: 40, 1>
 // CHECK: hetprec.contract accumulator lanes(%[[L]] : tensor<1x256xi32>) rows(%{{.+}} : tensor<4x9xi32>) outs(%[[R]] :
 func.func @two_levels(%x2: tensor<1x256xi8>, %x4: tensor<1x256xi16>,
                       %init: tensor<4x256xi32>) -> tensor<4x256xi32> {
@@ -36,6 +40,32 @@ func.func @two_levels(%x2: tensor<1x256xi8>, %x4: tensor<1x256xi16>,
        taps = array<i64: 0, 1, 2, 9, 10, 11, 18, 19, 20>, origin = -10 : i64,
        lane_begin = 64 : i64, lane_count = 128 : i64} -> tensor<4x256xi32>
   return %again : tensor<4x256xi32>
+}
+
+// Five times a code of 15 would be a byte still, but so large a bound is not
+// known to what multiplies bytes; rows of sums are read as they are.
+// CHECK-LABEL: func @no_factor
+// CHECK-NOT: arith.muli
+// CHECK: coefficients = array<i64: 5>
+// CHECK-NOT: arith.muli
+// CHECK: coefficients = array<i64: 2>
+func.func @no_factor(%x: tensor<1x256xi16>, %init: tensor<4x256xi32>, %sums: tensor<1x256xi32>)
+    -> (tensor<4x256xi32>, tensor<1x256xi32>) {
+  %w = arith.constant dense<0x1234> : tensor<4x1xi16>
+  %ones = arith.constant dense<0x1111> : tensor<1x1xi16>
+  %r = hetprec.contract accumulator
+      lanes(%x : tensor<1x256xi16>) rows(%w : tensor<4x1xi16>)
+      outs(%init : tensor<4x256xi32>)
+      {levels = array<i64: 4>, coefficients = array<i64: 5>,
+       taps = array<i64: 0>, origin = 0 : i64,
+       lane_begin = 64 : i64, lane_count = 128 : i64} -> tensor<4x256xi32>
+  %s = hetprec.contract accumulator
+      lanes(%x : tensor<1x256xi16>) rows(%ones : tensor<1x1xi16>)
+      outs(%sums : tensor<1x256xi32>)
+      {levels = array<i64: 4>, coefficients = array<i64: 2>,
+       taps = array<i64: 0>, origin = 0 : i64, uniform_rows,
+       lane_begin = 64 : i64, lane_count = 128 : i64} -> tensor<1x256xi32>
+  return %r, %s : tensor<4x256xi32>, tensor<1x256xi32>
 }
 
 // Beside outputs the nibbles of lanes become bytes in their order.

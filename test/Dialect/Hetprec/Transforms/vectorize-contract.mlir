@@ -546,7 +546,7 @@ func.func @dots_to_carrier(%a: memref<1x64xi32>, %w: memref<1x1xi32>, %m: memref
 // CHECK: %[[INTURN:.+]] = vector.interleave %{{.+}}, %{{.+}} : vector<32xi16> -> vector<64xi16>
 // CHECK: vector.store %[[INTURN]], %[[SCRATCH]][%c0, %c0]
 // CHECK: %[[PART:.+]] = vector.load %[[SCRATCH]][%c0, %{{.+}}] : memref<6x64xi16>, vector<16xi16>
-// CHECK: %[[WIDE:.+]] = arith.extui %[[PART]]
+// CHECK: %[[WIDE:.+]] = arith.extsi %[[PART]]
 // CHECK: %[[FIRST:.+]] = arith.muli %[[WIDE]], %[[TEN:.+]] : vector<16xi32>
 // CHECK: hetprec.mac %[[FIRST]], %{{.+}}, %{{.+}} level = 4
 // CHECK: arith.cmpi sgt, %{{.+}}, %{{.+}} : vector<32xi32>
@@ -555,6 +555,16 @@ func.func @dots_to_carrier(%a: memref<1x64xi32>, %w: memref<1x1xi32>, %m: memref
 // CHECK: vector.store %{{.+}}, %{{.+}}[%c1, %{{.+}}] : memref<2x64xi8>, vector<32xi8>
 func.func @mixed_to_thresholds(%a: memref<1x64xi8>, %a4: memref<1x64xi32>, %w: memref<6x1xi8>, %w4: memref<6x1xi16>, %t: memref<6x3xi32>, %mask: memref<64xi8>, %out: memref<2x64xi8>) {
   hetprec.contract codes lanes(%a, %a4 : memref<1x64xi8>, memref<1x64xi32>) rows(%w, %w4 : memref<6x1xi8>, memref<6x1xi16>) thresholds(%t : memref<6x3xi32>) mask(%mask : memref<64xi8>) outs(%out : memref<2x64xi8>)
+    {levels = array<i64: 1, 4>, coefficients = array<i64: 20, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 2}
+  return
+}
+
+// 40,000 channels of 1 bit leave no room for a sign in 16 bits.
+// CHECK-LABEL: @no_room_for_a_sign
+// CHECK: %[[PART:.+]] = vector.load %{{.+}} : memref<3x64xi16>, vector<16xi16>
+// CHECK: arith.extui %[[PART]]
+func.func @no_room_for_a_sign(%a: memref<5000x64xi8>, %a4: memref<1x64xi32>, %w: memref<3x5000xi8>, %w4: memref<3x1xi16>, %t: memref<3x3xi32>, %mask: memref<64xi8>, %out: memref<1x64xi8>) {
+  hetprec.contract codes lanes(%a, %a4 : memref<5000x64xi8>, memref<1x64xi32>) rows(%w, %w4 : memref<3x5000xi8>, memref<3x1xi16>) thresholds(%t : memref<3x3xi32>) mask(%mask : memref<64xi8>) outs(%out : memref<1x64xi8>)
     {levels = array<i64: 1, 4>, coefficients = array<i64: 20, 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, out_level = 2}
   return
 }

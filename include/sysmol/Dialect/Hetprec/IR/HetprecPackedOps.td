@@ -100,7 +100,8 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
     the last word that have no row are zero).
 
     Lanes and rows of level 4 may also be spread to bytes, one i32 a word
-    (`hetprec-spread-nibbles`). `uniform_rows`: a row has one word for each group, the same for all taps
+    (`hetprec-spread-nibbles`), rows as up to four times their codes.
+    `uniform_rows`: a row has one word for each group, the same for all taps
     (sums); one such row that is written as it is, of many words, is summed in two steps, pixels first. `shared_starts`: the rows of a tile read the same groups.
     `prefetch_rows`: few tiles of lanes read a row, which then comes from far
     memory; that of the next tile is asked for while this one is used.

@@ -151,7 +151,8 @@ def SpreadNibblesPass : Pass<"hetprec-spread-nibbles", "::mlir::func::FuncOp"> {
     This pass spreads both once a layer, rows in front of the `contract` that
     reads them, lanes behind their definition; what is stored between layers and
     in the file stays packed. Worth it where a multiply-accumulate takes bytes
-    straight from memory (VPDPBUSD).
+    straight from memory (VPDPBUSD). A coefficient of up to 4 becomes part of the
+    rows' bytes.
 
     ```mlir
     %r = hetprec.contract codes lanes(%x : tensor<4x1024xi16>)
