@@ -84,6 +84,10 @@ def _loaded(bundle: str | os.PathLike[str], targets: Sequence[str]) -> Iterator[
     yield from (load(bundle, target) for target in names[names.index(best.target) + 1 :])
 
 
+def _listed(tensors: Sequence[Any]) -> str:
+    return ", ".join(f"{tensor.dtype} {list(tensor.shape)}" for tensor in tensors) or "nothing"
+
+
 def compare(
     network: str | os.PathLike[str],
     images: Float32,
@@ -112,6 +116,11 @@ def compare(
     Yields
     ------
     Comparison
+
+    Raises
+    ------
+    InputRefused
+        The bundle takes or gives what the simulation does not.
     """
     from sysmol.simulate import IntegerNetwork
 
@@ -130,12 +139,13 @@ def compare(
                 start = time.perf_counter()
                 got = model.run_batch(images, threads=count)
                 taken = time.perf_counter() - start
+                if (got.dtype, got.shape) != (wanted.dtype, wanted.shape):
+                    raise InputRefused(
+                        f"{bundle}: gives {_listed([got])}; the simulation of {network} gives "
+                        f"{_listed([wanted])}"
+                    )
                 name = f"compiled, {model.target}, {count} thread{'s' if count > 1 else ''}"
                 yield _comparison(name, got, wanted, taken)
-
-
-def _listed(tensors: Sequence[Any]) -> str:
-    return ", ".join(f"{tensor.dtype} {list(tensor.shape)}" for tensor in tensors) or "nothing"
 
 
 def compare_gpu(

@@ -226,6 +226,34 @@ def test_what_the_simulation_does_not_give_is_refused_before_it_runs(
     assert "--reference-images are for CPUs" in capsys.readouterr().err
 
 
+def test_another_number_of_classes_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output = tmp_path / "net.mlir", tmp_path / "net.json"
+    source.write_text(
+        f"{_CODES}func.func @main(%x: {_IMAGE}) -> tensor<1x3xf32> {{"
+        f"""
+  %w = arith.constant dense<1> : tensor<3x1xi8, #w>
+  %q = hetprec.quantize %x : {_IMAGE} to tensor<1x1x28x28xi8, #x>
+  %sum = hetprec.sum_pool_2d %q kernel = [28, 28]
+      : tensor<1x1x28x28xi8, #x> -> tensor<1x1x1x1xi32>
+  %mean = hetprec.requantize %sum multiplier = [0.001] offset = [0.0]
+      : tensor<1x1x1x1xi32> to tensor<1x1x1x1xi8, #x>
+  %flat = hetprec.flatten %mean : tensor<1x1x1x1xi8, #x> to tensor<1x1xi8, #x>
+  %acc = hetprec.matmul %flat, %w : tensor<1x1xi8, #x>, tensor<3x1xi8, #w> -> tensor<1x3xi32>
+  %real = hetprec.to_real %acc multiplier = [0.5] offset = [1.0]
+      : tensor<1x3xi32> to tensor<1x3xf32>
+  return %real : tensor<1x3xf32>
+}}
+"""
+    )
+    sysmol.compile(source, output, targets=["sm_90"], golden_pairs=0)
+    network = ROOT / "python" / "sysmol" / "zoo" / "preresnet20-fashion-mnist.onnx"
+    command = ["verify", str(output), "--against", "simulation", "--network", str(network)]
+    assert main([*command, "--emulate", "--images=1"]) == 1
+    assert re.search(r"gives float32 \[1, 3\]; .* has 10 classes", capsys.readouterr().err)
+
+
 def test_inputs_of_another_shape_are_refused(compiled: Path) -> None:
     for inputs, reason in [
         ((), "takes 1 inputs, got 0"),

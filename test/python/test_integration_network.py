@@ -9,6 +9,7 @@ from native import needs_native, targets_here
 
 import sysmol
 from sysmol import check, data, zoo
+from sysmol.errors import InputRefused
 
 pytestmark = needs_native
 
@@ -37,6 +38,17 @@ def test_a_difference_is_seen(zoo_bundle: Path, monkeypatch: pytest.MonkeyPatch)
         assert comparison.differing == 1 and comparison.labels == 0
         assert "1 images differ" in str(comparison)
     assert check.main(["--bundle", str(zoo_bundle), "--images", "3"]) == 70
+
+
+def test_a_bundle_of_another_network_is_refused(tmp_path: Path) -> None:
+    source, bundle = tmp_path / "same.mlir", tmp_path / "same.smol"
+    kind = "tensor<1x1x28x28xf32>"
+    source.write_text(f"func.func @main(%x: {kind}) -> {kind} {{\n  return %x : {kind}\n}}\n")
+    sysmol.compile(source, bundle, targets=["x86-64-generic"], golden_pairs=0)
+    images = data.to_input(data.load("test")[0][:3])
+    reason = r"gives float32 \[3, 1, 28, 28\]; the simulation of .* gives float32 \[3, 10\]"
+    with pytest.raises(InputRefused, match=reason):
+        list(check.compare(zoo.NETWORK, images, bundle=bundle))
 
 
 def test_golden_vectors_hold_on_every_target(zoo_bundle: Path) -> None:

@@ -101,14 +101,17 @@ def Hetprec_ContractOp : Hetprec_LaneOp<"contract", [AttrSizedOperandSegments,
 
     Lanes and rows of level 4 may also be spread to bytes, one i32 a word
     (`hetprec-spread-nibbles`), rows as up to four times their codes.
-    `uniform_rows`: a row has one word for each group, the same for all taps
-    (sums); one such row that is written as it is, of many words, is summed in two steps, pixels first. `shared_starts`: the rows of a tile read the same groups.
-    `prefetch_rows`: few tiles of lanes read a row, which then comes from far
-    memory; that of the next tile is asked for while this one is used.
-    `in_range`: no `v * multiplier + offset` reaches 2^30, so that rounding it to
-    an i32 before it is clamped is safe, and clamping it then is free.
-    A `carrier` may do without `offset`; with `relu` what it or `carrier_add` writes
-    is not below 0.
+
+    - `uniform_rows`: a row has one word for each group, the same for all taps. A
+      single such row of many words, written as an `accumulator`, is summed in two
+      steps: each lane's words, then the taps of these sums.
+    - `shared_starts`: the rows of a tile read the same groups.
+    - `prefetch_rows`: few tiles of lanes read a row, which then comes from far
+      memory; that of the next tile is asked for while this one is used.
+    - `in_range`: no `v * multiplier + offset` reaches 2^30, so that rounding it to
+      an i32 before it is clamped is safe, and clamping it then is free.
+    - `relu`: what `carrier` or `carrier_add` writes is not below 0. A `carrier` may
+      do without `offset`.
 
     Instead of lanes and rows there may be `sums`, one i32 for each row and lane
     (lanes in order): the sums over the segments, which `contract_outputs` made.
