@@ -71,9 +71,36 @@ TEST_F(CostModelTest, CountsWordsAndBlocksAsTheyAreExecuted) {
                        "tensor<4x256xi8>) rows(%w : tensor<6x4xi8>) outs(%i : "
                        "tensor<6x256xi32>) ") +
                Tail);
-  // 6 rows, 4 words of 8 channels, 128 lanes; 2 blocks of a wide plane.
+  // 6 rows, 4 words of 8 channels, 128 lanes; 2 blocks of a wide plane, and
+  // what is around the loops of one level.
   EXPECT_EQ(found.macs, 6 * 4 * 8 * 128);
-  EXPECT_DOUBLE_EQ(found.cycles, 6 * 4 * 8 * 128 / 256.0 + 6 * 2 * 10);
+  EXPECT_DOUBLE_EQ(found.cycles, 6 * 4 * 8 * 128 / 256.0 + 6 * 2 * (10 + 14));
+}
+
+TEST_F(CostModelTest, CountsTheEndsOfTilesOfEachLevel) {
+  auto ends = [&](const std::string &lanes, const std::string &rows,
+                  const std::string &levels, const std::string &folded) {
+    OpCost found = cost(
+        "%a: tensor<1x256xi8>, %b: tensor<1x256xi32>, %w: tensor<6x1xi8>, "
+        "%v: tensor<6x1xi32>, %i: tensor<6x256xi32>",
+        "%r = hetprec.contract accumulator lanes(" + lanes + ") rows(" + rows +
+            ") outs(%i : tensor<6x256xi32>) {levels = array<i64: " + levels +
+            ">, coefficients = array<i64: 2, 2>, taps = array<i64: 0>, origin "
+            "= 0, lane_begin = 64, lane_count = 128" +
+            folded + "} -> tensor<6x256xi32>");
+    return found.cycles - found.products - 6 * 2 * 10;
+  };
+  // Level 8 has none, a folded segment shares its level's.
+  EXPECT_DOUBLE_EQ(ends("%a, %b : tensor<1x256xi8>, tensor<1x256xi32>",
+                        "%w, %v : tensor<6x1xi8>, tensor<6x1xi32>", "1, 8", ""),
+                   6 * 2 * 14);
+  EXPECT_DOUBLE_EQ(ends("%a, %a : tensor<1x256xi8>, tensor<1x256xi8>",
+                        "%w, %w : tensor<6x1xi8>, tensor<6x1xi8>", "1, 2", ""),
+                   6 * 2 * 28);
+  EXPECT_DOUBLE_EQ(ends("%a, %a : tensor<1x256xi8>, tensor<1x256xi8>",
+                        "%w, %w : tensor<6x1xi8>, tensor<6x1xi8>", "2, 2",
+                        ", folded = array<i1: false, true>"),
+                   6 * 2 * 14);
 }
 
 TEST_F(CostModelTest, CountsRowsThatReadASegment) {
@@ -210,7 +237,8 @@ TEST_F(CostModelTest, AddsTheLevels) {
       "1} -> tensor<1x64xi8>");
   double one = 8 * 2 * 64 * 8, two = 8 * 3 * 64 * 3, eight = 8 * 1 * 64 * 4;
   EXPECT_EQ(found.macs, one + two + eight);
-  EXPECT_DOUBLE_EQ(found.cycles, one / 256 + two / 64 + eight / 16 + 8 * 1 * 1);
+  EXPECT_DOUBLE_EQ(found.cycles,
+                   one / 256 + two / 64 + eight / 16 + 8 * (1 + 2 * 14));
 }
 
 TEST_F(CostModelTest, WeightsThatDoNotFitAreStreamed) {
@@ -224,7 +252,7 @@ TEST_F(CostModelTest, WeightsThatDoNotFitAreStreamed) {
                           "%i: tensor<1000x64xi32>";
   CostTable table = makeTable();
   table.macsPerCycle[1] = 1e9; // nothing but memory counts
-  double epilogue = 1000 * 10;
+  double epilogue = 1000 * (10 + 14);
   table.streamRates = {{4256000, 16}, {4300000, 4}};
   EXPECT_DOUBLE_EQ(cost(arguments, op, table).cycles, 4e6 / 16 + epilogue);
   table.streamRates = {{4200000, 16}, {4255999, 4}};
