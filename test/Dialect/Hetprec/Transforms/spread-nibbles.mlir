@@ -68,6 +68,20 @@ func.func @no_factor(%x: tensor<1x256xi16>, %init: tensor<4x256xi32>, %sums: ten
   return %r, %s : tensor<4x256xi32>, tensor<1x256xi32>
 }
 
+// Rows that are bytes already keep their coefficient.
+// CHECK-LABEL: func @spread_already
+// CHECK: rows(%{{.+}} : tensor<4x1xi32>)
+// CHECK-SAME: coefficients = array<i64: 2>
+func.func @spread_already(%x: tensor<1x256xi16>, %w: tensor<4x1xi32>, %init: tensor<4x256xi32>) -> tensor<4x256xi32> {
+  %r = hetprec.contract accumulator
+      lanes(%x : tensor<1x256xi16>) rows(%w : tensor<4x1xi32>)
+      outs(%init : tensor<4x256xi32>)
+      {levels = array<i64: 4>, coefficients = array<i64: 2>,
+       taps = array<i64: 0>, origin = 0 : i64,
+       lane_begin = 64 : i64, lane_count = 128 : i64} -> tensor<4x256xi32>
+  return %r : tensor<4x256xi32>
+}
+
 // Beside outputs the nibbles of lanes become bytes in their order.
 // CHECK-LABEL: func @outputs
 // CHECK: %[[L:.+]] = linalg.generic {{.+}} ins(%{{.+}} : tensor<1x128xi16>) outs(%{{.+}} : tensor<1x128xi32>)
