@@ -139,9 +139,10 @@ def compare(
                 start = time.perf_counter()
                 got = model.run_batch(images, threads=count)
                 taken = time.perf_counter() - start
-                if (got.dtype, got.shape) != (wanted.dtype, wanted.shape):
+                outputs = list(got) if isinstance(got, tuple) else [got]
+                if [(x.dtype, x.shape) for x in outputs] != [(wanted.dtype, wanted.shape)]:
                     raise InputRefused(
-                        f"{bundle}: gives {_listed([got])}; the simulation of {network} gives "
+                        f"{bundle}: gives {_listed(outputs)}; the simulation of {network} gives "
                         f"{_listed([wanted])}"
                     )
                 name = f"compiled, {model.target}, {count} thread{'s' if count > 1 else ''}"

@@ -40,14 +40,18 @@ def test_a_difference_is_seen(zoo_bundle: Path, monkeypatch: pytest.MonkeyPatch)
     assert check.main(["--bundle", str(zoo_bundle), "--images", "3"]) == 70
 
 
-def test_a_bundle_of_another_network_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_bundle_of_another_network_is_refused(tmp_path: Path, outputs: int) -> None:
     source, bundle = tmp_path / "same.mlir", tmp_path / "same.smol"
     kind = "tensor<1x1x28x28xf32>"
-    source.write_text(f"func.func @main(%x: {kind}) -> {kind} {{\n  return %x : {kind}\n}}\n")
+    kinds, values = ", ".join([kind] * outputs), ", ".join(["%x"] * outputs)
+    source.write_text(
+        f"func.func @main(%x: {kind}) -> ({kinds}) {{\n  return {values} : {kinds}\n}}\n"
+    )
     sysmol.compile(source, bundle, targets=["x86-64-generic"], golden_pairs=0)
     images = data.to_input(data.load("test")[0][:3])
-    reason = r"gives float32 \[3, 1, 28, 28\]; the simulation of .* gives float32 \[3, 10\]"
-    with pytest.raises(InputRefused, match=reason):
+    found = r", ".join([r"float32 \[3, 1, 28, 28\]"] * outputs)
+    with pytest.raises(InputRefused, match=f"gives {found}; the sim.* gives float32 .3, 10"):
         list(check.compare(zoo.NETWORK, images, bundle=bundle))
 
 

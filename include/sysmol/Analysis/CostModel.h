@@ -3,7 +3,8 @@
 // A table of rates of one machine and what follows from it for an op of the
 // packed phase: multiply-accumulates as they are executed (words are full,
 // lanes are whole blocks), at the rate of each level's strategy; or the bytes
-// of the weights, where streaming them takes longer; and the epilogue.
+// of the weights, where streaming them takes longer; the epilogue; and what is
+// around the loops of a tile.
 //
 //===----------------------------------------------------------------------===//
 

@@ -89,7 +89,7 @@ int64_t SpreadNibblesPass::takeFactor(ContractOp op) {
        llvm::zip_equal(op.getLevels(), coefficients, op.getRows())) {
     if (level != 4)
       continue;
-    if (!isPacked(rows))
+    if (!isPacked(rows) || coefficient != factor)
       return 1;
     coefficient = 1;
   }
