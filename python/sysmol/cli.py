@@ -146,12 +146,15 @@ Examples:
 _INSPECT = """\
 Show what a file holds; nothing of it is executed. Of a bundle: inputs, outputs,
 sizes, layers with levels and strategy, sections with their hashes. Of an ONNX
-file: how many bits which channel has."""
+file: how many bits which channel has. Of folders that 'sysmol train' wrote: a
+table of bits, bytes and accuracy; its picture has accuracy against each of them
+(and latency, with --bench) and how precisions moved during phase 1."""
 
 _INSPECT_EPILOG = """\
 Examples:
   sysmol inspect net.smol
-  sysmol inspect net.onnx --picture bits.png --picture bits.svg"""
+  sysmol inspect net.onnx --picture bits.png --picture bits.svg
+  sysmol inspect run1 run2 --picture runs.svg"""
 
 _VERIFY = """\
 Check a bundle. Against 'golden' (the default): run the test vectors inside it,
@@ -362,11 +365,15 @@ def _parser() -> argparse.ArgumentParser:
     add = command(
         "inspect", "what a file holds", _INSPECT, _INSPECT_EPILOG, commands.inspect_
     ).add_argument
-    add("file", type=Path, metavar="FILE", help=".smol or .onnx")
+    add("file", type=Path, nargs="+", metavar="FILE", help=".smol, .onnx, or folders of runs")
     add("--json", action="store_true", help="print it for programs")
     add(
         "--picture", type=Path, action="append", default=[], metavar="FILE",
-        help="draw bits per channel and layer (.png, .svg, .pdf)",
+        help="draw bits per channel and layer, or what runs reached (.png, .svg, .pdf)",
+    )  # fmt: skip
+    add(
+        "--bench", type=Path, metavar="JSON",
+        help="of runs: what sysmol bench measured of bundles that are named as their folders",
     )  # fmt: skip
 
     parser = command("verify", "check a bundle", _VERIFY, _VERIFY_EPILOG, commands.verify)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import sys
@@ -309,31 +310,59 @@ def _bench_gpu(options: Any) -> int:
 
 def inspect_(options: Any) -> int:
     """``sysmol inspect``."""
-    from sysmol import tables
-
-    if options.file.suffix == ".onnx":
-        from sysmol import picture
-
-        layers = picture.layer_bits(options.file)
-        if options.json:
-            print(json.dumps({layer.name: layer.bits.tolist() for layer in layers}))
-        else:
-            tables.console().print(tables.bits_table(layers))
-            print(f"mean bits per weight: {picture.mean_bits(layers):.3f}")
-        if options.picture:
-            picture.draw(layers, options.picture, f"Bits per input channel: {options.file.stem}")
-        return 0
+    if all(path.is_dir() for path in options.file):
+        return _inspect_runs(options)
+    if len(options.file) > 1:
+        for path in options.file:
+            if not path.exists():
+                raise SysmolError(f"{path}: there is no such folder")
+        raise UsageError("give one file, or folders that 'sysmol train' wrote")
+    if options.bench:
+        raise UsageError("--bench is for folders of runs")
+    [path] = options.file
+    if path.suffix == ".onnx":
+        return _inspect_onnx(path, options)
     if options.picture:
-        raise UsageError("--picture draws .onnx files, which know the bits of every channel")
+        raise UsageError(
+            "--picture draws .onnx files, which know the bits of every channel, and runs' folders"
+        )
+    from sysmol import tables
     from sysmol.runtime import inspect
 
-    bundle = inspect(options.file)
+    bundle = inspect(path)
     if options.json:
         print(json.dumps(bundle.metadata, indent=1))
     else:
         console = tables.console()
         for table in tables.bundle_tables(bundle, tables.is_narrow(console)):
             console.print(table)
+    return 0
+
+
+def _inspect_onnx(path: Path, options: Any) -> int:
+    """``sysmol inspect`` of an ONNX file: bits of every channel."""
+    from sysmol import picture, tables
+
+    layers = picture.layer_bits(path)
+    if options.json:
+        print(json.dumps({layer.name: layer.bits.tolist() for layer in layers}))
+    else:
+        tables.console().print(tables.bits_table(layers))
+        print(f"mean bits per weight: {picture.mean_bits(layers):.3f}")
+    if options.picture:
+        picture.draw(layers, options.picture, f"Bits per input channel: {path.stem}")
+    return 0
+
+
+def _inspect_runs(options: Any) -> int:
+    """``sysmol inspect`` of training runs: what they reached, and how precisions moved."""
+    from sysmol import curves
+
+    logs = curves.read_all(options.file, options.bench, options.picture)
+    if options.json:
+        print(json.dumps([dataclasses.asdict(log) for log in logs], indent=1))
+    else:
+        print(curves.table(logs), end="")
     return 0
 
 

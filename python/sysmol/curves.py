@@ -24,7 +24,7 @@ from typing import Any
 from sysmol.errors import SysmolError
 from sysmol.picture import COLOURS, save
 
-__all__ = ["Log", "draw", "front", "main", "read", "read_bench", "table"]
+__all__ = ["Log", "draw", "front", "main", "read", "read_all", "read_bench", "table"]
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,18 @@ def read_bench(path: Path, logs: Sequence[Log]) -> tuple[list[Log], str]:
         raise SysmolError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise SysmolError(f"{path}: not a benchmark of networks: {error!r}") from error
+
+
+def read_all(
+    folders: Sequence[Path], bench: Path | None = None, pictures: Sequence[Path] = ()
+) -> list[Log]:
+    """The logs of several runs, with what ``bench`` measured of them; draws ``pictures``."""
+    logs, measured = [read(folder) for folder in folders], ""
+    if bench:
+        logs, measured = read_bench(bench, logs)
+    if pictures:
+        draw(logs, pictures, measured)
+    return logs
 
 
 def table(logs: Sequence[Log]) -> str:
@@ -378,12 +390,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = top.parse_args(arguments)
     try:
-        logs, measured = [read(folder) for folder in options.folder], ""
-        if options.bench:
-            logs, measured = read_bench(options.bench, logs)
+        logs = read_all(options.folder, options.bench, options.output)
         print(table(logs), end="")
-        if options.output:
-            draw(logs, options.output, measured)
     except SysmolError as error:
         print(f"sysmol.curves: error: {error}", file=sys.stderr)
         return 1

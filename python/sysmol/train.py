@@ -68,6 +68,7 @@ __all__ = [
 ]
 
 _TEMPERATURE = 2.0
+_WATCHED = 10
 
 STAGES = ("float", "noise", "finetune")
 
@@ -249,6 +250,7 @@ def run_stage(
     *,
     after: Callable[[float], None] | None = None,
     report: Callable[[], dict[str, float]] | None = None,
+    watch: Callable[[], dict[str, str]] | None = None,
     extra: dict[str, Any] | None = None,
     resumed: Callable[[], object] | None = None,
 ) -> None:
@@ -268,6 +270,8 @@ def run_stage(
         Called with ``progress`` after each optimizer step (projections, controllers).
     report : callable, optional
         Further columns of the log, computed after each epoch.
+    watch : callable, optional
+        What the progress bar shows beside the mean loss, every :data:`_WATCHED` steps.
     extra : dict, optional
         Mutable numbers that belong to the checkpoint beside model and optimizer.
     resumed : callable, optional
@@ -310,6 +314,7 @@ def run_stage(
         total = 0.0
         stream = task.batches(train.images, train.labels, settings.batch, generator)
         bar = tqdm(stream, f"{stage} {epoch + 1}/{epochs}", steps, mininterval=5, leave=False)
+        watched_now: dict[str, str] = {}
         for index, (x, y) in enumerate(bar):
             progress = (epoch + index / steps) / epochs
             for group, lr in zip(optimizer.param_groups, base, strict=True):
@@ -325,7 +330,9 @@ def run_stage(
             if after is not None:
                 after(progress)
             total += value
-            bar.set_postfix(loss=f"{total / (index + 1):.4f}", refresh=False)
+            if watch is not None and index % _WATCHED == 0:
+                watched_now = watch()
+            bar.set_postfix(loss=f"{total / (index + 1):.4f}", **watched_now, refresh=False)
         row = {
             "epoch": epoch + 1,
             "loss": round(total / steps, 6),
@@ -539,6 +546,9 @@ def train_noise(
         bits = round(mean_bits(model), 4)
         return {"mean_bits": bits, "changed": changed, **counts, "lambda": controller.strength()}
 
+    def watch() -> dict[str, str]:
+        return {"bits": f"{mean_bits(model):.3f}", "lambda": f"{controller.strength():.2e}"}
+
     run_stage(
         "noise",
         model,
@@ -550,6 +560,7 @@ def train_noise(
         out,
         after=after,
         report=report,
+        watch=watch,
         extra=controller.state,
         resumed=report,
     )
@@ -616,8 +627,11 @@ def train_finetune(
                 if isinstance(module, (QuantLayer, ActivationQuant)):
                     module.scale.clamp_(min=1e-6)
 
+    settled = _assigned(model)
+
     def report() -> dict[str, float]:
-        return {"mean_bits": round(mean_bits(model), 4), "changed": 0}
+        changed = int((_assigned(model) != settled).sum())  # none: they are frozen
+        return {"mean_bits": round(mean_bits(model), 4), "changed": changed}
 
     distilled_stage(
         model, twin, optimizer, splits, settings, out, lambda progress: positive(), report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,8 @@ def test_wrong_use_is_one_line_and_two(capsys: pytest.CaptureFixture[str]) -> No
         (["demo", "--network", "a.onnx"], "--twin"),
         (["bench", "a.smol"], "--twin"),
         (["inspect", "a.smol", "--picture", "b.png"], "--picture"),
+        (["inspect", __file__, __file__], "give one file"),
+        (["inspect", "a.onnx", "--bench", "b.json"], "--bench is for folders"),
         (["verify"], "give a bundle"),
     ):
         status, out, err = sysmol_in_here(capsys, *arguments)
@@ -96,6 +99,26 @@ def test_inspect_onnx(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
     assert status == 1 and len(err) == 1
 
 
+def test_inspect_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    logs = Path(zoo.__file__).parent / "training"
+    status, out, _ = sysmol_in_here(capsys, "inspect", logs, "--picture", tmp_path / "a.svg")
+    assert status == 0 and "| training | 1.834 |" in out
+    text = (tmp_path / "a.svg").read_text()
+    # Accuracy against bits, and the evolution of precisions.
+    assert "<!-- bits per hidden weight -->" in text and "after each epoch of phase 1" in text
+    [log] = json.loads(sysmol_in_here(capsys, "inspect", logs, "--json")[1])
+    assert log["name"] == "training" and len(log["epochs"]) == 3
+    for other, reason in ((tmp_path, "results.json"), (tmp_path / "none", "no such folder")):
+        status, _, err = sysmol_in_here(capsys, "inspect", logs, other)
+        assert status == 1 and len(err) == 1 and reason in err[0]
+    # With what was measured of a bundle of that name.
+    row = {"case": "training, 1x1x28x28, 1 thread, x", "peer": "ort-float32", "ratio": 4.0}
+    row |= {"ours_ms": 0.25, "weight_bytes": 1234, "float_bytes": 12340}
+    (tmp_path / "bench.json").write_text(json.dumps({"rows": [row]}))
+    out = sysmol_in_here(capsys, "inspect", logs, "--bench", tmp_path / "bench.json")[1]
+    assert "1,234, 10.0x" in out and "0.250 ms, 4.0x" in out
+
+
 def test_export(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +158,8 @@ class TestNative:
         monkeypatch.chdir(tmp_path)
         status, out, err = sysmol_in_here(capsys, "compile", small_source, "-v")
         assert status == 0 and not err
-        assert out.startswith("small.smol: ") and "phase" in out
+        assert out.startswith("small.smol: ") and re.search(r"scratch memory: [\d,]+ bytes", out)
+        assert all(name in out for name in ("import", "plan", "packed", "machine code"))
         # Nothing is known of a float network.
         assert "weights with scales and tables: " in out and "float32" not in out
         status, out, _ = sysmol_in_here(capsys, "verify", "small.smol")

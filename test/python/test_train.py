@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from sysmol.budget import Budget, Unit
 from sysmol.layers import ActivationQuant
 from sysmol.models import PreResNet, load_float
 from sysmol.prepare import calibrate, layers
+from sysmol.runtime import inspect
 
 
 def change(monkeypatch: pytest.MonkeyPatch, **parts: Any) -> None:
@@ -127,6 +129,46 @@ def test_phase_1_trains_alpha_and_projects(tmp_path: Path) -> None:
             assert (layer.weight.abs() <= bound * 1.0001).all()
             beyond += int((layer.weight.abs() > bound * 0.9999).sum())
     assert beyond > 0  # this rate takes some there
+
+
+def test_the_log_counts_channels_that_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    assigned = train._assigned
+
+    def watched(model: torch.nn.Module) -> torch.Tensor:
+        seen.append(assigned(model).clone())
+        return seen[-1]
+
+    monkeypatch.setattr(train, "_assigned", watched)
+    bars: list[dict[str, str]] = []
+
+    class Bar(list[Any]):
+        def set_postfix(self, refresh: bool, **shown: str) -> None:
+            assert not refresh  # every step would be a line
+            bars.append(shown)
+
+    monkeypatch.setattr(train, "tqdm", lambda stream, *_, **__: Bar(stream))
+    parts = splits()
+    chosen = settings(
+        epochs={"float": 1, "noise": 3, "finetune": 1},
+        rates={"float": 0.05, "noise": 0.1, "finetune": 1e-3},
+    )
+    twin = train.train_float(parts, chosen, tmp_path)
+    assert all(shown.keys() == {"loss"} for shown in bars)
+    bars.clear()
+    model = train.train_noise(twin, parts, chosen, tmp_path)
+    assert all(shown.keys() == {"loss", "bits", "lambda"} for shown in bars)
+    assert 1 <= float(bars[-1]["bits"]) <= 4 and float(bars[-1]["lambda"]) > 0
+    assert len(seen) == 4  # before the first epoch, and after each
+    changed = [int((a != b).sum()) for a, b in itertools.pairwise(seen)]
+    with (tmp_path / "noise.csv").open() as file:
+        assert [int(row["changed"]) for row in csv.DictReader(file)] == changed
+    assert sum(changed) > 0
+    train.train_finetune(model, twin, parts, chosen, tmp_path)
+    with (tmp_path / "finetune.csv").open() as file:
+        assert [int(row["changed"]) for row in csv.DictReader(file)] == [0]
 
 
 def test_the_decay_of_phase_2_is_part_of_a_run(tmp_path: Path) -> None:
@@ -254,6 +296,28 @@ def test_a_size_budget_is_met_in_one_run_as_the_compiler_counts(
         tmp_path / "model.onnx", tmp_path / "net.smol", targets=["x86-64-avx512"], golden_pairs=0
     )
     assert abs(report.weight_bytes - 16_000) <= 0.03 * 16_000
+
+
+def test_a_time_budget_is_met_in_one_run_as_the_compiler_predicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = splits()
+    monkeypatch.setattr(train_command, "load_splits", lambda directory, limit, task: parts)
+    change(monkeypatch, model=lambda: PreResNet(1, (8, 16, 16)))
+    line = f"train --out {tmp_path} --latency 0.0135ms --batch 16 --no-bf16"
+    epochs = " --float-epochs 1 --noise-epochs 1 --finetune-epochs 1"
+    assert cli.main((line + epochs).split()) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["settings"]["budget"] == {"unit": "latency", "target": pytest.approx(13.5e-6)}
+    found = json.loads((tmp_path / "precisions.json").read_text())
+    assert abs(found["reached"] - 13.5e-6) <= 0.03 * 13.5e-6
+    # The file that was written takes as long.
+    target = "x86-64-avx512"
+    sysmol.compile(tmp_path / "model.onnx", tmp_path / "net.smol", targets=[target], golden_pairs=0)
+    rows = inspect(tmp_path / "net.smol").metadata["layers"]
+    assert sum(row["predicted_ns"] for row in rows) / 1e9 == pytest.approx(
+        found["reached"], rel=1e-3
+    )
 
 
 def test_a_trained_twin_is_taken_from_its_file(
