@@ -307,7 +307,7 @@ static OpCost predictContractOutputs(ContractOutputsOp op,
   for (auto [s, level, codes] :
        llvm::enumerate(op.getLevels(), op.getLanes())) {
     double macs = outputs * double(op.getNumColumns(s)) * lanes *
-                  double(getChannelsPerWord(level));
+                  double(getChannelsPerWord(level)) * groups.getShare(op, s);
     cost.macs += macs;
     cost.cycles += macs / at(table.macsPerCycle, level);
     footprint += getBytes(codes.getType());

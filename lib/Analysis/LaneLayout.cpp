@@ -72,6 +72,14 @@ LaneTaps Window::getLaneTaps(int64_t rowStride) const {
   return lanes;
 }
 
+SmallVector<int64_t> Window::getTapPixels() const {
+  SmallVector<int64_t> pixels;
+  for (int64_t ky = 0; ky < kernel[0]; ++ky)
+    for (int64_t kx = 0; kx < kernel[1]; ++kx)
+      pixels.append({ky * dilations[0] - pads[0], kx * dilations[1] - pads[1]});
+  return pixels;
+}
+
 namespace {
 /// `[N, C, H, W]`, or `[N, C]` as images of one pixel. The contract of the
 /// model phase refuses codes of other ranks, which have one pixel here, too.

@@ -87,7 +87,8 @@ class Layer:
         Packed weights; scales, thresholds and other tables.
     needed_macs : int
         Those that the chosen algorithm does, without padding: fewer than ``macs`` where 3x3 windows
-        are computed by tiles. 0, not known, for code that is not the bundle's first.
+        are computed by tiles, or the border of a small image is left out. 0, not known, for code
+        that is not the bundle's first.
     executed_macs : int
         Multiply-accumulates with those on padding; 0 where the compiler has no model, as for code
         that is not the bundle's first.

@@ -90,6 +90,26 @@ def test_tiles_need_fewer_products(tmp_path: Path) -> None:
     assert ceiling_cycles(layer, table) == pytest.approx(layer.needed_macs / 64)
 
 
+@needs_native
+def test_the_border_of_a_small_image_needs_no_products(tmp_path: Path) -> None:
+    from sysmol.compile import compile
+    from sysmol.runtime import inspect
+
+    needed = {}
+    for mix in ("60/35/5", "8 bit"):
+        conv = Convolution(128, 128, 7, 3)
+        source = tmp_path / "conv.mlir"
+        source.write_text(conv.program(MIXES[mix]))
+        compile(source, tmp_path / "conv.smol", targets=["x86-64-avx512"], golden_pairs=0)
+        layer = next(row for row in inspect(tmp_path / "conv.smol").layers if row.macs)
+        assert "lanes are outputs" in layer.strategy and layer.macs == conv.macs
+        assert layer.needed_macs <= layer.executed_macs
+        needed[mix] = layer.needed_macs / layer.macs
+    # Of seven rows of three taps two are outside, of columns, too. What is folded stays.
+    assert needed["8 bit"] == pytest.approx((19 / 21) ** 2, rel=1e-6)
+    assert (19 / 21) ** 2 < needed["60/35/5"] < 0.9
+
+
 def conv_counts(conv: Convolution, mix: str) -> dict[int, int]:
     bits = channel_bits(conv.channels, MIXES[mix])
     return {p: bits.count(p) for p in sorted(set(bits))}
@@ -144,6 +164,35 @@ def test_rows_of_kernels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "3x3 16-&gt;16, 28x28, 2 bit" in chart.read_text()
     assert cli.main([*arguments[:3], "--filter", "nothing of the kind"]) == 2
     assert "no case" in capsys.readouterr().err
+
+
+@needs_native
+@pytest.mark.parametrize(
+    ("suite", "case", "floats", "quantized"),
+    [
+        ("gemv", "128 x 768->3072, 2 bit", ["torch float32"], ["ggml tq2_0 (avx2)"]),
+        ("networks", "ResNet-20, 28x28, trained", ["torch float32", "onnxruntime float32"], []),
+    ],
+)
+def test_rows_of_products_and_networks(
+    suite: str, case: str, floats: list[str], quantized: list[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "r.json"
+    peers = sorted({name.split()[0] for name in floats + quantized})
+    for peer in peers:
+        if peer == "ggml":
+            pytest.importorskip("ggml_compiler")
+        else:
+            pytest.importorskip(peer)
+    arguments = ["bench", "--suite", suite, "--filter", f"^{case}$", "--peers", ",".join(peers)]
+    assert cli.main([*arguments, "--scale", "0.01", "--json", str(output)]) == 0
+    rows = json.loads(output.read_text())["rows"]
+    assert {*floats, *quantized} <= {row["peer"] for row in rows}
+    for row in rows:
+        assert (row["suite"], row["case"], row["threads"]) == (suite, case, 1)
+        assert row["ratio"] == pytest.approx(row["peer_ms"] / row["ours_ms"])
+        assert 0 < row["ours_ms"] <= row["ours_median_ms"] and row["runs"] > 0
+        assert row["mac_per_cycle"] > 0 and row["ceiling_share"] > 0
 
 
 def test_charts_need_results(tmp_path: Path) -> None:

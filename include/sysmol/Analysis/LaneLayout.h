@@ -48,6 +48,8 @@ struct Window {
   /// phases that there are (`getPhases`), which hold the padding already, or of
   /// the image.
   LaneTaps getLaneTaps(int64_t rowStride) const;
+  /// The row and the column of the image that each tap reads for pixel (0, 0).
+  llvm::SmallVector<int64_t> getTapPixels() const;
   /// The window of `op` (conv_2d, pools; matmul: a single tap).
   static Window get(mlir::Operation *op);
 };

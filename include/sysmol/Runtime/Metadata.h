@@ -24,8 +24,10 @@
 //                 "macs": 112896,
 //                 "weight_bytes": 144, "table_bytes": 64,
 //                 "needed_macs": 112896,        without padding, fewer than
-//                                               macs by tiles; of the first
-//                                               code; absent: macs
+//                                               macs by tiles and where
+//                                               products with the image's
+//                                               border are left out; of the
+//                                               first code; absent: macs
 //                 "executed_macs": 131072,      with padding; of the first code
 //                 "predicted_ns": 612,          by the compiler's cost table
 //                 "product_ns": 500}]           of it, executed_macs
@@ -112,7 +114,8 @@ struct LayerInfo {
   uint64_t WeightBytes = 0;
   uint64_t TableBytes = 0;
   /// For the first code: those that its algorithm does without padding, which
-  /// are fewer than `Macs` where windows overlap in tiles.
+  /// are fewer than `Macs` where windows overlap in tiles, and where products
+  /// with the border of small images are left out.
   uint64_t NeededMacs = 0;
   /// For the first code; 0 where the compiler has no model.
   uint64_t ExecutedMacs = 0;

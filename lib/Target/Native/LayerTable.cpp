@@ -3,8 +3,10 @@
 #include "LayerTable.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "sysmol/Analysis/ByteLanes.h"
+#include "sysmol/Analysis/LaneGroups.h"
 #include "sysmol/Dialect/Hetprec/IR/Hetprec.h"
 #include "sysmol/Dialect/Hetprec/IR/WinogradTiles.h"
 #include "llvm/ADT/StringSet.h"
@@ -177,15 +179,43 @@ void sysmol::addLayerBytes(func::FuncOp function,
   });
 }
 
+namespace {
+/// Products of a layer whose lanes are outputs.
+struct Products {
+  double all = 0, executed = 0;
+
+  void add(ContractOutputsOp op) {
+    auto groups = LaneGroups::get(op.getLayoutAttr(), op.getUsedLanes(),
+                                  op.getLaneCount());
+    for (auto [s, level] : llvm::enumerate(op.getLevels())) {
+      double products = double(op.getNumTiles() * op.getTileOutputs() *
+                               op.getNumColumns(s) * getChannelsPerWord(level));
+      all += products;
+      executed += products * groups.getShare(op, s);
+    }
+  }
+  /// The share that is not left out as products with padding.
+  double getShare() const { return all > 0 ? executed / all : 1; }
+};
+} // namespace
+
 void sysmol::addPredictions(func::FuncOp function, const CostTable &table,
                             std::vector<runtime::LayerInfo> &layers) {
   std::map<std::string, OpCost> costs;
+  std::map<std::string, Products> outputs;
   function.walk([&](Operation *op) {
     if (!isa_and_present<HetprecDialect>(op->getDialect()))
       return;
-    auto name = op->getAttrOfType<StringAttr>("layer");
-    costs[name ? name.getValue().str() : getName(op)] += predictCost(op, table);
+    auto attr = op->getAttrOfType<StringAttr>("layer");
+    std::string name = attr ? attr.getValue().str() : getName(op);
+    costs[name] += predictCost(op, table);
+    if (auto sums = dyn_cast<ContractOutputsOp>(op))
+      outputs[name].add(sums);
   });
+  for (auto &[name, products] : outputs)
+    if (runtime::LayerInfo *layer = find(layers, name))
+      layer->NeededMacs =
+          uint64_t(std::llround(double(layer->Macs) * products.getShare()));
   for (auto &[name, cost] : costs)
     if (runtime::LayerInfo *layer = find(layers, name)) {
       layer->ExecutedMacs = uint64_t(cost.macs);
@@ -197,10 +227,21 @@ void sysmol::addPredictions(func::FuncOp function, const CostTable &table,
 std::string sysmol::findFallback(func::FuncOp function) {
   std::string found;
   function.walk([&](PackLanesOp pack) {
-    if (!pack.getInput().getDefiningOp<UnpackLanesOp>())
+    Value input = pack.getInput();
+    while (Operation *reshape = input.getDefiningOp()) {
+      if (!isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(reshape))
+        break;
+      input = reshape->getOperand(0);
+    }
+    if (!input.getDefiningOp<UnpackLanesOp>())
       return WalkResult::advance();
-    found = "layer '" + getName(pack) +
-            "': activations are unpacked and packed again";
+    std::string layer = getName(pack);
+    for (Operation *reader : pack->getUsers())
+      if (auto name = reader->getAttrOfType<StringAttr>("layer")) {
+        layer = name.str();
+        break;
+      }
+    found = "layer '" + layer + "': activations are unpacked and packed again";
     return WalkResult::interrupt();
   });
   return found;

@@ -34,7 +34,8 @@ void addPredictions(mlir::func::FuncOp function, const CostTable &table,
                     std::vector<runtime::LayerInfo> &layers);
 
 /// The first activation of the packed phase that is unpacked and packed again,
-/// as one line that names the layer; empty when there is none.
+/// as one line that names the layer; empty when there is none. What `pack_rows`
+/// reads is plain by its nature.
 std::string findFallback(mlir::func::FuncOp function);
 
 /// Where the clocks of `hetprec-profile-layers` are, from the LLVM dialect.

@@ -525,6 +525,14 @@ def outputs() -> dict[str, str]:
         (12, 192, [1, 0, 6, 6], (3, 1), (1, 2), (1, 0, 1, 1), (2, 8), "midrise"),
         (900, 64, [1, 0, 3, 3], (3, 3), (1, 1), pad, (2,), "unsigned"),
         (5, 64, [1, 0, 3, 3], (3, 3), (1, 1), (0, 0, 0, 0), (4,), "unsigned"),
+        # Two groups of lanes are a row, or three: padding that is left out.
+        (70, 128, [2, 0, 10, 12], (3, 3), (1, 1), pad, (1, 2, 4), "unsigned"),
+        (40, 128, [1, 0, 11, 13], (5, 3), (1, 1), (2, 1, 2, 1), (2,), "unsigned"),
+        (66, 128, [1, 0, 13, 13], (3, 3), (2, 2), pad, (2, 4), "midrise"),
+        (33, 128, [1, 0, 4, 20], (3, 3), (1, 1), pad, (1, 2, 8), "midrise"),
+        (40, 128, [1, 0, 8, 16], (3, 3), (1, 1), pad, (2, 8), "unsigned"),
+        (24, 128, [1, 0, 15, 15], (5, 5), (2, 2), (2, 2, 2, 2), (1, 2), "unsigned"),
+        (40, 128, [1, 0, 1, 8], (1, 3), (1, 1), (0, 1, 0, 1), (1, 2, 4), "unsigned"),
     ]
     for i, (channels, count, shape, kernel, strides, pads, levels, grid) in enumerate(cases):
         net = Network(i)
@@ -536,6 +544,11 @@ def outputs() -> dict[str, str]:
         if count < 200:
             c = net.add(c, net.carrier(net.conv(y, count, (1, 1))))
         files[f"outputs-{i}"] = net.text(net.requantize(c, mixed(count)), net.real(c))
+    # Taps two rows and columns apart.
+    net = Network(len(cases))
+    x = net.argument([1, 30, 9, 7], mixed(30))
+    y = net.conv(x, 128, (3, 3), pads=(2, 2, 2, 2), dilations=(2, 2))
+    files[f"outputs-{len(cases)}"] = net.text(net.requantize(y, mixed(128)))
     return files
 
 

@@ -191,6 +191,43 @@ TEST_F(CostModelTest, SpreadsRegisters) {
   EXPECT_DOUBLE_EQ(found.cycles, 2 * 2 * 4);
 }
 
+TEST_F(CostModelTest, LeavesProductsWithPaddingOut) {
+  auto macs = [&](int64_t level, int64_t planes, const std::string &more) {
+    std::string lanes = "tensor<" + std::to_string(planes) + "x192xi8>";
+    std::string weights =
+        "tensor<1x" + std::to_string(planes * 9 * 64) + "xi8>";
+    return cost("%a: " + lanes + ", %w: " + weights +
+                    ", %i: tensor<64x192xi32>",
+                "%r = hetprec.contract_outputs lanes(%a : " + lanes +
+                    ") weights(%w : " + weights +
+                    ") outs(%i : tensor<64x192xi32>) {levels = array<i64: " +
+                    std::to_string(level) +
+                    ">, coefficients = array<i64: 2>, taps = array<i64: 0, 1, "
+                    "2, 8, 9, 10, 16, 17, 18>, origin = -9, lane_begin = 64, "
+                    "lane_count = 64, used_lanes = 55, tile_blocks = 1, "
+                    "layout = #hetprec.lanes<1 x 7 x 7, row_stride = 8, "
+                    "image_stride = 64, base = 64, size = 192>" +
+                    more + "} -> tensor<64x192xi32>")
+        .macs;
+  };
+  const std::string Pixels =
+      ", tap_pixels = array<i64: -1, -1, -1, 0, -1, 1, 0, -1, 0, 0, 0, 1, 1, "
+      "-1, 1, 0, 1, 1>, image = array<i64: 7, 7>";
+  double share = 19. / 21 * 19 / 21;
+  EXPECT_DOUBLE_EQ(macs(1, 2, ""), 64 * 2 * 9 * 49 * 8);
+  EXPECT_NEAR(macs(1, 2, Pixels), 64 * 2 * 9 * 49 * 8 * share, 1e-3);
+  EXPECT_NEAR(macs(2, 2, Pixels), 64 * 2 * 9 * 49 * 3 * share, 1e-3);
+  // Centred weights with padding are a lane more.
+  EXPECT_NEAR(macs(2, 2, Pixels + ", centred"),
+              64 * 2 * 9 * (49 * share + 1) * 3, 1e-3);
+  // Of weights as large as these only columns are left out.
+  EXPECT_NEAR(macs(2, 7281, Pixels + ", centred"),
+              64. * 7281 * 9 * (49 * 19. / 21 + 1) * 3, 1);
+  // What so many words would give has more than 16 bits.
+  EXPECT_DOUBLE_EQ(macs(2, 7282, Pixels + ", centred"),
+                   64. * 7282 * 9 * 49 * 3);
+}
+
 TEST_F(CostModelTest, StreamsTheWeightsOfOutputsForEveryFourLanes) {
   const std::string Op =
       "%r = hetprec.contract_outputs lanes(%a : tensor<2x64xi8>) weights(%w : "

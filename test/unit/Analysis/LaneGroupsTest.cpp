@@ -85,4 +85,35 @@ TEST(LaneGroups, RowsOfSmallImages) {
   EXPECT_EQ(LaneGroups::get(wide, 61, 64).getNumLanes(), 49);
 }
 
+TEST(LaneGroups, SharesOfWindowsInsideTheImage) {
+  MLIRContext context;
+  context.loadDialect<HetprecDialect>();
+  auto share = [&](int64_t size, int64_t stride, int64_t image,
+                   bool isCentred = false, int64_t kernel = 3) {
+    int64_t count = ((size + 1) * (size + 1) + 127) / 64 * 64;
+    auto layout = LanesAttr::get(&context, 1, size, size, size + 1,
+                                 (size + 1) * (size + 1), 64, 64 + count);
+    auto groups = LaneGroups::get(layout, layout.getUsedLanes(), count);
+    int64_t pad = kernel / 2;
+    Window window{
+        {kernel, kernel}, {stride, stride}, {1, 1}, {pad, pad, pad, pad}};
+    return groups.getShare(window, {image, image}, layout, isCentred);
+  };
+  // Of three rows of taps for seven of pixels two are outside; columns, too.
+  EXPECT_DOUBLE_EQ(share(7, 1, 7), 19. / 21 * 19 / 21);
+  // Rows of 14 are two groups, which are a square.
+  EXPECT_DOUBLE_EQ(share(14, 1, 14), 40. / 42 * 40 / 42);
+  // Of rows of 28 columns are not known.
+  EXPECT_DOUBLE_EQ(share(28, 1, 28), 82. / 84);
+  // Nothing is below the image.
+  EXPECT_DOUBLE_EQ(share(7, 2, 14), 20. / 21 * 20 / 21);
+  // With padding centred weights give what takes a lane to sum, if it is done.
+  EXPECT_DOUBLE_EQ(share(7, 1, 7, true), 19. / 21 * 19 / 21 + 1. / 49);
+  EXPECT_DOUBLE_EQ(share(28, 1, 28, true), 1);
+  EXPECT_DOUBLE_EQ(share(7, 1, 7, true, /*kernel=*/7), 1);
+  EXPECT_LT(share(7, 1, 7, false, /*kernel=*/7), 0.6);
+  // Pixels that end before the image does.
+  EXPECT_DOUBLE_EQ(share(5, 1, 7), 14. / 15 * 14 / 15);
+}
+
 } // namespace

@@ -517,6 +517,20 @@ LogicalResult ContractOutputsOp::verify() {
   if (isFar(begin) || isFar(count) || isFar(getOrigin()) ||
       llvm::any_of(getTaps(), isFar))
     return emitOpError("lanes are counted to 2^40");
+  bool hasPixels = !getTapPixels().empty();
+  if (getStrides().size() != 2 || getImage().size() != (hasPixels ? 2 : 0) ||
+      (hasPixels &&
+       (getTapPixels().size() != 2 * getTaps().size() || !getLayout())))
+    return emitOpError("tap_pixels are a row and a column for each tap, and "
+                       "need a layout and the image's size; strides are two");
+  constexpr int64_t mostPixels = int64_t(1) << 22; // nor products with lanes
+  auto isOutside = [](int64_t size) { return size < 1 || size > mostPixels; };
+  if (llvm::any_of(getStrides(), isOutside) ||
+      llvm::any_of(getImage(), isOutside) ||
+      llvm::any_of(getTapPixels(),
+                   [](int64_t pixel) { return std::abs(pixel) > mostPixels; }))
+    return emitOpError("strides and the image's sizes are 1 to 2^22, as are "
+                       "distances of taps");
   int64_t first = begin + int64_t(getOrigin());
   int64_t last = first + count + *llvm::max_element(getTaps());
   bool inside = begin >= 0 && begin + count <= getDim(getInit(), 1) &&

@@ -64,14 +64,17 @@ struct RegisterCosts {
   double turn = 0;
 
   /// What a register of lanes of the window `op` takes, of which there are
-  /// `registers` for the other side.
-  double get(Operation *op, LaneRole role, int64_t registers) const {
+  /// `registers` for the other side; `getShare` says what share of a level's
+  /// products is executed.
+  double get(Operation *op, LaneRole role, int64_t registers,
+             function_ref<double(int64_t level)> getShare) const {
     const Words &words = role == LaneRole::Outputs ? outputs : pixels;
     const ByLevel &cycles = registers == 1 ? words.one : words.several;
     ChannelsAttr channels = getChannels(op->getOperand(0).getType());
     double sum = 0;
     for (int8_t level : channels.getLevels())
-      sum += double(TapFold::countWords(op, level)) * cycles.at(level);
+      sum += double(TapFold::countWords(op, level)) * cycles.at(level) *
+             getShare(level);
     return role == LaneRole::Outputs ? sum + turn : sum;
   }
 };
@@ -140,11 +143,18 @@ struct ChooseLanesPass
       if (!isMatrixProduct(op)) {
         LanesAttr layout = layouts.getLayout(op->getResult(0));
         int64_t lanes = layouts.getLaneCount(op->getResult(0));
-        pixels =
-            LaneGroups::get(layout, layout.getUsedLanes(), lanes).getNumLanes();
+        auto groups = LaneGroups::get(layout, layout.getUsedLanes(), lanes);
+        pixels = groups.getNumLanes();
         pixelBlocks = lanes / kLaneBlock;
-        pixelCost = costs->get(op, LaneRole::Pixels, pixelBlocks);
-        outputCost = costs->get(op, LaneRole::Outputs, blocks);
+        auto input = cast<RankedTensorType>(op->getOperand(0).getType());
+        pixelCost = costs->get(op, LaneRole::Pixels, pixelBlocks,
+                               [](int64_t) { return 1.0; });
+        outputCost =
+            costs->get(op, LaneRole::Outputs, blocks, [&](int64_t level) {
+              return groups.getShare(Window::get(op),
+                                     input.getShape().take_back(2), layout,
+                                     /*isCentred=*/level == 2);
+            });
       }
       int64_t pixelRegisters = outputs * pixelBlocks;
       int64_t outputRegisters = pixels * blocks;

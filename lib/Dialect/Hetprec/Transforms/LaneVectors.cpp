@@ -492,12 +492,13 @@ nest(ArrayRef<LoopPart> rows, ArrayRef<LoopPart> columns, int64_t inner) {
 
 WindowLoops WindowLoops::find(ArrayRef<int64_t> taps,
                               ArrayRef<int64_t> tapPhases,
-                              ArrayRef<int64_t> tapBytes, int64_t most) {
+                              ArrayRef<int64_t> tapKinds, int64_t most,
+                              ArrayRef<int64_t> tapRows) {
   auto count = int64_t(taps.size());
   SmallVector<LoopPoint> points;
   for (int64_t t = 0; t < count; ++t)
-    points.push_back(
-        {{taps[t], tapPhases[t], 0}, tapBytes.empty() ? 0 : tapBytes[t]});
+    points.push_back({{taps[t], tapPhases[t], tapRows.empty() ? 0 : tapRows[t]},
+                      tapKinds.empty() ? 0 : tapKinds[t]});
   LoopPart rows = findRows(points);
   if (rows.points <= most)
     return {{rows}};
@@ -557,6 +558,7 @@ SmallVector<Value> WindowLoops::forPlaces(
                           move(next.tap, loop.points);
                           move(next.lane, loop.step[0]);
                           move(next.phase, loop.step[1]);
+                          move(next.row, loop.step[2]);
                           return run(loops.drop_front(), next, inner);
                         });
       };

@@ -148,7 +148,7 @@ private:
 };
 
 /// The taps of a window as few that are written out, and loops around them over
-/// all others. Points are at (lane, phase).
+/// all others. Points are at (lane, phase, row of the image).
 struct WindowLoops {
   llvm::SmallVector<LoopPart, 1> parts;
 
@@ -157,17 +157,19 @@ struct WindowLoops {
   /// Taps that are written out at most, if that is possible: compile time grows
   /// faster than their number.
   static constexpr int64_t kMostTaps = 32;
-  /// `tapPhases` has one entry for each tap, `tapBytes` as well, or none.
+  /// `tapPhases` has one entry for each tap, `tapKinds` and `tapRows` as well,
+  /// or none; taps of several kinds share no loop.
   static WindowLoops find(llvm::ArrayRef<int64_t> taps,
                           llvm::ArrayRef<int64_t> tapPhases,
-                          llvm::ArrayRef<int64_t> tapBytes = {},
-                          int64_t most = kMostTaps);
+                          llvm::ArrayRef<int64_t> tapKinds = {},
+                          int64_t most = kMostTaps,
+                          llvm::ArrayRef<int64_t> tapRows = {});
 
   /// Taps that are written out together, `[first, last)`, and how far on: in
-  /// taps, lanes and phases (null: none).
+  /// taps, lanes, phases and rows of the image (null: none).
   struct Place {
     int64_t first, last;
-    mlir::Value tap, lane, phase;
+    mlir::Value tap, lane, phase, row = {};
   };
   /// `carried`, after `body` ran for every place.
   llvm::SmallVector<mlir::Value>

@@ -61,6 +61,16 @@ void ContractBuilder::makeOutputSums(ArrayRef<int64_t> rows,
   for (const Segment &s : input.segments)
     lanes.push_back(s.plane);
   int64_t size = imageLayout.getSize();
+  // Where taps read padding; those of a stream are steps of its words.
+  SmallVector<int64_t> tapPixels, image;
+  SmallVector<int64_t, 2> pixelStrides{1, 1};
+  if (!stream &&
+      llvm::any_of(dot.window.pads, [](int64_t pad) { return pad > 0; })) {
+    auto type = cast<RankedTensorType>(dot.getInput().getType());
+    tapPixels = dot.window.getTapPixels();
+    pixelStrides = dot.window.strides;
+    image = llvm::to_vector(type.getShape().take_back(2));
+  }
   constexpr int64_t tileRows = kTileBlocks * kLaneBlock;
   // What fills more than a block of a last tile is one tile with the others.
   int64_t numRows = rows.size();
@@ -91,7 +101,7 @@ void ContractBuilder::makeOutputSums(ArrayRef<int64_t> rows,
             getFolded(input.segments), areCentred(),
             getByteWords(rows.slice(first, given), negated.slice(first, given)),
             imageLayout.getBase(), laneCount, imageLayout.getUsedLanes(),
-            tileBlocks, imageLayout, layer)
+            tileBlocks, imageLayout, tapPixels, pixelStrides, image, layer)
             ->getResult(0);
     sums = isAll ? part
                  : tensor::InsertSliceOp::create(b, loc, part, sums, offsets,

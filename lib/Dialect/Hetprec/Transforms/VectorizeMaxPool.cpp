@@ -33,7 +33,7 @@ public:
     tapPhases.assign(op.getTapPhases().begin(), op.getTapPhases().end());
     tapPhases.resize(op.getTaps().size(), 0);
     if (int64_t(tapPhases.size()) > kUnrolledTaps)
-      window = WindowLoops::find(op.getTaps(), tapPhases, /*tapBytes=*/{},
+      window = WindowLoops::find(op.getTaps(), tapPhases, /*tapKinds=*/{},
                                  kMostTaps);
     else
       window = WindowLoops::unroll(tapPhases.size());

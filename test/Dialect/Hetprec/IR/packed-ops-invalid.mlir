@@ -371,6 +371,36 @@ func.func @coefficients(%a: tensor<1x64xi8>, %w: tensor<2x1xi8>, %init: tensor<2
 
 // -----
 
+#lanes = #hetprec.lanes<1 x 2 x 2, row_stride = 2, image_stride = 4, base = 0, size = 64>
+func.func @tap_without_pixel(%a: tensor<1x64xi8>, %w: tensor<1x128xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{tap_pixels are a row and a column for each tap, and need a layout and the image's size; strides are two}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x128xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0, 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1, layout = #lanes, tap_pixels = array<i64: 0, 0>, image = array<i64: 2, 2>} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
+}
+
+// -----
+
+#lanes = #hetprec.lanes<1 x 2 x 2, row_stride = 2, image_stride = 4, base = 0, size = 64>
+func.func @no_stride(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{strides and the image's sizes are 1 to 2^22, as are distances of taps}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1, layout = #lanes, tap_pixels = array<i64: 0, 0>, strides = array<i64: 0, 1>, image = array<i64: 2, 2>} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
+}
+
+// -----
+
+#lanes = #hetprec.lanes<1 x 2 x 2, row_stride = 2, image_stride = 4, base = 0, size = 64>
+func.func @no_image(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  // expected-error @+1 {{strides and the image's sizes are 1 to 2^22, as are distances of taps}}
+  %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<64x64xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 2>, taps = array<i64: 0>, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 4, tile_blocks = 1, layout = #lanes, tap_pixels = array<i64: 0, 0>, image = array<i64: -3, 2>} -> tensor<64x64xi32>
+  return %r : tensor<64x64xi32>
+}
+
+// -----
+
 func.func @far_outputs(%a: tensor<1x64xi8>, %w: tensor<1x64xi8>, %init: tensor<64x64xi32>) -> tensor<64x64xi32> {
   // expected-error @+1 {{lanes are counted to 2^40}}
   %r = hetprec.contract_outputs lanes(%a : tensor<1x64xi8>) weights(%w : tensor<1x64xi8>) outs(%init : tensor<64x64xi32>)

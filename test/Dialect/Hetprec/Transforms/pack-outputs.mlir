@@ -53,3 +53,18 @@ func.func @segments(%x: tensor<1x2x1x3xi8, #b>) -> tensor<1x300x1x2xi8, #q> {
   %q = hetprec.requantize %r multiplier = [1.0] offset = [0.0] : tensor<1x300x1x2xi32> to tensor<1x300x1x2xi8, #q>
   return %q : tensor<1x300x1x2xi8, #q>
 }
+
+// Where each tap reads in the image, for what is padding: pixel (0, 0) of a strided
+// window begins above and left of it.
+// CHECK-LABEL: @padding
+// CHECK: hetprec.contract_outputs
+// CHECK-SAME: image = array<i64: 4, 5>
+// CHECK-SAME: strides = array<i64: 2, 1>
+// CHECK-SAME: tap_pixels = array<i64: -1, -2, -1, -1, -1, 0, 0, -2, 0, -1, 0, 0>
+#p = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 2]>
+#t = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [1 x 2]>
+func.func @padding(%x: tensor<1x2x4x5xi8, #p>) -> tensor<1x60x2x5xi32> {
+  %w = arith.constant dense<1> : tensor<60x2x2x3xi8, #t>
+  %r = hetprec.conv_2d %x, %w strides = [2, 1] pads = [1, 2, 0, 0] {hetprec.lanes = #hetprec.lane_role<outputs>} : tensor<1x2x4x5xi8, #p>, tensor<60x2x2x3xi8, #t> -> tensor<1x60x2x5xi32>
+  return %r : tensor<1x60x2x5xi32>
+}

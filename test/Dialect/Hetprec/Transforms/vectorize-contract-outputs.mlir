@@ -121,3 +121,85 @@ func.func @strided(%a: memref<4x192xi8>, %w: memref<1x3136xi8>, %out: memref<64x
      phases = 4, origin = 0, lane_begin = 0, lane_count = 64, used_lanes = 1, tile_blocks = 1, layout = #one}
   return
 }
+
+// What the taps of a 3x3 window read outside an image of 7x7 is left out: rows
+// by a test, of columns the first lane's first tap and the last one's last.
+// CHECK-LABEL: @padding
+// CHECK: %[[GROUP:.+]] = arith.muli %{{.+}}, %c2
+// CHECK: scf.for %[[I:.+]] = %c0 to %{{.+}} step %c1
+// CHECK: %[[ROW:.+]] = arith.addi %[[GROUP]], %[[I]]
+// CHECK: scf.for %[[TAPS:.+]] = %c0 to %c3 step %c1
+// CHECK: %[[FIRST:.+]] = arith.addi %[[ROW]], %c-1
+// CHECK: %[[AT:.+]] = arith.addi %[[FIRST]], %[[TAPS]]
+// CHECK: %[[INSIDE:.+]] = arith.cmpi ult, %[[AT]], %c7
+// CHECK: scf.if %[[INSIDE]]
+// CHECK-COUNT-19: hetprec.mac {{.+}} level = 1
+// CHECK-NOT: hetprec.mac
+// CHECK: } else {
+#border = #hetprec.lanes<1 x 7 x 7, row_stride = 8, image_stride = 64, base = 64, size = 192>
+func.func @padding(%a: memref<1x192xi8>, %w: memref<1x576xi8>, %out: memref<64x192xi32>) {
+  hetprec.contract_outputs lanes(%a : memref<1x192xi8>) weights(%w : memref<1x576xi8>) outs(%out : memref<64x192xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 6>, taps = array<i64: 0, 1, 2, 8, 9, 10, 16, 17, 18>, origin = -9, lane_begin = 64, lane_count = 64, used_lanes = 55, tile_blocks = 1, layout = #border,
+     tap_pixels = array<i64: -1, -1, -1, 0, -1, 1, 0, -1, 0, 0, 0, 1, 1, -1, 1, 0, 1, 1>, image = array<i64: 7, 7>}
+  return
+}
+
+// Centred weights give something with zeros: what each tap would have given is
+// summed before, nine taps at once, and added for what is left out.
+// CHECK-LABEL: @centred_padding
+// CHECK-DAG: %[[ZERO:.+]] = arith.constant 0 : i8
+// CHECK: %[[TABLE:.+]] = memref.view %{{.+}} to memref<9x64xi16>
+// CHECK-COUNT-9: hetprec.mac %{{.+}}, %{{.+}}, %[[ZERO]] level = 2 {centred = #hetprec.centred<lanes>}
+// CHECK-COUNT-18: vector.store %{{.+}}, %[[TABLE]]
+// CHECK: scf.if
+// CHECK-COUNT-19: hetprec.mac {{.+}} level = 2
+// Of a row above the image all its taps, of one that is there those of two lanes.
+// CHECK: scf.if
+// CHECK-COUNT-4: vector.load %[[TABLE]]
+// CHECK-NOT: vector.load %[[TABLE]]
+// CHECK: } else {
+// CHECK: vector.load %[[TABLE]]
+func.func @centred_padding(%a: memref<1x192xi8>, %w: memref<1x576xi8>, %out: memref<64x192xi32>) {
+  hetprec.contract_outputs lanes(%a : memref<1x192xi8>) weights(%w : memref<1x576xi8>) outs(%out : memref<64x192xi32>)
+    {levels = array<i64: 2>, coefficients = array<i64: 6>, taps = array<i64: 0, 1, 2, 8, 9, 10, 16, 17, 18>, origin = -9, centred, lane_begin = 64, lane_count = 64, used_lanes = 55, tile_blocks = 1, layout = #border,
+     tap_pixels = array<i64: -1, -1, -1, 0, -1, 1, 0, -1, 0, 0, 0, 1, 1, -1, 1, 0, 1, 1>, image = array<i64: 7, 7>}
+  return
+}
+
+// Two groups are a row of twelve: each has columns of its own.
+// CHECK-LABEL: @columns_of_groups
+// CHECK: arith.cmpi ult, %{{.+}}, %c12
+// CHECK: scf.if
+// CHECK-COUNT-17: hetprec.mac
+// CHECK-NOT: hetprec.mac
+// CHECK: } else {
+// CHECK: scf.if
+// CHECK-COUNT-17: hetprec.mac
+// CHECK-NOT: hetprec.mac
+// CHECK: } else {
+// CHECK-NOT: hetprec.mac
+// CHECK: return
+#twelve = #hetprec.lanes<1 x 12 x 12, row_stride = 13, image_stride = 169, base = 64, size = 320>
+func.func @columns_of_groups(%a: memref<1x320xi8>, %w: memref<1x576xi8>, %out: memref<64x320xi32>) {
+  hetprec.contract_outputs lanes(%a : memref<1x320xi8>) weights(%w : memref<1x576xi8>) outs(%out : memref<64x320xi32>)
+    {levels = array<i64: 1>, coefficients = array<i64: 6>, taps = array<i64: 0, 1, 2, 13, 14, 15, 26, 27, 28>, origin = -14, lane_begin = 64, lane_count = 192, used_lanes = 155, tile_blocks = 1, layout = #twelve,
+     tap_pixels = array<i64: -1, -1, -1, 0, -1, 1, 0, -1, 0, 0, 0, 1, 1, -1, 1, 0, 1, 1>, image = array<i64: 12, 12>}
+  return
+}
+
+// Of a longer row, columns are not known: rows are left out, and of centred
+// weights nothing.
+// CHECK-LABEL: @rows_of_padding
+// CHECK: arith.cmpi ult, %{{.+}}, %c3
+// CHECK: scf.if
+// CHECK-COUNT-21: hetprec.mac {{.+}} level = 1
+// CHECK: } else {
+// CHECK-NOT: scf.if
+// CHECK-COUNT-21: hetprec.mac {{.+}} level = 2
+// CHECK: return
+func.func @rows_of_padding(%a: memref<1x192xi8>, %b: memref<1x192xi8>, %w: memref<1x1152xi8>, %out: memref<64x192xi32>) {
+  hetprec.contract_outputs lanes(%a, %b : memref<1x192xi8>, memref<1x192xi8>) weights(%w : memref<1x1152xi8>) outs(%out : memref<64x192xi32>)
+    {levels = array<i64: 1, 2>, coefficients = array<i64: 6, 1>, taps = array<i64: 0, 1, 2, 23, 24, 25, 46, 47, 48>, origin = 0, centred, lane_begin = 0, lane_count = 128, used_lanes = 66, tile_blocks = 1, layout = #twenty,
+     tap_pixels = array<i64: -1, -1, -1, 0, -1, 1, 0, -1, 0, 0, 0, 1, 1, -1, 1, 0, 1, 1>, image = array<i64: 3, 20>}
+  return
+}

@@ -206,6 +206,13 @@ def Hetprec_ContractOutputsOp : Hetprec_LaneOp<"contract_outputs", [
     `byte_words` as in `contract`, which goes on from these sums. Lanes from `lane_begin + used_lanes` on are not specified,
     nor, where there is a `layout`, those that are no pixel of it.
 
+    `tap_pixels` says for each tap of segments that are not folded which row and
+    column of the image pixel (0, 0) of `layout` reads; pixel (y, x) reads
+    `strides[0] * y` rows and `strides[1] * x` columns on. Where that is no pixel
+    of an image of size `image` (height, width), the lane that is read is promised
+    to hold zeros, so that the product is known: 0, or what centred codes give.
+    Without it nothing is known.
+
     ```mlir
     %sums = hetprec.contract_outputs lanes(%a : tensor<2x192xi8>)
       weights(%w : tensor<1x1152xi8>) outs(%i : tensor<64x192xi32>)
@@ -236,6 +243,9 @@ def Hetprec_ContractOutputsOp : Hetprec_LaneOp<"contract_outputs", [
     UnitAttr:$centred, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$byte_words,
     I64Attr:$lane_begin, I64Attr:$lane_count, I64Attr:$used_lanes,
     I64Attr:$tile_blocks, OptionalAttr<Hetprec_LanesAttr>:$layout,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$tap_pixels,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{1, 1}">:$strides,
+    DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$image,
     OptionalAttr<StrAttr>:$layer);
   let assemblyFormat = [{
     `lanes` `(` $lanes `:` type($lanes) `)`
@@ -252,6 +262,8 @@ def Hetprec_ContractOutputsOp : Hetprec_LaneOp<"contract_outputs", [
     bool isFolded(int64_t s) { return !getFolded().empty() && getFolded()[s]; }
     int64_t getNumTaps(int64_t s) { return isFolded(s) ? 1 : getTaps().size(); }
     int64_t getNumPhases(int64_t s) { return isFolded(s) ? 1 : getPhases(); }
+    /// Whether the codes of segment `s`'s weights count from 1.
+    bool isCentred(int64_t s) { return getCentred() && getLevels()[s] == 2; }
     /// Bytes of 64 outputs in one column of `level`.
     static int64_t getColumnBytes(int64_t level);
   }];
