@@ -149,12 +149,16 @@ struct ChooseLanesPass
         auto input = cast<RankedTensorType>(op->getOperand(0).getType());
         pixelCost = costs->get(op, LaneRole::Pixels, pixelBlocks,
                                [](int64_t) { return 1.0; });
-        outputCost =
-            costs->get(op, LaneRole::Outputs, blocks, [&](int64_t level) {
-              return groups.getShare(Window::get(op),
-                                     input.getShape().take_back(2), layout,
-                                     /*isCentred=*/level == 2);
-            });
+        // Padding above and below alone is too little to choose by, as lanes of
+        // outputs are fewer tiles for threads.
+        auto getShare = [&](int64_t level) -> double {
+          if (!groups.haveColumns())
+            return 1;
+          return groups.getShare(Window::get(op), input.getShape().take_back(2),
+                                 layout,
+                                 /*isCentred=*/level == 2);
+        };
+        outputCost = costs->get(op, LaneRole::Outputs, blocks, getShare);
       }
       int64_t pixelRegisters = outputs * pixelBlocks;
       int64_t outputRegisters = pixels * blocks;
