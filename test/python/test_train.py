@@ -283,15 +283,22 @@ def test_uniform_precisions_take_the_same_way(
         assert len(list(csv.DictReader(file))) == 3  # the epochs of phase 1, too
 
 
+def train_briefly(
+    monkeypatch: pytest.MonkeyPatch, out: Path, widths: tuple[int, int, int], budget: str
+) -> None:
+    """``sysmol train`` of a network of these widths, an epoch a stage."""
+    parts = splits()
+    monkeypatch.setattr(train_command, "load_splits", lambda directory, limit, task: parts)
+    change(monkeypatch, model=lambda: PreResNet(1, widths))
+    line = f"train --out {out} {budget} --batch 16 --no-bf16"
+    epochs = " --float-epochs 1 --noise-epochs 1 --finetune-epochs 1"
+    assert cli.main((line + epochs).split()) == 0
+
+
 def test_a_size_budget_is_met_in_one_run_as_the_compiler_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts = splits()
-    monkeypatch.setattr(train_command, "load_splits", lambda directory, limit, task: parts)
-    change(monkeypatch, model=lambda: PreResNet(1, (16, 32, 32)))
-    line = f"train --out {tmp_path} --size 16KB --batch 16 --no-bf16 --patterns words"
-    epochs = " --float-epochs 1 --noise-epochs 1 --finetune-epochs 1"
-    assert cli.main((line + epochs).split()) == 0
+    train_briefly(monkeypatch, tmp_path, (16, 32, 32), "--size 16KB --patterns words")
     report = sysmol.compile(
         tmp_path / "model.onnx", tmp_path / "net.smol", targets=["x86-64-avx512"], golden_pairs=0
     )
@@ -301,12 +308,7 @@ def test_a_size_budget_is_met_in_one_run_as_the_compiler_counts(
 def test_a_time_budget_is_met_in_one_run_as_the_compiler_predicts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts = splits()
-    monkeypatch.setattr(train_command, "load_splits", lambda directory, limit, task: parts)
-    change(monkeypatch, model=lambda: PreResNet(1, (8, 16, 16)))
-    line = f"train --out {tmp_path} --latency 0.0135ms --batch 16 --no-bf16"
-    epochs = " --float-epochs 1 --noise-epochs 1 --finetune-epochs 1"
-    assert cli.main((line + epochs).split()) == 0
+    train_briefly(monkeypatch, tmp_path, (8, 16, 16), "--latency 0.0135ms")
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["settings"]["budget"] == {"unit": "latency", "target": pytest.approx(13.5e-6)}
     found = json.loads((tmp_path / "precisions.json").read_text())
