@@ -23,7 +23,7 @@ import torch
 
 import sysmol
 from sysmol import files
-from sysmol.arguments import Parser, natural, threads
+from sysmol.arguments import Parser, positive, threads
 from sysmol.budget import Controller, Costs, settle
 from sysmol.errors import SysmolError
 from sysmol.prepare import calibrate, mean_bits
@@ -60,7 +60,7 @@ def main() -> int:
     """Entry point; gives the exit status."""
     top = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--out", type=Path, required=True, help="folder for attention.json")
-    top.add_argument("--seeds", type=natural, default=3, help="0, 1, ... (default: 3)")
+    top.add_argument("--seeds", type=positive, default=3, help="0, 1, ... (default: 3)")
     top.add_argument("--threads", type=threads, default=1, help="of PyTorch (default: 1)")
     options = top.parse_args()
     torch.set_num_threads(options.threads)

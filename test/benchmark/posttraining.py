@@ -24,7 +24,7 @@ import torch
 
 import sysmol
 from sysmol import data, files, zoo
-from sysmol.arguments import Parser, natural, threads
+from sysmol.arguments import Parser, positive, threads
 from sysmol.budget import stored_bytes
 from sysmol.errors import SysmolError
 from sysmol.layers import QuantLayer
@@ -77,7 +77,7 @@ def main() -> int:
     """Entry point; gives the exit status."""
     top = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--out", type=Path, required=True, help="folder for results and networks")
-    top.add_argument("--images", type=natural, default=500, help="training images (default: 500)")
+    top.add_argument("--images", type=positive, default=500, help="training images (default: 500)")
     top.add_argument("--threads", type=threads, default=1, help="of PyTorch (default: 1)")
     options = top.parse_args()
     torch.set_num_threads(options.threads)
