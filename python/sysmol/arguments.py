@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -18,6 +19,7 @@ __all__ = [
     "pattern",
     "positive",
     "quantity",
+    "run_script",
     "seed",
     "threads",
 ]
@@ -103,3 +105,16 @@ def one_of(names: str, known: tuple[str, ...]) -> tuple[str, ...]:
         if name not in known:
             raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(known)}")
     return given
+
+
+def run_script(parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace], None]) -> int:
+    """Run a script of ours on its arguments; what it refuses is one line and an exit status."""
+    try:
+        body(parser.parse_args())
+    except SysmolError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"{parser.prog}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0

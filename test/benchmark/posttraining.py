@@ -24,9 +24,8 @@ import torch
 
 import sysmol
 from sysmol import data, files, zoo
-from sysmol.arguments import Parser, positive, threads
+from sysmol.arguments import Parser, positive, run_script, threads
 from sysmol.budget import stored_bytes
-from sysmol.errors import SysmolError
 from sysmol.layers import QuantLayer
 from sysmol.models import PreResNet, load_float
 from sysmol.prepare import mean_bits
@@ -73,36 +72,35 @@ def measure(levels: tuple[int, ...], bits: float, images: torch.Tensor, path: Pa
     }
 
 
+def run(options: argparse.Namespace) -> None:
+    """Measure, print, and write the results."""
+    torch.set_num_threads(options.threads)
+    raw, _ = data.load("train")
+    images = torch.from_numpy(data.to_input(raw[: options.images]))
+    options.out.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {"images": options.images, "torch": torch.__version__}
+    print("| levels | bits | stored bytes | accuracy |\n|---|---|---|---|")
+    for name, levels, bits in CASES:
+        path = options.out / "net.onnx"
+        row = results[name] = measure(levels, bits, images, path)
+        packed = options.out / f"{name.replace(' ', '-')}.onnx.gz"
+        files.write_bytes(packed, gzip.compress(path.read_bytes(), 9, mtime=0))
+        path.unlink()
+        print(
+            f"| {name} | {row['bits']:.3f} | {row['stored_bytes']:,} | "
+            f"{100 * row['accuracy']:.2f} % |",
+            flush=True,
+        )
+    files.write_json(options.out / "posttraining.json", results)
+
+
 def main() -> int:
     """Entry point; gives the exit status."""
     top = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--out", type=Path, required=True, help="folder for results and networks")
     top.add_argument("--images", type=positive, default=500, help="training images (default: 500)")
     top.add_argument("--threads", type=threads, default=1, help="of PyTorch (default: 1)")
-    options = top.parse_args()
-    torch.set_num_threads(options.threads)
-    try:
-        raw, _ = data.load("train")
-        images = torch.from_numpy(data.to_input(raw[: options.images]))
-        options.out.mkdir(parents=True, exist_ok=True)
-        results: dict[str, Any] = {"images": options.images, "torch": torch.__version__}
-        print("| levels | bits | stored bytes | accuracy |\n|---|---|---|---|")
-        for name, levels, bits in CASES:
-            path = options.out / "net.onnx"
-            row = results[name] = measure(levels, bits, images, path)
-            packed = options.out / f"{name.replace(' ', '-')}.onnx.gz"
-            files.write_bytes(packed, gzip.compress(path.read_bytes(), 9, mtime=0))
-            path.unlink()
-            print(
-                f"| {name} | {row['bits']:.3f} | {row['stored_bytes']:,} | "
-                f"{100 * row['accuracy']:.2f} % |",
-                flush=True,
-            )
-        files.write_json(options.out / "posttraining.json", results)
-    except (SysmolError, OSError) as error:
-        print(f"posttraining: error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_script(top, run)
 
 
 if __name__ == "__main__":
