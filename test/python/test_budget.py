@@ -186,7 +186,7 @@ def test_a_time_between_tiles_and_the_costliest_mix_is_met() -> None:
     calibrate(model, torch.rand(4, *shape))
     measure = budget.measure_for(Unit.LATENCY, "x86-64-avx512", shape)
     costs = Costs(model, Unit.LATENCY, measure, shape)
-    assert costs.highest > 1.2 * costs.uniform[4]  # it has a tiled layer
+    assert costs.highest > 1.15 * costs.uniform[4]  # it has a tiled layer
     for precision in learned(model):
         nn.init.uniform_(precision.s, -4, 2)
     target = 0.5 * (costs.uniform[4] + costs.highest)
