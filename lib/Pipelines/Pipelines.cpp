@@ -129,6 +129,8 @@ void sysmol::buildLLVMPhase(OpPassManager &pm,
   parallel.grain = options.grain;
   parallel.maxTasks = options.maxTasks;
   pm.addPass(createOutlineParallelPass(parallel));
+  // Layers of one shape: before each is converted.
+  pm.addPass(createShareBodiesPass());
   // Tasks are functions now: contexts with threads convert them side by side.
   OpPassManager &functions = pm.nest<func::FuncOp>();
   functions.addPass(createSCFToControlFlowPass());

@@ -1,9 +1,9 @@
 //===- CodeParts.cpp - Several objects of one module, side by side --------===//
 //
 // A network's code is a function for each task beside the network itself
-// (hetprec-outline-parallel). The network knows tasks by address only, so they
-// are optimized and generated apart, in LLVM contexts of their own, each with
-// what it calls by name.
+// (hetprec-outline-parallel). The network knows tasks by address only, and
+// layers that are never inlined by name, so they are optimized and generated
+// apart, in LLVM contexts of their own, each with what else it calls by name.
 //
 //===----------------------------------------------------------------------===//
 
@@ -25,6 +25,12 @@ using namespace sysmol;
 /// depend on the machine.
 static constexpr size_t kMostParts = 4, kInstructionsPerPart = 10000;
 
+/// Whether other parts may use what no other module sees.
+static bool isSeenByParts(const llvm::Function &function) {
+  return function.hasAddressTaken() ||
+         function.hasFnAttribute(llvm::Attribute::NoInline);
+}
+
 namespace {
 /// Which part defines which function; the first has what is exported.
 struct Partition {
@@ -45,7 +51,8 @@ Partition::Partition(llvm::Module &module) {
     for (llvm::Instruction &instruction : llvm::instructions(function))
       if (auto *call = llvm::dyn_cast<llvm::CallBase>(&instruction))
         if (llvm::Function *callee = call->getCalledFunction();
-            callee && !callee->isDeclaration())
+            callee && !callee->isDeclaration() &&
+            !callee->hasFnAttribute(llvm::Attribute::NoInline))
           groups.unionSets(&function, callee);
   }
   llvm::MapVector<llvm::Function *, size_t> sizes; // of groups
@@ -109,7 +116,7 @@ llvm::Expected<std::vector<Object>> TargetModule::generateObjects() {
   }
   // What parts share must be visible to the linker, and to nobody else.
   for (llvm::Function &function : *ir)
-    if (function.hasLocalLinkage() && function.hasAddressTaken()) {
+    if (function.hasLocalLinkage() && isSeenByParts(function)) {
       function.setLinkage(llvm::GlobalValue::ExternalLinkage);
       function.setVisibility(llvm::GlobalValue::HiddenVisibility);
     }

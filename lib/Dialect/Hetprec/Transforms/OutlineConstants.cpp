@@ -4,8 +4,8 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
-#include <map>
 
 namespace sysmol::hetprec {
 #define GEN_PASS_DEF_OUTLINECONSTANTSPASS
@@ -64,7 +64,9 @@ struct OutlineConstantsPass
       return signalPassFailure();
     }
 
-    DenseMap<Attribute, std::string> bytesOf;
+    DenseMap<Attribute, StringRef> bytesOf;
+    llvm::StringMap<int64_t> offsets;
+    SmallVector<StringRef> order;
     SmallVector<memref::GetGlobalOp> uses;
     SymbolTable symbols(module);
     llvm::SetVector<memref::GlobalOp> outlined;
@@ -83,19 +85,23 @@ struct OutlineConstantsPass
         return;
       uses.push_back(use);
       outlined.insert(global);
-      if (auto [entry, inserted] = bytesOf.try_emplace(value); inserted)
-        entry->second = getBytes(value);
+      auto [entry, isNew] = bytesOf.try_emplace(value);
+      if (!isNew)
+        return;
+      auto [place, isFirst] = offsets.try_emplace(getBytes(value));
+      entry->second = place->first();
+      if (isFirst)
+        order.push_back(place->first());
     });
-    // In the order of their bytes, whatever order the code comes to read them
-    // in; behind the blob of the targets before this one, which share it.
-    std::map<std::string, int64_t> offsets;
-    for (auto &[value, bytes] : bytesOf)
-      offsets[bytes] = 0;
+    // A layer's in the order that its code comes to them, so that layers of one
+    // shape read equally far apart (hetprec-share-bodies); behind the blob of
+    // the targets before this one, which share it.
     std::string blob;
     if (auto earlier = module->getAttrOfType<DenseElementsAttr>(kWeights))
       blob = getBytes(earlier);
     const size_t shared = blob.size();
-    for (auto &[bytes, offset] : offsets) {
+    for (StringRef bytes : order) {
+      int64_t &offset = offsets[bytes];
       size_t found = findAligned(StringRef(blob).take_front(shared), bytes);
       if (found != StringRef::npos) {
         offset = found;

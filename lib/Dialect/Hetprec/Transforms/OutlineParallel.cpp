@@ -292,9 +292,11 @@ void cut(Statement &s, int64_t wanted) {
 
 class Outliner {
 public:
-  Outliner(func::FuncOp network, double grain, int64_t maxTasks)
+  Outliner(func::FuncOp network, double grain, int64_t maxTasks,
+           int64_t fewestOps)
       : b(network.getContext()), network(network), grain(grain),
-        maxTasks(maxTasks), block(network.getBody().front()) {}
+        maxTasks(maxTasks), fewestOps(fewestOps),
+        block(network.getBody().front()) {}
 
   LogicalResult run();
   int64_t getNumForks() const { return forks.size(); }
@@ -312,7 +314,9 @@ private:
   void wrap(ArrayRef<Operation *> ops);
   void assignLevels();
   /// Makes the functions of one level's tasks, or leaves it as it is.
-  LogicalResult outline(ArrayRef<Statement *> level);
+  void outline(ArrayRef<Statement *> level);
+  /// Moves a level that is no fork into a function, if that is worth it.
+  void call(ArrayRef<Statement *> level);
   func::FuncOp makeBody(ArrayRef<Statement *> level, int64_t tasks);
   func::FuncOp makeTask(func::FuncOp body);
   /// Gives a loop the bounds of one of its `parts`, alike up to an iteration.
@@ -330,13 +334,13 @@ private:
   func::FuncOp network;
   Location loc = network.getLoc();
   double grain;
-  int64_t maxTasks;
+  int64_t maxTasks, fewestOps;
   Block &block;
   DenseMap<Operation *, bool> freeOps;
   std::vector<Statement> statements;
   SmallVector<Fork> forks;
   Value runtime;
-  int64_t numTasks = 0;
+  int64_t numTasks = 0, numBodies = 0;
 };
 } // namespace
 
@@ -443,7 +447,7 @@ func::FuncOp Outliner::makeBody(ArrayRef<Statement *> level, int64_t tasks) {
   types.push_back(b.getIndexType());
   b.setInsertionPointAfter(network);
   auto body = func::FuncOp::create(
-      b, loc, (network.getName() + "_body" + Twine(forks.size())).str(),
+      b, loc, (network.getName() + "_body" + Twine(numBodies++)).str(),
       b.getFunctionType(types, {}));
   body.setPrivate();
   auto internal =
@@ -532,13 +536,34 @@ func::FuncOp Outliner::makeTask(func::FuncOp body) {
   return task;
 }
 
-LogicalResult Outliner::outline(ArrayRef<Statement *> level) {
+void Outliner::call(ArrayRef<Statement *> level) {
+  int64_t ops = 0;
+  for (Statement *s : level) {
+    s->outer->walk([&](Operation *) { ++ops; });
+    s->outerParts = s->innerParts = 1;
+  }
+  if (ops < fewestOps)
+    return;
+  func::FuncOp body = makeBody(level, /*tasks=*/1);
+  body->setAttr("passthrough", b.getStrArrayAttr({"noinline"}));
+  b.setInsertionPoint(level.front()->outer);
+  SmallVector<Value> arguments;
+  for (BlockArgument argument : network.getArguments())
+    if (isa<MemRefType>(argument.getType()))
+      arguments.push_back(argument);
+  arguments.push_back(index(0));
+  func::CallOp::create(b, loc, body, arguments);
+  for (Statement *s : level)
+    b.eraseOp(s->outer);
+}
+
+void Outliner::outline(ArrayRef<Statement *> level) {
   double cycles = 0;
   for (Statement *s : level)
     cycles += s->cycles;
   // Below some 2 us both threads take as long as one.
   if (cycles < 2 * grain)
-    return success();
+    return call(level);
   int64_t most = llvm::bit_floor(uint64_t(maxTasks)), tasks = 1;
   for (Statement *s : level) {
     // A small statement is also cut: each thread has its lines.
@@ -553,7 +578,7 @@ LogicalResult Outliner::outline(ArrayRef<Statement *> level) {
   tasks =
       std::max(tasks, std::min(most, int64_t(llvm::bit_floor(whole.size()))));
   if (tasks < 2)
-    return success();
+    return call(level);
   for (auto [i, s] : llvm::enumerate(whole))
     s->firstTask = int64_t(i) * tasks / int64_t(whole.size());
   func::FuncOp body = makeBody(level, tasks);
@@ -565,7 +590,6 @@ LogicalResult Outliner::outline(ArrayRef<Statement *> level) {
   forks.push_back({task, tasks, here.getDefiningOp()});
   for (Statement *s : level)
     b.eraseOp(s->outer);
-  return success();
 }
 
 Value Outliner::getAddress(func::FuncOp function) {
@@ -684,8 +708,7 @@ LogicalResult Outliner::run() {
     for (Statement *s : level)
       s->outer->moveBefore(block.getTerminator());
   for (ArrayRef<Statement *> level : byLevel)
-    if (failed(outline(level)))
-      return failure();
+    outline(level);
   if (!forks.empty())
     makeFrame();
   return success();
@@ -712,7 +735,7 @@ struct OutlineParallelPass
                           "lowered to branches");
         return signalPassFailure();
       }
-      Outliner outliner(network, double(grain), maxTasks);
+      Outliner outliner(network, double(grain), maxTasks, fewestOps);
       if (failed(outliner.run()))
         return signalPassFailure();
       numForks += outliner.getNumForks();

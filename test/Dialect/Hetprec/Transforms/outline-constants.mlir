@@ -1,22 +1,22 @@
 // RUN: sysmol-opt %s --allow-unregistered-dialect --hetprec-outline-constants --split-input-file --verify-diagnostics | FileCheck %s
 
 // Little-endian bytes (258 is 2, 1), each constant from a multiple of 8 on, in the
-// order of their bytes, whatever reads them first. Equal bytes are shared, also
-// between types; a splat is written out. What is not constant stays.
-// CHECK: module attributes {hetprec.weights = dense<[1, 2, 3, 0, 0, 0, 0, 0, 2, 1, -1, -1, 0, 0, 1, 0, 7, 7, 7, 7, 0, 0, 0, 0]> : tensor<24xi8>}
+// order in which they are read first. Equal bytes are shared, also between types;
+// a splat is written out. What is not constant stays.
+// CHECK: module attributes {hetprec.weights = dense<[7, 7, 7, 7, 0, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 0, 2, 1, -1, -1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]> : tensor<32xi8>}
 // CHECK-NEXT: memref.global "private" @var
 // CHECK-NOT: memref.global
-// CHECK: func.func @net(%[[W:.+]]: memref<24xi8>, %{{.+}}: memref<4xi8>)
-// CHECK: %[[AT_D:.+]] = arith.constant 16 : index
-// CHECK: %[[D:.+]] = memref.view %[[W]][%[[AT_D]]][] : memref<24xi8> to memref<4xi8>
-// CHECK: %[[AT_A:.+]] = arith.constant 0 : index
-// CHECK: %[[A:.+]] = memref.view %[[W]][%[[AT_A]]][] : memref<24xi8> to memref<3xi8>
-// CHECK: %[[AT_B:.+]] = arith.constant 8 : index
-// CHECK: %[[B:.+]] = memref.view %[[W]][%[[AT_B]]][] : memref<24xi8> to memref<2x2xi16>
-// CHECK: %[[AT_C:.+]] = arith.constant 0 : index
-// CHECK: %[[C:.+]] = memref.view %[[W]][%[[AT_C]]][] : memref<24xi8> to memref<3xi8>
-// CHECK: %[[AT_E:.+]] = arith.constant 8 : index
-// CHECK: %[[E:.+]] = memref.view %[[W]][%[[AT_E]]][] : memref<24xi8> to memref<8xi8>
+// CHECK: func.func @net(%[[W:.+]]: memref<32xi8>, %{{.+}}: memref<4xi8>)
+// CHECK: %[[AT_D:.+]] = arith.constant 0 : index
+// CHECK: %[[D:.+]] = memref.view %[[W]][%[[AT_D]]][] : memref<32xi8> to memref<4xi8>
+// CHECK: %[[AT_A:.+]] = arith.constant 8 : index
+// CHECK: %[[A:.+]] = memref.view %[[W]][%[[AT_A]]][] : memref<32xi8> to memref<3xi8>
+// CHECK: %[[AT_B:.+]] = arith.constant 16 : index
+// CHECK: %[[B:.+]] = memref.view %[[W]][%[[AT_B]]][] : memref<32xi8> to memref<2x2xi16>
+// CHECK: %[[AT_C:.+]] = arith.constant 8 : index
+// CHECK: %[[C:.+]] = memref.view %[[W]][%[[AT_C]]][] : memref<32xi8> to memref<3xi8>
+// CHECK: %[[AT_E:.+]] = arith.constant 16 : index
+// CHECK: %[[E:.+]] = memref.view %[[W]][%[[AT_E]]][] : memref<32xi8> to memref<8xi8>
 // CHECK: %[[V:.+]] = memref.get_global @var
 // CHECK: "test.use"(%[[A]], %[[B]], %[[C]], %[[D]], %[[E]], %[[V]])
 memref.global "private" constant @a : memref<3xi8> = dense<[1, 2, 3]>
@@ -87,8 +87,8 @@ module {
 memref.global "private" constant @first : memref<1xi8> = dense<1>
 memref.global "private" constant @long : memref<4096xi8> = dense<2>
 func.func @stream() {
-  %b = memref.get_global @long : memref<4096xi8>
   %a = memref.get_global @first : memref<1xi8>
+  %b = memref.get_global @long : memref<4096xi8>
   "test.use"(%a, %b) : (memref<1xi8>, memref<4096xi8>) -> ()
   return
 }

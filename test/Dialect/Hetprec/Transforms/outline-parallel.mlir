@@ -1,6 +1,7 @@
 // RUN: sysmol-opt %s --split-input-file --verify-diagnostics --hetprec-outline-parallel="grain=100" | FileCheck %s
 // RUN: sysmol-opt %s --split-input-file --verify-diagnostics --hetprec-outline-parallel="grain=40000" | FileCheck %s --check-prefix=COARSE
 // RUN: sysmol-opt %s --split-input-file --verify-diagnostics --hetprec-outline-parallel="grain=100 max-tasks=1" | FileCheck %s --check-prefix=INORDER
+// RUN: sysmol-opt %s --split-input-file --verify-diagnostics --hetprec-outline-parallel="grain=40000 fewest-ops=8" | FileCheck %s --check-prefix=CALLED
 
 // INORDER-LABEL: func.func @network(
 // INORDER-NOT: llvm.call
@@ -67,7 +68,22 @@
 // CHECK: scf.for
 // CHECK: memref.store
 
-// Too little for a fork.
+// Too little for a fork, but not for a function: the first level, of two loops;
+// the second has seven ops with those of both loops' ends, and stays.
+// CALLED-LABEL: func.func @network(
+// CALLED-SAME: %[[W:.+]]: memref<4096xi8>, %[[A:.+]]: memref<8192xi8>, %{{.+}}: !llvm.ptr, %[[IN:.+]]: memref<4096xi8>)
+// CALLED-NOT: scf.for
+// CALLED: call @network_body0(%[[W]], %[[A]], %[[IN]], %{{[a-z0-9_]+}}) :
+// CALLED-NOT: call
+// CALLED: scf.for
+// CALLED: scf.for
+// CALLED: return
+// CALLED: func.func private @network_body0(
+// CALLED-SAME: llvm.linkage = #llvm.linkage<internal>, passthrough = ["noinline"]
+// CALLED-COUNT-4: scf.for
+// CALLED: return
+
+// Too little for either.
 // COARSE-LABEL: func.func @network(
 // COARSE-SAME: !llvm.ptr
 // COARSE-NOT: llvm.call

@@ -361,7 +361,8 @@ def OutlineParallelPass
     levels, and those of one level are one set of tasks, with a barrier behind
     it. The parts of each statement are spread over all tasks: a thread, which
     takes tasks that follow each other, has the same share of each statement, and
-    mostly reads what it wrote. A level of less than two grains stays as it is.
+    mostly reads what it wrote. A level of less than two grains stays one piece:
+    a function that is called, or, where it has few ops, as it is.
     Nothing moves past a clock (`llvm.readcyclecounter`).
 
     The function gets one more argument (behind the arena): null, or a pointer to
@@ -394,13 +395,54 @@ def OutlineParallelPass
     Option<"grain", "grain", "int64_t", "4000",
            "estimated cycles of a task, about; a loop is cut into four at least">,
     Option<"maxTasks", "max-tasks", "int64_t", "64",
-           "most tasks made of one loop nest; 1: statements stay in order">];
+           "most tasks made of one loop nest; 1: statements stay in order">,
+    Option<"fewestOps", "fewest-ops", "int64_t", "200",
+           "ops of a level that is called as one piece; what has fewer stays">];
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect",
     "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
   let statistics = [
     Statistic<"numForks", "forks", "Sets of tasks">,
     Statistic<"numTasks", "tasks", "Tasks">];
+}
+
+def ShareBodiesPass : Pass<"hetprec-share-bodies", "::mlir::ModuleOp"> {
+  let summary = "Equal layers as one function";
+  let description = [{
+    Private functions without results that are called, and equal but for the
+    constants that views of memory begin at, become the first of them. Where the
+    others' views begin, from its own on, are further arguments: one for all views
+    that lie equally far off in each. Runs behind `hetprec-outline-parallel`: a
+    network's layers of one shape are compiled once. The function is never
+    inlined.
+
+    ```mlir
+    func.func private @network_body0(%weights: memref<4096xi8>, %task: index) {
+      %c64 = arith.constant 64 : index
+      %w = memref.view %weights[%c64][] : memref<4096xi8> to memref<64xi8>
+      ...
+    }
+    func.func private @network_body1(%weights: memref<4096xi8>, %task: index) {
+      %c512 = arith.constant 512 : index
+      %w = memref.view %weights[%c512][] : memref<4096xi8> to memref<64xi8>
+      ...
+    }
+    ```
+    becomes, with calls of `@network_body0` that give 0 and those of
+    `@network_body1` that give 448:
+    ```mlir
+    func.func private @network_body0(%weights: memref<4096xi8>, %task: index,
+                                     %from: index) {
+      %c64 = arith.constant 64 : index
+      %at = arith.addi %c64, %from : index
+      %w = memref.view %weights[%at][] : memref<4096xi8> to memref<64xi8>
+      ...
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+  let statistics = [
+    Statistic<"numShared", "shared", "Functions that became others">];
 }
 
 #endif
