@@ -60,7 +60,7 @@ static Result<int64_t> windows(int64_t size, int64_t padBefore,
 }
 
 /// Of `count` windows those, [first, last), whose tap at `offset` behind the
-/// window's begin is inside a line of `size`.
+/// window's begin is inside a line of `size`; the others' is absent.
 static std::pair<int64_t, int64_t> windowsInside(int64_t count, int64_t stride,
                                                  int64_t offset, int64_t size) {
   auto atLeast = [&](int64_t x) { // ceil(x / stride), within [0, count]
@@ -150,39 +150,39 @@ Result<Accumulators> sysmol::reference::conv2d(const IntTensor &input,
     levels[at] = levelValue(encoding.grid, encoding.bits[c], input.data[at]);
   }
   // HP12 was checked: every sum fits, whatever part of it.
-  std::vector<int32_t> row(*outW);
+  std::vector<int32_t> plane(*outH * *outW);
   for (int64_t n = 0; n < batch; ++n)
-    for (int64_t o = 0; o < outputs; ++o)
-      for (int64_t oy = 0; oy < *outH; ++oy) {
-        row.assign(*outW, 0);
-        for (int64_t i = 0; i < inputsPerGroup; ++i) {
-          int64_t c = activationChannel(o, i);
-          int p = encoding.bits[c];
-          int64_t counts = productCount(encoding.grid, p, result.finest);
-          for (int64_t ky = 0; ky < kernelH; ++ky) {
-            int64_t y = oy * strideY + ky * dilationY - top;
-            if (y < 0 || y >= height)
-              continue; // HP13: the tap is absent.
-            const int32_t *line =
-                &levels[((n * inputs + c) * height + y) * width];
-            for (int64_t kx = 0; kx < kernelW; ++kx) {
-              int32_t code =
-                  weights.data[((o * inputsPerGroup + i) * kernelH + ky) *
-                                   kernelW +
-                               kx];
-              auto weight = static_cast<int32_t>(
-                  counts * levelValue(Grid::Midrise, p, code));
-              int64_t offset = kx * dilationX - left;
-              auto [first, last] =
-                  windowsInside(*outW, strideX, offset, width); // HP13
-              for (int64_t ox = first; ox < last; ++ox)
-                row[ox] += weight * line[ox * strideX + offset];
+    for (int64_t o = 0; o < outputs; ++o) {
+      std::fill(plane.begin(), plane.end(), 0);
+      for (int64_t i = 0; i < inputsPerGroup; ++i) {
+        int64_t c = activationChannel(o, i);
+        int p = encoding.bits[c];
+        int64_t counts = productCount(encoding.grid, p, result.finest);
+        const int32_t *image = &levels[(n * inputs + c) * height * width];
+        const int32_t *codes = &weights.data[(o * inputsPerGroup + i) * taps];
+        for (int64_t ky = 0; ky < kernelH; ++ky) {
+          int64_t offsetY = ky * dilationY - top;
+          auto [firstY, lastY] =
+              windowsInside(*outH, strideY, offsetY, height); // HP13
+          for (int64_t kx = 0; kx < kernelW; ++kx) {
+            auto weight = static_cast<int32_t>(
+                counts *
+                levelValue(Grid::Midrise, p, codes[ky * kernelW + kx]));
+            int64_t offsetX = kx * dilationX - left;
+            auto [firstX, lastX] =
+                windowsInside(*outW, strideX, offsetX, width); // HP13
+            for (int64_t y = firstY; y < lastY; ++y) {
+              int32_t *sums = &plane[y * *outW];
+              const int32_t *line = image + (y * strideY + offsetY) * width;
+              for (int64_t x = firstX; x < lastX; ++x)
+                sums[x] += weight * line[x * strideX + offsetX];
             }
           }
         }
-        result.values.data.insert(result.values.data.end(), row.begin(),
-                                  row.end());
       }
+      result.values.data.insert(result.values.data.end(), plane.begin(),
+                                plane.end());
+    }
   return result;
 }
 
