@@ -170,6 +170,7 @@ def test_rows_of_kernels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("suite", "case", "floats", "quantized"),
     [
+        ("kernels", "3x3 16->16, 28x28, 2 bit", ["torch float32", "torch bfloat16"], []),
         ("gemv", "128 x 768->3072, 2 bit", ["torch float32"], ["ggml tq2_0 (avx2)"]),
         ("networks", "ResNet-20, 28x28, trained", ["torch float32", "onnxruntime float32"], []),
     ],

@@ -40,9 +40,9 @@ Array = npt.NDArray[Any]
 CASES: tuple[tuple[Product, tuple[str, ...]], ...] = (
     (Product(1, 4096, 4096), ("60/35/5", "2 bit")),
     (Product(1, 4096, 11008), ("60/35/5", "1 bit", "2 bit", "4 bit", "8 bit")),
-    (Product(4, 4096, 4096), ("60/35/5",)),
+    *((Product(rows, 4096, 4096), ("60/35/5",)) for rows in range(2, 8)),
     (Product(8, 4096, 4096), ("60/35/5", "2 bit")),
-    (Product(128, 768, 3072), ("60/35/5", "2 bit")),
+    (Product(128, 768, 3072), ("60/35/5", "1 bit", "2 bit", "4 bit", "8 bit")),
 )
 
 _SECONDS = 0.5

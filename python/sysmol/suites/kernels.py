@@ -21,7 +21,14 @@ from sysmol.explain import LayerReport, ceiling_cycles
 from sysmol.measure import Burst, Latency
 from sysmol.programs import LAYER, MIXES, Convolution
 from sysmol.runtime import Layer, Model, inspect
-from sysmol.suites.engines import Call, attempt, file_in, onnxruntime_call, openvino_call
+from sysmol.suites.engines import (
+    Call,
+    attempt,
+    file_in,
+    onnxruntime_call,
+    openvino_call,
+    torch_call,
+)
 from sysmol.suites.ours import compiled, loaded
 from sysmol.suites.settings import Settings, make_rows, measure
 
@@ -47,7 +54,7 @@ CASES: tuple[tuple[Convolution, tuple[str, ...]], ...] = (
     (Convolution(512, 512, 16, kernel=1), _SOME),
     (Convolution(3, 64, 112, kernel=7, stride=2), ("8 bit",)),
     (Convolution(32, 32, 28, kernel=7), _SOME),
-    (Convolution(128, 128, 28, depthwise=True), _SOME),
+    (Convolution(128, 128, 28, depthwise=True), _ALL),
 )
 
 #: Below this share of the ceiling a row says where the time goes.
@@ -96,6 +103,16 @@ def _peer_calls(conv: Convolution, folder: Path, settings: Settings) -> dict[str
                 calls |= attempt(
                     f"{engine} {kind} x{repeat}",
                     partial(make, path, x, settings.threads),
+                    settings.missing,
+                )
+    if "torch" in settings.peers:
+        x = rng.random(conv.input_shape, np.float32)
+        for repeat in (1, 5) if chains else (1,):
+            module = models.torch_convolution(conv, repeat)
+            for kind in ("float32", "bfloat16"):
+                calls |= attempt(
+                    f"torch {kind} x{repeat}",
+                    partial(torch_call, module, x, kind, settings.threads),
                     settings.missing,
                 )
     return calls

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sysmol.programs import Convolution, Product
 
-__all__ = ["convolution", "product", "product_nbits"]
+__all__ = ["convolution", "product", "product_nbits", "torch_convolution"]
 
 
 def _save(
@@ -149,3 +149,19 @@ def product_nbits(layer: Product, path: Path, bits: int, block: int = 128) -> No
         constants,
         microsoft=True,
     )
+
+
+def torch_convolution(conv: Convolution, repeat: int = 1) -> Any:
+    """``repeat`` convolutions with ReLU one behind the other, as a PyTorch module."""
+    from torch import nn
+
+    groups = conv.channels if conv.depthwise else 1
+    layers: list[nn.Module] = []
+    for _ in range(repeat):
+        layers += [
+            nn.Conv2d(
+                conv.channels, conv.outputs, conv.kernel, conv.stride, conv.pad, groups=groups
+            ),
+            nn.ReLU(),
+        ]
+    return nn.Sequential(*layers)

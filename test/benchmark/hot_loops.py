@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+"""What bounds a layer: its hottest basic blocks, with samples, assembly and ``llvm-mca``.
+
+Compiles single layers of the suites ``kernels`` and ``gemv`` (those whose names a pattern finds, or
+the rows of a results file that are below a share of their ceiling), or takes bundles, runs each
+under ``perf record`` and writes ``NAME.log``: what the hardware counters say (or that this machine
+refuses them), and the blocks that take the most, each with its samples by instruction and, where
+it is a loop of one block, what ``llvm-mca`` predicts for it::
+
+    python test/benchmark/hot_loops.py --out hot-loops --results all.json --below 0.85
+    python test/benchmark/hot_loops.py --out hot-loops --case "64->64, 56x56, 2 bit"
+    python test/benchmark/hot_loops.py --out hot-loops net.smol
+
+Needs ``perf``, ``llvm-objdump``, ``llvm-mca`` and ``readelf``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sysmol import files
+from sysmol.arguments import Parser, factor, pattern, positive, run_script
+from sysmol.errors import SysmolError, UsageError
+from sysmol.measure import environment
+from sysmol.programs import MIXES
+from sysmol.suites import gemv, kernels
+from sysmol.suites.ours import best_target, compiled
+
+#: Samples a second of CPU time.
+_RATE = 4000
+
+#: Instructions of a block that are written, at most.
+_MOST_LINES = 160
+
+#: What `perf stat` is asked for.
+_EVENTS = "cycles,instructions,cache-misses"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Instructions that run one after the other, by address."""
+
+    instructions: tuple[tuple[int, str], ...]
+    samples: int
+
+    @property
+    def start(self) -> int:
+        """Where it begins."""
+        return self.instructions[0][0]
+
+    @property
+    def is_loop(self) -> bool:
+        """Whether it ends in a jump to its own beginning."""
+        jump = re.match(r"j\w+\s+0x([0-9a-f]+)", self.instructions[-1][1])
+        return jump is not None and int(jump[1], 16) == self.start
+
+
+def tool(*names: str) -> str:
+    """The first of some programs that there is."""
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    raise SysmolError(f"{names[0]} is not installed: it is needed to look at code")
+
+
+def output_of(*command: str | Path) -> str:
+    """Standard output of a command that must succeed."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise SysmolError(f"{command[0]}: {lines[-1]}")
+    return done.stdout
+
+
+def code_of(bundle: Path) -> bytes:
+    """The shared object of the best target in a bundle."""
+    table = output_of(tool("sysmol-run"), bundle, "--inspect")
+    found = re.search(rf"code/{best_target()} +([\d ]+?)  +([\d ]+?)  +[0-9a-f]", table)
+    if found is None:
+        raise SysmolError(f"{bundle}: no code for {best_target()}; compile for it")
+    offset, size = (int(number.replace(" ", "")) for number in found.groups())
+    return bundle.read_bytes()[offset : offset + size]
+
+
+def runs_of(bundle: Path, seconds: float) -> int:
+    """Calls that take so many seconds."""
+    text = output_of(tool("sysmol-run"), bundle, "--time", "--runs=20")
+    found = re.search(r"median ([\d.]+) ms", text)
+    if found is None:
+        raise SysmolError(f"{bundle}: sysmol-run --time says no median")
+    return max(20, int(1e3 * seconds / float(found[1])))
+
+
+def samples_of(bundle: Path, code: Path, runs: int) -> tuple[collections.Counter[int], int]:
+    """Samples by address in the code, and of the whole process."""
+    with tempfile.NamedTemporaryFile(suffix=".perf") as record:
+        run = [tool("sysmol-run"), str(bundle), "--time", f"--runs={runs}", "--threads=1"]
+        output_of(
+            *(tool("perf"), "record", "-q", "-e", "cpu-clock", "-F", str(_RATE)),
+            *("-o", record.name, *run),
+        )
+        text = output_of(
+            *(tool("perf"), "script", "-i", record.name, "-F", "ip,sym,dso", "--show-mmap-events")
+        )
+    places: list[tuple[int, int, int]] = []
+    hits: list[int] = []
+    total = 0
+    for line in text.splitlines():
+        if "MMAP" in line:
+            if found := re.search(r"\[0x([0-9a-f]+)\(0x([0-9a-f]+)\) @ (\S+) .*sysmol-code", line):
+                places.append((int(found[1], 16), int(found[2], 16), int(found[3], 16)))
+        elif found := re.match(r"\s*([0-9a-f]+) .*?\((.*)\)$", line):
+            total += 1
+            if "sysmol-code" in found[2]:
+                hits.append(int(found[1], 16))
+    # Offsets in the file are addresses by its program headers.
+    segments = [
+        (int(words[1], 16), int(words[2], 16), int(words[4], 16))
+        for words in map(str.split, output_of(tool("readelf"), "-lW", code).splitlines())
+        if words and words[0] == "LOAD"
+    ]
+    counts: collections.Counter[int] = collections.Counter()
+    for address in hits:
+        for start, size, offset in places:
+            if start <= address < start + size:
+                at = address - start + offset
+                for begin, virtual, length in segments:
+                    if begin <= at < begin + length:
+                        counts[at - begin + virtual] += 1
+    return counts, total
+
+
+def blocks_of(code: Path, counts: collections.Counter[int]) -> list[Block]:
+    """Basic blocks of the code, the hottest first."""
+    text = output_of(tool("llvm-objdump-22", "llvm-objdump"), "-d", "--no-show-raw-insn", code)
+    instructions = [
+        (int(found[1], 16), found[2].strip())
+        for found in (re.match(r"\s*([0-9a-f]+):\s+(.*)", line) for line in text.splitlines())
+        if found
+    ]
+    leaders = set()
+    for (_, words), (behind, _) in itertools.pairwise(instructions):
+        if jump := re.match(r"j\w+\s+0x([0-9a-f]+)", words):
+            leaders |= {int(jump[1], 16), behind}
+    blocks: list[list[tuple[int, str]]] = [[]]
+    for address, words in instructions:
+        if address in leaders and blocks[-1]:
+            blocks.append([])
+        blocks[-1].append((address, words))
+    found = [Block(tuple(block), sum(counts[at] for at, _ in block)) for block in blocks if block]
+    return sorted(found, key=lambda block: -block.samples)
+
+
+def predicted(block: Block) -> str:
+    """What ``llvm-mca`` says of a loop: its summary, and how busy each unit is."""
+    body = "\n".join(re.sub(r"<.*>|#.*", "", words) for _, words in block.instructions[:-1])
+    with tempfile.NamedTemporaryFile("w", suffix=".s") as source:
+        source.write(body + "\n")
+        source.flush()
+        cpu = "znver4" if "avx512" in best_target() else "znver3"
+        text = output_of(
+            *(tool("llvm-mca-22", "llvm-mca"), f"-mcpu={cpu}", "-iterations=100"),
+            *("-instruction-info=0", source.name),
+        )
+    # The summary, and the units that are busy; the rest repeats the assembly.
+    summary = text[: text.index("Resources:")].strip()
+    names = re.findall(r"^\[([\d.]+)\] +- (\S+)$", text, re.MULTILINE)
+    pressure = text[text.index("Resource pressure per iteration:") :].splitlines()[2].split()
+    busy = [
+        f"{name}[{number}] {cycles}"
+        for (number, name), cycles in zip(names, pressure, strict=True)
+        if cycles != "-"
+    ]
+    return (
+        f"llvm-mca -mcpu={cpu} -iterations=100\n{summary}\n"
+        f"Cycles an iteration in which a unit is busy: {', '.join(busy)}"
+    )
+
+
+def counters(bundle: Path) -> str:
+    """What the hardware counters say, if there are any."""
+    command = [tool("perf"), "stat", "-e", _EVENTS]
+    done = subprocess.run(
+        [*command, tool("sysmol-run"), str(bundle), "--time", "--runs=100"],
+        capture_output=True,
+        text=True,
+    )
+    found = [
+        " ".join(line.split())
+        for line in done.stderr.splitlines()
+        if any(event in line for event in _EVENTS.split(","))
+    ]
+    return f"perf stat -e {_EVENTS}: {'; '.join(found)}"
+
+
+def report(case: str, bundle: Path, options: argparse.Namespace, says: str) -> str:
+    """The log of one bundle."""
+    here = environment()
+    with tempfile.TemporaryDirectory(prefix="sysmol-") as folder:
+        code = Path(folder) / "code.so"
+        code.write_bytes(code_of(bundle))
+        runs = runs_of(bundle, options.seconds)
+        counts, total = samples_of(bundle, code, runs)
+        blocks = [block for block in blocks_of(code, counts) if block.samples]
+        if not blocks:
+            raise SysmolError(f"{bundle}: no sample is in its code; give more --seconds")
+        lines = [f"{case}{says}", f"{here['cpu']}, commit {here['commit']}, {best_target()}"]
+        lines.append(counters(bundle))
+        lines.append(
+            f"perf record -e cpu-clock -F {_RATE}, {runs} runs: {total} samples, "
+            f"{sum(counts.values())} in the compiled code, {len(blocks)} blocks have some"
+        )
+    taken = 0
+    for block in blocks[: options.blocks]:
+        taken += block.samples
+        kind = "loop" if block.is_loop else "block"
+        lines.append(
+            f"\n== {kind} of {len(block.instructions)} instructions at {block.start:#x}: "
+            f"{100 * block.samples / total:.1f} % of all samples"
+        )
+        lines += [f"{counts[at]:6d}  {words}" for at, words in block.instructions[:_MOST_LINES]]
+        if len(block.instructions) > _MOST_LINES:
+            lines.append(f"        ({len(block.instructions) - _MOST_LINES} more)")
+        if block.is_loop:
+            lines.append(predicted(block))
+    lines.append(f"\n{100 * taken / total:.1f} % of all samples are in these blocks")
+    return "\n".join(lines) + "\n"
+
+
+def wanted_cases(options: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
+    """Names, programs, and what the results say of the layers that are asked for."""
+    shares: dict[str, float] = {}
+    if options.results is not None:
+        for row in json.loads(options.results.read_text())["rows"]:
+            shares[row["case"]] = row["ceiling_share"]
+    for cases in (kernels.CASES, gemv.CASES):
+        for layer, mixes in cases:
+            for mix in mixes:
+                case = f"{layer}, {mix}"
+                share = shares.get(case)
+                is_named = options.case is not None and re.search(options.case, case) is not None
+                if not is_named and (share is None or share >= options.below):
+                    continue
+                says = "" if share is None else f": {100 * share:.1f} % of its ceiling"
+                yield case, layer.program(MIXES[mix]), says
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the logs."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    written = 0
+
+    def write(case: str, bundle: Path, says: str) -> None:
+        name = re.sub(r"[^A-Za-z0-9]+", "-", case).strip("-")
+        path = options.out / f"{name}.log"
+        files.write_bytes(path, report(case, bundle, options, says).encode())
+        print(path, flush=True)
+
+    for bundle in options.bundles:
+        write(bundle.stem, bundle, "")
+        written += 1
+    for case, program, says in wanted_cases(options):
+        with tempfile.TemporaryDirectory(prefix="sysmol-") as folder:
+            source = Path(folder) / "layer.mlir"
+            source.write_text(program)
+            bundle, _ = compiled(source, golden_pairs=0)
+            write(case, bundle, says)
+        written += 1
+    if not written:
+        raise UsageError("no case is asked for: give bundles, --case or --results with --below")
+
+
+def main() -> int:
+    """Entry point; gives the exit status."""
+    top = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE")
+    top.add_argument("--out", type=Path, required=True, help="folder for the logs")
+    top.add_argument("--case", type=pattern, help="layers that this regular expression finds")
+    top.add_argument("--results", type=Path, help="JSON of `sysmol bench`")
+    top.add_argument("--below", type=factor, default=0.85, help="share of the ceiling (0.85)")
+    top.add_argument("--seconds", type=factor, default=2.0, help="of sampling a layer (2)")
+    top.add_argument("--blocks", type=positive, default=3, help="blocks shown (default: 3)")
+    return run_script(top, run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
