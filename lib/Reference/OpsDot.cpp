@@ -150,6 +150,10 @@ Result<Accumulators> sysmol::reference::conv2d(const IntTensor &input,
     levels[at] = levelValue(encoding.grid, encoding.bits[c], input.data[at]);
   }
   // HP12 was checked: every sum fits, whatever part of it.
+  if (*count == 0 || levels.empty()) {
+    result.values.data.resize(*count);
+    return result;
+  }
   std::vector<int32_t> plane(*outH * *outW);
   for (int64_t n = 0; n < batch; ++n)
     for (int64_t o = 0; o < outputs; ++o) {

@@ -152,7 +152,9 @@ def blocks_of(code: Path, counts: collections.Counter[int]) -> list[Block]:
     leaders = set()
     for (_, words), (behind, _) in itertools.pairwise(instructions):
         if jump := re.match(r"j\w+\s+0x([0-9a-f]+)", words):
-            leaders |= {int(jump[1], 16), behind}
+            leaders.add(int(jump[1], 16))
+        if re.match(r"j|ret|ud2", words):
+            leaders.add(behind)
     blocks: list[list[tuple[int, str]]] = [[]]
     for address, words in instructions:
         if address in leaders and blocks[-1]:

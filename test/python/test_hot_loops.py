@@ -39,15 +39,17 @@ code.so:     file format elf64-x86-64
        c:       jne     0x4 <.text+0x4>
        e:       movl    %eax, %edx
       10:       retq
+      20:       movl    %eax, %ecx
 """
     monkeypatch.setattr(hot_loops, "output_of", lambda *command: text)
     monkeypatch.setattr(hot_loops, "tool", lambda *names: names[0])
     counts = collections.Counter({0x4: 3, 0xC: 4, 0x10: 1})
-    loop, last, first = hot_loops.blocks_of(Path("code.so"), counts)
+    loop, last, first, other = hot_loops.blocks_of(Path("code.so"), counts)
     assert (loop.start, loop.samples, loop.is_loop) == (0x4, 7, True)
     assert [words for _, words in loop.instructions][-1].startswith("jne")
     assert (last.start, last.samples, last.is_loop) == (0xE, 1, False)
     assert (first.start, first.samples, first.is_loop) == (0x0, 0, False)
+    assert (other.start, len(other.instructions)) == (0x20, 1)
 
 
 def test_wrong_use(

@@ -42,7 +42,7 @@ struct Partition {
 } // namespace
 
 Partition::Partition(llvm::Module &module) {
-  // What calls each other by name stays together: it may be inlined.
+  // What calls each other by name stays together, if it may be inlined.
   llvm::EquivalenceClasses<llvm::Function *> groups;
   for (llvm::Function &function : module) {
     if (function.isDeclaration())

@@ -726,6 +726,7 @@ MODULES = (
     "gemv",
     "graphs",
     "largest",
+    "repeated",
     "residual",
     "tiles",
     "window_sums",

@@ -94,8 +94,8 @@ struct OutlineConstantsPass
         order.push_back(place->first());
     });
     // A layer's in the order that its code comes to them, so that layers of one
-    // shape read equally far apart (hetprec-share-bodies); behind the blob of
-    // the targets before this one, which share it.
+    // shape mostly read equally far apart (hetprec-share-bodies); behind the
+    // blob of the targets before this one, which share it.
     std::string blob;
     if (auto earlier = module->getAttrOfType<DenseElementsAttr>(kWeights))
       blob = getBytes(earlier);

@@ -313,7 +313,7 @@ private:
   bool isFree(Operation *op);
   void wrap(ArrayRef<Operation *> ops);
   void assignLevels();
-  /// Makes the functions of one level's tasks, or leaves it as it is.
+  /// Makes the functions of one level's tasks, if it is worth a fork.
   void outline(ArrayRef<Statement *> level);
   /// Moves a level that is no fork into a function, if that is worth it.
   void call(ArrayRef<Statement *> level);

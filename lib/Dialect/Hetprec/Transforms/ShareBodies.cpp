@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/CallInterfaces.h"
 #include "sysmol/Dialect/Hetprec/Transforms/Passes.h"
 #include "llvm/ADT/MapVector.h"
 #include <map>
@@ -33,7 +34,7 @@ static Attribute getConstant(Value value) {
   return constant;
 }
 
-/// Where a view of an argument begins, if that is all that may differ.
+/// Where a view begins, if that is what the operand says: all that may differ.
 static std::optional<int64_t> getShift(OpOperand &operand) {
   auto view = dyn_cast<memref::ViewOp>(operand.getOwner());
   if (!view || operand.get() != view.getByteShift())
@@ -45,9 +46,16 @@ static bool isConstant(Operation &op) {
   return op.hasTrait<OpTrait::ConstantLike>();
 }
 
+/// All that a function says of itself but its name.
+static DictionaryAttr getAttributes(func::FuncOp function) {
+  NamedAttrList attributes(function->getAttrDictionary());
+  attributes.erase(SymbolTable::getSymbolAttrName());
+  return attributes.getDictionary(function.getContext());
+}
+
 /// Equal for functions that can become one.
 static llvm::hash_code getHash(func::FuncOp function) {
-  llvm::hash_code hash = hash_value(function.getFunctionType());
+  llvm::hash_code hash = hash_value(getAttributes(function));
   function.getBody().walk<WalkOrder::PreOrder>([&](Operation *op) {
     if (isConstant(*op))
       return;
@@ -57,7 +65,7 @@ static llvm::hash_code getHash(func::FuncOp function) {
     for (OpOperand &operand : op->getOpOperands())
       if (Attribute constant = getConstant(operand.get());
           constant && !getShift(operand))
-        hash = llvm::hash_combine(hash, constant);
+        hash = llvm::hash_combine(hash, constant, operand.get().getType());
   });
   return hash;
 }
@@ -69,7 +77,7 @@ public:
   static std::optional<SmallVector<int64_t>> getShifts(func::FuncOp x,
                                                        func::FuncOp y) {
     Comparison comparison;
-    if (x.getFunctionType() != y.getFunctionType() ||
+    if (getAttributes(x) != getAttributes(y) ||
         !comparison.areEqual(x.getBody(), y.getBody()))
       return std::nullopt;
     return std::move(comparison.shifts);
@@ -120,6 +128,8 @@ bool Comparison::areEqual(Operation &x, Operation &y) {
 }
 
 bool Comparison::areEqual(OpOperand &x, OpOperand &y) {
+  if (x.get().getType() != y.get().getType())
+    return false;
   std::optional<int64_t> from = getShift(x), to = getShift(y);
   if (from && to) {
     shifts.push_back(*to);
@@ -177,7 +187,13 @@ share(Group &group,
     }
   }
   // Inlined, it would be as many copies as before.
-  kept->setAttr("passthrough", b.getStrArrayAttr({"noinline"}));
+  SmallVector<Attribute> passed;
+  if (auto given = kept->getAttrOfType<ArrayAttr>("passthrough"))
+    llvm::append_range(passed, given);
+  if (Attribute never = b.getStringAttr("noinline");
+      !llvm::is_contained(passed, never))
+    passed.push_back(never);
+  kept->setAttr("passthrough", b.getArrayAttr(passed));
   for (auto [i, member] : llvm::enumerate(group.members)) {
     for (func::CallOp call : calls.lookup(member.getSymNameAttr())) {
       b.setInsertionPoint(call);
@@ -199,7 +215,7 @@ struct ShareBodiesPass
   using ShareBodiesPassBase::ShareBodiesPassBase;
 
   void runOnOperation() override {
-    // Functions that are nothing but called.
+    // Functions that are nothing but called, by calls that say nothing else.
     DenseMap<StringAttr, SmallVector<func::CallOp>> calls;
     DenseSet<StringAttr> otherUses;
     auto uses = SymbolTable::getSymbolUses(&getOperation().getBodyRegion());
@@ -209,17 +225,26 @@ struct ShareBodiesPass
     }
     for (const SymbolTable::SymbolUse &use : *uses) {
       StringAttr name = use.getSymbolRef().getRootReference();
-      if (auto call = dyn_cast<func::CallOp>(use.getUser()))
+      auto call = dyn_cast<func::CallOp>(use.getUser());
+      if (call && call->getAttrDictionary().size() == 1)
         calls[name].push_back(call);
       else
         otherUses.insert(name);
     }
     llvm::MapVector<size_t, SmallVector<Group>> groups;
     for (auto function : getOperation().getOps<func::FuncOp>()) {
-      if (function.isPublic() || function.isDeclaration() ||
+      // What calls others would hold calls that change.
+      bool calling =
+          function.walk([](CallOpInterface) { return WalkResult::interrupt(); })
+              .wasInterrupted();
+      if (!function.isPrivate() || function.isDeclaration() || calling ||
           function.getNumResults() > 0 ||
-          otherUses.contains(function.getSymNameAttr()) ||
-          !function.getOps<func::CallOp>().empty())
+          otherUses.contains(function.getSymNameAttr()))
+        continue;
+      // With itself: where its own views begin; none where it is not
+      // understood.
+      auto own = Comparison::getShifts(function, function);
+      if (!own)
         continue;
       auto &candidates = groups[getHash(function)];
       auto join = [&](Group &group) {
@@ -233,8 +258,7 @@ struct ShareBodiesPass
       if (!llvm::any_of(candidates, join)) {
         Group &group = candidates.emplace_back();
         group.members.push_back(function);
-        // With itself: where its own views begin.
-        group.shifts.push_back(*Comparison::getShifts(function, function));
+        group.shifts.push_back(std::move(*own));
       }
     }
     for (auto &[hash, candidates] : groups)

@@ -234,3 +234,177 @@ func.func private @named(%a: memref<4096xi8>) {
   memref.store %s, %x[%c0] : memref<64xi8>
   return
 }
+
+// -----
+
+// One attribute, two types: 1 byte and 24.
+
+// CHECK-LABEL: func.func @types(
+// CHECK: call @byte
+// CHECK: call @words
+func.func @types(%a: memref<64xi8>) {
+  call @byte(%a) : (memref<64xi8>) -> ()
+  call @words(%a) : (memref<64xi8>) -> ()
+  return
+}
+func.func private @byte(%a: memref<64xi8>) {
+  %at = memref.extract_aligned_pointer_as_index %a : memref<64xi8> -> index
+  %bits = arith.index_cast %at : index to i64
+  %to = llvm.inttoptr %bits : i64 to !llvm.ptr
+  %zero = llvm.mlir.zero : !llvm.struct<(i8)>
+  llvm.store %zero, %to : !llvm.struct<(i8)>, !llvm.ptr
+  return
+}
+func.func private @words(%a: memref<64xi8>) {
+  %at = memref.extract_aligned_pointer_as_index %a : memref<64xi8> -> index
+  %bits = arith.index_cast %at : index to i64
+  %to = llvm.inttoptr %bits : i64 to !llvm.ptr
+  %zero = llvm.mlir.zero : !llvm.struct<(i64, i64, i64)>
+  llvm.store %zero, %to : !llvm.struct<(i64, i64, i64)>, !llvm.ptr
+  return
+}
+
+// -----
+
+// What is promised of arguments is part of a function, and what is passed on
+// stays: only the last two are alike.
+
+// CHECK-LABEL: func.func @attributes(
+// CHECK: call @apart(
+// CHECK: call @alike(
+// CHECK: call @cold(
+// CHECK: call @cold(
+// CHECK: func.func private @apart(%{{.+}}: memref<64xi8> {llvm.noalias})
+// CHECK: func.func private @alike(%{{.+}}: memref<64xi8>)
+// CHECK: func.func private @cold(
+// CHECK-SAME: passthrough = ["cold", "noinline"]
+func.func @attributes(%a: memref<64xi8>) {
+  call @apart(%a) : (memref<64xi8>) -> ()
+  call @alike(%a) : (memref<64xi8>) -> ()
+  call @cold(%a) : (memref<64xi8>) -> ()
+  call @colder(%a) : (memref<64xi8>) -> ()
+  return
+}
+func.func private @apart(%a: memref<64xi8> {llvm.noalias}) {
+  %c0 = arith.constant 0 : index
+  %x = memref.load %a[%c0] : memref<64xi8>
+  return
+}
+func.func private @alike(%a: memref<64xi8>) {
+  %c0 = arith.constant 0 : index
+  %x = memref.load %a[%c0] : memref<64xi8>
+  return
+}
+func.func private @cold(%a: memref<64xi8>) attributes {passthrough = ["cold"]} {
+  %c0 = arith.constant 0 : index
+  %x = memref.load %a[%c0] : memref<64xi8>
+  return
+}
+func.func private @colder(%a: memref<64xi8>) attributes {passthrough = ["cold"]} {
+  %c0 = arith.constant 0 : index
+  %x = memref.load %a[%c0] : memref<64xi8>
+  return
+}
+
+// -----
+
+// What calls, also from inside a loop, stays, and its calls are found; so does
+// what has several blocks. Tables are told apart.
+
+// CHECK-LABEL: func.func @callers(
+// CHECK: call @outer0(
+// CHECK: call @outer1(
+// CHECK: call @blocks0(
+// CHECK: call @blocks1(
+// CHECK: call @table0(
+// CHECK: call @table1(
+// CHECK: func.func private @outer0(
+// CHECK: call @leaf0(
+// CHECK: func.func private @outer1(
+// CHECK: call @leaf0(
+// CHECK: func.func private @leaf0(
+// CHECK-NOT: func.func private @leaf1(
+memref.global "private" constant @one : memref<1xi8> = dense<1>
+memref.global "private" constant @two : memref<1xi8> = dense<2>
+func.func @callers(%a: memref<64xi8>) {
+  call @outer0(%a) : (memref<64xi8>) -> ()
+  call @outer1(%a) : (memref<64xi8>) -> ()
+  call @blocks0(%a) : (memref<64xi8>) -> ()
+  call @blocks1(%a) : (memref<64xi8>) -> ()
+  call @table0(%a) : (memref<64xi8>) -> ()
+  call @table1(%a) : (memref<64xi8>) -> ()
+  return
+}
+func.func private @outer0(%a: memref<64xi8>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.for %i = %c0 to %c1 step %c1 {
+    func.call @leaf0(%a) : (memref<64xi8>) -> ()
+  }
+  return
+}
+func.func private @outer1(%a: memref<64xi8>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.for %i = %c0 to %c1 step %c1 {
+    func.call @leaf1(%a) : (memref<64xi8>) -> ()
+  }
+  return
+}
+func.func private @leaf0(%a: memref<64xi8>) {
+  %c0 = arith.constant 0 : index
+  %x = memref.load %a[%c0] : memref<64xi8>
+  return
+}
+func.func private @leaf1(%a: memref<64xi8>) {
+  %c0 = arith.constant 0 : index
+  %x = memref.load %a[%c0] : memref<64xi8>
+  return
+}
+func.func private @blocks0(%a: memref<64xi8>) {
+  cf.br ^end
+^end:
+  return
+}
+func.func private @blocks1(%a: memref<64xi8>) {
+  cf.br ^end
+^end:
+  return
+}
+func.func private @table0(%a: memref<64xi8>) {
+  %c0 = arith.constant 0 : index
+  %t = memref.get_global @one : memref<1xi8>
+  %x = memref.load %t[%c0] : memref<1xi8>
+  memref.store %x, %a[%c0] : memref<64xi8>
+  return
+}
+func.func private @table1(%a: memref<64xi8>) {
+  %c0 = arith.constant 0 : index
+  %t = memref.get_global @two : memref<1xi8>
+  %x = memref.load %t[%c0] : memref<1xi8>
+  memref.store %x, %a[%c0] : memref<64xi8>
+  return
+}
+
+// -----
+
+// A call that says more than whom it calls keeps its function.
+
+// CHECK-LABEL: func.func @hints(
+// CHECK: call @hinted(%{{.+}}) {hint = @other}
+// CHECK: call @other(
+func.func @hints(%a: memref<64xi8>) {
+  call @hinted(%a) {hint = @other} : (memref<64xi8>) -> ()
+  call @other(%a) : (memref<64xi8>) -> ()
+  return
+}
+func.func private @hinted(%a: memref<64xi8>) {
+  %c0 = arith.constant 0 : index
+  %x = memref.load %a[%c0] : memref<64xi8>
+  return
+}
+func.func private @other(%a: memref<64xi8>) {
+  %c0 = arith.constant 0 : index
+  %x = memref.load %a[%c0] : memref<64xi8>
+  return
+}

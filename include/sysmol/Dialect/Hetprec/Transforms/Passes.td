@@ -306,11 +306,12 @@ def OutlineConstantsPass
   let description = [{
     Every constant `memref.global` of the module's one public function becomes a
     view of a new first argument, `memref<?xi8>` of the blob's size; the blob is
-    left on the module as `hetprec.weights` (a dense i8 tensor). Equal constants
-    share their bytes. A blob that is there already (of another target of the
-    same network) is kept and searched first, so that one blob serves all. Tables are read word by word, so that 8 bytes of
-    alignment are enough; constants of 4 KiB and more, which kernels stream, are
-    aligned to cache lines (64 bytes).
+    left on the module as `hetprec.weights` (a dense i8 tensor), in the order in
+    which the code reads them first. Equal constants share their bytes. A blob
+    that is there already (of another target of the same network) is kept and
+    searched first, so that one blob serves all. Tables are read word by word, so
+    that 8 bytes of alignment are enough; constants of 4 KiB and more, which
+    kernels stream, are aligned to cache lines (64 bytes).
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::memref::MemRefDialect"];
@@ -409,8 +410,9 @@ def OutlineParallelPass
 def ShareBodiesPass : Pass<"hetprec-share-bodies", "::mlir::ModuleOp"> {
   let summary = "Equal layers as one function";
   let description = [{
-    Private functions without results that are called, and equal but for the
-    constants that views of memory begin at, become the first of them. Where the
+    Private functions of one block without results that are nothing but called,
+    call nothing, and are equal but for the constants that views of memory begin
+    at, become the first of them. Where the
     others' views begin, from its own on, are further arguments: one for all views
     that lie equally far off in each. Runs behind `hetprec-outline-parallel`: a
     network's layers of one shape are compiled once. The function is never
