@@ -8,7 +8,10 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/ErrorHandling.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/WithColor.h"
 #include "llvm/Support/raw_ostream.h"
@@ -39,7 +42,7 @@ int main(int argc, char **argv) {
   cl::OptionCategory category("sysmol-compile options");
   cl::opt<std::string> input(cl::Positional, cl::desc("MODEL (.onnx or .mlir)"),
                              cl::Required, cl::cat(category));
-  cl::opt<std::string> output("o", cl::desc("Output file"),
+  cl::opt<std::string> output("o", cl::desc("Output file; - prints text"),
                               cl::value_desc("file"), cl::cat(category));
   cl::opt<EmitKind> emit(
       "emit", cl::desc("What to write"), cl::init(EmitKind::Bundle),
@@ -161,6 +164,23 @@ int main(int argc, char **argv) {
       return int(FailureKind::Usage);
     }
   }
+  // As elsewhere, - is standard output; nothing comes if compiling fails.
+  bool isPiped = path == "-";
+  if (isPiped && (emit == EmitKind::Bundle || emit == EmitKind::Object)) {
+    WithColor::error() << "-o - is for --emit=mlir, llvm and asm; bundles and "
+                          "objects need a file\n";
+    return int(FailureKind::Usage);
+  }
+  if (isPiped) {
+    SmallString<128> temporary;
+    if (std::error_code error =
+            sys::fs::createTemporaryFile("sysmol", "out", temporary)) {
+      WithColor::error() << "no temporary file: " << error.message() << "\n";
+      return int(FailureKind::Limit);
+    }
+    path = temporary.str();
+  }
+  FileRemover removeTemporary(path, isPiped);
   // lld resets every cl::opt of the process when it links.
   bool printTimes = timing, printLayers = explain;
   GPUCompileOptions gpu;
@@ -185,6 +205,14 @@ int main(int argc, char **argv) {
       WithColor::error(errs()) << info.message() << "\n";
     });
     return int(kind);
+  }
+  if (isPiped) {
+    auto text = MemoryBuffer::getFile(path);
+    if (!text) {
+      WithColor::error() << path << ": " << text.getError().message() << "\n";
+      return int(FailureKind::Limit);
+    }
+    outs() << (*text)->getBuffer();
   }
   if (printLayers)
     printExplanation(outs(), *report);
