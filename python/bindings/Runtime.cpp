@@ -7,6 +7,8 @@
 
 #include "Errors.h"
 
+#include <atomic>
+#include <cstdio>
 #include <memory>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -173,6 +175,38 @@ struct Context {
   }
 };
 
+/// A call on arrays that were checked once.
+struct Bound {
+  Context context;
+  std::vector<Input> inputs; // keep the arrays
+  std::vector<Output> outputs;
+  Buffers buffers;
+  std::atomic_flag busy;
+
+  Bound(std::shared_ptr<Model> model, std::shared_ptr<Team> team,
+        std::vector<Input> in, std::vector<Output> out)
+      : context(std::move(model), std::move(team)), inputs(std::move(in)),
+        outputs(std::move(out)), buffers(inputs, outputs) {}
+
+  void run() {
+    Message message;
+    if (busy.test_and_set(std::memory_order_acquire)) {
+      snprintf(message.data(), message.size(),
+               "a bound call is running in another thread; bind one for each");
+      check(SYSMOL_USAGE, message);
+    }
+    sysmol_status status;
+    {
+      nb::gil_scoped_release release;
+      status = sysmol_run(context.handle.get(), buffers.in.data(),
+                          buffers.in.size(), buffers.out.data(),
+                          buffers.out.size(), message.data(), message.size());
+    }
+    busy.clear(std::memory_order_release);
+    check(status, message);
+  }
+};
+
 /// [(layer, minimum, median)] in seconds; the last is the whole run.
 nb::list profile(Context &context, const std::vector<Input> &inputs,
                  const std::vector<Output> &outputs, unsigned runs) {
@@ -269,6 +303,12 @@ NB_MODULE(_sysmol, m) {
            nb::arg("outputs").noconvert())
       .def("profile", &profile, nb::arg("inputs").noconvert(),
            nb::arg("outputs").noconvert(), nb::arg("runs"));
+  nb::class_<Bound>(m, "Bound")
+      .def(nb::init<std::shared_ptr<Model>, std::shared_ptr<Team>,
+                    std::vector<Input>, std::vector<Output>>(),
+           nb::arg("model"), nb::arg("team").none(),
+           nb::arg("inputs").noconvert(), nb::arg("outputs").noconvert())
+      .def("__call__", &Bound::run);
   m.def("measure_cycles", &sysmol_measure_cycles);
 
   nb::class_<Pool>(m, "Pool")

@@ -41,6 +41,16 @@ class Context:
         runs: int,
     ) -> list[tuple[str, float, float]]: ...
 
+class Bound:
+    def __init__(
+        self,
+        model: Model,
+        team: Team | None,
+        inputs: Sequence[npt.NDArray[np.generic]],
+        outputs: Sequence[npt.NDArray[Any]],
+    ) -> None: ...
+    def __call__(self) -> None: ...
+
 def measure_cycles() -> float: ...
 
 class Pool:

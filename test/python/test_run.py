@@ -71,6 +71,54 @@ def test_arrays_of_the_caller_are_written_in_place(model: sysmol.Model) -> None:
     assert (model.run(padded[..., ::2])[0] == wanted[0]).all()
 
 
+def test_bound_calls_read_and_write_the_same_arrays(small_bundle: Path) -> None:
+    for threads in (1, 2):
+        model = sysmol.load(small_bundle, threads=threads)
+        x, out = images(1), [np.empty(info.shape, info.dtype) for info in model.outputs]
+        call, other = model.bind(x, out=out), [np.empty_like(array) for array in out]
+        twin = model.bind(images(1, seed=9), out=other)  # memory of its own, arrays kept alive
+        for seed in range(3):
+            x[...] = images(1, seed)
+            wanted = model.run(x)
+            twin()
+            call()
+            assert all((got == w).all() for got, w in zip(out, wanted, strict=True))
+        apart = model.run(images(1, seed=9))
+        assert all((got == w).all() for got, w in zip(other, apart, strict=True))
+        del model
+        call()
+
+
+def test_bound_calls_copy_nothing_and_are_for_one_thread(model: sysmol.Model) -> None:
+    out = [np.empty(info.shape, info.dtype) for info in model.outputs]
+    padded = np.zeros((1, 1, 4, 8), np.float32)
+    for given in (padded[..., ::2], images(1).tolist(), np.asfortranarray(images(1) * 2)):
+        if isinstance(given, np.ndarray) and given.flags.c_contiguous:
+            continue
+        with pytest.raises(InputRefused, match=r"input 'image' must be"):
+            model.bind(given, out=out)  # type: ignore[arg-type]
+    with pytest.raises(InputRefused, match="float64"):
+        model.bind(images(1).astype(np.float64), out=out)
+    with pytest.raises(InputRefused, match="1 output arrays given"):
+        model.bind(images(1), out=out[0])
+    call, refused = model.bind(images(1), out=out), []
+
+    def work() -> None:
+        for _ in range(500):
+            try:
+                call()
+            except UsageError as error:
+                refused.append(str(error))
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert {"a bound call is running in another thread; bind one for each"} >= set(refused)
+    call()
+
+
 def test_wrong_arrays_are_refused(model: sysmol.Model) -> None:
     good = images(1)
     for arrays, reason in (

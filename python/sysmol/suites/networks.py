@@ -26,6 +26,7 @@ __all__ = ["macs_by_level", "run"]
 #: The mixes of the untrained networks.
 RESNET18 = ("60/35/5", "2 bit", "4 bit", "8 bit")
 RESNET18_2015 = ("60/35/5",)
+RESNET20 = ("60/35/5", "2 bit")
 
 #: Seconds of measuring a network: for each mix, and for each peer.
 _SECONDS = 2.0
@@ -201,20 +202,31 @@ def _resnet18_2015(
 def _resnet20(
     settings: Settings, folder: Path, note: Callable[[str], None]
 ) -> list[dict[str, Any]]:
+    """The zoo's network, and untrained ones of its shape."""
     case = "ResNet-20, 28x28"
-    if not settings.wants(f"{case}, trained"):
+    wanted = [mix for mix in ("trained", *RESNET20) if settings.wants(f"{case}, {mix}")]
+    if not wanted:
         return []
     note(case)
+    import torch
+
     from sysmol import zoo
     from sysmol.bench import calibration
+    from sysmol.mixes import export_mix
     from sysmol.models.preresnet import preresnet20
 
-    source = folder / "resnet20.onnx"
-    source.write_bytes(zoo.NETWORK.read_bytes())
     images = calibration(100).images
+    sources = {}
+    for mix in wanted:
+        sources[mix] = folder / f"resnet20-{mix.replace('/', '-').replace(' ', '-')}.onnx"
+        if mix == "trained":
+            sources[mix].write_bytes(zoo.NETWORK.read_bytes())
+            continue
+        torch.manual_seed(0)
+        export_mix(preresnet20(), sources[mix], MIXES[mix], images.shape[1:])
     return _measure(
         case,
-        {"trained": source},
+        sources,
         zoo.FLOAT,
         preresnet20().eval(),
         images,
