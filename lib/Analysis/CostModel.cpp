@@ -253,18 +253,52 @@ static OpCost predictWindowSum(ContractOp op, const CostTable &table) {
   return cost;
 }
 
-/// Cycles around the loops of a row of 64 lanes: what is widened, waits in
-/// scratch memory for other levels and is brought in their order; of level 8
-/// nothing. By the clocks of layers on Zen 4, where a wide plane's epilogue
-/// takes 10.
+/// Whether taps are lanes apart: what they load crosses cache lines.
+static bool hasWindow(ContractOp op) { return op.getTaps().size() > 1; }
+
+// What follows is by the clocks of 36 single layers on Zen 4, where a wide
+// plane's epilogue takes 10 cycles: all but two within 5 %.
+
+/// Cycles around the loops of a row of 64 lanes: each level but one waits in
+/// scratch memory for the others and is brought in their order; windows begin a
+/// loop for each row of taps. Dot products of bytes stay in registers.
 static double getTileEndCycles(ContractOp op, const CostTable &table) {
-  constexpr double levelCycles = 14, zen4 = 10;
+  constexpr double levelCycles = 5.5, windowCycles = 2.2, zen4 = 10;
   if (op.getUniformRows() || op.getLaneBytes())
     return 0;
   std::set<int64_t> levels(op.getLevels().begin(), op.getLevels().end());
+  double ends = levels.empty() ? 0 : levelCycles * double(levels.size() - 1);
   levels.erase(8);
-  return levelCycles * double(levels.size()) * at(table.epilogueCycles, 0) /
-         zen4;
+  if (hasWindow(op))
+    ends += windowCycles * double(levels.size());
+  return ends * at(table.epilogueCycles, 0) / zen4;
+}
+
+/// Cycles of `registers` words by 64 lanes: as loops were measured, but not
+/// below the ceiling. Lookups wait for loads that cross cache lines.
+static double getLoopCycles(ContractOp op, int64_t level, double registers,
+                            const CostTable &table) {
+  constexpr double crossing = 0.09;
+  bool isLone = op.getLaneCount() == kLaneBlock;
+  double cycles = at(isLone ? table.lonePixelCycles : table.pixelCycles, level);
+  double least = double(kLaneBlock * getChannelsPerWord(level)) /
+                 at(table.macsPerCycle, level);
+  cycles = std::max(cycles, least);
+  if (level == 2 && hasWindow(op))
+    cycles *= 1 + crossing;
+  return registers * cycles;
+}
+
+/// Cycles of the epilogue of a row of 64 lanes. The table's are of sums in
+/// memory; dot products of bytes alone come from registers.
+static double getEpilogueCycles(ContractOp op, const CostTable &table) {
+  constexpr double fromRegisters = 0.45;
+  int64_t written = op.getEpilogue() == Epilogue::Codes ? op.getOutLevel() : 0;
+  double cycles = at(table.epilogueCycles, written);
+  bool isBytes =
+      !op.getLevels().empty() && !op.getLaneBytes() &&
+      llvm::all_of(op.getLevels(), [](int64_t level) { return level == 8; });
+  return written == 8 && isBytes ? fromRegisters * cycles : cycles;
 }
 
 static OpCost predictContract(ContractOp op, const CostTable &table) {
@@ -279,20 +313,21 @@ static OpCost predictContract(ContractOp op, const CostTable &table) {
         double(cast<ShapedType>(segment.getType()).getShape().back());
     if (op.getUniformRows())
       words *= double(op.getNumTaps(i));
-    double macs = countReadingRows(op, i) * words * lanes *
-                  double(getChannelsPerWord(level));
+    double registers = countReadingRows(op, i) * words * lanes / kLaneBlock;
+    double macs = registers * double(kLaneBlock * getChannelsPerWord(level));
     cost.macs += macs;
-    cost.cycles += macs / at(table.macsPerCycle, level) * getByteLoads(op);
+    double products = macs / at(table.macsPerCycle, level) * getByteLoads(op);
+    cost.products += products;
+    cost.cycles += op.getUniformRows() || op.getLaneBytes()
+                       ? products
+                       : getLoopCycles(op, level, registers, table);
     weights += getBytes(segment.getType());
     footprint += getBytes(codes.getType());
   }
-  cost.products = cost.cycles;
   cost.cycles =
       std::max(cost.cycles, weights / table.getStreamRate(footprint + weights));
-  int64_t written = op.getEpilogue() == Epilogue::Codes ? op.getOutLevel() : 0;
-  cost.cycles +=
-      rows * lanes / kLaneBlock *
-      (at(table.epilogueCycles, written) + getTileEndCycles(op, table));
+  cost.cycles += rows * lanes / kLaneBlock *
+                 (getEpilogueCycles(op, table) + getTileEndCycles(op, table));
   return cost;
 }
 
@@ -306,13 +341,20 @@ static OpCost predictContractOutputs(ContractOutputsOp op,
   double footprint = getBytes(op.getWeights().getType());
   for (auto [s, level, codes] :
        llvm::enumerate(op.getLevels(), op.getLanes())) {
-    double macs = outputs * double(op.getNumColumns(s)) * lanes *
-                  double(getChannelsPerWord(level)) * groups.getShare(op, s);
+    double words = outputs / kLaneBlock * double(op.getNumColumns(s)) * lanes *
+                   groups.getShare(op, s);
+    double macs = words * double(kLaneBlock * getChannelsPerWord(level));
+    double products = macs / at(table.macsPerCycle, level);
     cost.macs += macs;
-    cost.cycles += macs / at(table.macsPerCycle, level);
+    cost.products += products;
+    double loop = std::max(products, words * at(table.outputCycles, level));
+    // Of windows, sums of bytes begin anew where rows of taps do.
+    constexpr double rowsOfTaps = 0.04;
+    if (level <= 2 && op.getNumTaps(s) > 1)
+      loop *= 1 + rowsOfTaps;
+    cost.cycles += loop;
     footprint += getBytes(codes.getType());
   }
-  cost.products = cost.cycles;
   // Every four lanes read all weights.
   constexpr double kLanesAtOnce = 4;
   double streamed = getBytes(op.getWeights().getType()) * lanes / kLanesAtOnce;
@@ -322,6 +364,11 @@ static OpCost predictContractOutputs(ContractOutputsOp op,
   constexpr double kTransposeCycles = 100;
   cost.cycles +=
       outputs / 16 * double(groups.getNumSquares()) * kTransposeCycles;
+  // Sums of levels behind the first are added to what waits in memory.
+  constexpr double levelCycles = 12;
+  std::set<int64_t> levels(op.getLevels().begin(), op.getLevels().end());
+  cost.cycles +=
+      outputs / kLaneBlock * lanes * levelCycles * double(levels.size() - 1);
   return cost;
 }
 
@@ -354,7 +401,10 @@ static OpCost predictWinograd(WinogradContractOp op, const CostTable &table) {
                      WinogradTiles::kPositions * WinogradTiles::kRegister *
                      getChannelsPerWord(4));
   cost.products = costs.products;
-  cost.cycles = costs.products + costs.sums + costs.weights;
+  // By the clocks of layers; what chooses between tiles and pixels leaves it
+  // out of both.
+  constexpr double loops = 1.095, sums = 1.375;
+  cost.cycles = loops * costs.products + sums * costs.sums + costs.weights;
   return cost;
 }
 

@@ -181,12 +181,12 @@ def test_a_time_between_tiles_and_the_costliest_mix_is_met() -> None:
     layers: list[nn.Module] = [nn.Conv2d(1, 64, 3, padding=1), nn.ReLU()]
     layers += [nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()]
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)]
-    shape = (1, 14, 14)
+    shape = (1, 28, 28)
     model = sysmol.prepare(nn.Sequential(*layers))
     calibrate(model, torch.rand(4, *shape))
     measure = budget.measure_for(Unit.LATENCY, "x86-64-avx512", shape)
     costs = Costs(model, Unit.LATENCY, measure, shape)
-    assert costs.highest > 1.15 * costs.uniform[4]  # it has a tiled layer
+    assert costs.highest > 1.3 * costs.uniform[4]  # it has a tiled layer
     for precision in learned(model):
         nn.init.uniform_(precision.s, -4, 2)
     target = 0.5 * (costs.uniform[4] + costs.highest)

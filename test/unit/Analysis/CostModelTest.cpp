@@ -71,10 +71,68 @@ TEST_F(CostModelTest, CountsWordsAndBlocksAsTheyAreExecuted) {
                        "tensor<4x256xi8>) rows(%w : tensor<6x4xi8>) outs(%i : "
                        "tensor<6x256xi32>) ") +
                Tail);
-  // 6 rows, 4 words of 8 channels, 128 lanes; 2 blocks of a wide plane, and
-  // what is around the loops of one level.
+  // 6 rows, 4 words of 8 channels, 128 lanes; 2 blocks of a wide plane.
   EXPECT_EQ(found.macs, 6 * 4 * 8 * 128);
-  EXPECT_DOUBLE_EQ(found.cycles, 6 * 4 * 8 * 128 / 256.0 + 6 * 2 * (10 + 14));
+  EXPECT_DOUBLE_EQ(found.products, 6 * 4 * 8 * 128 / 256.0);
+  EXPECT_DOUBLE_EQ(found.cycles, found.products + 6 * 2 * 10);
+  // Loops that are slower than the ceiling.
+  CostTable table = makeTable();
+  table.pixelCycles[1] = 5;
+  found =
+      cost("%a: tensor<4x256xi8>, %w: tensor<6x4xi8>, %i: tensor<6x256xi32>",
+           std::string("%r = hetprec.contract accumulator lanes(%a : "
+                       "tensor<4x256xi8>) rows(%w : tensor<6x4xi8>) outs(%i : "
+                       "tensor<6x256xi32>) ") +
+               Tail,
+           table);
+  EXPECT_DOUBLE_EQ(found.products, 6 * 4 * 8 * 128 / 256.0);
+  EXPECT_DOUBLE_EQ(found.cycles, 6 * 4 * 2 * 5 + 6 * 2 * 10);
+}
+
+TEST_F(CostModelTest, LookupsOfWindowsWaitForLoads) {
+  auto loops = [&](const std::string &level, const std::string &taps,
+                   int64_t numTaps) {
+    std::string rows = "tensor<6x" + std::to_string(numTaps) + "xi8>";
+    OpCost found =
+        cost("%a: tensor<1x256xi8>, %w: " + rows + ", %i: tensor<6x256xi32>",
+             "%r = hetprec.contract accumulator lanes(%a : tensor<1x256xi8>) "
+             "rows(%w : " +
+                 rows + ") outs(%i : tensor<6x256xi32>) {levels = array<i64: " +
+                 level +
+                 ">, coefficients = array<i64: 2>, taps = array<i64: " + taps +
+                 ">, origin = 0, lane_begin = 64, lane_count = 128} -> "
+                 "tensor<6x256xi32>");
+    return found.cycles - 6 * 2 * 10;
+  };
+  EXPECT_DOUBLE_EQ(loops("2", "0", 1), 6 * 2 * 3);
+  EXPECT_NEAR(loops("2", "0, 1, 2", 3), 6 * 2 * (3 * 3 * 1.09 + 2.2), 1e-9);
+  EXPECT_NEAR(loops("1", "0, 1, 2", 3), 6 * 2 * (3 * 2 + 2.2), 1e-9);
+}
+
+TEST_F(CostModelTest, EpiloguesOfBytesComeFromRegisters) {
+  auto cycles = [&](const std::string &segments, const std::string &levels) {
+    return cost(
+               "%a: tensor<1x64xi8>, %c: tensor<1x64xi32>, %v: tensor<8x1xi8>, "
+               "%w: tensor<8x1xi32>, %s: tensor<8xf32>, %m: tensor<64xi8>, "
+               "%i: tensor<2x64xi32>",
+               "%r = hetprec.contract codes " + segments +
+                   " multiplier(%s : tensor<8xf32>) offset(%s : "
+                   "tensor<8xf32>) mask(%m : tensor<64xi8>) outs(%i : "
+                   "tensor<2x64xi32>) {levels = array<i64: " +
+                   levels +
+                   ", taps = array<i64: 0>, origin = 0, lane_begin = 0, "
+                   "lane_count = 64, out_level = 8} -> tensor<2x64xi32>")
+        .cycles;
+  };
+  EXPECT_NEAR(cycles("lanes(%c : tensor<1x64xi32>) rows(%w : tensor<8x1xi32>)",
+                     "8>, coefficients = array<i64: 1>"),
+              8 * (17 + 0.45 * 16), 1e-9);
+  // Those of several levels wait in memory.
+  EXPECT_NEAR(
+      cycles("lanes(%a, %c : tensor<1x64xi8>, tensor<1x64xi32>) rows(%v, %w : "
+             "tensor<8x1xi8>, tensor<8x1xi32>)",
+             "1, 8>, coefficients = array<i64: 1, 1>"),
+      8 * (2.5 + 17 + 16 + 5.5), 1e-9);
 }
 
 TEST_F(CostModelTest, CountsTheEndsOfTilesOfEachLevel) {
@@ -90,17 +148,17 @@ TEST_F(CostModelTest, CountsTheEndsOfTilesOfEachLevel) {
             folded + "} -> tensor<6x256xi32>");
     return found.cycles - found.products - 6 * 2 * 10;
   };
-  // Level 8 has none, a folded segment shares its level's.
+  // All levels but one; a folded segment shares its level's.
   EXPECT_DOUBLE_EQ(ends("%a, %b : tensor<1x256xi8>, tensor<1x256xi32>",
                         "%w, %v : tensor<6x1xi8>, tensor<6x1xi32>", "1, 8", ""),
-                   6 * 2 * 14);
+                   6 * 2 * (5.5 + 0.5)); // 0.5: level 8's loops
   EXPECT_DOUBLE_EQ(ends("%a, %a : tensor<1x256xi8>, tensor<1x256xi8>",
                         "%w, %w : tensor<6x1xi8>, tensor<6x1xi8>", "1, 2", ""),
-                   6 * 2 * 28);
+                   6 * 2 * 5.5);
   EXPECT_DOUBLE_EQ(ends("%a, %a : tensor<1x256xi8>, tensor<1x256xi8>",
                         "%w, %w : tensor<6x1xi8>, tensor<6x1xi8>", "2, 2",
                         ", folded = array<i1: false, true>"),
-                   6 * 2 * 14);
+                   0);
 }
 
 TEST_F(CostModelTest, CountsRowsThatReadASegment) {
@@ -240,8 +298,9 @@ TEST_F(CostModelTest, StreamsTheWeightsOfOutputsForEveryFourLanes) {
   OpCost found = cost(Arguments, Op);
   EXPECT_EQ(found.macs, 256 * 2 * 32 * 8);
   EXPECT_DOUBLE_EQ(found.products, 256 * 2 * 32 * 8 / 256.0);
-  // 16 rows of outputs by 2 of lanes are turned round.
-  EXPECT_DOUBLE_EQ(found.cycles, 256 * 2 * 32 * 8 / 256.0 + 16 * 2 * 100);
+  // 4 registers of outputs, 2 words, 32 lanes; 16 rows of outputs by 2 of lanes
+  // are turned round.
+  EXPECT_DOUBLE_EQ(found.cycles, 4 * 2 * 32 * 2.25 + 16 * 2 * 100);
   CostTable table = makeTable();
   table.streamRates = {{1, 1}};
   EXPECT_DOUBLE_EQ(cost(Arguments, Op, table).cycles,
@@ -275,7 +334,7 @@ TEST_F(CostModelTest, AddsTheLevels) {
   double one = 8 * 2 * 64 * 8, two = 8 * 3 * 64 * 3, eight = 8 * 1 * 64 * 4;
   EXPECT_EQ(found.macs, one + two + eight);
   EXPECT_DOUBLE_EQ(found.cycles,
-                   one / 256 + two / 64 + eight / 16 + 8 * (1 + 2 * 14));
+                   8 * (2 * 2.5 + 3 * 3.5 + 17) + 8 * (1 + 2 * 5.5));
 }
 
 TEST_F(CostModelTest, WeightsThatDoNotFitAreStreamed) {
@@ -289,7 +348,8 @@ TEST_F(CostModelTest, WeightsThatDoNotFitAreStreamed) {
                           "%i: tensor<1000x64xi32>";
   CostTable table = makeTable();
   table.macsPerCycle[1] = 1e9; // nothing but memory counts
-  double epilogue = 1000 * (10 + 14);
+  table.lonePixelCycles[1] = 1e-9;
+  double epilogue = 1000 * 10;
   table.streamRates = {{4256000, 16}, {4300000, 4}};
   EXPECT_DOUBLE_EQ(cost(arguments, op, table).cycles, 4e6 / 16 + epilogue);
   table.streamRates = {{4200000, 16}, {4255999, 4}};
