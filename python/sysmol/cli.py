@@ -103,7 +103,7 @@ runs.
 
 Suites (--suite):
   networks  ResNet-18 (224x224, untrained, at several mixes of precisions) and the
-            trained ResNet-20 of the zoo: whole calls (the default)
+            ResNet-20 of the zoo, trained and not: whole calls (the default)
   gemv      linear layers on one to eight rows: whole calls
   kernels   convolutions by themselves, in L2
   all       all three, some minutes
