@@ -290,15 +290,21 @@ static double getLoopCycles(ContractOp op, int64_t level, double registers,
 }
 
 /// Cycles of the epilogue of a row of 64 lanes. The table's are of sums in
-/// memory; dot products of bytes alone come from registers.
+/// memory; dot products of bytes alone come from registers. Carriers take more,
+/// which windows hide.
 static double getEpilogueCycles(ContractOp op, const CostTable &table) {
-  constexpr double fromRegisters = 0.45;
+  constexpr double fromRegisters = 0.45, carrier = 2.2;
   int64_t written = op.getEpilogue() == Epilogue::Codes ? op.getOutLevel() : 0;
   double cycles = at(table.epilogueCycles, written);
   bool isBytes =
       !op.getLevels().empty() && !op.getLaneBytes() &&
       llvm::all_of(op.getLevels(), [](int64_t level) { return level == 8; });
-  return written == 8 && isBytes ? fromRegisters * cycles : cycles;
+  if (written == 8 && isBytes)
+    return fromRegisters * cycles;
+  bool isCarrier = op.getEpilogue() == Epilogue::Carrier ||
+                   op.getEpilogue() == Epilogue::CarrierAdd;
+  return isCarrier && !hasWindow(op) && !op.getLaneBytes() ? carrier * cycles
+                                                           : cycles;
 }
 
 static OpCost predictContract(ContractOp op, const CostTable &table) {

@@ -135,6 +135,27 @@ TEST_F(CostModelTest, EpiloguesOfBytesComeFromRegisters) {
       8 * (2.5 + 17 + 16 + 5.5), 1e-9);
 }
 
+TEST_F(CostModelTest, CarriersWithoutWindowsTakeMore) {
+  auto cycles = [&](const std::string &taps, int64_t numTaps) {
+    std::string rows = "tensor<6x" + std::to_string(numTaps) + "xi8>";
+    OpCost found =
+        cost("%a: tensor<1x256xi8>, %w: " + rows +
+                 ", %s: tensor<6xf32>, %i: tensor<6x256xi16>",
+             "%r = hetprec.contract carrier lanes(%a : tensor<1x256xi8>) "
+             "rows(%w : " +
+                 rows +
+                 ") multiplier(%s : tensor<6xf32>) outs(%i : "
+                 "tensor<6x256xi16>) {levels = array<i64: 1>, coefficients = "
+                 "array<i64: 2>, taps = array<i64: " +
+                 taps +
+                 ">, origin = 0, lane_begin = 64, lane_count = 128} -> "
+                 "tensor<6x256xi16>");
+    return found.cycles - found.products;
+  };
+  EXPECT_NEAR(cycles("0", 1), 6 * 2 * 2.2 * 10, 1e-9);
+  EXPECT_NEAR(cycles("0, 1", 2), 6 * 2 * (10 + 2.2), 1e-9);
+}
+
 TEST_F(CostModelTest, CountsTheEndsOfTilesOfEachLevel) {
   auto ends = [&](const std::string &lanes, const std::string &rows,
                   const std::string &levels, const std::string &folded) {
