@@ -240,12 +240,18 @@ def report(case: str, bundle: Path, options: argparse.Namespace, says: str) -> s
     return "\n".join(lines) + "\n"
 
 
+def shares_of(path: Path) -> dict[str, float]:
+    """Shares of the ceiling by case, of what ``sysmol bench --json`` wrote."""
+    try:
+        rows = json.loads(path.read_text())["rows"]
+        return {row["case"]: float(row["ceiling_share"]) for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise SysmolError(f"{path}: no JSON of a benchmark: {error!r}") from error
+
+
 def wanted_cases(options: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
     """Names, programs, and what the results say of the layers that are asked for."""
-    shares: dict[str, float] = {}
-    if options.results is not None:
-        for row in json.loads(options.results.read_text())["rows"]:
-            shares[row["case"]] = row["ceiling_share"]
+    shares = {} if options.results is None else shares_of(options.results)
     for cases in (kernels.CASES, gemv.CASES):
         for layer, mixes in cases:
             for mix in mixes:

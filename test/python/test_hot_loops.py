@@ -63,6 +63,22 @@ def test_wrong_use(
     assert "is no regular expression" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"rows": 3}', '{"rows": [{"case": "x"}]}'])
+def test_results_that_are_none(
+    text: str, hot_loops: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    results = tmp_path / "results.json"
+    results.write_text(text)
+    arguments = ["--out", str(tmp_path / "out"), "--results", str(results)]
+    monkeypatch.setattr(sys, "argv", ["hot_loops.py", *arguments])
+    assert hot_loops.main() == 1
+    error = capsys.readouterr().err
+    assert "results.json: no JSON of a benchmark" in error and error.count("\n") == 1
+    results.unlink()
+    assert hot_loops.main() == 1
+    assert "results.json: No such file or directory" in capsys.readouterr().err
+
+
 @needs_native
 def test_a_layer(
     hot_loops: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
