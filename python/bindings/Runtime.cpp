@@ -160,18 +160,18 @@ struct Context {
             message);
   }
 
+  sysmol_status run(Buffers &buffers, Message &message) {
+    nb::gil_scoped_release release;
+    return sysmol_run(handle.get(), buffers.in.data(), buffers.in.size(),
+                      buffers.out.data(), buffers.out.size(), message.data(),
+                      message.size());
+  }
+
   void run(const std::vector<Input> &inputs,
            const std::vector<Output> &outputs) {
     Buffers buffers(inputs, outputs);
     Message message;
-    sysmol_status status;
-    {
-      nb::gil_scoped_release release;
-      status = sysmol_run(handle.get(), buffers.in.data(), buffers.in.size(),
-                          buffers.out.data(), buffers.out.size(),
-                          message.data(), message.size());
-    }
-    check(status, message);
+    check(run(buffers, message), message);
   }
 };
 
@@ -195,13 +195,7 @@ struct Bound {
                "a bound call is running in another thread; bind one for each");
       check(SYSMOL_USAGE, message);
     }
-    sysmol_status status;
-    {
-      nb::gil_scoped_release release;
-      status = sysmol_run(context.handle.get(), buffers.in.data(),
-                          buffers.in.size(), buffers.out.data(),
-                          buffers.out.size(), message.data(), message.size());
-    }
+    sysmol_status status = context.run(buffers, message);
     busy.clear(std::memory_order_release);
     check(status, message);
   }
@@ -299,8 +293,10 @@ NB_MODULE(_sysmol, m) {
   nb::class_<Context>(m, "Context")
       .def(nb::init<std::shared_ptr<Model>, std::shared_ptr<Team>>(),
            nb::arg("model"), nb::arg("team").none())
-      .def("run", &Context::run, nb::arg("inputs").noconvert(),
-           nb::arg("outputs").noconvert())
+      .def("run",
+           nb::overload_cast<const std::vector<Input> &,
+                             const std::vector<Output> &>(&Context::run),
+           nb::arg("inputs").noconvert(), nb::arg("outputs").noconvert())
       .def("profile", &profile, nb::arg("inputs").noconvert(),
            nb::arg("outputs").noconvert(), nb::arg("runs"));
   nb::class_<Bound>(m, "Bound")

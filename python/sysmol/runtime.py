@@ -386,11 +386,13 @@ class Model(_Described):
         """
         inputs = self._checked(arrays, None)
         for info, given, array in zip(self.inputs, arrays, inputs, strict=True):
-            if array is not given:
+            if not isinstance(given, np.ndarray) or not np.shares_memory(array, given):
                 raise InputRefused(
                     f"input '{info.name}' must be a C-contiguous ndarray to be bound: it would "
                     "have to be copied"
                 )
+        if out is None:
+            raise InputRefused("out must be given: where each call writes")
         return _sysmol.Bound(self._native, self._team, inputs, self._room(out, None))
 
     @property
@@ -529,7 +531,9 @@ class Model(_Described):
         ]
         if out is None:
             return [np.empty(shape, dtype) for dtype, shape in wanted]
-        given = [out] if isinstance(out, np.ndarray) else list(out)
+        given = list(out) if isinstance(out, (list, tuple)) else [out]
+        if not all(isinstance(array, np.ndarray) for array in given):
+            raise InputRefused("out must be an ndarray, or a list or tuple of them")
         if len(given) != len(wanted):
             raise InputRefused(f"{len(given)} output arrays given; the model has {len(wanted)}")
         for info, array, (dtype, shape) in zip(self.outputs, given, wanted, strict=True):

@@ -13,6 +13,7 @@
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Signals.h"
 #include "llvm/Support/WithColor.h"
 #include "llvm/Support/raw_ostream.h"
 #include <atomic>
@@ -171,6 +172,11 @@ int main(int argc, char **argv) {
                           "objects need a file\n";
     return int(FailureKind::Usage);
   }
+  if (isPiped && (explain || timing)) {
+    WithColor::error() << "--explain and --time print to standard output, too; "
+                          "give a file by -o\n";
+    return int(FailureKind::Usage);
+  }
   if (isPiped) {
     SmallString<128> temporary;
     if (std::error_code error =
@@ -179,6 +185,7 @@ int main(int argc, char **argv) {
       return int(FailureKind::Limit);
     }
     path = temporary.str();
+    sys::RemoveFileOnSignal(path);
   }
   FileRemover removeTemporary(path, isPiped);
   // lld resets every cl::opt of the process when it links.
@@ -213,6 +220,13 @@ int main(int argc, char **argv) {
       return int(FailureKind::Limit);
     }
     outs() << (*text)->getBuffer();
+    outs().flush();
+    if (outs().has_error()) {
+      WithColor::error() << "standard output: " << outs().error().message()
+                         << "\n";
+      outs().clear_error();
+      return int(FailureKind::Limit);
+    }
   }
   if (printLayers)
     printExplanation(outs(), *report);

@@ -527,8 +527,9 @@ LogicalResult ContractOutputsOp::verify() {
   auto isOutside = [](int64_t size) { return size < 1 || size > mostPixels; };
   if (llvm::any_of(getStrides(), isOutside) ||
       llvm::any_of(getImage(), isOutside) ||
-      llvm::any_of(getTapPixels(),
-                   [](int64_t pixel) { return std::abs(pixel) > mostPixels; }))
+      llvm::any_of(getTapPixels(), [](int64_t pixel) {
+        return pixel > mostPixels || pixel < -mostPixels;
+      }))
     return emitOpError("strides and the image's sizes are 1 to 2^22, as are "
                        "distances of taps");
   int64_t first = begin + int64_t(getOrigin());

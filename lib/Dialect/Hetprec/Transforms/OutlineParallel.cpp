@@ -720,9 +720,10 @@ struct OutlineParallelPass
   using OutlineParallelPassBase::OutlineParallelPassBase;
 
   void runOnOperation() override {
-    if (grain < 1 || maxTasks < 1 || maxTasks > INT32_MAX) {
+    if (grain < 1 || maxTasks < 1 || maxTasks > INT32_MAX || fewestOps < 0) {
       getOperation().emitError(
-          "grain and max-tasks must be at least 1, max-tasks below 2^31");
+          "grain and max-tasks must be at least 1, max-tasks below 2^31, "
+          "fewest-ops at least 0");
       return signalPassFailure();
     }
     SmallVector<func::FuncOp> networks;

@@ -396,7 +396,8 @@ def OutlineParallelPass
     Option<"grain", "grain", "int64_t", "4000",
            "estimated cycles of a task, about; a loop is cut into four at least">,
     Option<"maxTasks", "max-tasks", "int64_t", "64",
-           "most tasks made of one loop nest; 1: statements stay in order">,
+           "most tasks made of one loop nest; 1: statements stay in order, and none "
+           "becomes a function">,
     Option<"fewestOps", "fewest-ops", "int64_t", "200",
            "ops of a level that is called as one piece; what has fewer stays">];
   let dependentDialects = ["::mlir::arith::ArithDialect",
