@@ -531,8 +531,9 @@ class Model(_Described):
         ]
         if out is None:
             return [np.empty(shape, dtype) for dtype, shape in wanted]
-        given = list(out) if isinstance(out, (list, tuple)) else [out]
-        if not all(isinstance(array, np.ndarray) for array in given):
+        parts = list(out) if isinstance(out, (list, tuple)) else [out]
+        given = [array for array in parts if isinstance(array, np.ndarray)]
+        if len(given) != len(parts):
             raise InputRefused("out must be an ndarray, or a list or tuple of them")
         if len(given) != len(wanted):
             raise InputRefused(f"{len(given)} output arrays given; the model has {len(wanted)}")
