@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from sysmol.errors import SysmolError, UsageError
@@ -14,6 +16,7 @@ __all__ = [
     "EXIT_CODES",
     "Parser",
     "factor",
+    "guarded",
     "natural",
     "one_of",
     "pattern",
@@ -107,14 +110,56 @@ def one_of(names: str, known: tuple[str, ...]) -> tuple[str, ...]:
     return given
 
 
-def run_script(parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace], None]) -> int:
-    """Run a script of ours on its arguments; what it refuses is one line and an exit status."""
+def guarded(prog: str, body: Callable[[], int]) -> int:
+    """The exit status of ``body``; what it raises is one line on standard error."""
+
+    def failed(message: object, status: int) -> int:
+        print(f"{prog}: error: {message}", file=sys.stderr)
+        return status
+
     try:
-        body(parser.parse_args())
+        status = body()
+        sys.stdout.flush()
+        return status
     except SysmolError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return error.exit_code
+        return failed(error, error.exit_code)
+    except KeyboardInterrupt:
+        return failed("interrupted", 130)
+    except BrokenPipeError:
+        # Nobody reads on; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return failed("out of memory", 3)
     except OSError as error:
-        print(f"{parser.prog}: error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
+        where = f"{error.filename}: " if error.filename else ""
+        return failed(f"{where}{error.strerror or error}", 1)
+    except Exception as error:
+        if os.environ.get("SYSMOL_TRACEBACK"):
+            traceback.print_exc()
+        text = " ".join(str(error).split())
+        return failed(
+            f"{type(error).__name__}: {text}; this is a fault of Sysmol, please report it "
+            "(SYSMOL_TRACEBACK=1 shows where)",
+            70,
+        )
+
+
+def run_script(
+    description: str | None,
+    add: Callable[[Parser], None],
+    body: Callable[[argparse.Namespace], None],
+    arguments: Sequence[str] | None = None,
+    prog: str | None = None,
+) -> int:
+    """Run a script of ours: its arguments, its work, its exit status."""
+    parser = Parser(
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add(parser)
+
+    def run() -> int:
+        body(parser.parse_args(arguments))
+        return 0
+
+    return guarded(parser.prog, run)

@@ -50,7 +50,7 @@ def _networks(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
         for case, group in _groups(own).items():
             best = [(_best(group, True), "float32"), (_best(group, False), "INT8")]
             faster = [f"{row['ratio']:.1f}x {kind}" for row, kind in best if row]
-            label = f"{network}: sysmol {case.rsplit(', ', 1)[1]}"
+            label = f"{network}: sysmol {case.rpartition(', ')[2]}"
             more = f" ({', '.join(faster)})" if faster else ""
             bars.append((label, group[0]["ours_ms"], _OURS, more))
     bars.reverse()
@@ -77,7 +77,8 @@ def _ratios(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
         label = "than the best float32 peer" if is_float else "than the best quantized peer"
         axes.barh(places, values, height, color=color, label=label)
     for index, (_, group) in enumerate(cases):
-        share = f" {100 * group[0]['ceiling_share']:.0f} % of the ceiling"
+        found_share = group[0].get("ceiling_share")
+        share = f" {100 * found_share:.0f} % of the ceiling" if found_share else ""
         axes.text(longest[index], index, share, va="center", color=_TEXT, fontsize=7)
     axes.set_yticks(range(len(cases)), [case for case, _ in cases])
     axes.axvline(1, color=_TEXT, linewidth=0.8)

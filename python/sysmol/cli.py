@@ -5,14 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sysmol import __version__, commands
-from sysmol.arguments import EXIT_CODES, Parser, factor, natural, one_of, pattern, positive, threads
-from sysmol.errors import SysmolError
+from sysmol.arguments import (
+    EXIT_CODES,
+    Parser,
+    factor,
+    guarded,
+    natural,
+    one_of,
+    pattern,
+    positive,
+    threads,
+)
 
 __all__ = ["main"]
 
@@ -386,11 +394,6 @@ def _parser() -> argparse.ArgumentParser:
     return top
 
 
-def _failed(message: object, status: int) -> int:
-    print(f"sysmol: error: {message}", file=sys.stderr)
-    return status
-
-
 def _dispatch(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["train"]:
         from sysmol import train_command
@@ -404,32 +407,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; gives the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        status = _dispatch(given)
-        sys.stdout.flush()
-        return status
-    except SysmolError as error:
-        return _failed(error, error.exit_code)
-    except KeyboardInterrupt:
-        return _failed("interrupted", 130)
-    except BrokenPipeError:
-        # Nobody reads on; Python must not complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except MemoryError:
-        return _failed("out of memory", 3)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _failed(f"{where}{error.strerror or error}", 1)
-    except Exception as error:
-        if os.environ.get("SYSMOL_TRACEBACK"):
-            traceback.print_exc()
-        text = " ".join(str(error).split())
-        return _failed(
-            f"{type(error).__name__}: {text}; this is a fault of Sysmol, please report it "
-            "(SYSMOL_TRACEBACK=1 shows where)",
-            70,
-        )
+    return guarded("sysmol", lambda: _dispatch(given))
 
 
 if __name__ == "__main__":

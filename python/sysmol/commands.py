@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sysmol import results
 from sysmol.errors import InternalError, SysmolError, UsageError
 from sysmol.files import write_json
 
@@ -271,13 +272,7 @@ def _chart(options: Any) -> int:
 
     if not options.output:
         raise UsageError("give -o FILE for the chart: .png, .svg or .pdf")
-    try:
-        result = json.loads(options.chart.read_text())
-    except ValueError as error:
-        raise SysmolError(f"{options.chart}: no JSON of a benchmark: {error}") from error
-    if not isinstance(result, dict):
-        raise SysmolError(f"{options.chart}: no JSON of a benchmark")
-    draw(result, options.output)
+    draw(results.read(options.chart), options.output)
     print("written: " + ", ".join(map(str, options.output)))
     return 0
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sysmol import results
+from sysmol.arguments import Parser, run_script
 from sysmol.errors import SysmolError
 from sysmol.picture import COLOURS, save
 
@@ -66,32 +67,39 @@ class Log:
     faster: float | None = None
 
 
+#: What pictures and tables take of each epoch of phase 1.
+_NOISE = {"epoch", "mean_bits", "channels_1", "channels_2", "channels_4"}
+
+
 def read(folder: Path) -> Log:
     """The logs of ``sysmol train --out folder``, or of ``test/benchmark/brevitas_peer.py``."""
     path = folder / "results.json"
     try:
-        results: dict[str, Any] = json.loads(path.read_text())
+        logged: dict[str, Any] = json.loads(path.read_text())
         rows: list[dict[str, float]] = []
         noise = folder / "noise.csv"
         if noise.is_file():
             with noise.open(newline="") as file:
                 rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-        stored = results.get("stored_bytes")
+        for row in rows:
+            if missing := _NOISE - row.keys():
+                raise ValueError(f"noise.csv has no {', '.join(sorted(missing))}")
+        stored = logged.get("stored_bytes")
         # A peer's quantizers have one precision, and its log no mean of it.
-        peer = "brevitas" in results
+        peer = "brevitas" in logged
         return Log(
             folder.name,
-            100 * float(results["accuracy"]),
-            100 * float(results["float_accuracy"]),
-            float(results["settings"]["uniform"] if peer else results["mean_bits"]),
+            100 * float(logged["accuracy"]),
+            100 * float(logged["float_accuracy"]),
+            float(logged["settings"]["uniform"] if peer else logged["mean_bits"]),
             None if stored is None else int(stored),
-            bool(results["settings"].get("uniform")),
-            bool(results["settings"].get("limit")),
+            bool(logged["settings"].get("uniform")),
+            bool(logged["settings"].get("limit")),
             rows,
         )
     except OSError as error:
         raise SysmolError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SysmolError(f"{folder}: not the logs of a finished run: {error!r}") from error
 
 
@@ -111,29 +119,24 @@ def read_bench(path: Path, logs: Sequence[Log]) -> tuple[list[Log], str]:
     str
         How latency was measured, for a picture: threads and target.
     """
-    try:
-        rows = json.loads(path.read_text())["rows"]
-        floats = [row for row in rows if row["peer"] == "ort-float32"]
-        found = {row["case"].split(",")[0]: row for row in floats}
-        where = rows[0]["case"].split(", ", 2)[2]
-        if not all(row["weight_bytes"] > 0 and 0 < row["ours_ms"] < math.inf for row in rows):
-            raise ValueError("bytes and times must be positive")
-        return [
-            replace(
-                log,
-                stored=int(row["weight_bytes"]),
-                latency=float(row["ours_ms"]),
-                smaller=row["float_bytes"] / row["weight_bytes"],
-                faster=float(row["ratio"]),
-            )
-            if (row := found.get(log.name))
-            else log
-            for log in logs
-        ], where
-    except OSError as error:
-        raise SysmolError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise SysmolError(f"{path}: not a benchmark of networks: {error!r}") from error
+    rows = results.read(path)["rows"]
+    floats = [row for row in rows if row["peer"] == "ort-float32"]
+    found = {row["case"].split(",")[0]: row for row in floats}
+    where = rows[0]["case"].split(", ", 2)[-1]
+    if not all(row.get("weight_bytes") and row.get("float_bytes") for row in floats):
+        raise SysmolError(f"{path}: not a benchmark of networks: rows without bytes of weights")
+    return [
+        replace(
+            log,
+            stored=int(row["weight_bytes"]),
+            latency=float(row["ours_ms"]),
+            smaller=row["float_bytes"] / row["weight_bytes"],
+            faster=float(row["ratio"]),
+        )
+        if (row := found.get(log.name))
+        else log
+        for log in logs
+    ], where
 
 
 def read_all(
@@ -375,12 +378,7 @@ def _draw(logs: Sequence[Log], files: Sequence[Path], measured: str) -> None:
         save(figure, path, dpi=160, facecolor="white")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; gives the exit status."""
-    top = argparse.ArgumentParser(
-        prog="python -m sysmol.curves",
-        description="Print and draw what training runs reached, from their logs.",
-    )
+def _arguments(top: Parser) -> None:
     top.add_argument("folder", type=Path, nargs="+", help="that sysmol train wrote with --out")
     top.add_argument(
         "-o", "--output", type=Path, action="append", default=[], help="picture: .svg, .png, .pdf"
@@ -388,14 +386,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top.add_argument(
         "--bench", type=Path, metavar="JSON", help="sysmol bench's, of bundles named as the runs"
     )
-    options = top.parse_args(arguments)
-    try:
-        logs = read_all(options.folder, options.bench, options.output)
-        print(table(logs), end="")
-    except SysmolError as error:
-        print(f"sysmol.curves: error: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+
+def _print(options: argparse.Namespace) -> None:
+    print(table(read_all(options.folder, options.bench, options.output)), end="")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; gives the exit status."""
+    what = "Print and draw what training runs reached, from their logs."
+    return run_script(what, _arguments, _print, arguments, "sysmol.curves")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ import sysmol
 from sysmol import files
 from sysmol.arguments import Parser, positive, run_script, threads
 from sysmol.budget import Controller, Costs, settle
+from sysmol.measure import environment
 from sysmol.prepare import calibrate, mean_bits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
@@ -58,26 +59,31 @@ def measure(seed: int) -> dict[str, Any]:
 def run(options: argparse.Namespace) -> None:
     """Measure, print, and write the results."""
     torch.set_num_threads(options.threads)
-    options.out.mkdir(parents=True, exist_ok=True)
     rows = []
     print("| seed | float | bits | mix | float, longer | 4 bits, not trained |")
     print("|---|---|---|---|---|---|")
-    for seed in range(options.seeds):
-        row = measure(seed)
-        rows.append(row)
-        shares = [row[key] for key in ("mix", "float_longer", "post_training_4_bits")]
-        cells = " | ".join(f"{100 * share:.2f} %" for share in shares)
-        print(f"| {seed} | {100 * row['float']:.2f} % | {row['bits']:.3f} | {cells} |", flush=True)
-    files.write_json(options.out / "attention.json", {"torch": torch.__version__, "rows": rows})
+    with files.folder(options.out):
+        for seed in range(options.seeds):
+            row = measure(seed)
+            rows.append(row)
+            shares = [row[key] for key in ("mix", "float_longer", "post_training_4_bits")]
+            cells = " | ".join(f"{100 * share:.2f} %" for share in shares)
+            start = f"| {seed} | {100 * row['float']:.2f} % | {row['bits']:.3f} |"
+            print(f"{start} {cells} |", flush=True)
+        found = {"environment": environment(), "rows": rows}
+        files.write_json(options.out / "attention.json", found)
+
+
+def arguments(top: Parser) -> None:
+    """What it takes."""
+    top.add_argument("--out", type=Path, required=True, help="folder for attention.json")
+    top.add_argument("--seeds", type=positive, default=3, help="0, 1, ... (default: 3)")
+    top.add_argument("--threads", type=threads, default=1, help="of PyTorch (default: 1)")
 
 
 def main() -> int:
     """Entry point; gives the exit status."""
-    top = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    top.add_argument("--out", type=Path, required=True, help="folder for attention.json")
-    top.add_argument("--seeds", type=positive, default=3, help="0, 1, ... (default: 3)")
-    top.add_argument("--threads", type=threads, default=1, help="of PyTorch (default: 1)")
-    return run_script(top, run)
+    return run_script(__doc__, arguments, run)
 
 
 if __name__ == "__main__":

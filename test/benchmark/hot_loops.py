@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import collections
 import itertools
-import json
 import re
 import shutil
 import subprocess
@@ -29,7 +28,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sysmol import files
+from sysmol import files, results
 from sysmol.arguments import Parser, factor, pattern, positive, run_script
 from sysmol.errors import SysmolError, UsageError
 from sysmol.measure import environment
@@ -67,9 +66,10 @@ class Block:
 
 
 def tool(*names: str) -> str:
-    """The first of some programs that there is."""
+    """The first of some programs that there is, also of our own."""
+    ours = Path(__file__).resolve().parents[2] / "build" / "bin"
     for name in names:
-        if found := shutil.which(name):
+        if found := shutil.which(name) or shutil.which(name, path=str(ours)):
             return found
     raise SysmolError(f"{names[0]} is not installed: it is needed to look at code")
 
@@ -242,11 +242,8 @@ def report(case: str, bundle: Path, options: argparse.Namespace, says: str) -> s
 
 def shares_of(path: Path) -> dict[str, float]:
     """Shares of the ceiling by case, of what ``sysmol bench --json`` wrote."""
-    try:
-        rows = json.loads(path.read_text())["rows"]
-        return {row["case"]: float(row["ceiling_share"]) for row in rows}
-    except (ValueError, KeyError, TypeError) as error:
-        raise SysmolError(f"{path}: no JSON of a benchmark: {error!r}") from error
+    rows = results.read(path)["rows"]
+    return {row["case"]: row["ceiling_share"] for row in rows if row.get("ceiling_share")}
 
 
 def wanted_cases(options: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
@@ -258,7 +255,7 @@ def wanted_cases(options: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
                 case = f"{layer}, {mix}"
                 share = shares.get(case)
                 is_named = options.case is not None and re.search(options.case, case) is not None
-                if not is_named and (share is None or share >= options.below):
+                if not is_named and (share is None or share >= (options.below or 0)):
                     continue
                 says = "" if share is None else f": {100 * share:.1f} % of its ceiling"
                 yield case, layer.program(MIXES[mix]), says
@@ -266,8 +263,14 @@ def wanted_cases(options: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
 
 def run(options: argparse.Namespace) -> None:
     """Write the logs."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    written = 0
+    if options.below is not None and options.results is None:
+        raise UsageError("--below is a share of the ceilings in --results; give both")
+    cases = list(wanted_cases(options))
+    if not cases and not options.bundles:
+        raise UsageError("no case is asked for: give bundles, --case or --results with --below")
+    stems = [bundle.stem for bundle in options.bundles]
+    if len(set(stems)) < len(stems):
+        raise UsageError("two bundles have one name, and so would their logs")
 
     def write(case: str, bundle: Path, says: str) -> None:
         name = re.sub(r"[^A-Za-z0-9]+", "-", case).strip("-")
@@ -275,31 +278,31 @@ def run(options: argparse.Namespace) -> None:
         files.write_bytes(path, report(case, bundle, options, says).encode())
         print(path, flush=True)
 
-    for bundle in options.bundles:
-        write(bundle.stem, bundle, "")
-        written += 1
-    for case, program, says in wanted_cases(options):
-        with tempfile.TemporaryDirectory(prefix="sysmol-") as folder:
-            source = Path(folder) / "layer.mlir"
-            source.write_text(program)
-            bundle, _ = compiled(source, golden_pairs=0)
-            write(case, bundle, says)
-        written += 1
-    if not written:
-        raise UsageError("no case is asked for: give bundles, --case or --results with --below")
+    with files.folder(options.out):
+        for bundle in options.bundles:
+            write(bundle.stem, bundle, "")
+        for case, program, says in cases:
+            with tempfile.TemporaryDirectory(prefix="sysmol-") as folder:
+                source = Path(folder) / "layer.mlir"
+                source.write_text(program)
+                bundle, _ = compiled(source, golden_pairs=0)
+                write(case, bundle, says)
 
 
-def main() -> int:
-    """Entry point; gives the exit status."""
-    top = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(top: Parser) -> None:
+    """What it takes."""
     top.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE")
     top.add_argument("--out", type=Path, required=True, help="folder for the logs")
     top.add_argument("--case", type=pattern, help="layers that this regular expression finds")
     top.add_argument("--results", type=Path, help="JSON of `sysmol bench`")
-    top.add_argument("--below", type=factor, default=0.85, help="share of the ceiling (0.85)")
+    top.add_argument("--below", type=factor, help="share of the ceiling, e.g. 0.85")
     top.add_argument("--seconds", type=factor, default=2.0, help="of sampling a layer (2)")
     top.add_argument("--blocks", type=positive, default=3, help="blocks shown (default: 3)")
-    return run_script(top, run)
+
+
+def main() -> int:
+    """Entry point; gives the exit status."""
+    return run_script(__doc__, arguments, run)
 
 
 if __name__ == "__main__":

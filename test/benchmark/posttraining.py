@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from sysmol import data, files, zoo
 from sysmol.arguments import Parser, positive, run_script, threads
 from sysmol.budget import stored_bytes
 from sysmol.layers import QuantLayer
+from sysmol.measure import environment
 from sysmol.models import PreResNet, load_float
 from sysmol.prepare import mean_bits
 
@@ -77,30 +79,32 @@ def run(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     raw, _ = data.load("train")
     images = torch.from_numpy(data.to_input(raw[: options.images]))
-    options.out.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Any] = {"images": options.images, "torch": torch.__version__}
+    results: dict[str, Any] = {"images": options.images, "environment": environment()}
     print("| levels | bits | stored bytes | accuracy |\n|---|---|---|---|")
-    for name, levels, bits in CASES:
-        path = options.out / "net.onnx"
-        row = results[name] = measure(levels, bits, images, path)
-        packed = options.out / f"{name.replace(' ', '-')}.onnx.gz"
-        files.write_bytes(packed, gzip.compress(path.read_bytes(), 9, mtime=0))
-        path.unlink()
-        print(
-            f"| {name} | {row['bits']:.3f} | {row['stored_bytes']:,} | "
-            f"{100 * row['accuracy']:.2f} % |",
-            flush=True,
-        )
-    files.write_json(options.out / "posttraining.json", results)
+    with files.folder(options.out), tempfile.TemporaryDirectory(prefix="sysmol-") as work:
+        for name, levels, bits in CASES:
+            path = Path(work) / "net.onnx"
+            row = results[name] = measure(levels, bits, images, path)
+            packed = options.out / f"{name.replace(' ', '-')}.onnx.gz"
+            files.write_bytes(packed, gzip.compress(path.read_bytes(), 9, mtime=0))
+            print(
+                f"| {name} | {row['bits']:.3f} | {row['stored_bytes']:,} | "
+                f"{100 * row['accuracy']:.2f} % |",
+                flush=True,
+            )
+        files.write_json(options.out / "posttraining.json", results)
+
+
+def arguments(top: Parser) -> None:
+    """What it takes."""
+    top.add_argument("--out", type=Path, required=True, help="folder for results and networks")
+    top.add_argument("--images", type=positive, default=500, help="training images (default: 500)")
+    top.add_argument("--threads", type=threads, default=1, help="of PyTorch (default: 1)")
 
 
 def main() -> int:
     """Entry point; gives the exit status."""
-    top = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    top.add_argument("--out", type=Path, required=True, help="folder for results and networks")
-    top.add_argument("--images", type=positive, default=500, help="training images (default: 500)")
-    top.add_argument("--threads", type=threads, default=1, help="of PyTorch (default: 1)")
-    return run_script(top, run)
+    return run_script(__doc__, arguments, run)
 
 
 if __name__ == "__main__":

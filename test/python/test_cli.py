@@ -113,7 +113,7 @@ def test_inspect_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
         assert status == 1 and len(err) == 1 and reason in err[0]
     # With what was measured of a bundle of that name.
     row = {"case": "training, 1x1x28x28, 1 thread, x", "peer": "ort-float32", "ratio": 4.0}
-    row |= {"ours_ms": 0.25, "weight_bytes": 1234, "float_bytes": 12340}
+    row |= {"ours_ms": 0.25, "peer_ms": 1.0, "weight_bytes": 1234, "float_bytes": 12340}
     (tmp_path / "bench.json").write_text(json.dumps({"rows": [row]}))
     out = sysmol_in_here(capsys, "inspect", logs, "--bench", tmp_path / "bench.json")[1]
     assert "1,234, 10.0x" in out and "0.250 ms, 4.0x" in out

@@ -34,7 +34,7 @@ def test_a_benchmark_adds_sizes_and_latencies(
     shutil.copytree(LOGS, tmp_path / "other-seed-2")
     bench = tmp_path / "bench.json"
     row = {"case": "training, 1x1x28x28, 1 thread, x86-64-avx2", "ours_ms": 0.25}
-    row |= {"weight_bytes": 1234, "float_bytes": 12340}
+    row |= {"weight_bytes": 1234, "float_bytes": 12340, "peer_ms": 1.0}
     rows = [row | {"peer": "ort-int8", "ratio": 3.0}, row | {"peer": "ort-float32", "ratio": 4.0}]
     bench.write_text(json.dumps({"rows": rows}))
     folders = [str(LOGS), str(tmp_path / "other-seed-2")]
@@ -60,16 +60,21 @@ def test_what_is_no_run_is_refused_in_one_line(
     shutil.copytree(LOGS, tmp_path / "run")
     (tmp_path / "run" / "results.json").write_text("{}")
     assert curves.main([str(tmp_path / "run")]) == 1
+    (tmp_path / "run" / "results.json").write_text("[]")
+    assert curves.main([str(tmp_path / "run")]) == 1
+    shutil.copy(LOGS / "results.json", tmp_path / "run")
+    (tmp_path / "run" / "noise.csv").write_text("epoch,loss\n1,0.5\n")
+    assert curves.main([str(tmp_path / "run")]) == 1
     assert curves.main([str(LOGS), "-o", str(tmp_path / "x.nonsense")]) == 1
     row = (
         '{"case": "training, 1x1, 1 thread, x", "peer": "ort-float32", "ratio": 1, '
-        '"weight_bytes": 2, "float_bytes": 4, "ours_ms": %s}'
+        '"weight_bytes": 2, "float_bytes": 4, "peer_ms": 1, "ours_ms": %s}'
     )
     for text in ("[]", '{"rows": []}', *('{"rows": [' + row % ms + "]}" for ms in ("-1", '"a"'))):
         (tmp_path / "bench.json").write_text(text)
         assert curves.main([str(LOGS), "--bench", str(tmp_path / "bench.json")]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 7 and all(line.startswith("sysmol.curves: error:") for line in lines)
+    assert len(lines) == 9 and all(line.startswith("sysmol.curves: error:") for line in lines)
 
 
 def test_the_manual_shows_the_table_of_the_logs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import importlib.util
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from native import needs_native
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmark" / "hot_loops.py"
-TOOLS = ("perf", "readelf", "sysmol-run")
+TOOLS = ("perf", "readelf", "llvm-objdump-22", "llvm-mca-22")
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +59,17 @@ def test_wrong_use(
     monkeypatch.setattr(sys, "argv", ["hot_loops.py", "--out", str(tmp_path)])
     assert hot_loops.main() == 2
     assert "no case is asked for" in capsys.readouterr().err
-    monkeypatch.setattr(sys, "argv", ["hot_loops.py", "--out", str(tmp_path), "--case", "("])
-    assert hot_loops.main() == 2
-    assert "is no regular expression" in capsys.readouterr().err
+    for more, reason in (
+        (["--case", "("], "is no regular expression"),
+        (["--below", "0.5"], "give both"),
+        (["a/net.smol", "b/net.smol"], "two bundles have one name"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["hot_loops.py", "--out", str(tmp_path / "x"), *more])
+        assert hot_loops.main() == 2
+        assert reason in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["hot_loops.py", "--out", str(tmp_path / "x"), "none.smol"])
+    assert hot_loops.main() == 1
+    assert "none.smol" in capsys.readouterr().err and not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"rows": 3}', '{"rows": [{"case": "x"}]}'])
@@ -69,7 +78,7 @@ def test_results_that_are_none(
 ) -> None:
     results = tmp_path / "results.json"
     results.write_text(text)
-    arguments = ["--out", str(tmp_path / "out"), "--results", str(results)]
+    arguments = ["--out", str(tmp_path / "out"), "--results", str(results), "--below", "0.9"]
     monkeypatch.setattr(sys, "argv", ["hot_loops.py", *arguments])
     assert hot_loops.main() == 1
     error = capsys.readouterr().err
@@ -83,8 +92,8 @@ def test_results_that_are_none(
 def test_a_layer(
     hot_loops: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
-    if not all(map(shutil.which, TOOLS)) or not shutil.which("llvm-mca-22"):
-        pytest.skip("perf or LLVM's tools are not installed")
+    if missing := [name for name in TOOLS if not shutil.which(name)]:
+        pytest.skip(f"not installed: {', '.join(missing)}")
     case = "16->16, 28x28, 1 bit"
     arguments = ["--out", str(tmp_path), "--case", case, "--seconds", "0.3"]
     monkeypatch.setattr(sys, "argv", ["hot_loops.py", *arguments])
@@ -94,6 +103,8 @@ def test_a_layer(
     assert code == 0, error
     (log,) = tmp_path.glob("*.log")
     text = log.read_text()
-    assert text.startswith("3x3 16->16, 28x28, 1 bit\n") and "perf stat" in text
+    assert text.startswith("3x3 16->16, 28x28, 1 bit\n")
+    found = re.search(r"(\d+) samples, (\d+) in the compiled code", text)
+    assert found is not None and int(found[1]) >= int(found[2]) > 100
     assert "== loop of" in text or "== block of" in text
     assert f"{tmp_path}" not in text and "/tmp" not in text
