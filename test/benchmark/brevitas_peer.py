@@ -35,9 +35,8 @@ from brevitas.quant import Int8WeightPerChannelFloatMSE, Uint8ActPerTensorFloat
 from torch import nn
 
 from sysmol import files
-from sysmol.arguments import Parser, factor, natural, positive, seed, threads
+from sysmol.arguments import Parser, factor, natural, positive, run_script, seed, threads
 from sysmol.budget import Budget, Unit
-from sysmol.errors import SysmolError
 from sysmol.models import load_float
 from sysmol.onednn import avoid_fault
 from sysmol.tasks import FASHION_MNIST
@@ -151,9 +150,35 @@ def _warm_up(model: nn.Module, train: Split, settings: Settings) -> None:
         model(x)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Entry point; gives the exit status."""
-    top = Parser(prog="brevitas_peer.py", description=__doc__.splitlines()[0])
+def run(options: argparse.Namespace) -> None:
+    """Train, measure, and write the results."""
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    settings = _settings(options)
+    splits = load_splits(options.data, options.limit)
+    twin = load_float(FASHION_MNIST.model(), options.twin)
+    twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = quantize(twin, options.bits, options.narrow)
+    avoid_fault(model)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _warm_up(model, splits[0], settings)
+    optimizer = optimizer_of(model, options.rate)
+    options.out.mkdir(parents=True, exist_ok=True)
+    distilled_stage(model, twin, optimizer, splits, settings, options.out)
+    results = {
+        "settings": asdict(settings) | {"budget": None},
+        "brevitas": brevitas_version,
+        "torch": torch.__version__,
+        "test_images": len(splits[1].labels),
+        "accuracy": accuracy(model, splits[1], bf16=False),
+        "float_accuracy": accuracy(twin, splits[1], bf16=False),
+    }
+    files.write_json(options.out / "results.json", results)
+    print(f"accuracy {results['accuracy']:.4f}")
+
+
+def arguments(top: Parser) -> None:
+    """What it takes."""
     recipe = FASHION_MNIST.recipe
     top.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log")
     top.add_argument("--twin", type=Path, required=True, help="float network, .onnx")
@@ -167,35 +192,11 @@ def main(arguments: list[str] | None = None) -> int:
     top.add_argument("--threads", type=threads, default=1)
     top.add_argument("--no-bf16", action="store_true")
     top.add_argument("--limit", type=natural, default=0, help="use so many images only; 0: all")
-    try:
-        options = top.parse_args(arguments)
-        torch.set_num_threads(options.threads)
-        torch.manual_seed(options.seed)
-        settings = _settings(options)
-        options.out.mkdir(parents=True, exist_ok=True)
-        splits = load_splits(options.data, options.limit)
-        twin = load_float(FASHION_MNIST.model(), options.twin)
-        twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        model = quantize(twin, options.bits, options.narrow)
-        avoid_fault(model)
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        _warm_up(model, splits[0], settings)
-        optimizer = optimizer_of(model, options.rate)
-        distilled_stage(model, twin, optimizer, splits, settings, options.out)
-        results = {
-            "settings": asdict(settings) | {"budget": None},
-            "brevitas": brevitas_version,
-            "torch": torch.__version__,
-            "test_images": len(splits[1].labels),
-            "accuracy": accuracy(model, splits[1], bf16=False),
-            "float_accuracy": accuracy(twin, splits[1], bf16=False),
-        }
-        files.write_json(options.out / "results.json", results)
-        print(f"accuracy {results['accuracy']:.4f}")
-    except SysmolError as error:
-        print(f"brevitas_peer: error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+
+
+def main() -> int:
+    """Entry point; gives the exit status."""
+    return run_script(__doc__, arguments, run)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,15 @@ Needs no GPU. Small kernels come first: they tell within a second whether a kind
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[2]
+from programs import find, output_of
+
+from sysmol import files
+from sysmol.arguments import Parser, run_script
 
 
 @dataclass(frozen=True)
@@ -128,28 +130,32 @@ def cases() -> Iterator[Case | Conv]:
         yield Case(f"30_gemv_16384_2bit_m{m}", m, 16384, ((2, 16384),), "kernel=gemv")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--compiler", default=str(_ROOT / "build" / "bin" / "sysmol-compile"))
-    parser.add_argument("--few", action="store_true", help="the small ones only")
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    for case in cases():
-        if options.few and not case.name.startswith("00"):
-            continue
-        arch = "sm_90a" if "warpgroups" in case.options else "sm_90"
-        source = options.folder / f"{case.name}.mlir"
-        source.write_text(case.source())
-        subprocess.run(
-            [
-                *(options.compiler, source, f"--target={arch}"),
+def run(options: argparse.Namespace) -> None:
+    """Compile the cases."""
+    with files.folder(options.folder):
+        for case in cases():
+            if options.few and not case.name.startswith("00"):
+                continue
+            arch = "sm_90a" if "warpgroups" in case.options else "sm_90"
+            source = options.folder / f"{case.name}.mlir"
+            files.write_bytes(source, case.source().encode())
+            output_of(
+                *(options.compiler or find("sysmol-compile"), source, f"--target={arch}"),
                 *("-o", source.with_suffix(".json"), f"--kernel-options={case.options}"),
-            ],
-            check=True,
-        )
-        print(case.name, flush=True)
-    return 0
+            )
+            print(case.name, flush=True)
+
+
+def arguments(top: Parser) -> None:
+    """What it takes."""
+    top.add_argument("folder", type=Path)
+    top.add_argument("--compiler", help="default: sysmol-compile")
+    top.add_argument("--few", action="store_true", help="the small ones only")
+
+
+def main() -> int:
+    """Entry point; gives the exit status."""
+    return run_script(__doc__, arguments, run)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,14 @@ import argparse
 import collections
 import itertools
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from programs import find, output_of
 
 from sysmol import files, results
 from sysmol.arguments import Parser, factor, pattern, positive, run_script
@@ -65,27 +66,9 @@ class Block:
         return jump is not None and int(jump[1], 16) == self.start
 
 
-def tool(*names: str) -> str:
-    """The first of some programs that there is, also of our own."""
-    ours = Path(__file__).resolve().parents[2] / "build" / "bin"
-    for name in names:
-        if found := shutil.which(name) or shutil.which(name, path=str(ours)):
-            return found
-    raise SysmolError(f"{names[0]} is not installed: it is needed to look at code")
-
-
-def output_of(*command: str | Path) -> str:
-    """Standard output of a command that must succeed."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise SysmolError(f"{command[0]}: {lines[-1]}")
-    return done.stdout
-
-
 def code_of(bundle: Path) -> bytes:
     """The shared object of the best target in a bundle."""
-    table = output_of(tool("sysmol-run"), bundle, "--inspect")
+    table = output_of(find("sysmol-run"), bundle, "--inspect")
     found = re.search(rf"code/{best_target()} +([\d ]+?)  +([\d ]+?)  +[0-9a-f]", table)
     if found is None:
         raise SysmolError(f"{bundle}: no code for {best_target()}; compile for it")
@@ -95,7 +78,7 @@ def code_of(bundle: Path) -> bytes:
 
 def runs_of(bundle: Path, seconds: float) -> int:
     """Calls that take so many seconds."""
-    text = output_of(tool("sysmol-run"), bundle, "--time", "--runs=20")
+    text = output_of(find("sysmol-run"), bundle, "--time", "--runs=20")
     found = re.search(r"median ([\d.]+) ms", text)
     if found is None:
         raise SysmolError(f"{bundle}: sysmol-run --time says no median")
@@ -105,13 +88,13 @@ def runs_of(bundle: Path, seconds: float) -> int:
 def samples_of(bundle: Path, code: Path, runs: int) -> tuple[collections.Counter[int], int]:
     """Samples by address in the code, and of the whole process."""
     with tempfile.NamedTemporaryFile(suffix=".perf") as record:
-        run = [tool("sysmol-run"), str(bundle), "--time", f"--runs={runs}", "--threads=1"]
+        run = [find("sysmol-run"), str(bundle), "--time", f"--runs={runs}", "--threads=1"]
         output_of(
-            *(tool("perf"), "record", "-q", "-e", "cpu-clock", "-F", str(_RATE)),
+            *(find("perf"), "record", "-q", "-e", "cpu-clock", "-F", str(_RATE)),
             *("-o", record.name, *run),
         )
         text = output_of(
-            *(tool("perf"), "script", "-i", record.name, "-F", "ip,sym,dso", "--show-mmap-events")
+            *(find("perf"), "script", "-i", record.name, "-F", "ip,sym,dso", "--show-mmap-events")
         )
     places: list[tuple[int, int, int]] = []
     hits: list[int] = []
@@ -127,7 +110,7 @@ def samples_of(bundle: Path, code: Path, runs: int) -> tuple[collections.Counter
     # Offsets in the file are addresses by its program headers.
     segments = [
         (int(words[1], 16), int(words[2], 16), int(words[4], 16))
-        for words in map(str.split, output_of(tool("readelf"), "-lW", code).splitlines())
+        for words in map(str.split, output_of(find("readelf"), "-lW", code).splitlines())
         if words and words[0] == "LOAD"
     ]
     counts: collections.Counter[int] = collections.Counter()
@@ -143,7 +126,7 @@ def samples_of(bundle: Path, code: Path, runs: int) -> tuple[collections.Counter
 
 def blocks_of(code: Path, counts: collections.Counter[int]) -> list[Block]:
     """Basic blocks of the code, the hottest first."""
-    text = output_of(tool("llvm-objdump-22", "llvm-objdump"), "-d", "--no-show-raw-insn", code)
+    text = output_of(find("llvm-objdump-22", "llvm-objdump"), "-d", "--no-show-raw-insn", code)
     instructions = [
         (int(found[1], 16), found[2].strip())
         for found in (re.match(r"\s*([0-9a-f]+):\s+(.*)", line) for line in text.splitlines())
@@ -172,7 +155,7 @@ def predicted(block: Block) -> str:
         source.flush()
         cpu = "znver4" if "avx512" in best_target() else "znver3"
         text = output_of(
-            *(tool("llvm-mca-22", "llvm-mca"), f"-mcpu={cpu}", "-iterations=100"),
+            *(find("llvm-mca-22", "llvm-mca"), f"-mcpu={cpu}", "-iterations=100"),
             *("-instruction-info=0", source.name),
         )
     # The summary, and the units that are busy; the rest repeats the assembly.
@@ -192,9 +175,9 @@ def predicted(block: Block) -> str:
 
 def counters(bundle: Path) -> str:
     """What the hardware counters say, if there are any."""
-    command = [tool("perf"), "stat", "-e", _EVENTS]
+    command = [find("perf"), "stat", "-e", _EVENTS]
     done = subprocess.run(
-        [*command, tool("sysmol-run"), str(bundle), "--time", "--runs=100"],
+        [*command, find("sysmol-run"), str(bundle), "--time", "--runs=100"],
         capture_output=True,
         text=True,
     )

@@ -1,45 +1,44 @@
 """Latency of one call by one thread and by several, and their ratio, as JSON.
 
-`threads.py SYSMOL-RUN BUNDLE... [--threads N] [--turns N] [--runs N] [--json FILE]`. Each turn is
-one `sysmol-run --time`, which runs both in turns of 20 calls, its threads pinned. On a busy machine
-the minimum of many short turns counts; run it with real-time priority (`chrt -f 20`) if allowed.
+Each turn is one ``sysmol-run --time``, which runs both in turns of 20 calls, its threads pinned. On
+a busy machine the minimum of many short turns counts; run it with real-time priority
+(``chrt -f 20``) if allowed::
+
+    python test/benchmark/threads.py net.smol --turns 20 --json threads.json
 """
 
+from __future__ import annotations
+
 import argparse
-import json
 import os
 import re
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
+from programs import find, output_of
+
+from sysmol import files
+from sysmol.arguments import Parser, positive, run_script, threads
+from sysmol.errors import UsageError
 from sysmol.measure import environment
 
 LINE = re.compile(r"min ([0-9.]+) ms, median ([0-9.]+) ms \((\d+) runs, (\d+) threads?, ([^,]+)")
 
 
-def turn(run: str, bundle: Path, threads: int, runs: int) -> dict[int, tuple[float, float]]:
+def turn(bundle: Path, many: int, runs: int) -> dict[int, tuple[float, float]]:
     """Minimum and median by number of threads."""
-    command = [run, str(bundle), "--time", f"--runs={runs}", f"--threads={threads}"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    text = output_of(find("sysmol-run"), bundle, "--time", f"--runs={runs}", f"--threads={many}")
     return {int(m[4]): (float(m[1]), float(m[2])) for m in LINE.finditer(text)}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run")
-    parser.add_argument("bundles", nargs="+", type=Path)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--turns", type=int, default=10)
-    parser.add_argument("--runs", type=int, default=40)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+def run(options: argparse.Namespace) -> None:
+    """Measure, print, and write the results."""
+    if options.threads < 2:
+        raise UsageError("one thread is measured anyway; give --threads 2 or more")
     rows = []
     for bundle in options.bundles:
-        turns = [
-            turn(options.run, bundle, options.threads, options.runs) for _ in range(options.turns)
-        ]
+        turns = [turn(bundle, options.threads, options.runs) for _ in range(options.turns)]
         one, many = ([t[n] for t in turns] for n in (1, options.threads))
         ratios = [t[1][0] / t[options.threads][0] for t in turns]
         rows.append(
@@ -70,8 +69,21 @@ def main() -> int:
         "rows": rows,
     }
     if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
-    return 0
+        files.write_json(options.json, result)
+
+
+def arguments(top: Parser) -> None:
+    """What it takes."""
+    top.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE")
+    top.add_argument("--threads", type=threads, default=2, help="beside one (default: 2)")
+    top.add_argument("--turns", type=positive, default=10, help="(default: 10)")
+    top.add_argument("--runs", type=positive, default=40, help="calls of a turn (default: 40)")
+    top.add_argument("--json", type=Path, help="the results")
+
+
+def main() -> int:
+    """Entry point; gives the exit status."""
+    return run_script(__doc__, arguments, run)
 
 
 if __name__ == "__main__":

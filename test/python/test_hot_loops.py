@@ -7,6 +7,7 @@ import importlib.util
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,13 +20,15 @@ TOOLS = ("perf", "readelf", "llvm-objdump-22", "llvm-mca-22")
 
 
 @pytest.fixture(scope="module")
-def hot_loops() -> ModuleType:
+def hot_loops() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(SCRIPT.parent))  # as a script has it
     spec = importlib.util.spec_from_file_location("hot_loops", SCRIPT)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["hot_loops"] = module
     spec.loader.exec_module(module)
-    return module
+    yield module
+    sys.path.remove(str(SCRIPT.parent))
 
 
 def test_blocks_end_at_jumps_and_begin_at_targets(
@@ -43,7 +46,7 @@ code.so:     file format elf64-x86-64
       20:       movl    %eax, %ecx
 """
     monkeypatch.setattr(hot_loops, "output_of", lambda *command: text)
-    monkeypatch.setattr(hot_loops, "tool", lambda *names: names[0])
+    monkeypatch.setattr(hot_loops, "find", lambda *names: names[0])
     counts = collections.Counter({0x4: 3, 0xC: 4, 0x10: 1})
     loop, last, first, other = hot_loops.blocks_of(Path("code.so"), counts)
     assert (loop.start, loop.samples, loop.is_loop) == (0x4, 7, True)
