@@ -62,24 +62,6 @@ LeftOut LaneGroups::getLeftOut(bool isCentred, int64_t taps) const {
   return {areRows, columns};
 }
 
-LeftOut LaneGroups::getLeftOut(ContractOutputsOp op, int64_t segment) const {
-  if (op.getTapPixels().empty() || op.isFolded(segment))
-    return {};
-  int64_t taps = op.getNumTaps(segment), columns = op.getNumColumns(segment);
-  // What a tap's weights give with padding has 16 bits.
-  constexpr int64_t mostOfWord = 9;
-  if (op.isCentred(segment) && columns / taps * mostOfWord > UINT16_MAX)
-    return {};
-  LeftOut leftOut = getLeftOut(op.isCentred(segment), taps);
-  // Large weights come by streams, which gaps would break.
-  constexpr int64_t mostWithGaps = 256 << 10;
-  if (columns * int64_t(op.getTileBlocks()) *
-          ContractOutputsOp::getColumnBytes(op.getLevels()[segment]) >
-      mostWithGaps)
-    leftOut.rows = false;
-  return leftOut;
-}
-
 /// The share of all taps of all pixels that are inside the image, or in a row
 /// of it.
 static double getShareInside(LeftOut leftOut, llvm::ArrayRef<int64_t> tapPixels,
@@ -101,13 +83,41 @@ static double getShareInside(LeftOut leftOut, llvm::ArrayRef<int64_t> tapPixels,
   return 2 * sum / double(tapPixels.size());
 }
 
+static double getShareInside(LeftOut leftOut, ContractOutputsOp op) {
+  return getShareInside(leftOut, op.getTapPixels(), op.getStrides(),
+                        op.getImage(), op.getLayoutAttr());
+}
+
+LeftOut LaneGroups::getLeftOut(ContractOutputsOp op, int64_t segment) const {
+  if (op.getTapPixels().empty() || op.isFolded(segment))
+    return {};
+  int64_t taps = op.getNumTaps(segment), columns = op.getNumColumns(segment);
+  // What a tap's weights give with padding has 16 bits.
+  constexpr int64_t mostOfWord = 9;
+  if (op.isCentred(segment) && columns / taps * mostOfWord > UINT16_MAX)
+    return {};
+  LeftOut leftOut = getLeftOut(op.isCentred(segment), taps);
+  // Large weights come by streams, which gaps would break.
+  constexpr int64_t mostWithGaps = 256 << 10;
+  if (columns * int64_t(op.getTileBlocks()) *
+          ContractOutputsOp::getColumnBytes(op.getLevels()[segment]) >
+      mostWithGaps)
+    leftOut.rows = false;
+  return addCentred(::getShareInside(leftOut, op), op.isCentred(segment)) < 1
+             ? leftOut
+             : LeftOut();
+}
+
+double LaneGroups::getShareInside(ContractOutputsOp op, int64_t segment) const {
+  LeftOut leftOut = getLeftOut(op, segment);
+  return leftOut.isAny() ? ::getShareInside(leftOut, op) : 1;
+}
+
 double LaneGroups::getShare(ContractOutputsOp op, int64_t segment) const {
   LeftOut leftOut = getLeftOut(op, segment);
-  if (!leftOut.isAny())
-    return 1;
-  return addCentred(getShareInside(leftOut, op.getTapPixels(), op.getStrides(),
-                                   op.getImage(), op.getLayoutAttr()),
-                    op.isCentred(segment));
+  return leftOut.isAny()
+             ? addCentred(::getShareInside(leftOut, op), op.isCentred(segment))
+             : 1;
 }
 
 double LaneGroups::getShare(const Window &window, llvm::ArrayRef<int64_t> image,
@@ -116,7 +126,8 @@ double LaneGroups::getShare(const Window &window, llvm::ArrayRef<int64_t> image,
   LeftOut leftOut = getLeftOut(isCentred, int64_t(pixels.size() / 2));
   if (!leftOut.isAny())
     return 1;
-  return addCentred(
-      getShareInside(leftOut, pixels, window.strides, image, layout),
-      isCentred);
+  return std::min(1.0,
+                  addCentred(::getShareInside(leftOut, pixels, window.strides,
+                                              image, layout),
+                             isCentred));
 }

@@ -175,3 +175,34 @@ def test_importing_sysmol_is_light() -> None:
     ):
         done = python("-c", f"import sys, sysmol; {code}; print(*sys.modules)")
         assert done.returncode == 0 and not heavy & set(done.stdout.split()), code
+
+
+@pytest.mark.parametrize(
+    ("kernel", "size", "pads", "inside"),
+    [((1, 3), (1, 2), (0, 1), 1.0), ((3, 3), (4, 4), (1, 1), 100 / 144)],
+)
+def test_products_that_are_left_out_are_not_needed(
+    kernel: tuple[int, int],
+    size: tuple[int, int],
+    pads: tuple[int, int],
+    inside: float,
+    tmp_path: Path,
+) -> None:
+    """And what replaces them, sums of weights that meet padding, is no need either."""
+    shape, filters = ("x".join(map(str, pair)) for pair in (size, kernel))
+    edges = [*pads, *pads]
+    x, y = f"tensor<1x36x{shape}xi8, #a>", f"tensor<1x128x{shape}xi32>"
+    w = f"tensor<128x36x{filters}xi8, #w>"
+    source = tmp_path / "net.mlir"
+    source.write_text(f"""
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [2 x 36]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 0.5, bits = [2 x 36]>
+func.func @main(%x: {x}) -> {y} {{
+  %w = arith.constant dense<1> : {w}
+  %r = hetprec.conv_2d %x, %w pads = {edges} : {x}, {w} -> {y}
+  return %r : {y}
+}}
+""")
+    sysmol.compile(source, tmp_path / "net.smol", targets=["x86-64-avx512"], golden_pairs=0)
+    (layer,) = inspect(tmp_path / "net.smol").layers
+    assert layer.needed_macs == round(layer.macs * inside) <= layer.executed_macs

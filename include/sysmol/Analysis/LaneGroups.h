@@ -58,9 +58,11 @@ struct LaneGroups {
   /// What is left out of the products of a segment: nothing of folded ones,
   /// whose words are whole windows. Centred weights give more than 0 with
   /// padding, which is summed by itself and added: as much work as a lane, and
-  /// worth it where columns are left out, too.
+  /// worth it where columns are left out, too, and more than a lane is saved.
   LeftOut getLeftOut(hetprec::ContractOutputsOp op, int64_t segment) const;
-  /// The share of a segment's products that is executed, with those sums.
+  /// The share of a segment's products that is not left out.
+  double getShareInside(hetprec::ContractOutputsOp op, int64_t segment) const;
+  /// The same with those sums: what is executed.
   double getShare(hetprec::ContractOutputsOp op, int64_t segment) const;
   /// The same of a window that reads an image of this size, and whose pixels
   /// have the layout.

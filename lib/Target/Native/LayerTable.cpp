@@ -182,7 +182,7 @@ void sysmol::addLayerBytes(func::FuncOp function,
 namespace {
 /// Products of a layer whose lanes are outputs.
 struct Products {
-  double all = 0, executed = 0;
+  double all = 0, needed = 0;
 
   void add(ContractOutputsOp op) {
     auto groups = LaneGroups::get(op.getLayoutAttr(), op.getUsedLanes(),
@@ -191,11 +191,11 @@ struct Products {
       double products = double(op.getNumTiles() * op.getTileOutputs() *
                                op.getNumColumns(s) * getChannelsPerWord(level));
       all += products;
-      executed += products * groups.getShare(op, s);
+      needed += products * groups.getShareInside(op, s);
     }
   }
   /// The share that is not left out as products with padding.
-  double getShare() const { return all > 0 ? executed / all : 1; }
+  double getShare() const { return all > 0 ? needed / all : 1; }
 };
 } // namespace
 

@@ -89,12 +89,13 @@ TEST(LaneGroups, SharesOfWindowsInsideTheImage) {
   MLIRContext context;
   context.loadDialect<HetprecDialect>();
   auto share = [&](int64_t size, int64_t stride, int64_t image,
-                   bool isCentred = false, int64_t kernel = 3) {
+                   bool isCentred = false, int64_t kernel = 3,
+                   std::optional<int64_t> padding = std::nullopt) {
     int64_t count = ((size + 1) * (size + 1) + 127) / 64 * 64;
     auto layout = LanesAttr::get(&context, 1, size, size, size + 1,
                                  (size + 1) * (size + 1), 64, 64 + count);
     auto groups = LaneGroups::get(layout, layout.getUsedLanes(), count);
-    int64_t pad = kernel / 2;
+    int64_t pad = padding.value_or(kernel / 2);
     Window window{
         {kernel, kernel}, {stride, stride}, {1, 1}, {pad, pad, pad, pad}};
     return groups.getShare(window, {image, image}, layout, isCentred);
@@ -110,6 +111,8 @@ TEST(LaneGroups, SharesOfWindowsInsideTheImage) {
   // With padding centred weights give what takes a lane to sum, if it is done.
   EXPECT_DOUBLE_EQ(share(7, 1, 7, true), 19. / 21 * 19 / 21 + 1. / 49);
   EXPECT_DOUBLE_EQ(share(28, 1, 28, true), 1);
+  // Without padding there is nothing to leave out, and nothing to add.
+  EXPECT_DOUBLE_EQ(share(5, 1, 7, true, /*kernel=*/3, /*padding=*/0), 1);
   EXPECT_DOUBLE_EQ(share(7, 1, 7, true, /*kernel=*/7), 1);
   EXPECT_LT(share(7, 1, 7, false, /*kernel=*/7), 0.6);
   // Pixels that end before the image does.
