@@ -99,6 +99,10 @@ int main(int argc, char **argv) {
                         cl::desc("Print each layer's strategy, predicted time "
                                  "and bytes, for the first target"),
                         cl::cat(category));
+  cl::opt<bool> verifyEach(
+      "verify-each",
+      cl::desc("Verify the program behind each pass, not each phase (slower)"),
+      cl::cat(category));
   cl::opt<bool> forbidFallback(
       "forbid-fallback",
       cl::desc("Refuse activations that are unpacked between layers"),
@@ -134,6 +138,7 @@ int main(int argc, char **argv) {
   options.grain = grain;
   options.profile = profile;
   options.forbidFallback = forbidFallback;
+  options.verifyEach = verifyEach;
   std::string path = output;
   bool isGPU = any_of(options.targets, isGPUTargetName);
   if (isGPU && options.targets.size() != 1) {

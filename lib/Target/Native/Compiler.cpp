@@ -84,12 +84,12 @@ static std::string getModelName(const std::string &input,
 using PhaseBuilder = llvm::function_ref<void(OpPassManager &)>;
 
 static llvm::Error runPhase(ModuleOp module, llvm::StringRef phase,
-                            PhaseBuilder build) {
+                            PhaseBuilder build, bool verifyEach) {
   ErrorCollector errors(module.getContext());
   PassManager pm(module.getContext());
-  // Behind every pass it takes a sixth of the time that compiling takes;
-  // sysmol-opt, which reproduces a failure, does so.
-  pm.enableVerifier(false);
+  // Behind every pass it takes a sixth of the time that compiling takes: tests
+  // ask for it.
+  pm.enableVerifier(verifyEach);
   build(pm);
   if (failed(pm.run(module)) || failed(verify(module)))
     return errors.take("phase " + phase + " failed");
@@ -159,9 +159,10 @@ static llvm::Error lowerForTarget(ModuleOp module, const NativeTarget &target,
     begun |= name == first;
     if (!begun)
       continue;
-    if (llvm::Error error = runPhase(module, name, [&](OpPassManager &pm) {
-          build(pm, target, options);
-        }))
+    if (llvm::Error error = runPhase(
+            module, name,
+            [&](OpPassManager &pm) { build(pm, target, options); },
+            options.verifyEach))
       return error;
     if (watch)
       watch->lap((name + ", " + target.name).str());
@@ -382,7 +383,7 @@ sysmol::compileFile(const std::string &input, const std::string &output,
                 {"packed", buildPackedPhase}};
   for (const auto &[name, build] : phases) {
     if (build)
-      if (llvm::Error error = runPhase(module, name, build))
+      if (llvm::Error error = runPhase(module, name, build, options.verifyEach))
         return error;
     watch.lap(name);
     if (name == "plan") {

@@ -29,7 +29,9 @@ def main() -> int:
         source, bundle = place / f"{stem}.mlir", place / f"{stem}.smol"
         source.write_text(text)
         try:
-            emulate.run(compile_, source, f"--target={target}", *options, "-o", bundle)
+            emulate.run(
+                compile_, source, f"--target={target}", "--verify-each", *options, "-o", bundle
+            )
             if emulated:
                 emulate.emulate(source, options, bundle, compile_)
             for count in threads:

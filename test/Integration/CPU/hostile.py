@@ -92,7 +92,9 @@ def main() -> int:
             inputs += ["--input", str(file)]
         options = ["--golden=0"]
         try:
-            emulate.run(compile_, source, f"--target={target}", *options, "-o", bundle)
+            emulate.run(
+                compile_, source, f"--target={target}", "--verify-each", *options, "-o", bundle
+            )
             if target == emulate.TARGET and not emulate.has_avx512():
                 emulate.emulate(source, options, bundle, compile_)
             said = emulate.run(run, bundle, *inputs, "--reference", source)

@@ -47,6 +47,8 @@ struct CompileOptions {
   /// Activations that are unpacked and packed again between two layers are an
   /// error that names the layer.
   bool forbidFallback = false;
+  /// Verify the program behind each pass, not only behind each phase.
+  bool verifyEach = false;
 };
 
 /// Seconds spent in one phase of a compilation.
