@@ -193,6 +193,9 @@ LaneLayout::LaneLayout(FunctionOpInterface function)
         // The last tile of an odd row writes one pixel behind it, however much
         // padding it reads.
         c.windows.push_back({0, 0, 1, 1, 1, 1, /*reach=*/1});
+        ImageShape result(op->getResult(0));
+        c.rowStride =
+            std::max<int64_t>(c.rowStride, llvm::alignTo(result.width, 2));
       }
       return;
     }

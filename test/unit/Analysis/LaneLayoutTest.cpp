@@ -236,6 +236,29 @@ func.func @f(%x: tensor<1x1x8x8xi8, #a>) -> tensor<1x1x4x4xi32> {
   EXPECT_EQ(layouts.getLayout(result).getRowStride(), 4);
 }
 
+// Tiles are two pixels wide: the last one of an odd row writes behind it, which
+// two columns of padding on either side leave no room for.
+TEST_F(LaneLayoutTest, TilesOfARowStayBeforeTheNext) {
+  auto strideWith = [&](const std::string &attributes) {
+    func::FuncOp function = parse(
+        R"(
+#a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [4]>
+#w = #hetprec.channels<axis = 1, grid = midrise, scale = 1.0, bits = [4]>
+func.func @f(%x: tensor<1x1x5x5xi8, #a>) -> tensor<1x1x7x7xi32> {
+  %w = arith.constant dense<1> : tensor<1x1x3x3xi8, #w>
+  %p = hetprec.conv_2d %x, %w pads = [2, 2, 2, 2] )" +
+        attributes +
+        R"( : tensor<1x1x5x5xi8, #a>, tensor<1x1x3x3xi8, #w> -> tensor<1x1x7x7xi32>
+  return %p : tensor<1x1x7x7xi32>
+})");
+    return LaneLayout(function)
+        .getLayout(function.getArgument(0))
+        .getRowStride();
+  };
+  EXPECT_EQ(strideWith(""), 7);
+  EXPECT_EQ(strideWith("{hetprec.lanes = #hetprec.lane_role<tiles>}"), 8);
+}
+
 TEST_F(LaneLayoutTest, MatricesAreImagesOfOnePixel) {
   func::FuncOp function = parse(R"(
 #a = #hetprec.channels<axis = 1, grid = unsigned, scale = 1.0, bits = [1 x 3]>

@@ -54,11 +54,11 @@ LogicalResult WinogradInputOp::verify() {
   int64_t words = getDim(getInput(), 0);
   if (!isTable(getInput(), words, layout.getSize(), 16))
     return emitOpError("reads planes of i16 words, laid out as its layout");
-  if (!isTable(getInit(), WinogradTiles::kPositions * words,
-               tiles->getPlaneLanes(), 32))
-    return emitOpError() << "writes 16 planes of i32 for each of its input, of "
-                         << tiles->getPlaneLanes() << " lanes, found "
-                         << getInit().getType();
+  if (!isTable(getInit(), tiles->getNumPlanes(words), tiles->getPlaneLanes(),
+               32))
+    return emitOpError() << "writes " << tiles->getNumPlanes(words)
+                         << " planes of i32, of " << tiles->getPlaneLanes()
+                         << " lanes, found " << getInit().getType();
   ArrayRef<int64_t> pads = getPads();
   if (pads.size() != 2 || llvm::any_of(pads, [](int64_t pad) {
         return pad < 0 || pad > INT32_MAX;
@@ -79,7 +79,8 @@ LogicalResult WinogradInputOp::verify() {
 //===----------------------------------------------------------------------===//
 
 int64_t WinogradContractOp::getNumWords() {
-  return getDim(getLanes(), 0) / WinogradTiles::kPositions;
+  return getDim(getLanes(), 0) /
+         WinogradTiles::get(getLayout())->getNumPlanes(/*words=*/1);
 }
 
 int64_t WinogradContractOp::getNumTiles() {
@@ -94,9 +95,10 @@ LogicalResult WinogradContractOp::verify() {
   if (!isKnown(getLanes()) || !isKnown(getInit()))
     return emitOpError("needs planes of known sizes");
   int64_t words = getNumWords(), rows = getDim(getInit(), 0);
-  if (words < 1 || !isTable(getLanes(), WinogradTiles::kPositions * words,
+  if (words < 1 || !isTable(getLanes(), tiles->getNumPlanes(words),
                             tiles->getPlaneLanes(), 32))
-    return emitOpError() << "lanes are 16 planes of i32 for each word, of "
+    return emitOpError() << "lanes are " << tiles->getNumPlanes(/*words=*/1)
+                         << " planes of i32 for each word, of "
                          << tiles->getPlaneLanes() << " lanes, found "
                          << getLanes().getType();
   if (words > WinogradTiles::kMostWords)
@@ -119,6 +121,11 @@ LogicalResult WinogradContractOp::verify() {
                     WinogradTiles::kSide * tiles->columns - 1) >=
       layout.getSize())
     return emitOpError("writes lanes that the planes do not have");
+  int64_t written = WinogradTiles::kSide * tiles->columns;
+  if (tiles->getNumRows() > 1 && layout.getRowStride() < written)
+    return emitOpError() << "rows are at least " << written
+                         << " lanes apart, or the last tile of one writes "
+                            "into the next";
   return success();
 }
 

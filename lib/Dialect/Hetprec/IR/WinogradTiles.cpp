@@ -3,6 +3,7 @@
 #include "sysmol/Dialect/Hetprec/IR/WinogradTiles.h"
 
 #include "llvm/Support/MathExtras.h"
+#include <utility>
 
 using namespace mlir;
 using namespace sysmol::hetprec;
@@ -16,11 +17,16 @@ std::optional<WinogradTiles> WinogradTiles::get(LanesAttr layout) {
                       count(layout.getWidth()), 1};
   if (tiles.columns > kMostTiles)
     return std::nullopt;
+  // The fewest registers, then the least memory.
+  auto cost = [](const WinogradTiles &t) {
+    return std::pair(t.getNumRegisters(),
+                     t.getNumPlanes(1) * t.getPlaneLanes());
+  };
   WinogradTiles best = tiles;
   int64_t most = std::min(tiles.getNumRows(),
                           std::max<int64_t>(1, kChunkTiles / tiles.columns));
   for (tiles.chunkRows = 2; tiles.chunkRows <= most; ++tiles.chunkRows)
-    if (tiles.getNumRegisters() <= best.getNumRegisters())
+    if (cost(tiles) <= cost(best))
       best = tiles;
   return best;
 }
@@ -65,13 +71,9 @@ int64_t WinogradTiles::getNumRegisters() const {
 }
 
 int64_t WinogradTiles::getPlaneLanes() const {
-  int64_t lastChunk = (getNumChunks() - 1) * chunkRows * columns;
-  int64_t lastRow = (getNumRows() - 1) * columns;
-  int64_t lanes =
-      std::max(lastChunk + getNumRegisters(getLastRows()) * kRegister,
-               lastRow + int64_t(llvm::alignTo(columns, kRegister)));
-  lanes = llvm::alignTo(lanes, kRegister);
-  return lanes / kRegister % 2 == 0 ? lanes + kRegister : lanes;
+  int64_t registers =
+      std::max(getNumRegisters(chunkRows), getNumRegisters(getLastRows()));
+  return (registers % 2 == 0 ? registers + 1 : registers) * kRegister;
 }
 
 int64_t WinogradTiles::getReadColumns(int64_t columns) {

@@ -241,19 +241,35 @@ struct Statement {
   int64_t getParts() const { return outerParts * innerParts; }
 };
 
-/// The parallel loop that is all of `loop`'s body, up to what costs nothing to
-/// repeat; null if there is none.
+/// Whether `op` may be repeated: it writes nothing but scratch memory.
+bool isRepeatable(Operation *op) {
+  if (isMemoryEffectFree(op))
+    return true;
+  Accesses accesses = getAccesses(op);
+  return !accesses.unknown &&
+         llvm::none_of(accesses.list,
+                       [](const Access &access) { return access.isWrite; });
+}
+
+/// The parallel loop that is all of `loop`'s body, up to what may be repeated
+/// and takes little of its time; null if there is none.
 scf::ForOp findInner(scf::ForOp loop) {
+  constexpr double kLittle = 1.0 / 32;
   scf::ForOp inner;
+  double repeated = 0;
   for (Operation &op : loop.getBody()->without_terminator()) {
     if (isParallel(&op)) {
       if (inner)
         return {};
       inner = cast<scf::ForOp>(op);
-    } else if (!isMemoryEffectFree(&op)) {
+    } else if (isRepeatable(&op)) {
+      repeated += estimateCycles(&op);
+    } else {
       return {};
     }
   }
+  if (inner && repeated > kLittle * estimateCycles(inner))
+    return {};
   return inner;
 }
 

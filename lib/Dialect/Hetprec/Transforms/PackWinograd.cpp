@@ -51,7 +51,8 @@ void ContractBuilder::makeTileSums(ArrayRef<int64_t> rows,
   int64_t numRows = llvm::alignTo(rows.size(), WinogradTiles::kOutputs);
 
   Value planes = tensor::EmptyOp::create(
-      b, loc, {positions * words, tiles.getPlaneLanes()}, b.getI32Type());
+      b, loc, {tiles.getNumPlanes(words), tiles.getPlaneLanes()},
+      b.getI32Type());
   Value lanes = WinogradInputOp::create(
                     b, loc, TypeRange{planes.getType()}, s.plane, planes,
                     ArrayRef(dot.window.pads).take_front(2), imageLayout)

@@ -87,7 +87,21 @@ void sysmol::hetprec::vectorizeWinogradInput(OpBuilder &b, WinogradInputOp op) {
     }
     return transformPatch(bytes, columns);
   };
-  auto transform = [&](Value lane, Value tile) {
+  // The first `count` of a register: one store, or two that meet.
+  auto storeTiles = [&](Value words, Value row, Value tile, int64_t count) {
+    auto size = int64_t(llvm::bit_floor<uint64_t>(count));
+    for (int64_t first = 0; first < count; first += count - size) {
+      Value some = words;
+      if (size < kRegister)
+        some = vector::ExtractStridedSliceOp::create(b, loc, words, {first},
+                                                     {size}, {1});
+      v.storeVector(some, op.getInit(), row,
+                    makeIndex(b, loc, {tile}, {1}, first));
+      if (first + size == count)
+        break;
+    }
+  };
+  auto transform = [&](Value lane, Value plane, Value tile, int64_t count) {
     SmallVector<SmallVector<Value>> rows;
     for (int64_t i = 0; i < kPatch; ++i)
       rows.push_back(
@@ -100,36 +114,41 @@ void sysmol::hetprec::vectorizeWinogradInput(OpBuilder &b, WinogradInputOp op) {
       for (int64_t i = 0; i < kPatch; ++i) {
         if (i != 1 || j != 1)
           column[i] = bytes.add(column[i], WinogradTiles::kInputOffset);
-        v.storeVector(bytes.toWords(column[i]), op.getInit(),
-                      makeIndex(b, loc, {word}, {1}, (kPatch * i + j) * words),
-                      tile);
+        storeTiles(bytes.toWords(column[i]),
+                   makeIndex(b, loc, {plane}, {1}, (kPatch * i + j) * words),
+                   tile, count);
       }
     }
   };
 
-  // A row's last register goes on into the next row, whose own come behind.
-  auto forEach = [&](int64_t count, function_ref<void(Value)> body) {
-    v.repeat(v.index(0), count, 1, {}, [&](Value i, ValueRange) {
-      body(i);
-      return SmallVector<Value>();
-    });
-  };
+  // Chunks are written apart: a task may have some of them.
   int64_t top = op.getPads()[0], left = op.getPads()[1];
-  forEach(tiles.images, [&](Value n) {
-    forEach(tiles.rows, [&](Value y) {
-      forEach(llvm::divideCeil(tiles.columns, kRegister), [&](Value x) {
-        Value lane =
-            makeIndex(b, loc, {n, y, x},
-                      {layout.getImageStride(), kSide * layout.getRowStride(),
-                       kSide * kRegister},
-                      layout.laneOf(0, -top, -left));
-        Value tile = makeIndex(
-            b, loc, {n, y, x},
-            {tiles.rows * tiles.columns, tiles.columns, kRegister}, 0);
-        transform(lane, tile);
-      });
-    });
-  });
+  Value chunk = openLoop(b, loc, 0, tiles.getNumChunks());
+  Value plane = makeIndex(b, loc, {word, chunk},
+                          {1, WinogradTiles::kPositions * words}, 0);
+  Value firstRow = makeIndex(b, loc, {chunk}, {tiles.chunkRows}, 0);
+  Value rest =
+      arith::SubIOp::create(b, loc, v.index(tiles.getNumRows()), firstRow);
+  Value rows = arith::MinUIOp::create(b, loc, rest, v.index(tiles.chunkRows));
+  auto loop = scf::ForOp::create(b, loc, v.index(0), rows, v.index(1));
+  b.setInsertionPointToStart(loop.getBody());
+  Value row = makeIndex(b, loc, {firstRow, loop.getInductionVar()}, {1, 1}, 0);
+  Value n = arith::DivUIOp::create(b, loc, row, v.index(tiles.rows));
+  Value y = arith::RemUIOp::create(b, loc, row, v.index(tiles.rows));
+  auto transformFrom = [&](Value x, int64_t count) {
+    Value lane = makeIndex(
+        b, loc, {n, y, x},
+        {layout.getImageStride(), kSide * layout.getRowStride(), kSide},
+        layout.laneOf(0, -top, -left));
+    Value tile =
+        makeIndex(b, loc, {loop.getInductionVar(), x}, {tiles.columns, 1}, 0);
+    transform(lane, plane, tile, count);
+  };
+  if (tiles.columns <= kRegister)
+    transformFrom(v.index(0), tiles.columns);
+  else
+    coverLanes(b, loc, v.index(0), tiles.columns, kRegister,
+               /*unrolled=*/1, transformFrom);
   op.erase();
 }
 
@@ -148,9 +167,10 @@ private:
   using Sums = SmallVector<Value>;
 
   /// What is summed at once: a number of outputs from `output` on, of each some
-  /// registers of tiles, from `tile` of the planes and `wait` of the chunk on.
+  /// registers of tiles, from `tile` of the chunk on, whose planes begin with
+  /// `plane`.
   struct Group {
-    Value output, tile, wait;
+    Value output, plane, tile;
     int64_t registers;
   };
   /// Sums in memory, a row every `step` for each output.
@@ -175,7 +195,7 @@ private:
   /// Where the sums of a pixel of the tiles are.
   Place getPixel(const Group &group, Value line, int64_t x) {
     Value row = add(times(group.output, kSide * kSide), times(line, kSide));
-    return {pixels, add(row, x), kSide * kSide, group.wait};
+    return {pixels, add(row, x), kSide * kSide, group.tile};
   }
   Sums load(const Place &place, const Group &group);
   void store(const Sums &sums, const Place &place, const Group &group);
@@ -231,11 +251,8 @@ WinogradVectorizer::WinogradVectorizer(OpBuilder &b, WinogradContractOp op,
   weights = scratch.take(b, loc, kOutputs,
                          WinogradTiles::kPositions * words + kRegister,
                          b.getI32Type());
-  pixels = scratch.take(
-      b, loc, kOutputs * kSide * kSide,
-      kRegister * std::max(tiles.getNumRegisters(tiles.chunkRows),
-                           tiles.getNumRegisters(tiles.getLastRows())),
-      b.getI32Type());
+  pixels = scratch.take(b, loc, kOutputs * kSide * kSide, tiles.getPlaneLanes(),
+                        b.getI32Type());
   kept = scratch.take(b, loc, outputsAtOnce, registersAtOnce * kRegister,
                       b.getI32Type());
 }
@@ -297,7 +314,7 @@ WinogradVectorizer::Sums WinogradVectorizer::addProducts(const Group &group,
           Value plane = add(add(first, word), more);
           SmallVector<Value, 2> lanes;
           for (int64_t i = 0; i < group.registers; ++i)
-            lanes.push_back(v.loadVector(op.getLanes(), plane,
+            lanes.push_back(v.loadVector(op.getLanes(), add(group.plane, plane),
                                          add(group.tile, i * kRegister),
                                          kRegister));
           for (int64_t i = 0; i < outputsAtOnce; ++i) {
@@ -458,6 +475,9 @@ void WinogradVectorizer::run() {
     body(loop.getInductionVar());
   };
   loopTo(v.index(chunks), [&](Value chunk) {
+    // No two chunks have a pixel: a task may have some of them.
+    chunk.getParentBlock()->getParentOp()->setAttr(kParallelAttrName,
+                                                   b.getUnitAttr());
     Value isLast = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
                                          chunk, v.index(chunks - 1));
     auto pick = [&](int64_t ofLast, int64_t ofOthers) -> Value {
@@ -465,10 +485,10 @@ void WinogradVectorizer::run() {
                                      v.index(ofOthers));
     };
     Value row = times(chunk, tiles.chunkRows);
-    Value tile = times(row, tiles.columns);
-    auto sum = [&](Value wait, int64_t registers) {
+    Value plane = times(chunk, WinogradTiles::kPositions * words);
+    auto sum = [&](Value tile, int64_t registers) {
       forEach(0, kOutputs / outputsAtOnce, outputsAtOnce, [&](Value output) {
-        sumTiles({output, add(tile, wait), wait, registers});
+        sumTiles({output, plane, tile, registers});
       });
     };
     int64_t most = registersAtOnce;

@@ -114,7 +114,7 @@ func.func @tiles(%x: tensor<1x64x56x56xi8, #a4>, %y: tensor<1x64x56x56xi8, #a24>
 // Patches that no cache holds are read again and again from further away: 16
 // positions of 16 words of 100x100 tiles, and what planes have more.
 // CHECK-LABEL: @large_images
-// CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<pixels>, hetprec.lanes_reason = "{{[0-9]+}} registers of outputs, {{[0-9]+}} of pixels; patches of tiles would be 10272768 bytes"}
+// CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<pixels>, hetprec.lanes_reason = "{{[0-9]+}} registers of outputs, {{[0-9]+}} of pixels; patches of tiles would be 11468800 bytes"}
 // CHECK: hetprec.conv_2d {{.*}} {hetprec.lanes = #hetprec.lane_role<tiles>
 func.func @large_images(%x: tensor<1x64x200x200xi8, #a4>, %y: tensor<1x64x128x128xi8, #a4>) -> (tensor<1x64x200x200xi32>, tensor<1x64x128x128xi32>) {
   %v = arith.constant dense<1> : tensor<64x64x3x3xi8, #w4>

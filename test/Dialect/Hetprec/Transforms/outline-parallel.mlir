@@ -266,3 +266,53 @@ func.func @branches(%weights: memref<64xi8>, %arena: memref<64xi8>) {
 ^end:
   return
 }
+
+// -----
+
+// What each iteration puts in scratch memory first may be repeated where it is
+// little: here for each of eight ranges of the loop inside. Where it is as much
+// as that loop, tasks have iterations of the outer one alone.
+
+// CHECK-LABEL: func.func @prologue(
+// CHECK: func.func private @prologue_body1(
+// CHECK-SAME: %[[T1:[a-z0-9]+]]: index)
+// CHECK-NOT: arith.remui
+// CHECK: return
+// CHECK: func.func private @prologue_body0(
+// CHECK-SAME: %[[T0:[a-z0-9]+]]: index)
+// CHECK: %[[MAJOR:.+]] = arith.divui %[[T0]],
+// CHECK: %[[MINOR:.+]] = arith.remui %[[T0]],
+// CHECK: arith.muli %[[MAJOR]],
+// CHECK: arith.muli %[[MINOR]],
+// CHECK: scf.for
+// CHECK: memref.store %{{.+}}, %{{.+}}[%c0{{[_0-9]*}}] : memref<64xi8>
+// CHECK: scf.for
+// CHECK: memref.load %{{.+}} : memref<64xi8>
+func.func @prologue(%weights: memref<4096xi8>, %arena: memref<8192xi8>, %in: memref<4096xi8>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %c64 = arith.constant 64 : index
+  %c512 = arith.constant 512 : index
+  %scratch = memref.alloca() : memref<64xi8>
+  %a = memref.view %arena[%c0][] : memref<8192xi8> to memref<2x512xi8>
+  scf.for %i = %c0 to %c2 step %c1 {
+    %x = memref.load %weights[%i] : memref<4096xi8>
+    memref.store %x, %scratch[%c0] : memref<64xi8>
+    scf.for %j = %c0 to %c512 step %c1 {
+      %y = memref.load %scratch[%c0] : memref<64xi8>
+      memref.store %y, %a[%i, %j] : memref<2x512xi8>
+    } {hetprec.parallel}
+  } {hetprec.parallel}
+  scf.for %i = %c0 to %c2 step %c1 {
+    scf.for %k = %c0 to %c512 step %c1 {
+      %x = memref.load %weights[%k] : memref<4096xi8>
+      memref.store %x, %scratch[%c0] : memref<64xi8>
+    }
+    scf.for %j = %c0 to %c512 step %c1 {
+      %y = memref.load %scratch[%c0] : memref<64xi8>
+      memref.store %y, %a[%i, %j] : memref<2x512xi8>
+    } {hetprec.parallel}
+  } {hetprec.parallel}
+  return
+}

@@ -13,9 +13,9 @@
 // CHECK-LABEL: @one_output
 // CHECK-DAG: %[[SEEDS:.+]] = arith.constant dense<{{\[\[}}0, 576, 576, 576], [0, 0, 0, 0], {{.+}}]> : tensor<8x4xi32>
 // CHECK-DAG: %[[ROWS:.+]] = arith.constant dense<{{\[\[}}-30631, -30631, -30631, -30631, -30631, -30631, -30631, -30631, -30631], [-30584, {{.+}}]> : tensor<8x9xi16>
-// CHECK: %[[LANES:.+]] = hetprec.winograd_input %[[X:.+]] : tensor<1x{{[0-9]+}}xi16> outs(%{{.+}} : tensor<16x48xi32>)
+// CHECK: %[[LANES:.+]] = hetprec.winograd_input %[[X:.+]] : tensor<1x{{[0-9]+}}xi16> outs(%{{.+}} : tensor<16x16xi32>)
 // CHECK-SAME: pads = array<i64: 1, 1>
-// CHECK: %[[SUMS:.+]] = hetprec.winograd_contract lanes(%[[LANES]] : tensor<16x48xi32>) rows(%[[ROWS]] : tensor<8x9xi16>) seeds(%[[SEEDS]] : tensor<8x4xi32>) outs(%{{.+}} : tensor<8x{{[0-9]+}}xi32>)
+// CHECK: %[[SUMS:.+]] = hetprec.winograd_contract lanes(%[[LANES]] : tensor<16x16xi32>) rows(%[[ROWS]] : tensor<8x9xi16>) seeds(%[[SEEDS]] : tensor<8x4xi32>) outs(%{{.+}} : tensor<8x{{[0-9]+}}xi32>)
 // CHECK-SAME: coefficient = 2 : i64
 // CHECK: %[[BIAS:.+]] = hetprec.contract accumulator lanes(%[[X]] :
 // CHECK-SAME: coefficients = array<i64: 1>

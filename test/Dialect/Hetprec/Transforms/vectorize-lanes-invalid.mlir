@@ -26,9 +26,9 @@ func.func @requantize(%p: memref<3x128xi32>, %c: memref<3xi16>, %t: memref<3x3xi
 
 // -----
 
-func.func @tiles(%u: memref<32x48xi32>, %w: memref<16x18xi16>, %c: memref<16x4xi32>, %s: memref<16x192xi32>) {
+func.func @tiles(%u: memref<32x16xi32>, %w: memref<16x18xi16>, %c: memref<16x4xi32>, %s: memref<16x192xi32>) {
   // expected-error @+1 {{must be one tile of outputs; run hetprec-tile-lanes first}}
-  hetprec.winograd_contract lanes(%u : memref<32x48xi32>) rows(%w : memref<16x18xi16>) seeds(%c : memref<16x4xi32>) outs(%s : memref<16x192xi32>) {coefficient = 2, layout = #hetprec.lanes<1 x 7 x 7, row_stride = 8, image_stride = 64, base = 64, size = 192>}
+  hetprec.winograd_contract lanes(%u : memref<32x16xi32>) rows(%w : memref<16x18xi16>) seeds(%c : memref<16x4xi32>) outs(%s : memref<16x192xi32>) {coefficient = 2, layout = #hetprec.lanes<1 x 7 x 7, row_stride = 8, image_stride = 64, base = 64, size = 192>}
   return
 }
 

@@ -4,19 +4,19 @@
 
 #layout = #hetprec.lanes<1 x 7 x 7, row_stride = 8, image_stride = 64, base = 64, size = 192>
 
-// A word after the other; rows of tiles in order, as one's last register goes on
-// into the next one. Pairs of pixels come as 32 bits. Of the 16 places, 15 get
-// 32, the other one none.
+// A word after the other; chunks are written apart, by a thread each if need be.
+// Pairs of pixels come as 32 bits. Of the 16 places, 15 get 32, the other one
+// none. A row of 4 tiles is a part of a register.
 // CHECK-LABEL: @input
 // CHECK: scf.for {{.+}} to %c2
 // CHECK: scf.for {{.+}} to %c4
 // CHECK-COUNT-8: vector.load %arg0{{.+}} : memref<2x192xi16>, vector<32xi16>
-// CHECK-COUNT-16: vector.store {{.+}} : memref<32x48xi32>, vector<16xi32>
+// CHECK-COUNT-16: vector.store {{.+}} : memref<32x16xi32>, vector<4xi32>
 // CHECK-NOT: vector.store
 // CHECK: }
 // CHECK: } {hetprec.parallel}
-func.func @input(%x: memref<2x192xi16>, %u: memref<32x48xi32>) {
-  hetprec.winograd_input %x : memref<2x192xi16> outs(%u : memref<32x48xi32>) {pads = array<i64: 1, 1>, layout = #layout}
+func.func @input(%x: memref<2x192xi16>, %u: memref<32x16xi32>) {
+  hetprec.winograd_input %x : memref<2x192xi16> outs(%u : memref<32x16xi32>) {pads = array<i64: 1, 1>, layout = #layout}
   return
 }
 
@@ -51,7 +51,38 @@ func.func @input(%x: memref<2x192xi16>, %u: memref<32x48xi32>) {
 // FEW: scf.for {{.+}} to %c2 step %c1
 // FEW-COUNT-32: hetprec.mac
 // FEW-NOT: hetprec.mac
-func.func @contract(%u: memref<32x48xi32>, %w: memref<8x18xi16>, %c: memref<8x4xi32>, %s: memref<8x192xi32>) {
-  hetprec.winograd_contract lanes(%u : memref<32x48xi32>) rows(%w : memref<8x18xi16>) seeds(%c : memref<8x4xi32>) outs(%s : memref<8x192xi32>) {coefficient = 2, layout = #layout}
+// FEW: return
+func.func @contract(%u: memref<32x16xi32>, %w: memref<8x18xi16>, %c: memref<8x4xi32>, %s: memref<8x192xi32>) {
+  hetprec.winograd_contract lanes(%u : memref<32x16xi32>) rows(%w : memref<8x18xi16>) seeds(%c : memref<8x4xi32>) outs(%s : memref<8x192xi32>) {coefficient = 2, layout = #layout}
+  return
+}
+
+// 14 rows of 14 tiles are a chunk of 8 and one of 6: the products of seven and of
+// six registers, whose planes begin with planes 0 and 32. A row of tiles are two
+// stores that meet.
+#chunks = #hetprec.lanes<1 x 28 x 28, row_stride = 29, image_stride = 841, base = 64, size = 960>
+// CHECK-LABEL: @input_chunks
+// CHECK: scf.for {{.+}} to %c2
+// CHECK: scf.for %[[CHUNK:.+]] = %c0 to %c2
+// CHECK: %[[REST:.+]] = arith.subi %c14, %{{.+}}
+// CHECK: %[[ROWS:.+]] = arith.minui %[[REST]], %c8
+// CHECK: scf.for %{{.+}} = %c0 to %[[ROWS]]
+// CHECK-COUNT-32: vector.store {{.+}} : memref<64x112xi32>, vector<8xi32>
+// CHECK-NOT: vector.store
+// CHECK: } {hetprec.parallel}
+// CHECK-NEXT: } {hetprec.parallel}
+func.func @input_chunks(%x: memref<2x960xi16>, %u: memref<64x112xi32>) {
+  hetprec.winograd_input %x : memref<2x960xi16> outs(%u : memref<64x112xi32>) {pads = array<i64: 1, 1>, layout = #chunks}
+  return
+}
+
+// CHECK-LABEL: @contract_chunks
+// CHECK: scf.for %[[CHUNK:.+]] = %c0 to %c2
+// CHECK: %[[PLANE:.+]] = arith.muli %[[CHUNK]], %c32
+// CHECK: arith.addi %[[PLANE]], %
+// CHECK: vector.load %arg0
+// CHECK: } {hetprec.parallel}
+func.func @contract_chunks(%u: memref<64x112xi32>, %w: memref<8x18xi16>, %c: memref<8x4xi32>, %s: memref<8x960xi32>) {
+  hetprec.winograd_contract lanes(%u : memref<64x112xi32>) rows(%w : memref<8x18xi16>) seeds(%c : memref<8x4xi32>) outs(%s : memref<8x960xi32>) {coefficient = 2, layout = #chunks}
   return
 }

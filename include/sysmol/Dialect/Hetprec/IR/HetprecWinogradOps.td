@@ -16,9 +16,11 @@ def Hetprec_WinogradInputOp : Hetprec_LaneOp<"winograd_input"> {
     4-bit codes. `layout` has the pixels that the window computes, in lanes of
     the input's planes. Tile `t = (n * ceil(height / 2) + y) * ceil(width / 2) + x`
     has pixels `(2y, 2x)` to `(2y + 1, 2x + 1)` and reads the patch `d` of 4x4
-    pixels from `(2y - pads[0], 2x - pads[1])` on. Plane `(4i + j) * G + g` of the
-    result, of `G` planes of the input, holds in lane `t`, in bytes, of the four
-    codes of word `g`
+    pixels from `(2y - pads[0], 2x - pads[1])` on. A chunk is some rows of tiles
+    (`WinogradTiles`), whose patches lie together, so that a thread writes and
+    reads a piece of memory of its own. Plane `(16c + 4i + j) * G + g` of the
+    result, of `G` planes of the input, holds in lane `k`, in bytes, for the
+    `k`-th tile of chunk `c` and of the four codes of word `g`
 
     ```
     (B d B^T)[i, j] + 32         B = |1  0 -1  0|
@@ -28,13 +30,13 @@ def Hetprec_WinogradInputOp : Hetprec_LaneOp<"winograd_input"> {
     ```
 
     which is 2 to 62, or 0 to 60. The bytes come in the order of slots 0, 2, 1, 3.
-    Lanes behind the last tile are not specified.
+    Lanes behind a chunk's last tile are not specified.
 
     ```mlir
-    %u = hetprec.winograd_input %x : tensor<1x128xi16> outs(%i : tensor<16x48xi32>)
+    %u = hetprec.winograd_input %x : tensor<1x128xi16> outs(%i : tensor<16x16xi32>)
       {pads = array<i64: 1, 1>, layout = #hetprec.lanes<1 x 4 x 4,
          row_stride = 5, image_stride = 25, base = 64, size = 128>}
-      -> tensor<16x48xi32>
+      -> tensor<16x16xi32>
     ```
   }];
   let arguments = (ins Hetprec_Packed:$input, Hetprec_Packed:$init,
@@ -73,7 +75,7 @@ def Hetprec_WinogradContractOp : Hetprec_LaneOp<"winograd_contract", [
     of `winograd_input` are made up for.
 
     ```mlir
-    %s = hetprec.winograd_contract lanes(%u : tensor<16x48xi32>)
+    %s = hetprec.winograd_contract lanes(%u : tensor<16x16xi32>)
       rows(%w : tensor<8x9xi16>) seeds(%c : tensor<8x4xi32>)
       outs(%i : tensor<8x128xi32>) {coefficient = 2, layout = #hetprec.lanes<
          1 x 4 x 4, row_stride = 5, image_stride = 25, base = 64, size = 128>}

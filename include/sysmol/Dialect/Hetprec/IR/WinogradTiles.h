@@ -34,8 +34,8 @@ struct WinogradTiles {
 
   int64_t images, rows, columns; // of tiles, in an image
   /// Rows of tiles (of all images, one behind the other) that are summed
-  /// before their sums go to their pixels: those that leave the fewest
-  /// registers in part empty.
+  /// before their sums go to their pixels, and whose patches lie together:
+  /// those that leave the fewest registers in part empty.
   int64_t chunkRows;
 
   /// Of the pixels of `layout`; none where a row has too many.
@@ -50,7 +50,6 @@ struct WinogradTiles {
     return macs / window * kPositions + macs % window * kPositions / window;
   }
   int64_t getNumRows() const { return images * rows; }
-  int64_t getNumTiles() const { return getNumRows() * columns; }
   int64_t getNumChunks() const;
   /// Of the last chunk.
   int64_t getLastRows() const;
@@ -58,12 +57,16 @@ struct WinogradTiles {
   int64_t getNumRegisters(int64_t numRows) const;
   /// Registers of all chunks.
   int64_t getNumRegisters() const;
-  /// Lanes of a plane of tiles, those that a last register reads behind them
+  /// Planes of the transformed patches of `words` words of channels.
+  int64_t getNumPlanes(int64_t words) const {
+    return getNumChunks() * kPositions * words;
+  }
+  /// Lanes of such a plane, those that a last register reads behind its tiles
   /// included: no power of two, so that planes do not share cache lines' sets.
   int64_t getPlaneLanes() const;
-  /// Bytes of the transformed patches of `words` words of channels.
+  /// Bytes of all of them.
   int64_t getPatchBytes(int64_t words) const {
-    return kPositions * words * getPlaneLanes() * int64_t(sizeof(int32_t));
+    return getNumPlanes(words) * getPlaneLanes() * int64_t(sizeof(int32_t));
   }
   /// Pixels of a row of patches that are read, some of them for nothing.
   static int64_t getReadColumns(int64_t columns);

@@ -362,7 +362,9 @@ def OutlineParallelPass
     levels, and those of one level are one set of tasks, with a barrier behind
     it. The parts of each statement are spread over all tasks: a thread, which
     takes tasks that follow each other, has the same share of each statement, and
-    mostly reads what it wrote. A level of less than two grains stays one piece:
+    mostly reads what it wrote. Of a loop in a loop both are cut; what stands
+    before the one inside is repeated by each part, if it is little and writes
+    scratch memory only. A level of less than two grains stays one piece:
     a function that is called, or, where it has few ops, as it is.
     Nothing moves past a clock (`llvm.readcyclecounter`).
 
