@@ -256,8 +256,9 @@ static OpCost predictWindowSum(ContractOp op, const CostTable &table) {
 /// Whether taps are lanes apart: what they load crosses cache lines.
 static bool hasWindow(ContractOp op) { return op.getTaps().size() > 1; }
 
-// What follows is by the clocks of 36 single layers on Zen 4, where a wide
-// plane's epilogue takes 10 cycles: all but two within 5 %.
+// What follows is fitted to the clocks of 36 single layers on Zen 4
+// (test/benchmark/fit_costs.py), where a wide plane's epilogue takes 10 cycles:
+// all but two within 5 %.
 
 /// Levels whose sums wait for those of another one.
 static double countWaiting(ArrayRef<int64_t> levels) {

@@ -627,11 +627,8 @@ def train_finetune(
                 if isinstance(module, (QuantLayer, ActivationQuant)):
                     module.scale.clamp_(min=1e-6)
 
-    settled = _assigned(model)
-
     def report() -> dict[str, float]:
-        changed = int((_assigned(model) != settled).sum())  # none: they are frozen
-        return {"mean_bits": round(mean_bits(model), 4), "changed": changed}
+        return {"mean_bits": round(mean_bits(model), 4)}
 
     distilled_stage(
         model, twin, optimizer, splits, settings, out, lambda progress: positive(), report

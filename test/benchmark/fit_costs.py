@@ -85,18 +85,24 @@ def layers(rows: list[dict[str, Any]]) -> list[Layer]:
     return found
 
 
+def fit(found: list[Layer]) -> tuple[np.ndarray, np.ndarray]:
+    """The constants of ``_NAMES``, and each layer's error as a part of its whole time."""
+    weight = np.array([1 / layer.total for layer in found])
+    features = np.array([layer.features for layer in found])
+    left = np.array([layer.left for layer in found])
+    constants, *_ = np.linalg.lstsq(features * weight[:, None], left * weight, rcond=None)
+    return constants, (features @ constants - left) * weight
+
+
 def run(options: argparse.Namespace) -> None:
     """Fit and print."""
     found = layers(results.read(options.results)["rows"])
     if len(found) < 2 * len(_NAMES):
         raise SysmolError(f"{options.results}: {len(found)} layers are too few to fit")
-    weight = np.array([1 / layer.total for layer in found])
-    features = np.array([layer.features for layer in found])
-    left = np.array([layer.left for layer in found])
-    fit, *_ = np.linalg.lstsq(features * weight[:, None], left * weight, rcond=None)
-    for name, value in zip(_NAMES, fit, strict=True):
+    constants, errors = fit(found)
+    for name, value in zip(_NAMES, constants, strict=True):
         print(f"{name:20s} {value:.3f}")
-    for layer, error in zip(found, (features @ fit - left) * weight, strict=True):
+    for layer, error in zip(found, errors, strict=True):
         print(f"{layer.case:42s} {layer.total:7.1f} cycles a row, {100 * error:+5.1f} %")
 
 

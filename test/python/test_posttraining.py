@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from native import needs_native
 from torch import nn
 from torch.nn import functional
 
@@ -183,3 +188,21 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         sysmol.calibrate_bits(small(), images(0, 8), 4.0, levels=(1, 2, 4, 8))
     with pytest.raises(SysmolError, match="few hundred"):
         sysmol.calibrate_bits(small(), images(0, 8)[:0], 4.0)
+
+
+@needs_native
+def test_the_script_leaves_results_and_networks(tmp_path: Path) -> None:
+    script = Path(__file__).resolve().parents[1] / "benchmark" / "posttraining.py"
+    command = [sys.executable, str(script), "--out", str(tmp_path), "--images", "32"]
+    done = subprocess.run(
+        [*command, "--test-images", "200", "--only", "2-4 at 2"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    row = json.loads((tmp_path / "posttraining.json").read_text())["2-4 at 2"]
+    assert row["bits"] == 2.0 and row["levels"] == [2, 4] and row["accuracy"] > 0.3
+    assert sum(row["channels"].values()) == 737 and 95_000 < row["stored_bytes"] < 110_000
+    network = gzip.decompress((tmp_path / "2-4-at-2.onnx.gz").read_bytes())
+    (tmp_path / "net.onnx").write_bytes(network)
+    assert sysmol.IntegerNetwork.from_onnx(tmp_path / "net.onnx")
+    done = subprocess.run([*command, "--only", "3-5 at 2"], capture_output=True, text=True)
+    assert done.returncode == 1 and "no case '3-5 at 2'; there are '2-4-8 at 6', " in done.stderr
