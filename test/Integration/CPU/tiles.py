@@ -21,6 +21,13 @@ def tiles() -> dict[str, str]:
         (64, 24, (1, 3, 300), pad, "unsigned", (4,)),
         # All lanes are pixels, and the last tile writes one pixel more.
         (32, 16, (1, 58, 25), (4, 4, 4, 4), "unsigned", (4,)),
+        # Chunks of rows of several images, which threads may have apart.
+        (36, 40, (4, 14, 14), pad, "unsigned", (1, 4)),
+        # One tile of outputs, two chunks.
+        (64, 8, (1, 28, 28), pad, "unsigned", (4,)),
+        # One word.
+        (3, 16, (1, 28, 28), pad, "unsigned", (2,)),
+        (64, 40, (1, 28, 29), (2, 2, 2, 2), "unsigned", (4,)),
     ]
     files = {}
     for i, (channels, outputs, (n, h, w), pads, grid, levels) in enumerate(cases):

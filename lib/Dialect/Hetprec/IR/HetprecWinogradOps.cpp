@@ -54,6 +54,9 @@ LogicalResult WinogradInputOp::verify() {
   int64_t words = getDim(getInput(), 0);
   if (!isTable(getInput(), words, layout.getSize(), 16))
     return emitOpError("reads planes of i16 words, laid out as its layout");
+  if (words > WinogradTiles::kMostWords)
+    return emitOpError() << "has at most " << WinogradTiles::kMostWords
+                         << " words of channels";
   if (!isTable(getInit(), tiles->getNumPlanes(words), tiles->getPlaneLanes(),
                32))
     return emitOpError() << "writes " << tiles->getNumPlanes(words)
@@ -95,15 +98,15 @@ LogicalResult WinogradContractOp::verify() {
   if (!isKnown(getLanes()) || !isKnown(getInit()))
     return emitOpError("needs planes of known sizes");
   int64_t words = getNumWords(), rows = getDim(getInit(), 0);
+  if (words > WinogradTiles::kMostWords)
+    return emitOpError() << "has at most " << WinogradTiles::kMostWords
+                         << " words of channels";
   if (words < 1 || !isTable(getLanes(), tiles->getNumPlanes(words),
                             tiles->getPlaneLanes(), 32))
     return emitOpError() << "lanes are " << tiles->getNumPlanes(/*words=*/1)
                          << " planes of i32 for each word, of "
                          << tiles->getPlaneLanes() << " lanes, found "
                          << getLanes().getType();
-  if (words > WinogradTiles::kMostWords)
-    return emitOpError() << "has at most " << WinogradTiles::kMostWords
-                         << " words of channels";
   if (rows % WinogradTiles::kOutputs != 0 ||
       !isTable(getInit(), rows, layout.getSize(), 32))
     return emitOpError("init must be planes of i32, a multiple of 8, laid out "
@@ -126,6 +129,10 @@ LogicalResult WinogradContractOp::verify() {
     return emitOpError() << "rows are at least " << written
                          << " lanes apart, or the last tile of one writes "
                             "into the next";
+  if (layout.getImages() > 1 &&
+      layout.getImageStride() <
+          (layout.getHeight() - 1) * layout.getRowStride() + written)
+    return emitOpError("the last tile of an image writes into the next");
   return success();
 }
 

@@ -3,7 +3,7 @@
 #include "sysmol/Dialect/Hetprec/IR/WinogradTiles.h"
 
 #include "llvm/Support/MathExtras.h"
-#include <utility>
+#include <tuple>
 
 using namespace mlir;
 using namespace sysmol::hetprec;
@@ -17,10 +17,15 @@ std::optional<WinogradTiles> WinogradTiles::get(LanesAttr layout) {
                       count(layout.getWidth()), 1};
   if (tiles.columns > kMostTiles)
     return std::nullopt;
-  // The fewest registers, then the least memory.
-  auto cost = [](const WinogradTiles &t) {
-    return std::pair(t.getNumRegisters(),
-                     t.getNumPlanes(1) * t.getPlaneLanes());
+  // The fewest registers, of those the most that are summed with another one,
+  // then the least memory.
+  auto countPairs = [](int64_t registers) { return (registers + 1) / 2; };
+  auto cost = [&](const WinogradTiles &t) {
+    int64_t pairs =
+        (t.getNumChunks() - 1) * countPairs(t.getNumRegisters(t.chunkRows)) +
+        countPairs(t.getNumRegisters(t.getLastRows()));
+    return std::tuple(t.getNumRegisters(), pairs,
+                      t.getNumPlanes(/*words=*/1) * t.getPlaneLanes());
   };
   WinogradTiles best = tiles;
   int64_t most = std::min(tiles.getNumRows(),
@@ -71,8 +76,7 @@ int64_t WinogradTiles::getNumRegisters() const {
 }
 
 int64_t WinogradTiles::getPlaneLanes() const {
-  int64_t registers =
-      std::max(getNumRegisters(chunkRows), getNumRegisters(getLastRows()));
+  int64_t registers = getNumRegisters(chunkRows);
   return (registers % 2 == 0 ? registers + 1 : registers) * kRegister;
 }
 

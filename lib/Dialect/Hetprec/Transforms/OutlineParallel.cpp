@@ -251,25 +251,34 @@ bool isRepeatable(Operation *op) {
                        [](const Access &access) { return access.isWrite; });
 }
 
-/// The parallel loop that is all of `loop`'s body, up to what may be repeated
-/// and takes little of its time; null if there is none.
-scf::ForOp findInner(scf::ForOp loop) {
-  constexpr double kLittle = 1.0 / 32;
+/// The parallel loop that is all of `loop`'s body, up to what stands before it
+/// and may be repeated, `repeated` cycles; null if there is none.
+scf::ForOp findInner(scf::ForOp loop, double *repeated = nullptr) {
   scf::ForOp inner;
-  double repeated = 0;
+  SmallVector<Operation *> before;
   for (Operation &op : loop.getBody()->without_terminator()) {
     if (isParallel(&op)) {
       if (inner)
         return {};
       inner = cast<scf::ForOp>(op);
-    } else if (isRepeatable(&op)) {
-      repeated += estimateCycles(&op);
-    } else {
-      return {};
+    } else if (!isMemoryEffectFree(&op)) {
+      if (inner || !isRepeatable(&op))
+        return {};
+      before.push_back(&op);
     }
   }
-  if (inner && repeated > kLittle * estimateCycles(inner))
-    return {};
+  if (!inner || before.empty())
+    return inner;
+  // Not where one part writes what another one begins with.
+  Accesses ofInner = getAccesses(inner);
+  double cycles = 0;
+  for (Operation *op : before) {
+    if (getAccesses(op).conflictWith(ofInner))
+      return {};
+    cycles += estimateCycles(op);
+  }
+  if (repeated)
+    *repeated = cycles;
   return inner;
 }
 
@@ -286,9 +295,17 @@ void cut(Statement &s, int64_t wanted) {
     return int64_t(llvm::bit_floor(uint64_t(std::max<int64_t>(1, count))));
   };
   int64_t outerTrips = floor(*getTrips(s.outer)), innerTrips = 1;
-  s.inner = findInner(s.outer);
-  if (s.inner)
+  double repeated = 0;
+  s.inner = findInner(s.outer, &repeated);
+  if (s.inner) {
+    // What each part repeats takes little of its time.
+    constexpr double kLittle = 1.0 / 32;
     innerTrips = floor(*getTrips(s.inner));
+    if (repeated > 0)
+      innerTrips = std::min(
+          innerTrips, floor(int64_t(std::min(
+                          1e6, kLittle * estimateCycles(s.inner) / repeated))));
+  }
   s.innerIsMajor = innerTrips >= kManyThreads;
   if (s.innerIsMajor) {
     s.innerParts = std::clamp<int64_t>(wanted / 16, 2, kManyThreads);

@@ -463,6 +463,8 @@ void WinogradVectorizer::placeRow(Value row, Value wait) {
 }
 
 void WinogradVectorizer::run() {
+  auto outer = dyn_cast<scf::ForOp>(op->getParentOp());
+  bool isInParallelLoop = outer && outer->hasAttr(kParallelAttrName);
   transformWeights();
   int64_t chunks = tiles.getNumChunks();
   int64_t whole = tiles.getNumRegisters(tiles.chunkRows);
@@ -475,9 +477,12 @@ void WinogradVectorizer::run() {
     body(loop.getInductionVar());
   };
   loopTo(v.index(chunks), [&](Value chunk) {
-    // No two chunks have a pixel: a task may have some of them.
-    chunk.getParentBlock()->getParentOp()->setAttr(kParallelAttrName,
-                                                   b.getUnitAttr());
+    // No two chunks have a pixel: a task may have some of them, if it makes
+    // the weights for itself. By itself this loop would be a statement of its
+    // own, without them.
+    if (isInParallelLoop)
+      chunk.getParentBlock()->getParentOp()->setAttr(kParallelAttrName,
+                                                     b.getUnitAttr());
     Value isLast = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
                                          chunk, v.index(chunks - 1));
     auto pick = [&](int64_t ofLast, int64_t ofOthers) -> Value {

@@ -187,3 +187,20 @@ func.func @next_row(%u: tensor<32x16xi32>, %w: tensor<16x18xi16>, %c: tensor<16x
   %0 = hetprec.winograd_contract lanes(%u : tensor<32x16xi32>) rows(%w : tensor<16x18xi16>) seeds(%c : tensor<16x4xi32>) outs(%s : tensor<16x192xi32>) {coefficient = 2, layout = #hetprec.lanes<1 x 7 x 7, row_stride = 7, image_stride = 49, base = 64, size = 192>} -> tensor<16x192xi32>
   return %0 : tensor<16x192xi32>
 }
+
+// -----
+
+// The last pixel of the first image's last tile is the second image's first.
+func.func @next_image(%u: tensor<32x48xi32>, %w: tensor<16x18xi16>, %c: tensor<16x4xi32>, %s: tensor<16x256xi32>) -> tensor<16x256xi32> {
+  // expected-error @+1 {{the last tile of an image writes into the next}}
+  %0 = hetprec.winograd_contract lanes(%u : tensor<32x48xi32>) rows(%w : tensor<16x18xi16>) seeds(%c : tensor<16x4xi32>) outs(%s : tensor<16x256xi32>) {coefficient = 2, layout = #hetprec.lanes<2 x 7 x 7, row_stride = 8, image_stride = 55, base = 64, size = 256>} -> tensor<16x256xi32>
+  return %0 : tensor<16x256xi32>
+}
+
+// -----
+
+func.func @input_many_words(%x: tensor<1099511627776x192xi16>, %u: tensor<32x16xi32>) -> tensor<32x16xi32> {
+  // expected-error @+1 {{has at most 128 words of channels}}
+  %0 = hetprec.winograd_input %x : tensor<1099511627776x192xi16> outs(%u : tensor<32x16xi32>) {pads = array<i64: 1, 1>, layout = #hetprec.lanes<1 x 7 x 7, row_stride = 8, image_stride = 64, base = 64, size = 192>} -> tensor<32x16xi32>
+  return %0 : tensor<32x16xi32>
+}

@@ -316,3 +316,42 @@ func.func @prologue(%weights: memref<4096xi8>, %arena: memref<8192xi8>, %in: mem
   } {hetprec.parallel}
   return
 }
+
+// -----
+
+// What the loop inside writes is not read anew for each of its parts, and what
+// stands behind that loop is not repeated.
+
+// CHECK-LABEL: func.func @hazards(
+// CHECK: func.func private @hazards_body1(
+// CHECK-NOT: arith.remui
+// CHECK: func.func private @hazards_body0(
+// CHECK-NOT: arith.remui
+// CHECK: return
+func.func @hazards(%weights: memref<4096xi8>, %arena: memref<8192xi8>, %in: memref<4096xi8>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %c512 = arith.constant 512 : index
+  %scratch = memref.alloca() : memref<64xi8>
+  %a = memref.view %arena[%c0][] : memref<8192xi8> to memref<2x512xi8>
+  scf.for %i = %c0 to %c2 step %c1 {
+    %x = memref.load %a[%i, %c0] : memref<2x512xi8>
+    memref.store %x, %scratch[%c0] : memref<64xi8>
+    scf.for %j = %c0 to %c512 step %c1 {
+      %y = memref.load %scratch[%c0] : memref<64xi8>
+      %z = memref.load %a[%i, %j] : memref<2x512xi8>
+      %sum = arith.addi %y, %z : i8
+      memref.store %sum, %a[%i, %j] : memref<2x512xi8>
+    } {hetprec.parallel}
+  } {hetprec.parallel}
+  scf.for %i = %c0 to %c2 step %c1 {
+    scf.for %j = %c0 to %c512 step %c1 {
+      %y = memref.load %weights[%j] : memref<4096xi8>
+      memref.store %y, %a[%i, %j] : memref<2x512xi8>
+    } {hetprec.parallel}
+    %x = memref.load %weights[%i] : memref<4096xi8>
+    memref.store %x, %scratch[%c0] : memref<64xi8>
+  } {hetprec.parallel}
+  return
+}

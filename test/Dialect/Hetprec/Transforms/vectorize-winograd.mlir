@@ -76,13 +76,35 @@ func.func @input_chunks(%x: memref<2x960xi16>, %u: memref<64x112xi32>) {
   return
 }
 
+// By itself the loop over chunks is no task's: the weights stand before it.
 // CHECK-LABEL: @contract_chunks
 // CHECK: scf.for %[[CHUNK:.+]] = %c0 to %c2
 // CHECK: %[[PLANE:.+]] = arith.muli %[[CHUNK]], %c32
 // CHECK: arith.addi %[[PLANE]], %
 // CHECK: vector.load %arg0
-// CHECK: } {hetprec.parallel}
+// CHECK-NOT: hetprec.parallel
+// CHECK: return
 func.func @contract_chunks(%u: memref<64x112xi32>, %w: memref<8x18xi16>, %c: memref<8x4xi32>, %s: memref<8x960xi32>) {
   hetprec.winograd_contract lanes(%u : memref<64x112xi32>) rows(%w : memref<8x18xi16>) seeds(%c : memref<8x4xi32>) outs(%s : memref<8x960xi32>) {coefficient = 2, layout = #chunks}
+  return
+}
+
+// In a loop over outputs that tasks share, tasks share chunks, too.
+// CHECK-LABEL: @contract_shared
+// CHECK: scf.for {{.+}} to %c2
+// CHECK: scf.for %[[CHUNK:.+]] = %c0 to %c2
+// CHECK: arith.muli %[[CHUNK]], %c32
+// CHECK: } {hetprec.parallel}
+// CHECK-NEXT: } {hetprec.parallel}
+func.func @contract_shared(%u: memref<64x112xi32>, %w: memref<8x18xi16>, %c: memref<8x4xi32>, %s: memref<16x960xi32>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %c8 = arith.constant 8 : index
+  scf.for %i = %c0 to %c2 step %c1 {
+    %row = arith.muli %i, %c8 : index
+    %t = memref.subview %s[%row, 0] [8, 960] [1, 1] : memref<16x960xi32> to memref<8x960xi32, strided<[960, 1], offset: ?>>
+    hetprec.winograd_contract lanes(%u : memref<64x112xi32>) rows(%w : memref<8x18xi16>) seeds(%c : memref<8x4xi32>) outs(%t : memref<8x960xi32, strided<[960, 1], offset: ?>>) {coefficient = 2, layout = #chunks}
+  } {hetprec.parallel}
   return
 }

@@ -29,13 +29,14 @@ struct WinogradTiles {
   static constexpr int64_t kMostTiles = 256;
 
   /// Words of channels: a thread's stack has the weights of `kOutputs` outputs,
-  /// 64 KiB of them, and 32 KiB of sums.
+  /// 64 KiB of them, and 34 KiB of sums.
   static constexpr int64_t kMostWords = 128;
 
   int64_t images, rows, columns; // of tiles, in an image
   /// Rows of tiles (of all images, one behind the other) that are summed
   /// before their sums go to their pixels, and whose patches lie together:
-  /// those that leave the fewest registers in part empty.
+  /// those that leave the fewest registers in part empty and by themselves, and
+  /// take the least memory.
   int64_t chunkRows;
 
   /// Of the pixels of `layout`; none where a row has too many.
@@ -62,7 +63,8 @@ struct WinogradTiles {
     return getNumChunks() * kPositions * words;
   }
   /// Lanes of such a plane, those that a last register reads behind its tiles
-  /// included: no power of two, so that planes do not share cache lines' sets.
+  /// included: an odd number of registers, so that planes do not share cache
+  /// lines' sets.
   int64_t getPlaneLanes() const;
   /// Bytes of all of them.
   int64_t getPatchBytes(int64_t words) const {
